@@ -1,0 +1,72 @@
+"""One clear sentence for bad input: what was expected, what was found, how to mend it."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Collection, Sequence
+from typing import Any, NoReturn
+
+import jax
+import numpy as np
+
+
+def fail(name: str, expected: str, found: object, mend: str = "") -> NoReturn:
+    """Raises the ValueError that every public boundary of the library raises."""
+    raise ValueError(f"`{name}`: expected {expected}, found {found}" + (f"; {mend}." if mend else "."))
+
+
+def one_of(name: str, value: Any, known: Collection[Any]) -> None:
+    """Refuses an unknown name and lists the known ones."""
+    if value not in known:
+        fail(name, "one of " + ", ".join(repr(k) for k in known), repr(value))
+
+
+def integer(name: str, value: Any, *, least: int) -> int:
+    """`value` as an int of at least `least`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        fail(name, f"an integer >= {least}", repr(value))
+    if number < least:
+        fail(name, f"an integer >= {least}", number)
+    return number
+
+
+def number(name: str, value: Any, *, above: float | None = None, least: float | None = None) -> float:
+    """`value` as a finite float above `above` and no smaller than `least`."""
+    bounds = [f"> {above}"] * (above is not None) + [f">= {least}"] * (least is not None)
+    wanted = "a finite number " + " and ".join(bounds)
+    try:
+        found = float(value)
+    except (TypeError, ValueError):
+        fail(name, wanted, repr(value))
+    if not np.isfinite(found) or (above is not None and found <= above) or (least is not None and found < least):
+        fail(name, wanted, found)
+    return found
+
+
+def per_axis(name: str, value: int | Sequence[int], ndim: int, *, least: int = 1) -> tuple[int, ...]:
+    """One integer per spatial axis; a single integer counts for all of them."""
+    if isinstance(value, Sequence):
+        if len(value) != ndim:
+            fail(name, f"one integer or {ndim} of them, one per spatial axis", value)
+        return tuple(integer(name, v, least=least) for v in value)
+    return (integer(name, value, least=least),) * ndim
+
+
+def concrete(x: Any) -> np.ndarray | None:
+    """`x` on the host, or None while JAX traces it and its values are unknown."""
+    try:
+        return np.asarray(x)
+    except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
+        return None
+
+
+def finite(name: str, x: Any) -> None:
+    """Refuses NaN and infinity; says nothing while `x` is traced."""
+    values = concrete(x)
+    if values is None or not np.issubdtype(values.dtype, np.inexact):
+        return
+    bad = int(np.size(values) - np.isfinite(values).sum())
+    if bad:
+        fail(name, "finite values", f"{bad} of {values.size} that are NaN or infinite", "clean the image first")

@@ -1,0 +1,15 @@
+"""Optional packages, imported when they are needed."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Imports `module`, or says which extra of shiftjax brings it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ImportError(f"this needs `{package}`; install it with `pip install 'shiftjax[{extra}]'`") from error

@@ -1,0 +1,7 @@
+"""The certifier: how any network tiles, proved from its jaxpr."""
+
+from shiftjax.certify._certify import certify
+from shiftjax.certify._refusal import CertificationError
+from shiftjax.certify.certificate import AxisCertificate, Certificate, Misalignment
+
+__all__ = ["AxisCertificate", "Certificate", "CertificationError", "Misalignment", "certify"]

@@ -1,0 +1,194 @@
+"""The one place that touches JAX's jaxprs; the rest of the certifier sees `Program` and `Call`."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import sysconfig
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend import core
+from jax.extend.core import primitives
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """One equation: a primitive, its parameters, and its operands and results by variable or literal."""
+
+    primitive: Any
+    params: dict[str, Any]
+    operands: tuple[Any, ...]
+    results: tuple[Any, ...]
+    effects: frozenset[Any]
+    info: Any
+
+    @property
+    def name(self) -> str:
+        return self.primitive.name
+
+    @property
+    def in_shapes(self) -> tuple[Shape, ...]:
+        return tuple(shape(v) for v in self.operands)
+
+    @property
+    def out_shapes(self) -> tuple[Shape, ...]:
+        return tuple(shape(v) for v in self.results)
+
+    @property
+    def out_dtypes(self) -> tuple[str, ...]:
+        return tuple(str(getattr(v.aval, "dtype", v.aval)) for v in self.results)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A jaxpr, open or closed, of any supported JAX."""
+
+    inputs: tuple[Any, ...]  # constants first
+    constants: tuple[Any, ...]  # their values; short where the caller passes them as operands
+    calls: tuple[Call, ...]
+    outputs: tuple[Any, ...]
+    effects: frozenset[Any]
+
+
+def program(jaxpr: Any) -> Program:
+    """Normalises a `Jaxpr` or a `ClosedJaxpr`; JAX 0.11 merges the two."""
+    inner = getattr(jaxpr, "jaxpr", jaxpr)
+    return Program(
+        inputs=(*inner.constvars, *inner.invars),
+        constants=tuple(getattr(jaxpr, "consts", ())),
+        calls=tuple(
+            Call(e.primitive, dict(e.params), tuple(e.invars), tuple(e.outvars), frozenset(e.effects), e.source_info)
+            for e in inner.eqns
+        ),
+        outputs=tuple(inner.outvars),
+        effects=frozenset(inner.effects),
+    )
+
+
+def is_program(value: Any) -> bool:
+    return isinstance(value, core.Jaxpr | core.ClosedJaxpr)
+
+
+def literal(atom: Any) -> Any | None:
+    """The value of a literal operand (a scalar, or any array with simplified constants); None for a variable."""
+    return atom.val if isinstance(atom, core.Literal) else None
+
+
+def dtype(atom: Any) -> Any:
+    return getattr(atom.aval, "dtype", None)
+
+
+def shape(atom: Any) -> Shape:
+    return tuple(getattr(atom.aval, "shape", ()))
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A traced function: its program, and the names of its parameters and of its outputs."""
+
+    program: Program
+    parameters: tuple[str, ...]
+    parameter_shapes: tuple[tuple[Shape, str], ...]
+    outputs: tuple[str, ...]
+
+
+def _abstract(leaf: Any) -> jax.ShapeDtypeStruct | None:
+    """Array leaves are parameters; everything else is part of the function."""
+    if isinstance(leaf, jax.ShapeDtypeStruct | jax.Array | np.ndarray | np.generic):
+        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
+    return None
+
+
+def trace(fn: Callable[..., Any], x: Any) -> Traced:
+    """Traces `fn(x)` abstractly; array leaves of a callable pytree become inputs ahead of `x`."""
+    paths, tree = jax.tree_util.tree_flatten_with_path(fn)
+    if jax.tree_util.treedef_is_leaf(tree):
+        paths, tree = [], None
+    avals = [_abstract(leaf) for _, leaf in paths]
+
+    def apply(arrays: list[Any], image: Any) -> Any:
+        if tree is None:
+            return fn(image)
+        left = iter(arrays)
+        leaves = [leaf if aval is None else next(left) for (_, leaf), aval in zip(paths, avals, strict=True)]
+        return jax.tree_util.tree_unflatten(tree, leaves)(image)
+
+    arrays = [aval for aval in avals if aval is not None]
+    closed, out = jax.make_jaxpr(apply, return_shape=True)(arrays, jax.ShapeDtypeStruct(x.shape, x.dtype))
+    named = [(jax.tree_util.keystr(path), aval) for (path, _), aval in zip(paths, avals, strict=True) if aval]
+    return Traced(
+        program(closed),
+        tuple(name for name, _ in named),
+        tuple((tuple(aval.shape), str(aval.dtype)) for _, aval in named),
+        tuple(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(out)[0]),
+    )
+
+
+def concrete(value: Any) -> np.ndarray | None:
+    """A constant on the host; None for tracers and keys, whose values stay unknown."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, jax.errors.JAXTypeError):
+        return None
+
+
+def evaluate(primitive: Any, params: dict[str, Any], operands: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Runs one primitive on known values, on the CPU, as it would run by itself."""
+    with jax.ensure_compile_time_eval(), jax.default_device(jax.devices("cpu")[0]):
+        out = primitive.bind(*map(jax.numpy.asarray, operands), **params)
+        return [np.asarray(o) for o in (out if primitive.multiple_results else [out])]
+
+
+@functools.cache
+def primitive(name: str) -> Any | None:
+    """The primitive object of that name, or None where this JAX has none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for home in (jax.lax, primitives):
+            found = getattr(home, name + "_p", None)
+            if found is not None:
+                return found
+    return _probed().get(name)
+
+
+@functools.cache
+def _probed() -> dict[str, Any]:
+    """Primitives that JAX exports nowhere, caught by tracing a function that uses them."""
+
+    def probe(x: Any) -> Any:
+        return jax.lax.platform_dependent(x, cpu=lambda v: v + 1, default=lambda v: v)
+
+    return {e.primitive.name: e.primitive for e in jax.make_jaxpr(probe)(np.float32(0)).eqns}
+
+
+STANDARD = sysconfig.get_path("stdlib")
+LIBRARIES = ("jax", "flax", "equinox", "jaxtyping", "beartype")
+
+
+@functools.lru_cache(maxsize=4096)
+def _foreign(file: str) -> bool:
+    """Whether a file is the user's code, not Python's, JAX's or a neural network library's."""
+    modules = [getattr(sys.modules.get(name), "__file__", None) for name in LIBRARIES]
+    folders = [str(Path(module).parent) for module in modules if module] + [str(Path(__file__).parent)]
+    standard = file.startswith(STANDARD) and "-packages" not in file
+    return not standard and not file.startswith(("<", *folders))
+
+
+def source(info: Any) -> str:
+    """"file:line" of the innermost frame outside JAX and Flax that made an equation."""
+    frames = getattr(getattr(info, "traceback", None), "frames", None) or ()
+    frame = next((f for f in frames if _foreign(f.file_name)), frames[0] if frames else None)
+    return f"{frame.file_name}:{frame.line_num}" if frame else "unknown"
+
+
+def scope(info: Any) -> str:
+    """The module path that Linen and `jax.named_scope` leave on an equation."""
+    return str(getattr(info, "name_stack", ""))

@@ -1,0 +1,130 @@
+"""Values that do not depend on the image: computed where known, otherwise traced for uniform axes only."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from shiftjax.certify import _adapter as adapter
+from shiftjax.certify import _reach
+from shiftjax.certify._values import Constant, Generic, Known, Unknown, digest, stable
+from shiftjax.certify.rules import pointwise
+from shiftjax.certify.rules._table import Equation
+
+POINTWISE = frozenset(f"{pointwise.UNARY} {pointwise.BINARY} {pointwise.OTHER}".split())
+MOVES = frozenset("transpose reshape squeeze rev copy".split())
+
+# Operations whose results NumPy gives bit for bit as XLA does; they spare a compilation each.
+NUMPY: dict[str, Callable[..., np.ndarray]] = {
+    "add": np.add,
+    "sub": np.subtract,
+    "mul": np.multiply,
+    "neg": np.negative,
+    "floor": np.floor,
+    "ge": np.greater_equal,
+    "gt": np.greater,
+    "le": np.less_equal,
+    "lt": np.less,
+    "eq": np.equal,
+    "ne": np.not_equal,
+    "and": np.bitwise_and,
+    "or": np.bitwise_or,
+    "not": np.invert,
+}
+
+
+def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
+    """The results of an operation on constants."""
+    call = eqn.call
+    if all(isinstance(v, Known) for v in operands):
+        outs = _once(lambda: _compute(eqn, [v.value for v in operands if isinstance(v, Known)]))
+        return [
+            Known(shape, functools.partial(lambda k: outs()[k], k), _origin(operands))
+            for k, shape in enumerate(call.out_shapes)
+        ]
+    generic, leaves = _reach.constant(eqn.name, operands)
+    if eqn.name in MOVES or (eqn.name == "broadcast_in_dim" and isinstance(operands[0], Unknown)):
+        generic = operands[0].generic if isinstance(operands[0], Unknown) else Generic.NO
+        if eqn.name == "broadcast_in_dim" and np.prod(eqn.shape) > np.prod(operands[0].shape):
+            generic = min(generic, Generic.EACH)
+    return [
+        Unknown(shape, _name(eqn, operands, k), _even(eqn, operands, k), generic, leaves)
+        for k, shape in enumerate(call.out_shapes)
+    ]
+
+
+def _origin(operands: Sequence[Constant]) -> str:
+    return next((v.origin for v in operands if isinstance(v, Known) and v.origin), "")
+
+
+def _once(compute: Callable[[], Any]) -> Callable[[], Any]:
+    return functools.lru_cache(maxsize=1)(compute)
+
+
+def _compute(eqn: Equation, operands: list[np.ndarray]) -> list[np.ndarray]:
+    name, params = eqn.name, eqn.params
+    with np.errstate(all="ignore"):
+        if name in NUMPY:
+            return [np.broadcast_to(NUMPY[name](*map(_squash, operands)), eqn.shape)]
+        if name == "broadcast_in_dim":
+            shape = [1] * len(eqn.shape)
+            for n, k in zip(operands[0].shape, params["broadcast_dimensions"], strict=True):
+                shape[k] = n
+            return [np.broadcast_to(operands[0].reshape(shape), eqn.shape)]
+    try:
+        return adapter.evaluate(eqn.call.primitive, params, operands)
+    except Exception as error:
+        eqn.refuse(f"this constant cannot be computed: {error}", "Compute it outside the function and close over it.")
+
+
+def _squash(value: np.ndarray) -> np.ndarray:
+    return value[tuple(slice(1) if n > 1 and not step else slice(None) for n, step in zip(value.shape, value.strides))]
+
+
+def _name(eqn: Equation, operands: Sequence[Constant], out: int) -> str:
+    """Sizes along axes that a broadcast made are left out, so that a bias is the same at every image size."""
+    even = _even(eqn, operands, out)
+    sizes = tuple(None if k in even else n for k, n in enumerate(eqn.call.out_shapes[out]))
+    params: Any = eqn.params
+    names: tuple[str, ...] = tuple(v.name if isinstance(v, Unknown) else v.identity() for v in operands)
+    if eqn.name == "broadcast_in_dim":
+        params = eqn.params["broadcast_dimensions"]
+    elif eqn.name in POINTWISE:
+        params = {k: v for k, v in params.items() if k not in ("sharding", "weak_type")}
+        names = tuple(
+            v.name if isinstance(v, Unknown) else v.identity({k: 1 for k in even if v.shape and v.uniform(k)})
+            for v in operands
+        )
+    else:
+        names = (*names, *(str(v.shape) for v in operands))
+    return digest("constant", eqn.name, stable(params), names, sizes, out)
+
+
+def _even(eqn: Equation, operands: Sequence[Constant], out: int) -> frozenset[int]:
+    """Axes along which the result is surely uniform."""
+    name, first = eqn.name, operands[0]
+    rank = len(eqn.call.out_shapes[out])
+    if name == "broadcast_in_dim":
+        kept = dict(zip(eqn.params["broadcast_dimensions"], range(len(first.shape)), strict=True))
+        return frozenset(k for k in range(rank) if k not in kept or first.uniform(kept[k]))
+    if name in POINTWISE:
+        return frozenset(k for k in range(rank) if all(not v.shape or v.uniform(k) for v in operands))
+    if name == "transpose":
+        return frozenset(k for k, old in enumerate(eqn.params["permutation"]) if first.uniform(old))
+    if name in ("slice", "rev"):
+        return frozenset(k for k in range(rank) if first.uniform(k))
+    if name in ("squeeze", "reshape"):
+        return _even_reshaped(first, eqn.call.out_shapes[out])
+    return frozenset()
+
+
+def _even_reshaped(value: Constant, shape: tuple[int, ...]) -> frozenset[int]:
+    """Axes of size 1 come and go; any other reshape keeps nothing."""
+    old = [k for k, n in enumerate(value.shape) if n != 1]
+    new = [k for k, n in enumerate(shape) if n != 1]
+    if [value.shape[k] for k in old] != [shape[k] for k in new]:
+        return frozenset()
+    return frozenset(k for j, k in zip(old, new, strict=True) if value.uniform(j))

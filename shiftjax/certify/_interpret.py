@@ -1,0 +1,98 @@
+"""Runs a program on abstract values. Every call gets an environment of its own: JAX shares jaxprs between calls."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from shiftjax.certify import _adapter as adapter
+from shiftjax.certify import _domain as domain
+from shiftjax.certify._fold import fold
+from shiftjax.certify._values import Image, Known, Unknown, Value, digest
+from shiftjax.certify.rules import TABLE, Equation, Record, Rule
+
+UNKNOWN = "Write it with operations that the certifier knows, or compute it outside the network."
+MISMATCH = "Bring both to the same grid of the image first (crop, pool or upsample), or certify them apart."
+
+
+@functools.cache
+def rules() -> dict[Any, Rule]:
+    """The table, keyed by primitive object: two primitives may share a name."""
+    found = {adapter.primitive(name): entry for name, entry in TABLE.items()}
+    found.pop(None, None)
+    return found
+
+
+def run(
+    program: adapter.Program, values: Sequence[Value], record: Record, outer: str = ""
+) -> list[Value]:
+    """The abstract results of a program."""
+    given = [constant(c) for c in program.constants]
+    env: dict[Any, Value] = dict(zip(program.inputs, [*given, *values], strict=True))
+
+    def read(atom: Any) -> Value:
+        value = adapter.literal(atom)
+        return env[atom] if value is None else constant(value, adapter.dtype(atom))
+
+    for call in program.calls:
+        results = _step(call, [read(atom) for atom in call.operands], record, outer)
+        env.update(zip(call.results, results, strict=True))
+    return [read(atom) for atom in program.outputs]
+
+
+def constant(value: Any, dtype: Any = None) -> Value:
+    """An array that the program holds: known if it can be read."""
+    shape = tuple(np.shape(value))
+    host = adapter.concrete(value)
+    if host is None:
+        return Unknown(shape, digest("unread", object()))
+    if dtype is not None and host.dtype != dtype:
+        host = host.astype(dtype)
+    return Known(shape, lambda: host)
+
+
+def _step(call: adapter.Call, operands: list[Value], record: Record, outer: str) -> list[Value]:
+    eqn = Equation(call, record, functools.partial(run, record=record), outer)
+    if call.effects:
+        eqn.refuse("it has effects", "Certify a pure function: no printing, callbacks or references.")
+    rule = rules().get(call.primitive)
+    images = [v for v in operands if isinstance(v, Image)]
+    if not images and (rule is None or not rule.control):
+        return list(fold(eqn, operands))  # type: ignore[arg-type]
+    if rule is None:
+        eqn.refuse("the certifier has no rule for this operation", UNKNOWN)
+    if strange := set(call.params) - rule.params:
+        eqn.refuse(f"its parameters {sorted(strange)} are new to the certifier", UNKNOWN)
+    if not rule.void and (void := next((v.void for v in images if v.void), None)):
+        raise void.why
+    try:
+        found = rule.apply(eqn, *operands)
+    except domain.Mismatch as mismatch:
+        eqn.refuse(str(mismatch), MISMATCH)
+    results = list(found) if isinstance(found, list | tuple) else [found]
+    _check(eqn, images, results)
+    _note(eqn, images, results)
+    return results
+
+
+def _check(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> None:
+    """What every rule must keep: the traced shapes, and each image axis exactly once."""
+    for result, shape in zip(results, eqn.call.out_shapes, strict=True):
+        if result.shape != shape:
+            eqn.refuse(f"the rule expects shape {result.shape}, the trace has {shape}", UNKNOWN)
+        if isinstance(result, Image) and images:
+            if sorted(domain.images(result.axes)) != sorted(domain.images(images[0].axes)):
+                eqn.refuse("an image axis is lost or doubled", "Keep each image axis exactly once.")
+
+
+def _note(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> None:
+    """Keeps for the page what changed how the image is read."""
+    first = next((r for r in results if isinstance(r, Image)), None)
+    if first is None or not images:
+        return
+    before = {axis for image in images for axis in image.axes if isinstance(axis, domain.Axis)}
+    if any(axis not in before for axis in first.axes if isinstance(axis, domain.Axis)):
+        eqn.record.steps.append((eqn, first))

@@ -1,0 +1,146 @@
+"""What the interpreter knows of an array: its value, nothing but its shape, or how it reads the image. No JAX here."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from shiftjax.certify import _domain as domain
+from shiftjax.certify._domain import Axis, Tag
+
+_opaque = itertools.count()
+
+
+class Reach(enum.IntEnum):
+    """How surely the bounds are attained for generic parameters, so that a period can be shown minimal."""
+
+    NO = 0
+    SOME = 1  # by some channel
+    EACH = 2  # by every channel
+
+
+class Generic(enum.IntEnum):
+    """How an array varies with the parameters."""
+
+    NO = 0  # nothing is known
+    EACH = 1  # no entry is constant
+    FREE = 2  # moreover, entries vary independently
+
+
+def stable(value: Any) -> Any:
+    """A parameter as plain text and numbers, the same in every run; an unknown object is like no other."""
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return value
+    if isinstance(value, enum.Enum):
+        return f"{type(value).__name__}.{value.name}"
+    if isinstance(value, dict):
+        return tuple((k, stable(v)) for k, v in sorted(value.items()))
+    if isinstance(value, tuple | list):
+        return type(value).__name__, tuple(map(stable, value))
+    if isinstance(value, np.dtype | np.generic) or (isinstance(value, type) and issubclass(value, np.generic)):
+        return repr(value)
+    if isinstance(value, np.ndarray):
+        return value.shape, str(value.dtype), value.tobytes()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return type(value).__name__, tuple(stable(getattr(value, f.name)) for f in dataclasses.fields(value))
+    return f"opaque {next(_opaque)}"
+
+
+def digest(*parts: Any) -> str:
+    """A name for a piece of the derivation: equal where the derivations are."""
+    return hashlib.blake2b(repr(stable(parts)).encode(), digest_size=12).hexdigest()
+
+
+class Known:
+    """An array whose value does not depend on the image and can be computed. It is computed when asked for."""
+
+    def __init__(self, shape: tuple[int, ...], compute: Callable[[], np.ndarray], origin: str = "") -> None:
+        self.shape = shape
+        self.origin = origin  # the name of the closed-over array that it is, if any
+        self._compute: Callable[[], np.ndarray] | None = compute
+        self._value: np.ndarray | None = None
+
+    @property
+    def value(self) -> np.ndarray:
+        if self._compute is not None:
+            self._value, self._compute = self._compute(), None
+        assert self._value is not None
+        return self._value
+
+    @property
+    def squashed(self) -> np.ndarray:
+        """The value with axes along which it is a broadcast cut to one element."""
+        value = self.value
+        return value[tuple(slice(None) if step or n < 2 else slice(1) for n, step in zip(value.shape, value.strides))]
+
+    def uniform(self, axis: int) -> bool:
+        """Whether the value is the same all along an axis, bit for bit."""
+        value = self.value
+        if value.shape[axis] < 2 or value.strides[axis] == 0:
+            return True
+        rows = np.moveaxis(self.squashed, axis, 0)
+        return all(row.tobytes() == rows[0].tobytes() for row in rows)
+
+    def identity(self, repeats: Mapping[int, int] = MappingProxyType({})) -> str:
+        """The name of the value; along an axis in `repeats` the value recurs and its first elements name it."""
+        value = self.value[tuple(slice(repeats.get(k)) for k in range(len(self.shape)))]
+        return digest("known", value.shape, str(value.dtype), value.tobytes())
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """An array that does not depend on the image and whose value is unknown: a parameter, or computed from one."""
+
+    shape: tuple[int, ...]
+    name: str  # digest of how it was made
+    even: frozenset[int] = frozenset()  # axes along which a broadcast proves it uniform
+    generic: Generic = Generic.NO
+    leaves: frozenset[int] = frozenset()  # parameters it is computed from
+
+    def uniform(self, axis: int) -> bool:
+        return axis in self.even or self.shape[axis] < 2
+
+    def identity(self, repeats: Mapping[int, int] = MappingProxyType({})) -> str:
+        sizes = tuple(None if k in repeats else n for k, n in enumerate(self.shape))
+        return digest("unknown", self.name, sizes)
+
+
+@dataclass(frozen=True)
+class Image:
+    """An array that depends on the image. Each image axis runs along exactly one of its axes; the rest are channels."""
+
+    shape: tuple[int, ...]
+    axes: tuple[Tag, ...]
+    name: str  # digest of the map from the image, up to sizes along image axes
+    reach: Reach = Reach.NO
+    leaves: frozenset[int] = frozenset()  # parameters on the way, each generic
+
+    @property
+    def spatial(self) -> tuple[int, ...]:
+        """The array axes along which the image runs."""
+        return tuple(k for k, tag in enumerate(self.axes) if tag is not None)
+
+    @property
+    def void(self) -> domain.Void | None:
+        return next((tag for tag in self.axes if isinstance(tag, domain.Void)), None)
+
+    @property
+    def channels(self) -> tuple[int | None, ...]:
+        """The shape without sizes along image axes."""
+        return tuple(n if tag is None else None for n, tag in zip(self.shape, self.axes, strict=True))
+
+    def along(self, image: int) -> Axis | None:
+        """The axis that runs along an image axis, where it stands alone."""
+        return next((tag for tag in self.axes if isinstance(tag, Axis) and tag.image == image), None)
+
+
+Constant = Known | Unknown
+Value = Known | Unknown | Image

@@ -1,0 +1,241 @@
+"""What a proof leaves behind: plain numbers that compare, print short and travel as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from math import floor, prod
+from typing import Any
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class AxisCertificate:
+    """How one output axis reads one image axis, in exact arithmetic.
+
+    Moving the image by `period` input pixels moves the output by `phases` output pixels. Output pixel
+    `m * phases + r` reads no input pixel outside `period * m + lo[r] .. period * m + hi[r]`.
+
+    Attributes:
+        period: input pixels.
+        phases: output pixels.
+        lo: first input pixel read, for each phase.
+        hi: last input pixel read, for each phase; `lo - 1` where a phase reads nothing.
+        exact: (start, stop) of the output pixels that equal those of an infinite image; all of this holds there.
+        minimal: whether no smaller period holds for generic parameters (dead activations set aside).
+        size: input pixels of the certified image.
+        out: output pixels of the certified image.
+        input_axis: which axis of the input array.
+        output_axis: which axis of the output array.
+    """
+
+    period: int
+    phases: int
+    lo: tuple[int, ...]
+    hi: tuple[int, ...]
+    exact: tuple[int, int]
+    minimal: bool
+    size: int
+    out: int
+    input_axis: int
+    output_axis: int
+
+    @property
+    def stride(self) -> Fraction:
+        """Input pixels per output pixel."""
+        return Fraction(self.period, self.phases)
+
+    @property
+    def offset(self) -> int:
+        """The input pixel at the centre of output 0's receptive field: the mean over the phases, rounded down."""
+        ends = sum(self.lo) + sum(self.hi)
+        return floor(Fraction(ends, 2 * self.phases) - self.stride * (self.phases - 1) / 2)
+
+    @property
+    def field(self) -> int:
+        """Width of the widest receptive field, in input pixels."""
+        return max(hi - lo + 1 for lo, hi in zip(self.lo, self.hi, strict=True))
+
+    @property
+    def halo(self) -> tuple[int, int]:
+        """Input pixels that some output reads before and after its own place, `offset + stride * index`."""
+        at = [self.offset + floor(self.stride * r) for r in range(self.phases)]
+        before = max(a - lo for a, lo in zip(at, self.lo, strict=True))
+        after = max(hi - a for a, hi in zip(at, self.hi, strict=True))
+        return max(0, before), max(0, after)
+
+    def reads(self, start: int, stop: int) -> tuple[int, int]:
+        """The input pixels (start, stop) that the output pixels `start .. stop - 1` read."""
+        fields = [(self.period * (i // self.phases), i % self.phases) for i in self._ends(start, stop)]
+        return min(at + self.lo[r] for at, r in fields), max(at + self.hi[r] for at, r in fields) + 1
+
+    def _ends(self, start: int, stop: int) -> list[int]:
+        """Indices that hold both ends: a full turn of phases from either side."""
+        if stop - start <= 2 * self.phases:
+            return list(range(start, stop))
+        return [*range(start, start + self.phases), *range(stop - self.phases, stop)]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the derivation, per image axis."""
+
+    operation: str
+    source: str
+    scope: str
+    stride: tuple[str, ...]
+    period: tuple[int, ...]
+    phases: tuple[int, ...]
+    field: tuple[int, ...]
+    exact: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Misalignment:
+    """Two joined branches whose receptive fields are not centred on each other: legal, but rarely meant.
+
+    Attributes:
+        axis: the image axis.
+        shift: input pixels from the first branch's centre to the second's.
+    """
+
+    operation: str
+    source: str
+    axis: int
+    shift: Fraction
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output array: its name in the pytree, its shape, its axes, and the digest of its derivation."""
+
+    name: str
+    shape: tuple[int, ...]
+    axes: tuple[AxisCertificate, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, repr=False)
+class Certificate:
+    """A proof about one function at one input shape, in exact (real or integer) arithmetic.
+
+    Attributes:
+        function: name of the function.
+        shape: of the input.
+        dtype: of the input.
+        leaves: one entry per output array.
+        parameters: names of the array leaves of the function; their values are unknown to the proof.
+        constants: arrays closed over, which count by value: name, shape, digest.
+        assumptions: what the proof takes for granted about larger images.
+        misaligned: joins of branches that are not centred on each other.
+        steps: the derivation.
+    """
+
+    function: str
+    shape: tuple[int, ...]
+    dtype: str
+    leaves: tuple[Output, ...]
+    parameters: tuple[str, ...] = ()
+    constants: tuple[tuple[str, tuple[int, ...], str], ...] = ()
+    assumptions: tuple[str, ...] = ()
+    misaligned: tuple[Misalignment, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[Certificate, ...]:
+        """A certificate for each output array, in the order of the pytree's leaves."""
+        return tuple(dataclasses.replace(self, leaves=(leaf,)) for leaf in self.leaves)
+
+    @property
+    def axes(self) -> tuple[AxisCertificate, ...]:
+        """One entry per spatial axis of the input. Only for a single output: take `outputs` apart otherwise."""
+        return self._single.axes
+
+    @property
+    def _single(self) -> Output:
+        if len(self.leaves) != 1:
+            raise AttributeError(f"the function has {len(self.leaves)} outputs: use `outputs[i]`")
+        return self.leaves[0]
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output."""
+        return self._single.shape
+
+    @property
+    def output_axes(self) -> tuple[int, ...]:
+        """Where the spatial axes lie in the output."""
+        return tuple(axis.output_axis for axis in self.axes)
+
+    @property
+    def period(self) -> tuple[int, ...]:
+        """Input pixels, per axis."""
+        return tuple(axis.period for axis in self.axes)
+
+    @property
+    def capacity(self) -> int:
+        """Upper bound on the embeddings of same-looking objects: the product of the periods."""
+        return prod(self.period)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the derivation up to sizes along image axes: equal ones at two shapes are the same map."""
+        return "-".join(leaf.fingerprint for leaf in self.leaves)
+
+    def same_map(self, other: Certificate) -> bool:
+        """Whether both shapes give the same map of an infinite image, so that exact outputs at the same place agree.
+
+        Parameters count as equal if their places in the function are.
+        """
+        return self.fingerprint == other.fingerprint and self.parameters == other.parameters
+
+    def __repr__(self) -> str:
+        outputs = "; ".join(
+            f"period {tuple(a.period for a in leaf.axes)}, phases {tuple(a.phases for a in leaf.axes)}, "
+            f"field {tuple(a.field for a in leaf.axes)}, exact {tuple(a.exact for a in leaf.axes)}"
+            for leaf in self.leaves
+        )
+        return f"<Certificate of {self.function} at {self.shape}: {outputs}>"
+
+    def explain(self) -> str:
+        """A page for people: the derivation as a table, and what it means."""
+        from shiftjax.certify._explain import page
+
+        return page(self)
+
+    def to_json(self) -> str:
+        """The certificate as JSON text."""
+        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, default=str, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Certificate:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: if the text is no certificate of this version.
+        """
+        data = json.loads(text)
+        if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
+            raise ValueError(f"`text`: expected a certificate of format {FORMAT}, found something else.")
+        data["leaves"] = [
+            Output(**{**leaf, "axes": tuple(AxisCertificate(**_tuples(a)) for a in leaf["axes"])})
+            for leaf in map(_tuples, data["leaves"])
+        ]
+        data["misaligned"] = [Misalignment(**{**m, "shift": Fraction(m["shift"])}) for m in data["misaligned"]]
+        data["steps"] = [Step(**_tuples(step)) for step in data["steps"]]
+        return cls(**_tuples(data))
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, one level of a dictionary kept."""
+    if isinstance(value, dict):
+        return {k: v if k == "axes" else _tuple(v) for k, v in value.items()}
+    return _tuple(value)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(map(_tuple, value)) if isinstance(value, list) else value

@@ -1,0 +1,6 @@
+"""Rules by family; importing a family enters its rules into the table."""
+
+from shiftjax.certify.rules import control, layout, mixing, pointwise, windows
+from shiftjax.certify.rules._table import TABLE, Equation, Record, Rule, rule
+
+__all__ = ["TABLE", "Equation", "Record", "Rule", "control", "layout", "mixing", "pointwise", "rule", "windows"]

@@ -1,0 +1,107 @@
+"""The table of rules and what a rule sees of its equation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
+
+from shiftjax.certify import _adapter as adapter
+from shiftjax.certify import _domain as domain
+from shiftjax.certify._refusal import CertificationError
+from shiftjax.certify._values import Constant, Image, Reach, Value, digest
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What one primitive does to images, and the parameters that the rule knows of."""
+
+    apply: Callable[..., Any]
+    params: frozenset[str]
+    control: bool  # runs other programs, so it is asked even where no operand depends on the image
+    void: bool  # moves axes about without looking at them
+
+
+TABLE: dict[str, Rule] = {}
+
+
+def rule(names: str, *, params: str = "", control: bool = False, void: bool = False) -> Callable[..., Any]:
+    """Enters a function into the table under the names of its primitives; all their parameters must be listed."""
+
+    def enter(apply: Callable[..., Any]) -> Callable[..., Any]:
+        for name in names.split():
+            assert name not in TABLE, name
+            TABLE[name] = Rule(apply, frozenset(params.split()), control, void)
+        return apply
+
+    return enter
+
+
+@dataclass
+class Record:
+    """What is learnt on the way, in order."""
+
+    steps: list[tuple[Equation, Image]] = field(default_factory=list)
+    misaligned: list[tuple[Equation, int, Any]] = field(default_factory=list)
+    assumptions: list[str] = field(default_factory=list)
+    used: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Equation:
+    """One equation as a rule sees it."""
+
+    call: adapter.Call
+    record: Record
+    run: Callable[[adapter.Program, Sequence[Value], str], list[Value]]
+    outer: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.call.name
+
+    @property
+    def params(self) -> dict[str, Any]:
+        return self.call.params
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.call.out_shapes[0]
+
+    @property
+    def source(self) -> str:
+        return adapter.source(self.call.info)
+
+    @property
+    def scope(self) -> str:
+        return "/".join(s for s in (self.outer, adapter.scope(self.call.info)) if s)
+
+    def refuse(self, reason: str, advice: str) -> NoReturn:
+        shapes = ", ".join(str(s) for s in self.call.in_shapes)
+        raise CertificationError(self.name, self.source, f"{reason} (operands {shapes})", advice)
+
+    def image(
+        self,
+        axes: Sequence[domain.Tag],
+        operands: Sequence[Image | str],
+        *key: Any,
+        reach: Reach = Reach.NO,
+        leaves: frozenset[int] = frozenset(),
+        out: int = 0,
+    ) -> Image:
+        """An output named by this primitive, the names of its operands and the rule's own key, which must hold every
+        parameter that matters except sizes along image axes.
+        """
+        names = tuple(o.name if isinstance(o, Image) else o for o in operands)
+        shape, dtype = self.call.out_shapes[out], self.call.out_dtypes[out]
+        channels = tuple(n if tag is None else None for n, tag in zip(shape, axes, strict=True))
+        tags = tuple((k, i) for k, tag in enumerate(axes) for i in domain.images([tag]))
+        through = frozenset(leaves).union(*(o.leaves for o in operands if isinstance(o, Image)))
+        name = digest(self.name, out, dtype, channels, tags, names, key)
+        return Image(shape, tuple(axes), name, reach, through)
+
+
+def split_operands(values: Sequence[Value]) -> tuple[list[Image], list[Constant]]:
+    """The operands that depend on the image, and the others."""
+    images = [v for v in values if isinstance(v, Image)]
+    return images, [v for v in values if not isinstance(v, Image)]

@@ -1,0 +1,145 @@
+"""Operations that look at one index at a time, and the joining of several images at the same index."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from shiftjax.certify import _domain as domain
+from shiftjax.certify import _reach
+from shiftjax.certify._domain import Axis, Flat, Tag
+from shiftjax.certify._values import Image, Known, Unknown, Value
+from shiftjax.certify.rules._table import Equation, rule, split_operands
+
+UNARY = (
+    "abs acos acosh asin asinh atan atanh bessel_i0e bessel_i1e cbrt ceil clz conj copy cos cosh digamma erf erf_inv "
+    "erfc exp exp2 expm1 floor imag is_finite lgamma log log1p logistic neg not population_count real rsqrt sign sin "
+    "sinh sqrt square stop_gradient tan tanh"
+)
+BINARY = (
+    "add add_any and atan2 complex div eq eq_to ge gt igamma igamma_grad_a igammac le le_to lt lt_to max min mul mulhi "
+    "ne nextafter or polygamma pow rem shift_left shift_right_arithmetic shift_right_logical sub xor zeta"
+)
+OTHER = "clamp convert_element_type integer_pow name reduce_precision regularized_incomplete_beta round select_n"
+PARAMS = (
+    "accuracy new_dtype weak_type sharding y name exponent_bits mantissa_bits rounding_method input_dtype out_dtype"
+)
+
+CONSTANT = "Make the constant uniform over the image, or drop it: a tile cannot know its absolute position."
+PARAMETER = (
+    "A parameter that varies over space is a positional embedding, whatever its value; use one value per channel."
+)
+
+
+@rule(f"{UNARY} {BINARY} {OTHER}", params=PARAMS)
+def pointwise(eqn: Equation, *values: Value) -> Image:
+    axes, names = together(eqn, values)
+    key = {k: v for k, v in eqn.params.items() if k not in ("sharding", "weak_type", "name")}
+    reach = _reach.pointwise(eqn.name, eqn.params, values, axes)
+    return eqn.image(axes, names, key, reach=reach, leaves=_reach.leaves(values))
+
+
+def together(
+    eqn: Equation, values: Sequence[Value], channel: int | None = None
+) -> tuple[list[Tag], list[Image | str]]:
+    """The axes of an array that reads all operands at the same index (scalars anywhere), and the operands' names.
+
+    Operands may differ in size along the axis `channel`, which then must be no image axis.
+    """
+    images, _ = split_operands(values)
+    first = images[0]
+    for other in images[1:]:
+        if [domain.images([t]) for t in other.axes] != [domain.images([t]) for t in first.axes]:
+            eqn.refuse("two arrays meet whose axes run along different image axes", "Transpose one of them first.")
+    axes = [_joined(eqn, [image.axes[k] for image in images]) for k in range(len(first.axes))]
+    names: list[Image | str] = []
+    for value in values:
+        if isinstance(value, Image):
+            names.append(value)
+        elif not value.shape:
+            names.append(value.identity())
+        else:
+            names.append(lay(eqn, axes, value, range(len(value.shape))))
+    _look_at_centres(eqn, images, concatenated=channel is not None)
+    return axes, names
+
+
+def _joined(eqn: Equation, tags: Sequence[Tag]) -> Tag:
+    """One axis out of several at the same place."""
+    if all(tag is None for tag in tags):
+        return None
+    plain = [tag for tag in tags if isinstance(tag, Axis)]
+    if len(plain) == len(tags):
+        return domain.join(plain)
+    flat = [tag for tag in tags if isinstance(tag, Flat)]
+    sizes = {tuple(size for size, _ in tag.pieces) for tag in flat}
+    if len(flat) != len(tags) or len(sizes) != 1:
+        eqn.refuse("an image axis meets a flattened one", "Reshape both the same way before joining them.")
+    columns = zip(*(tag.pieces for tag in flat), strict=True)
+    return Flat(tuple((column[0][0], _piece(eqn, [axis for _, axis in column])) for column in columns))
+
+
+def _piece(eqn: Equation, tags: Sequence[Axis | None]) -> Axis | None:
+    joined = _joined(eqn, tags)
+    assert joined is None or isinstance(joined, Axis)
+    return joined
+
+
+def lay(eqn: Equation, axes: list[Tag], value: Known | Unknown, places: Sequence[int]) -> str:
+    """Lays axes `places` of a constant along `axes`: uniform where the image runs, or (by value) periodic, which
+    refines the phases of `axes`. Returns the constant's name.
+    """
+    repeats: dict[int, int] = {}
+    for j, k in enumerate(places):
+        tag = axes[j]
+        if tag is None:
+            continue
+        if value.uniform(k):
+            repeats[k] = 1
+        elif isinstance(value, Known) and isinstance(tag, Axis) and (period := recurrence(value, k)):
+            repeats[k] = period
+            axes[j] = domain.with_phases(tag, period)
+            eqn.record.assumptions.append(
+                f"the constant {value.origin or ''}{value.shape} at {eqn.source} goes on with period {period} along its "
+                f"axis {k} in larger images"
+            )
+        elif isinstance(value, Known):
+            eqn.refuse(f"a constant varies along its axis {k}, which runs along the image", CONSTANT)
+        else:
+            eqn.refuse(f"a parameter may vary along its axis {k}, which runs along the image", PARAMETER)
+    return value.identity(repeats)
+
+
+def recurrence(value: Known, axis: int) -> int | None:
+    """The period of a constant along an axis, if it shows at least two full ones."""
+    rows = [row.tobytes() for row in np.moveaxis(value.squashed, axis, 0)]
+    for period in range(2, len(rows) // 2 + 1):
+        if rows[period:] == rows[:-period]:
+            return period
+    return None
+
+
+def _look_at_centres(eqn: Equation, images: Sequence[Image], *, concatenated: bool) -> None:
+    """Notes branches whose fields are not centred on each other by more than half a step of the joined arrays.
+
+    Where values are added up, only a field inside the other is looked at: sums of shifted slices are no skips.
+    """
+    for k, tag in enumerate(images[0].axes):
+        if not isinstance(tag, Axis):
+            continue
+        for other in images[1:]:
+            there = other.axes[k]
+            if not isinstance(there, Axis) or there == tag:
+                continue
+            a, b = domain.centre(tag), domain.centre(there)
+            if a is None or b is None or abs(a - b) <= tag.stride / 2:
+                continue
+            if concatenated or _inside(tag, there) or _inside(there, tag):
+                eqn.record.misaligned.append((eqn, tag.image, b - a))
+
+
+def _inside(inner: Axis, outer: Axis) -> bool:
+    whole: Any = domain.join([inner, outer])
+    return (whole.lo, whole.hi) == outer.fields(whole.phases)

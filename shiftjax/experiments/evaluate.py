@@ -1,0 +1,88 @@
+"""Stitch, cluster once, and score."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from shiftjax import metrics
+from shiftjax._typing import Array, PRNGKeyArray
+from shiftjax.clustering import mean_shift
+from shiftjax.experiments.data import Picture
+from shiftjax.experiments.settings import DELTA_DIST
+from shiftjax.experiments.task import Task
+from shiftjax.instances import connected_components, drop_small
+from shiftjax.tiling import TilePlan, plan_tiles, predict_tiled
+
+
+class Stitched(NamedTuple):
+    """One picture, predicted with one tile size: arrays `(batch, *space)` over the whole picture."""
+
+    plan: TilePlan
+    embedding: np.ndarray
+    true: np.ndarray
+    instances: np.ndarray
+
+
+def stitch(
+    apply: Callable[[Array], Array],
+    task: Task,
+    picture: Picture,
+    tile: int,
+    *,
+    bandwidth: float,
+    key: PRNGKeyArray,
+    min_size: int = 0,
+) -> Stitched:
+    """Predicts `picture` with output tiles of `tile` px, legal or not, and finds its instances.
+
+    The stitched embedding is clustered once (clustering tile by tile would draw seams of its own); an instance is a
+    connected region of foreground pixels of one cluster. Outside the scored region nothing counts, true or found.
+    """
+    plan = plan_tiles(apply, picture.image.shape, tile=tile, illegal_tile=True)
+    embedding, foreground = task.read(predict_tiled(apply, picture.image, plan), picture.image)
+    found = mean_shift(embedding, bandwidth=bandwidth, key=key)
+    codes = np.where(foreground, np.asarray(found.labels) + 1, 0)
+    instances = drop_small(connected_components(codes), min_size=min_size)
+    inside = np.zeros(codes.shape, bool)
+    inside[(slice(None), *picture.scored)] = True
+    return Stitched(plan, embedding, np.where(inside, picture.labels, 0), np.where(inside, instances, 0))
+
+
+def score(stitched: Stitched, *, train_window: int) -> dict[str, object]:
+    """The row of the table: numbers as measured, and whether tile and window are legal."""
+    plan, true, found = stitched.plan, stitched.true, stitched.instances
+    seam = metrics.seam_disagreement(found, plan, true=true)
+    counts = metrics.split_merge_counts(true, found)
+    return {
+        "train_window": train_window,
+        "tile": plan.tile_output[0],
+        "period": plan.period[0],
+        "legal_tile": plan.legal,
+        "legal_window": all(train_window > p for p in plan.period),
+        "equals_whole": plan.equals_whole,
+        "seam_disagreement": float(seam.value),
+        "grid_disagreement": float(seam.grid),
+        "false_splits": int(counts.splits),
+        "false_merges": int(counts.merges),
+        "average_precision": float(metrics.average_precision(true, found)),
+        "distinct_embeddings": metrics.distinct_embeddings(stitched.embedding, true, tolerance=DELTA_DIST),
+    }
+
+
+def seamless(row: dict) -> bool:
+    """Whether a row shows no seams: NaN does not pass."""
+    return abs(row["seam_disagreement"]) <= 0.02 and row["grid_disagreement"] <= 0.05 and row["false_splits"] == 0
+
+
+def seams(row: dict) -> bool:
+    """Whether a row shows seams."""
+    return row["seam_disagreement"] >= 0.5 or row["grid_disagreement"] >= 0.5
+
+
+def key_of(seed: int, purpose: int) -> PRNGKeyArray:
+    """One seed's key for one purpose."""
+    return jax.random.fold_in(jax.random.key(seed), purpose)

@@ -1,0 +1,255 @@
+"""The experiments of the paper as settings: in its size, and in a small one that shows the same in seconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from shiftjax._checks import one_of
+from shiftjax.nets.unet import UNet
+
+DEFAULT = "seams"
+DELTA_VAR, DELTA_DIST, GAMMA = 0.0, 3.0, 1e-4  # of the loss, in every experiment
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What the images show. `kind` is "constant", "discs" or "nuclei"; sizes are in input pixels.
+
+    A disc is all pixels closer than `radius` to its centre; centres lie on a lattice of `pitch`, the first at `origin`.
+    """
+
+    kind: str
+    size: int = 0
+    pitch: int = 0
+    radius: float = 0.0
+    origin: int = 0
+    elastic: bool = False
+    noise: float = 0.0
+
+
+@dataclass(frozen=True)
+class Training:
+    """One network and how it is trained: on random crops of `input_size` px, on the whole output window."""
+
+    scene: Scene
+    input_size: int
+    levels: int
+    features: int
+    learning_rate: float
+    steps: int
+    decoder_convs: int | None = None
+    head_kernel_size: int = 1
+    upsample: str = "learned"
+    padding: str = "VALID"
+    crop: str | None = "top"
+    out_channels: int = 3
+
+    def net(self, **changes: object) -> UNet:
+        """The network; `changes` replace its options."""
+        options = {
+            "features": self.features,
+            "factors": (2,) * self.levels,
+            "decoder_convs": self.decoder_convs,
+            "head_kernel_size": self.head_kernel_size,
+            "upsample": self.upsample,
+            "padding": self.padding,
+            "crop": self.crop,
+        }
+        return UNet(self.out_channels, **{**options, **changes})  # type: ignore[arg-type]
+
+    @property
+    def window(self) -> tuple[int, int]:
+        """Size of the output window in pixels, and its offset in the input."""
+        (axis, _) = self.net().legal_sizes(self.input_size)
+        return next((output, offset) for size, output, offset in axis if size == self.input_size)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Networks to train and what to do with them.
+
+    Attributes:
+        trainings: by the name of the network.
+        tiles: output tile sizes to stitch with, legal or not, in pixels; none: the network's output is looked at whole.
+        area: pixels of the test image, per axis.
+        bandwidth: of mean shift, a length in the embedding.
+        expected: what the paper saw, in words.
+    """
+
+    name: str
+    trainings: Mapping[str, Training]
+    bandwidth: float
+    expected: str
+    tiles: tuple[int, ...] = ()
+    area: int = 96
+
+
+def _bandwidth(bw: float) -> float:
+    """The paper's kernel exp(-r^2 / bw) as a length h: exp(-r^2 / 2 h^2)."""
+    return math.sqrt(bw / 2)
+
+
+_PAPER_DISCS = Scene("discs", 284, pitch=16, radius=5, origin=9)
+_PAPER = Training(_PAPER_DISCS, 236, levels=4, features=16, learning_rate=1e-4, steps=60_000)
+_PAPER_TILES = replace(_PAPER, scene=replace(_PAPER_DISCS, pitch=13), input_size=204, crop=None, steps=20_000)
+_PAPER_PITCH = replace(_PAPER, scene=replace(_PAPER_DISCS, size=220), input_size=220, levels=3, learning_rate=5e-5)
+_CONSTANT = Training(Scene("constant", 236), 236, levels=4, features=3, learning_rate=1e-4, steps=2000, crop="every")
+_CONSTANT_2 = replace(_CONSTANT, levels=2, decoder_convs=1, head_kernel_size=3, upsample="nearest", crop=None)
+
+_SMALL_DISCS = Scene("discs", 96, pitch=7, radius=3, origin=3)
+_SMALL = Training(_SMALL_DISCS, 52, levels=2, features=8, learning_rate=1e-3, steps=3000)
+_SMALL_WIDE = replace(_SMALL, scene=replace(_SMALL_DISCS, pitch=8, radius=3, origin=4), input_size=64)
+_SMALL_NARROW = replace(_SMALL, input_size=44)
+_SMALL_CONSTANT = replace(_CONSTANT_2, learning_rate=1e-3, steps=1000)
+
+
+def _discs(training: Training, **changes: object) -> Training:
+    return replace(training, scene=replace(training.scene, **changes))  # type: ignore[arg-type]
+
+
+def _constant(training: Training, size: int, **changes: object) -> Training:
+    return replace(training, scene=Scene("constant", size), input_size=size, **changes)  # type: ignore[arg-type]
+
+
+def _experiment(
+    name: str, expected: str, bw: float, training: Training, tiles: tuple[int, ...] = (), area: int = 96
+) -> Experiment:
+    return Experiment(name, MappingProxyType({name: training}), _bandwidth(bw), expected, tiles, area)
+
+
+def _paper() -> list[Experiment]:
+    return [
+        _experiment("const_inp_fixed", "1 embedding", 0.5, _constant(_CONSTANT_2, 48, steps=1000)),
+        _experiment("const_inp_learned", "256 embeddings, each repeated 2 x 2", 0.2, _CONSTANT),
+        _experiment(
+            "const_inp_same",
+            "many embeddings, by position; about 4 central px out of reach of the border agree",
+            0.5,
+            _constant(_CONSTANT_2, 40, padding="SAME", steps=120_000),
+        ),
+        _experiment("fl_spaced", "all discs collapse to one embedding", 2.5, replace(_PAPER_PITCH, steps=200_000)),
+        _experiment(
+            "fl-1_spaced_learned",
+            "discs separated; the code repeats every 8 discs",
+            2.5,
+            _discs(replace(_PAPER_PITCH, steps=200_000), pitch=15),
+        ),
+        _experiment(
+            "fl-1_spaced_fixed",
+            "discs separated",
+            2.5,
+            _discs(replace(_PAPER_PITCH, steps=200_000, upsample="nearest"), pitch=15),
+        ),
+        _experiment(
+            "fl_spaced_elastic",
+            "separated, no seams",
+            1.0,
+            _discs(replace(_PAPER, learning_rate=5e-5, steps=400_000), elastic=True),
+            (48,),
+        ),
+        _experiment("spheres_no_noise", "all discs collapse to one embedding", 0.2, _PAPER, (48,)),
+        _experiment(
+            "spheres_noise",
+            "separated, no seams",
+            0.2,
+            _discs(replace(_PAPER, steps=100_000), size=292, noise=0.01),
+            (48,),
+        ),
+        _experiment(
+            "spheres_noise_wrong_crop",
+            "separated, but seams",
+            0.2,
+            _discs(replace(_PAPER, steps=100_000, crop=None), size=292, noise=0.01),
+            (52,),
+            104,
+        ),
+        _experiment("tile_consistent", "no seams", 0.2, _PAPER_TILES, (16, 32)),
+        _experiment("tile_inconsistent_too_small", "seams", 0.1, replace(_PAPER_TILES, crop="top"), (16, 32)),
+        _experiment(
+            "tile_inconsistent_wrong_crop", "seams", 0.2, replace(_PAPER_TILES, steps=33_000), (20, 17, 19), 100
+        ),
+        Experiment(
+            DEFAULT,
+            MappingProxyType(
+                {"tile_consistent": _PAPER_TILES, "tile_inconsistent_too_small": replace(_PAPER_TILES, crop="top")}
+            ),
+            _bandwidth(0.2),
+            "no seams only where the training window is larger than the period and tiles are multiples of it",
+            (16, 32, 17, 19, 20),
+        ),
+        _experiment(
+            "nuclei",
+            "fewer false splits where tiles are multiples of the period",
+            2.0,
+            Training(Scene("nuclei"), 332, levels=4, features=32, learning_rate=1e-4, steps=60_000, out_channels=4),
+            (128, 144, 120, 132, 136, 140, 148),
+        ),
+    ]
+
+
+def _small() -> list[Experiment]:
+    noisy = _discs(_SMALL_WIDE, noise=0.01)
+    return [
+        _experiment("const_inp_fixed", "1 embedding", 0.5, _constant(_SMALL_CONSTANT, 48)),
+        _experiment(
+            "const_inp_learned",
+            "16 embeddings, repeated with the period",
+            0.2,
+            _constant(_SMALL_CONSTANT, 56, upsample="learned", decoder_convs=2, head_kernel_size=1, crop="every"),
+        ),
+        _experiment(
+            "const_inp_same",
+            "many embeddings, by position; about 4 central px out of reach of the border agree",
+            0.5,
+            _constant(_SMALL_CONSTANT, 40, padding="SAME"),
+        ),
+        _experiment("fl_spaced", "all discs collapse to one embedding", 2.5, _SMALL_WIDE),
+        _experiment(
+            "fl-1_spaced_learned",
+            "discs separated; the code repeats every 4 discs",
+            2.5,
+            _discs(_SMALL_WIDE, pitch=7),
+        ),
+        _experiment(
+            "fl-1_spaced_fixed", "discs separated", 2.5, replace(_discs(_SMALL_WIDE, pitch=7), upsample="nearest")
+        ),
+        _experiment("fl_spaced_elastic", "separated, no seams", 1.0, _discs(_SMALL_WIDE, elastic=True), (12,)),
+        _experiment("spheres_no_noise", "all discs collapse to one embedding", 0.2, _SMALL_WIDE, (12,)),
+        _experiment("spheres_noise", "separated, no seams", 0.2, noisy, (12,)),
+        _experiment("spheres_noise_wrong_crop", "separated, but seams", 0.2, noisy, (13,)),
+        _experiment("tile_consistent", "no seams", 0.2, _SMALL, (4, 8)),
+        _experiment("tile_inconsistent_too_small", "seams", 0.2, _SMALL_NARROW, (4, 8)),
+        _experiment("tile_inconsistent_wrong_crop", "seams", 0.2, _SMALL, (5, 6, 9)),
+        Experiment(
+            DEFAULT,
+            MappingProxyType({"tile_consistent": _SMALL, "tile_inconsistent_too_small": _SMALL_NARROW}),
+            _bandwidth(0.2),
+            "no seams only where the training window is larger than the period and tiles are multiples of it",
+            (4, 8, 5, 6, 9),
+        ),
+        _experiment(
+            "nuclei",
+            "fewer false splits where tiles are multiples of the period",
+            0.5,
+            Training(Scene("nuclei"), 140, levels=3, features=12, learning_rate=1e-3, steps=600, out_channels=4),
+            (16, 24, 12, 15, 17, 20),
+        ),
+    ]
+
+
+EXPERIMENTS: Mapping[str, Mapping[str, Experiment]] = MappingProxyType(
+    {
+        "small": MappingProxyType({e.name: e for e in _small()}),
+        "paper": MappingProxyType({e.name: e for e in _paper()}),
+    }
+)
+
+
+def find(name: str, size: str) -> Experiment:
+    """The experiment of that name and size; an unknown one raises a ValueError that lists the known."""
+    one_of("size", size, tuple(EXPERIMENTS))
+    one_of("experiment", name, tuple(EXPERIMENTS[size]))
+    return EXPERIMENTS[size][name]

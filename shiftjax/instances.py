@@ -1,0 +1,82 @@
+"""From pixels of equal code to instances: connected components on the host, in any dimension."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shiftjax import _checks
+from shiftjax._typing import ArrayLike, Integer
+from shiftjax.metrics._inputs import host, host_labels
+from shiftjax.metrics._objects import objects, sparse
+
+
+def connected_components(
+    codes: Integer[ArrayLike, "batch *space"], *, background: int = 0
+) -> Integer[np.ndarray, "batch *space"]:
+    """Labels the connected regions of equal code.
+
+    Pixels that share a face (4 neighbours in 2-D, 6 in 3-D) and a code belong to one region. Two regions of one code
+    that do not touch get two labels, which is what clusters need when a network repeats its embeddings.
+
+    Args:
+        codes: `(batch, *space)`, integers, say the cluster of each pixel; negative ones are allowed.
+        background: the code of pixels that belong to no region.
+
+    Returns:
+        int32 labels `(batch, *space)`, 0 = background, in each image 1, 2, 3... by first pixel in raster order.
+
+    Raises:
+        ValueError: for codes that are not integers or have no batch axis.
+    """
+    values = host("codes", codes)
+    if not np.issubdtype(values.dtype, np.integer) or values.ndim < 2:
+        _checks.fail("codes", "integers (batch, *space)", f"{values.dtype} of shape {values.shape}")
+    labels = np.zeros(values.shape, np.int32)
+    for image, out in zip(values, labels, strict=True):
+        inside = image != background
+        regions = _regions(image)[inside.ravel()]
+        _, first, number = np.unique(regions, return_index=True, return_inverse=True)
+        out[inside] = (np.argsort(np.argsort(first)) + 1)[number]
+    return labels
+
+
+def drop_small(labels: Integer[ArrayLike, "batch *space"], *, min_size: int) -> Integer[np.ndarray, "batch *space"]:
+    """Sets objects of fewer than `min_size` pixels to background; the others keep their labels.
+
+    Args:
+        labels: `(batch, *space)`, integers, 0 = background.
+        min_size: pixels of the smallest object that stays.
+
+    Returns:
+        Labels of the same shape and type.
+
+    Raises:
+        ValueError: for labels that are not integers >= 0 or a negative `min_size`.
+    """
+    values = host_labels("labels", labels)
+    _checks.integer("min_size", min_size, least=0)
+    number, area = objects(values)
+    small = np.append(area < min_size, False)  # the last entry answers for background, whose number is -1
+    return np.where(small[number].reshape(values.shape), np.zeros((), values.dtype), values)
+
+
+def _regions(image: np.ndarray) -> np.ndarray:
+    """Per pixel, flat: the number of its component in the graph that joins neighbours of equal code."""
+    from scipy.sparse.csgraph import connected_components as components
+
+    pixels = np.arange(image.size).reshape(image.shape)
+    rows, columns = [], []
+    for axis in range(image.ndim):
+        here, there = _shifted(image.ndim, axis)
+        joined = image[here] == image[there]
+        rows.append(pixels[here][joined])
+        columns.append(pixels[there][joined])
+    graph = sparse(np.concatenate(rows), np.concatenate(columns), (image.size, image.size))
+    return components(graph, directed=False)[1]
+
+
+def _shifted(ndim: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
+    """Index of the earlier and of the later pixel of every pair of neighbours along `axis`."""
+    earlier, later = [slice(None)] * ndim, [slice(None)] * ndim
+    earlier[axis], later[axis] = slice(None, -1), slice(1, None)
+    return tuple(earlier), tuple(later)

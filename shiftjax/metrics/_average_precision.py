@@ -1,0 +1,53 @@
+"""Average precision at one overlap threshold."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from shiftjax import _checks
+from shiftjax._typing import ArrayLike, Integer
+from shiftjax.metrics._inputs import host_labels, same_shape
+from shiftjax.metrics._objects import overlap, sparse
+
+
+def average_precision(
+    true: Integer[ArrayLike, "batch *space"], pred: Integer[ArrayLike, "batch *space"], *, iou: int | float = 0.5
+) -> float:
+    """Average precision of instance segmentation, `TP / (TP + FP + FN)`, pooled over the batch.
+
+    A true and a predicted object may match when their intersection over union is at least `iou`, each with one partner
+    at most. TP is the size of the largest such matching, so the score is also right for `iou <= 0.5`, where an object
+    can have several candidates.
+
+    Args:
+        true: labels `(batch, *space)`, integers, 0 = background.
+        pred: labels of the same shape.
+        iou: smallest intersection over union of a match, in (0, 1].
+
+    Returns:
+        The score in [0, 1]; NaN where neither side holds an object, since there is nothing to score.
+
+    Raises:
+        ValueError: for labels that are not integers >= 0, unequal shapes, or `iou` outside (0, 1].
+    """
+    true, pred = host_labels("true", true), host_labels("pred", pred)
+    same_shape("pred", pred.shape, "true", true.shape)
+    if _checks.number("iou", iou, above=0.0) > 1:
+        _checks.fail("iou", "a number in (0, 1]", iou)
+    table = overlap(true, pred)
+    n_true, n_pred = len(table.true_area), len(table.pred_area)
+    if n_true + n_pred == 0:
+        return float("nan")
+    union = table.true_area[table.true] + table.pred_area[table.pred] - table.shared
+    match = table.shared / union >= iou
+    hits = _matching(table.true[match], table.pred[match], (n_true, n_pred))
+    return hits / (n_true + n_pred - hits)
+
+
+def _matching(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> int:
+    """Size of a maximum matching of the bipartite graph with these edges."""
+    from scipy.sparse.csgraph import maximum_bipartite_matching
+
+    if len(rows) == 0:
+        return 0
+    return int((maximum_bipartite_matching(sparse(rows, columns, shape), perm_type="column") >= 0).sum())

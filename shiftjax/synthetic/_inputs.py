@@ -1,0 +1,40 @@
+"""What every generator asks of its arguments. Shapes and types only, so the checks also serve under jit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from shiftjax import _checks
+
+
+def space(shape: Any) -> tuple[int, ...]:
+    """`shape` as the sizes of one or more spatial axes."""
+    if not isinstance(shape, Sequence) or len(shape) == 0:
+        _checks.fail("shape", "the sizes of the spatial axes, say (64, 64)", repr(shape))
+    return _checks.per_axis("shape", shape, len(shape))
+
+
+def single_key(key: Any) -> None:
+    """Refuses anything but one JAX random key, of the new or the old style."""
+    typed = hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    legacy = hasattr(key, "dtype") and key.dtype == jnp.uint32 and key.ndim == 1
+    if not (legacy or (typed and key.ndim == 0)):
+        found = f"{key.dtype} of shape {key.shape}" if hasattr(key, "dtype") else repr(key)
+        _checks.fail("key", "one random key", found, "make one with jax.random.key(seed)")
+
+
+def pictures(image: Any, labels: Any = None) -> None:
+    """Refuses images that are not floats `(batch, *space, channel)` and labels that do not lie on their pixels."""
+    if not hasattr(image, "dtype") or not jnp.issubdtype(image.dtype, jnp.floating) or image.ndim < 3:
+        found = f"{image.dtype} of shape {image.shape}" if hasattr(image, "dtype") else type(image).__name__
+        _checks.fail("image", "floats (batch, *space, channel)", found)
+    if labels is None:
+        return
+    if not hasattr(labels, "dtype") or not jnp.issubdtype(labels.dtype, jnp.integer):
+        _checks.fail("labels", "integers (batch, *space)", getattr(labels, "dtype", type(labels).__name__))
+    if labels.shape != image.shape[:-1]:
+        _checks.fail("labels", f"shape {image.shape[:-1]}, the pixels of `image`", labels.shape)

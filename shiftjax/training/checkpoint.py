@@ -1,0 +1,56 @@
+"""Checkpoints of a run in a folder, kept by Orbax."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import jax
+
+from shiftjax._extras import require
+
+
+class Checkpoints:
+    """The newest states of a run, as `with Checkpoints(folder) as checkpoints`. Written whole or not at all."""
+
+    def __init__(self, folder: str | Path, *, keep: int = 2):
+        self.folder = Path(folder).resolve()
+        self._orbax = require("orbax.checkpoint", "train")
+        options = self._orbax.CheckpointManagerOptions(
+            max_to_keep=keep, create=True, enable_async_checkpointing=False, cleanup_tmp_directories=True
+        )
+        self._manager = self._orbax.CheckpointManager(self.folder, options=options)
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._manager.close()
+
+    @property
+    def latest(self) -> int | None:
+        """Step of the newest checkpoint, or None."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: Any) -> None:
+        """Writes the state after `step` steps; a step already saved stays."""
+        if step != self.latest:
+            self._manager.save(step, args=self._orbax.args.StandardSave(state))
+
+    def restore(self, like: Any) -> Any:
+        """The newest state, in the shapes and types of `like`.
+
+        Raises:
+            ValueError: the checkpoint is broken, or of another net.
+        """
+        shapes = jax.eval_shape(lambda: like)
+        try:
+            return self._manager.restore(self.latest, args=self._orbax.args.StandardRestore(shapes))
+        except Exception as error:  # Orbax raises many types; each of them means the same to the user
+            reason = " ".join(str(error).split())[:200]
+            raise ValueError(
+                f"checkpoint {self.folder / str(self.latest)}: expected a state of this net, found one that cannot be "
+                f"read ({type(error).__name__}: {reason}); delete that folder to go on from an earlier checkpoint, or "
+                "start another run"
+            ) from error
