@@ -6,4 +6,4 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("shiftjax", "beartype.beartype").install()
+install_import_hook("shiftjax", "beartype.beartype")

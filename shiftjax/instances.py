@@ -34,9 +34,8 @@ def connected_components(
     labels = np.zeros(values.shape, np.int32)
     for image, out in zip(values, labels, strict=True):
         inside = image != background
-        regions = _regions(image)[inside.ravel()]
-        _, first, number = np.unique(regions, return_index=True, return_inverse=True)
-        out[inside] = (np.argsort(np.argsort(first)) + 1)[number]
+        _, number = np.unique(_regions(image)[inside.ravel()], return_inverse=True)
+        out[inside] = number + 1
     return labels
 
 
@@ -61,7 +60,7 @@ def drop_small(labels: Integer[ArrayLike, "batch *space"], *, min_size: int) -> 
 
 
 def _regions(image: np.ndarray) -> np.ndarray:
-    """Per pixel, flat: the number of its component in the graph that joins neighbours of equal code."""
+    """Per pixel, flat: its component in the graph that joins neighbours of equal code, numbered in raster order."""
     from scipy.sparse.csgraph import connected_components as components
 
     pixels = np.arange(image.size).reshape(image.shape)

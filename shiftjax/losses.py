@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -40,11 +40,11 @@ def discriminative_loss(
     labels: ArrayLike,
     *,
     max_instances: int,
-    delta_var: float = 0.5,
-    delta_dist: float = 1.5,
-    alpha: float = 1.0,
-    beta: float = 1.0,
-    gamma: float = 1e-3,
+    delta_var: int | float = 0.5,
+    delta_dist: int | float = 1.5,
+    alpha: int | float = 1.0,
+    beta: int | float = 1.0,
+    gamma: int | float = 1e-3,
     background: str = "instance",
 ) -> tuple[Float[Array, ""], DiscriminativeParts]:
     r"""Pulls pixels to the mean of their instance and pushes the means of different instances apart.
@@ -93,7 +93,7 @@ def discriminative_loss(
     most = integer("max_instances", max_instances, least=1)
     one_of("background", background, BACKGROUNDS)
     scales = {"delta_var": delta_var, "delta_dist": delta_dist, "alpha": alpha, "beta": beta, "gamma": gamma}
-    scales = {name: number(name, value, least=0) for name, value in scales.items()}
+    scales = {name: number(name, value, least=0.0) for name, value in scales.items()}
     _check(embedding, labels, most)
     return _loss(jnp.asarray(embedding), jnp.asarray(labels), scales, max_instances=most, background=background)
 
@@ -121,7 +121,7 @@ def _check(embedding: ArrayLike, labels: ArrayLike, most: int) -> None:
 def _loss(
     embedding: Float[Array, "batch *space channel"],
     labels: Integer[Array, " batch *space"],
-    scales: dict[str, ArrayLike],
+    scales: dict[str, Any],
     *,
     max_instances: int,
     background: str,
@@ -200,7 +200,7 @@ def _push(
         return jnp.sum(jnp.where(counts & pushed & (order != rank), shortfall, 0))
 
     total = jnp.sum(jax.lax.map(row, (means, pushed, order), batch_size=PAIR_ROWS))
-    count = jnp.sum(pushed)
+    count = jnp.sum(pushed, dtype=means.dtype)
     return total / jnp.maximum(count * (count - 1), 1)
 
 

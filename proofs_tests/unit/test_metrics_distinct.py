@@ -23,7 +23,9 @@ def own_errors():
 def means(embedding, labels):
     """Mean of every object as a tuple of exact fractions."""
     return [
-        tuple(Fraction(int(c.sum())) / int((ids == i).sum()) for c in np.moveaxis(values[ids == i].astype(object), -1, 0))
+        tuple(
+            Fraction(int(c.sum())) / int((ids == i).sum()) for c in np.moveaxis(values[ids == i].astype(object), -1, 0)
+        )
         for values, ids in zip(embedding, labels, strict=True)
         for i in np.unique(ids)
         if i > 0

@@ -215,6 +215,17 @@ def test_nothing_inside_or_no_object_cannot_be_told():
     assert math.isnan(result.grid)  # every pixel its own label: the median is 1
 
 
+def test_an_embedding_that_changes_at_every_pixel_as_much_as_between_objects_cannot_be_told():
+    steps = np.tile([0.0, 1.0, 2.0, 1.0], 6)[None, :, None]  # the variance is 1/2, so that s is 1, the step
+    plan, true = tiles((4,), (4,)), np.ones((1, 24), np.int32)
+    result = seam_disagreement(steps, plan, true=true)
+    assert result.rate_inside == 1
+    assert math.isnan(result.value)
+    assert seam_disagreement(np.sqrt(steps), plan, true=true).value == pytest.approx(
+        reference(np.sqrt(steps), plan, true)[0]
+    )
+
+
 def test_axes_and_images_are_pooled_and_the_grid_takes_the_worse_axis():
     true = np.ones((2, 24, 24), np.int32)
     column = np.broadcast_to(1 + (np.arange(24) // 8)[None, None, :], true.shape)

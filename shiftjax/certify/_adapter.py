@@ -55,7 +55,6 @@ class Program:
     constants: tuple[Any, ...]  # their values; short where the caller passes them as operands
     calls: tuple[Call, ...]
     outputs: tuple[Any, ...]
-    effects: frozenset[Any]
 
 
 def program(jaxpr: Any) -> Program:
@@ -64,17 +63,33 @@ def program(jaxpr: Any) -> Program:
     return Program(
         inputs=(*inner.constvars, *inner.invars),
         constants=tuple(getattr(jaxpr, "consts", ())),
-        calls=tuple(
-            Call(e.primitive, dict(e.params), tuple(e.invars), tuple(e.outvars), frozenset(e.effects), e.source_info)
-            for e in inner.eqns
+        calls=_needed(
+            [
+                Call(
+                    e.primitive, dict(e.params), tuple(e.invars), tuple(e.outvars), frozenset(e.effects), e.source_info
+                )
+                for e in inner.eqns
+            ],
+            inner.outvars,
         ),
         outputs=tuple(inner.outvars),
-        effects=frozenset(inner.effects),
     )
 
 
-def is_program(value: Any) -> bool:
-    return isinstance(value, core.Jaxpr | core.ClosedJaxpr)
+def _needed(calls: Sequence[Call], outputs: Sequence[Any]) -> tuple[Call, ...]:
+    """Without the calls whose results nobody uses: what is not run needs no proof. Effects stay."""
+    wanted = {v for v in outputs if literal(v) is None}
+    kept = []
+    for call in reversed(calls):
+        if call.effects or any(v in wanted for v in call.results):
+            kept.append(call)
+            wanted.update(v for v in call.operands if literal(v) is None)
+    return tuple(reversed(kept))
+
+
+def text(jaxpr: Any) -> str:
+    """A small program as text, variables named in order."""
+    return str(jaxpr)
 
 
 def literal(atom: Any) -> Any | None:
@@ -147,6 +162,14 @@ def evaluate(primitive: Any, params: dict[str, Any], operands: Sequence[np.ndarr
         return [np.asarray(o) for o in (out if primitive.multiple_results else [out])]
 
 
+def scan_parts(params: dict[str, Any], operands: int) -> tuple[int, int]:
+    """How many operands of a `scan` are constants and how many are carried; JAX 0.11 writes it another way."""
+    if "ft_in" in params:
+        constants, carried, _ = (len(list(part)) for part in params["ft_in"].update(range(operands)).unpack())
+        return constants, carried
+    return params["num_consts"], params["num_carry"]
+
+
 @functools.cache
 def primitive(name: str) -> Any | None:
     """The primitive object of that name, or None where this JAX has none."""
@@ -183,10 +206,12 @@ def _foreign(file: str) -> bool:
 
 
 def source(info: Any) -> str:
-    """"file:line" of the innermost frame outside JAX and Flax that made an equation."""
+    """ "file:line" of the innermost frame of the user's code that made an equation; empty if JAX kept none.
+
+    JAX cuts the frames at a jitted function, so that what its own functions do inside shows none.
+    """
     frames = getattr(getattr(info, "traceback", None), "frames", None) or ()
-    frame = next((f for f in frames if _foreign(f.file_name)), frames[0] if frames else None)
-    return f"{frame.file_name}:{frame.line_num}" if frame else "unknown"
+    return next((f"{f.file_name}:{f.line_num}" for f in frames if _foreign(f.file_name)), "")
 
 
 def scope(info: Any) -> str:

@@ -8,11 +8,13 @@ from typing import Any
 from shiftjax._checks import fail
 from shiftjax.certify import _adapter as adapter
 from shiftjax.certify import _domain as domain
+from shiftjax.certify._closure import names
 from shiftjax.certify._domain import Axis
 from shiftjax.certify._interpret import run
+from shiftjax.certify._life import settled
 from shiftjax.certify._refusal import CertificationError
-from shiftjax.certify._values import Generic, Image, Reach, Unknown, Value, digest
-from shiftjax.certify.certificate import AxisCertificate, Certificate, Misalignment, Output, Step
+from shiftjax.certify._values import Generic, Image, Known, Life, Reach, Unknown, Value, digest
+from shiftjax.certify.certificate import AxisCertificate, Certificate, Constant, Misalignment, Output, Step
 from shiftjax.certify.rules import Equation, Record
 
 SINGLE = "Return an array that keeps every image axis."
@@ -45,14 +47,15 @@ def certify(
         fail("x", "an array or a jax.ShapeDtypeStruct", type(x).__name__)
     spatial = _spatial(x.shape, spatial_axes)
     traced = adapter.trace(fn, x)
-    record = Record()
+    record = Record(names=names(fn))
     values: list[Value] = [
         Unknown(shape, digest("parameter", k, shape, dtype), generic=Generic.FREE, leaves=frozenset([k]))
         for k, (shape, dtype) in enumerate(traced.parameter_shapes)
     ]
     tags = [domain.fresh(spatial.index(k), n) if k in spatial else None for k, n in enumerate(x.shape)]
     channels = tuple(None if k in spatial else n for k, n in enumerate(x.shape))
-    image = Image(tuple(x.shape), tuple(tags), digest("image", channels, spatial, str(x.dtype)), reach=Reach.EACH)
+    name = digest("image", channels, spatial, str(x.dtype))
+    image = Image(tuple(x.shape), tuple(tags), name, life=Life(Reach.EACH, free=True, base=name))
     results = run(traced.program, [*values, image], record)
     outputs = [
         _output(name, value, spatial, x.shape, output_axes) for name, value in zip(traced.outputs, results, strict=True)
@@ -63,11 +66,9 @@ def certify(
         dtype=str(x.dtype),
         leaves=tuple(outputs),
         parameters=traced.parameters,
-        constants=(),
+        constants=tuple(_constant(known) for _, known in record.constants.values()),
         assumptions=tuple(dict.fromkeys(record.assumptions)),
-        misaligned=tuple(
-            Misalignment(eqn.name, eqn.source, axis, shift) for eqn, axis, shift in record.misaligned
-        ),
+        misaligned=tuple(Misalignment(eqn.name, eqn.source, axis, shift) for eqn, axis, shift in record.misaligned),
         steps=tuple(_step(eqn, found, len(spatial)) for eqn, found in record.steps),
     )
 
@@ -87,6 +88,10 @@ def _name(fn: Any) -> str:
     owner = type(getattr(inner, "__self__", None)).__name__
     name = getattr(inner, "__qualname__", type(inner).__name__)
     return f"{owner}.{name.rsplit('.', 1)[-1]}" if hasattr(inner, "__self__") else name
+
+
+def _constant(known: Known) -> Constant:
+    return Constant(known.origin, known.shape, str(known.value.dtype), known.identity())
 
 
 def _output(
@@ -113,13 +118,15 @@ def _axis(value: Image, place: int, size: int, source: int) -> AxisCertificate:
     tag = value.axes[place]
     assert isinstance(tag, Axis)
     lo, hi = _finite(tag)
+    attained = settled(value.life).reach is not Reach.NO
     return AxisCertificate(
         period=tag.period,
         phases=tag.phases,
         lo=lo,
         hi=hi,
         exact=(tag.start, tag.stop),
-        minimal=tag.period == 1 or (value.reach is not Reach.NO and domain.tells_its_period(tag)),
+        attained=attained,
+        minimal=tag.period == 1 or (attained and domain.tells_its_period(tag)),
         size=size,
         out=value.shape[place],
         input_axis=source,

@@ -172,15 +172,38 @@ def merge(axis: Axis, factor: int) -> Axis:
     )
 
 
-def select(axis: Axis, first: Sequence[int], step: int, start: int, stop: int) -> Axis:
-    """A gather along the axis: output `m * len(first) + r` reads element `first[r] + m * step`, 0 < step."""
+def select(axis: Axis, reads: Sequence[tuple[int, int]], step: int, out: int, start: int, stop: int) -> Axis:
+    """A gather or a sparse product: output `m * len(reads) + r` reads elements `reads[r] + m * step`, first to last.
+
+    Outputs from `start` to `stop` follow this pattern, the others need not.
+    """
     turns = axis.phases // gcd(axis.phases, step)
-    phases = len(first) * turns
+    phases = len(reads) * turns
     if phases > MAX_PHASES:
         raise Mismatch(f"the number of phases grows to {phases}")
-    reads = [axis.field(first[j % len(first)] + j // len(first) * step) for j in range(phases)]
-    lo, hi = zip(*reads, strict=True)
-    return Axis(axis.image, axis.period * step * turns // axis.phases, phases, lo, hi, start, max(start, stop))
+
+    def elements(j: int) -> range:
+        turn, phase = divmod(j, len(reads))
+        return range(reads[phase][0] + turn * step, reads[phase][1] + turn * step + 1)
+
+    fields = [[axis.field(i) for i in elements(j)] for j in range(phases)]
+    lo = tuple(min((f[0] for f in field), default=inf) for field in fields)
+    hi = tuple(max((f[1] for f in field), default=-inf) for field in fields)
+    exact = [j for j in range(start, stop) if all(axis.start <= i < axis.stop for i in elements(j))]
+    first, last = _longest(exact)
+    return Axis(axis.image, axis.period * step * turns // axis.phases, phases, lo, hi, first, min(last, out))
+
+
+def _longest(indices: Sequence[int]) -> tuple[int, int]:
+    """The longest run among ascending indices."""
+    best = (0, 0)
+    begin = 0
+    for k, index in enumerate(indices):
+        if k and index != indices[k - 1] + 1:
+            begin = k
+        if k - begin + 1 > best[1] - best[0]:
+            best = (indices[begin], index + 1)
+    return best
 
 
 def images(tags: Iterable[Tag]) -> list[int]:
@@ -217,8 +240,6 @@ def tells_its_period(axis: Axis) -> bool:
     primes = [p for p in range(2, common + 1) if common % p == 0 and all(p % d for d in range(2, p))]
     for prime in primes:
         step, move = axis.phases // prime, axis.period // prime
-        if all(
-            axis.field(r + step) == (axis.lo[r] + move, axis.hi[r] + move) for r in range(axis.phases)
-        ):
+        if all(axis.field(r + step) == (axis.lo[r] + move, axis.hi[r] + move) for r in range(axis.phases)):
             return False
     return True

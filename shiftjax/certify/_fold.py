@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from shiftjax.certify import _adapter as adapter
-from shiftjax.certify import _reach
-from shiftjax.certify._values import Constant, Generic, Known, Unknown, digest, stable
+from shiftjax.certify import _life
+from shiftjax.certify._values import Constant, Generic, Known, Unknown, digest, squash, stable
 from shiftjax.certify.rules import pointwise
 from shiftjax.certify.rules._table import Equation
 
-POINTWISE = frozenset(f"{pointwise.UNARY} {pointwise.BINARY} {pointwise.OTHER}".split())
-MOVES = frozenset("transpose reshape squeeze rev copy".split())
+POINTWISE = frozenset((*pointwise.UNARY.split(), *pointwise.BINARY.split(), *pointwise.OTHER.split()))
+MOVES = frozenset({"transpose", "reshape", "squeeze", "rev", "copy"})
 
 # Operations whose results NumPy gives bit for bit as XLA does; they spare a compilation each.
 NUMPY: dict[str, Callable[..., np.ndarray]] = {
@@ -39,13 +39,13 @@ NUMPY: dict[str, Callable[..., np.ndarray]] = {
 def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
     """The results of an operation on constants."""
     call = eqn.call
-    if all(isinstance(v, Known) for v in operands):
+    if all(isinstance(v, Known) for v in operands) and _computable(eqn):
         outs = _once(lambda: _compute(eqn, [v.value for v in operands if isinstance(v, Known)]))
         return [
             Known(shape, functools.partial(lambda k: outs()[k], k), _origin(operands))
             for k, shape in enumerate(call.out_shapes)
         ]
-    generic, leaves = _reach.constant(eqn.name, operands)
+    generic, leaves = _life.constant(eqn.name, eqn.params, operands)
     if eqn.name in MOVES or (eqn.name == "broadcast_in_dim" and isinstance(operands[0], Unknown)):
         generic = operands[0].generic if isinstance(operands[0], Unknown) else Generic.NO
         if eqn.name == "broadcast_in_dim" and np.prod(eqn.shape) > np.prod(operands[0].shape):
@@ -54,6 +54,11 @@ def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
         Unknown(shape, _name(eqn, operands, k), _even(eqn, operands, k), generic, leaves)
         for k, shape in enumerate(call.out_shapes)
     ]
+
+
+def _computable(eqn: Equation) -> bool:
+    """Not what depends on the machine, and not random keys, which NumPy cannot hold."""
+    return eqn.name != "platform_index" and not any("key<" in dtype for dtype in eqn.call.out_dtypes)
 
 
 def _origin(operands: Sequence[Constant]) -> str:
@@ -68,7 +73,7 @@ def _compute(eqn: Equation, operands: list[np.ndarray]) -> list[np.ndarray]:
     name, params = eqn.name, eqn.params
     with np.errstate(all="ignore"):
         if name in NUMPY:
-            return [np.broadcast_to(NUMPY[name](*map(_squash, operands)), eqn.shape)]
+            return [np.broadcast_to(NUMPY[name](*map(squash, operands)), eqn.shape)]
         if name == "broadcast_in_dim":
             shape = [1] * len(eqn.shape)
             for n, k in zip(operands[0].shape, params["broadcast_dimensions"], strict=True):
@@ -78,10 +83,6 @@ def _compute(eqn: Equation, operands: list[np.ndarray]) -> list[np.ndarray]:
         return adapter.evaluate(eqn.call.primitive, params, operands)
     except Exception as error:
         eqn.refuse(f"this constant cannot be computed: {error}", "Compute it outside the function and close over it.")
-
-
-def _squash(value: np.ndarray) -> np.ndarray:
-    return value[tuple(slice(1) if n > 1 and not step else slice(None) for n, step in zip(value.shape, value.strides))]
 
 
 def _name(eqn: Equation, operands: Sequence[Constant], out: int) -> str:
@@ -105,6 +106,8 @@ def _name(eqn: Equation, operands: Sequence[Constant], out: int) -> str:
 
 def _even(eqn: Equation, operands: Sequence[Constant], out: int) -> frozenset[int]:
     """Axes along which the result is surely uniform."""
+    if not operands:
+        return frozenset()
     name, first = eqn.name, operands[0]
     rank = len(eqn.call.out_shapes[out])
     if name == "broadcast_in_dim":

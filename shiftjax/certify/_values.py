@@ -59,12 +59,18 @@ def digest(*parts: Any) -> str:
     return hashlib.blake2b(repr(stable(parts)).encode(), digest_size=12).hexdigest()
 
 
+def squash(value: np.ndarray) -> np.ndarray:
+    """A broadcast array, cut to one element along the axes of the broadcast."""
+    return value[(..., *(slice(None) if step else slice(1) for step in value.strides))]
+
+
 class Known:
     """An array whose value does not depend on the image and can be computed. It is computed when asked for."""
 
     def __init__(self, shape: tuple[int, ...], compute: Callable[[], np.ndarray], origin: str = "") -> None:
         self.shape = shape
-        self.origin = origin  # the name of the closed-over array that it is, if any
+        self.origin = origin  # the name of the closed-over array that it is or comes from, if any
+        self._names: dict[tuple[tuple[int, int], ...], str] = {}
         self._compute: Callable[[], np.ndarray] | None = compute
         self._value: np.ndarray | None = None
 
@@ -75,11 +81,15 @@ class Known:
         assert self._value is not None
         return self._value
 
+    @classmethod
+    def of(cls, value: np.ndarray, origin: str = "") -> Known:
+        """A value that is at hand."""
+        return cls(value.shape, lambda: value, origin)
+
     @property
     def squashed(self) -> np.ndarray:
-        """The value with axes along which it is a broadcast cut to one element."""
-        value = self.value
-        return value[tuple(slice(None) if step or n < 2 else slice(1) for n, step in zip(value.shape, value.strides))]
+        """The value, cut to one element along axes of a broadcast."""
+        return squash(self.value)
 
     def uniform(self, axis: int) -> bool:
         """Whether the value is the same all along an axis, bit for bit."""
@@ -91,8 +101,11 @@ class Known:
 
     def identity(self, repeats: Mapping[int, int] = MappingProxyType({})) -> str:
         """The name of the value; along an axis in `repeats` the value recurs and its first elements name it."""
-        value = self.value[tuple(slice(repeats.get(k)) for k in range(len(self.shape)))]
-        return digest("known", value.shape, str(value.dtype), value.tobytes())
+        key = tuple(sorted(repeats.items()))
+        if key not in self._names:
+            value = self.value[tuple(slice(repeats.get(k)) for k in range(len(self.shape)))]
+            self._names[key] = digest("known", value.shape, str(value.dtype), value.tobytes())
+        return self._names[key]
 
 
 @dataclass(frozen=True)
@@ -113,6 +126,22 @@ class Unknown:
         return digest("unknown", self.name, sizes)
 
 
+@dataclass(frozen=True, eq=False)
+class Life:
+    """What is known of a value's liveliness for generic parameters; see `_life`."""
+
+    reach: Reach = Reach.NO
+    leaves: frozenset[int] = frozenset()  # parameters that enter it
+    gates: frozenset[int] = frozenset()  # those of them that all of it is a product with
+    free: bool = False  # whether the start of its chain of activations takes any number
+    base: str = ""  # name of the value that the chain starts from
+    curve: np.ndarray | None = None  # the chain on sample numbers; None at its start
+    kin: tuple[Any, ...] = ()  # values of the same kin are translates of one function
+
+
+DEAD = Life()
+
+
 @dataclass(frozen=True)
 class Image:
     """An array that depends on the image. Each image axis runs along exactly one of its axes; the rest are channels."""
@@ -120,8 +149,7 @@ class Image:
     shape: tuple[int, ...]
     axes: tuple[Tag, ...]
     name: str  # digest of the map from the image, up to sizes along image axes
-    reach: Reach = Reach.NO
-    leaves: frozenset[int] = frozenset()  # parameters on the way, each generic
+    life: Life = DEAD
 
     @property
     def spatial(self) -> tuple[int, ...]:

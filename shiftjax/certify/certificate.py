@@ -26,7 +26,8 @@ class AxisCertificate:
         lo: first input pixel read, for each phase.
         hi: last input pixel read, for each phase; `lo - 1` where a phase reads nothing.
         exact: (start, stop) of the output pixels that equal those of an infinite image; all of this holds there.
-        minimal: whether no smaller period holds for generic parameters (dead activations set aside).
+        attained: whether the proof shows that, for generic parameters, both ends of every phase's field are read.
+        minimal: whether it shows that no smaller period holds for generic parameters.
         size: input pixels of the certified image.
         out: output pixels of the certified image.
         input_axis: which axis of the input array.
@@ -38,6 +39,7 @@ class AxisCertificate:
     lo: tuple[int, ...]
     hi: tuple[int, ...]
     exact: tuple[int, int]
+    attained: bool
     minimal: bool
     size: int
     out: int
@@ -110,6 +112,16 @@ class Misalignment:
 
 
 @dataclass(frozen=True)
+class Constant:
+    """An array that the function closes over: it counts by value, which `digest` names."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    digest: str
+
+
+@dataclass(frozen=True)
 class Output:
     """One output array: its name in the pytree, its shape, its axes, and the digest of its derivation."""
 
@@ -129,7 +141,7 @@ class Certificate:
         dtype: of the input.
         leaves: one entry per output array.
         parameters: names of the array leaves of the function; their values are unknown to the proof.
-        constants: arrays closed over, which count by value: name, shape, digest.
+        constants: arrays closed over, which count by value.
         assumptions: what the proof takes for granted about larger images.
         misaligned: joins of branches that are not centred on each other.
         steps: the derivation.
@@ -140,7 +152,7 @@ class Certificate:
     dtype: str
     leaves: tuple[Output, ...]
     parameters: tuple[str, ...] = ()
-    constants: tuple[tuple[str, tuple[int, ...], str], ...] = ()
+    constants: tuple[Constant, ...] = ()
     assumptions: tuple[str, ...] = ()
     misaligned: tuple[Misalignment, ...] = ()
     steps: tuple[Step, ...] = ()
@@ -226,6 +238,7 @@ class Certificate:
             for leaf in map(_tuples, data["leaves"])
         ]
         data["misaligned"] = [Misalignment(**{**m, "shift": Fraction(m["shift"])}) for m in data["misaligned"]]
+        data["constants"] = [Constant(**_tuples(c)) for c in data["constants"]]
         data["steps"] = [Step(**_tuples(step)) for step in data["steps"]]
         return cls(**_tuples(data))
 

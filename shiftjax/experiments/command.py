@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from shiftjax.experiments import figure, nuclei
 from shiftjax.experiments.evaluate import seamless, seams
-from shiftjax.experiments.run import ExistingRunError, open_folder, run, write_json
-from shiftjax.experiments.settings import DEFAULT, EXPERIMENTS, find
-from shiftjax.experiments.task import scene_task
+from shiftjax.experiments.run import open_folder, run, write_json
+from shiftjax.experiments.settings import DEFAULT, EXPERIMENTS, Training, find
+from shiftjax.experiments.task import Task, scene_task
 from shiftjax.training import TrainingDivergedError
 
 BAD_INPUT, INTERRUPTED = 2, 130
@@ -69,9 +69,9 @@ def _listing(size: str) -> str:
 
 def _run(options: argparse.Namespace) -> int:
     experiment = find(options.experiment, options.size)
-    task = scene_task
+    task: Callable[[Training], Task] = scene_task
     if experiment.name == nuclei.NAME:
-        task = nuclei.task_of(*nuclei.load(options.image, options.labels))
+        task = nuclei.task_of(nuclei.load(options.image, options.labels))
     elif options.image or options.labels:
         raise ValueError(f"--image and --labels: expected with --experiment {nuclei.NAME} only")
     out = options.out or Path("runs") / f"{experiment.name}-{options.size}-seed{options.seed}"
@@ -87,12 +87,13 @@ def _run(options: argparse.Namespace) -> int:
     )
     write_json(out / "metrics.json", result.metrics)
     figure.draw(result, out / "figure.png")
-    print(f"\nexpected: {experiment.expected}\n\n{_table(result.metrics)}\n\nwritten: {out}/metrics.json, {out}/figure.png")
+    print(f"\nexpected: {experiment.expected}\n\n{_table(result.metrics)}\n")
+    print(f"written: {out / 'metrics.json'}, {out / 'figure.png'}")
     return 0
 
 
 def _config(options: argparse.Namespace) -> dict[str, Any]:
-    names = ("experiment", "size", "seed", "replicas", "dtype")
+    names = ("experiment", "size", "steps", "seed", "replicas", "dtype")
     images = {name: str(getattr(options, name)) for name in ("image", "labels") if getattr(options, name)}
     return {**{name: getattr(options, name) for name in names}, **images}
 

@@ -6,7 +6,6 @@ import math
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 from jax import lax
 
 from shiftjax import synthetic

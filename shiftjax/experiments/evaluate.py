@@ -53,9 +53,14 @@ def stitch(
 
 
 def score(stitched: Stitched, *, train_window: int) -> dict[str, object]:
-    """The row of the table: numbers as measured, and whether tile and window are legal."""
+    """The row of the table: numbers as measured, and whether tile and window are legal.
+
+    A network that gives all objects one embedding cuts none of them: seam and grid are NaN then, which never passes.
+    """
     plan, true, found = stitched.plan, stitched.true, stitched.instances
     seam = metrics.seam_disagreement(found, plan, true=true)
+    codes = metrics.distinct_embeddings(stitched.embedding, true, tolerance=DELTA_DIST)
+    collapsed = codes < 2
     counts = metrics.split_merge_counts(true, found)
     return {
         "train_window": train_window,
@@ -64,12 +69,12 @@ def score(stitched: Stitched, *, train_window: int) -> dict[str, object]:
         "legal_tile": plan.legal,
         "legal_window": all(train_window > p for p in plan.period),
         "equals_whole": plan.equals_whole,
-        "seam_disagreement": float(seam.value),
-        "grid_disagreement": float(seam.grid),
+        "seam_disagreement": float("nan") if collapsed else float(seam.value),
+        "grid_disagreement": float("nan") if collapsed else float(seam.grid),
         "false_splits": int(counts.splits),
         "false_merges": int(counts.merges),
         "average_precision": float(metrics.average_precision(true, found)),
-        "distinct_embeddings": metrics.distinct_embeddings(stitched.embedding, true, tolerance=DELTA_DIST),
+        "distinct_embeddings": codes,
     }
 
 

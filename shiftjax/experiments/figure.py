@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from shiftjax._extras import require
+from shiftjax.experiments.data import Picture
 from shiftjax.experiments.evaluate import Stitched, seamless, seams
 from shiftjax.experiments.run import Result
 
-SHOWN = 48  # pixels of the test image per panel side, so that single pixels can be seen
+SHOWN = 32  # pixels of the test image per panel side, so that single pixels can be seen
 GOOD, BAD, UNSURE = "#1a7f37", "#c62828", "#8a6d00"
 
 
@@ -28,89 +29,99 @@ def draw(result: Result, path: Path) -> None:
 
 
 def _stitched(pyplot: Any, result: Result) -> Any:
-    rows = {name: [r for r in result.metrics["stitchings"] if r["name"] == name] for name in result.views}
     columns = 1 + max(len(views) for views in result.views.values())
-    height = 2 * len(result.views)
-    figure, axes = pyplot.subplots(height, columns, figsize=(2.15 * columns, 2.4 * height), squeeze=False)
-    for n, (name, views) in enumerate(result.views.items()):
-        top, bottom = axes[2 * n], axes[2 * n + 1]
-        at = _panel(views[0], result.pictures[name].scored)
-        window, period = rows[name][0]["train_window"], rows[name][0]["period"]
-        top[0].imshow(np.asarray(result.pictures[name].image)[0, ..., 0][at], cmap="gray", vmin=0, vmax=1)
-        top[0].set_title(f"{name}\nwindow {window} {'>' if window > period else '≤'} period {period}\n\ninput", fontsize=8)
-        bottom[0].imshow(_coloured(views[0].true[0])[at])
-        bottom[0].set_title("truth", fontsize=8)
-        scale = _scale(views[0])
-        for column, (view, row) in enumerate(zip(views, rows[name], strict=True), start=1):
-            top[column].imshow(_rgb(view.embedding[0], scale)[at])
-            bottom[column].imshow(_coloured(view.instances[0])[at])
-            _draw_seams(top[column], view, at)
-            _draw_seams(bottom[column], view, at)
-            legal = f"tile {row['tile']} = {row['tile'] // period} x {period}" if row["legal_tile"] else (
-                f"tile {row['tile']} ≠ n x {period}"
-            )
-            verdict, colour = _verdict(row)
-            top[column].set_title(f"{legal}\n{verdict}\n\nembedding", fontsize=8, color=colour)
-            bottom[column].set_title(
-                f"instances: AP50 {row['average_precision']:.2f}, splits {row['false_splits']}", fontsize=8
-            )
-        for empty in [*top[len(views) + 1 :], *bottom[len(views) + 1 :]]:
-            empty.set_visible(False)
-    _bare(axes)
-    figure.tight_layout(h_pad=1.2)
+    figure = pyplot.figure(figsize=(2.1 * columns, 5.1 * len(result.views)), layout="constrained")
+    parts = figure.subfigures(len(result.views), 1, squeeze=False, hspace=0.04)[:, 0]
+    for part, (name, views) in zip(parts, result.views.items(), strict=True):
+        rows = [row for row in result.metrics["stitchings"] if row["name"] == name]
+        _network(part, name, views, rows, result.pictures[name], columns)
     return figure
 
 
+def _network(part: Any, name: str, views: list[Stitched], rows: list[dict], picture: Picture, columns: int) -> None:
+    """Two rows of panels: embedding above, instances below; input and truth first, then a column per tile size."""
+    window, period = rows[0]["train_window"], rows[0]["period"]
+    relation = "larger than" if window > period else "not larger than"
+    part.suptitle(f"{name}: training window {window} px, {relation} the period of {period} px", fontsize=11)
+    axes = part.subplots(2, columns, squeeze=False)
+    at = _panel(picture.scored)
+    axes[0, 0].imshow(np.asarray(picture.image)[0, ..., 0][at], cmap="gray", vmin=0, vmax=1)
+    axes[0, 0].set_title("input", fontsize=9)
+    axes[1, 0].imshow(_coloured(views[0].true[0])[at])
+    axes[1, 0].set_title("truth", fontsize=9)
+    for column, (view, row) in enumerate(zip(views, rows, strict=True), start=1):
+        verdict, colour = _verdict(row)
+        axes[0, column].imshow(_rgb(view.embedding[0], view.true[0] > 0)[at])
+        axes[1, column].imshow(_coloured(view.instances[0])[at])
+        tile = (
+            f"{row['tile']} = {row['tile'] // period} x {period}"
+            if row["legal_tile"]
+            else f"{row['tile']}, off the grid"
+        )
+        axes[0, column].set_title(f"tile {tile}\n{verdict}", fontsize=9, color=colour)
+        axes[1, column].set_title(f"{row['false_splits']} false splits, AP {row['average_precision']:.2f}", fontsize=9)
+        for k in range(2):
+            _draw_seams(axes[k, column], view, at)
+            for side in axes[k, column].spines.values():
+                side.set(color=colour, linewidth=2)
+    axes[0, 1].set_ylabel("embedding", fontsize=9)
+    axes[1, 1].set_ylabel("instances", fontsize=9)
+    for column in range(len(views) + 1, columns):
+        axes[0, column].set_visible(False)
+        axes[1, column].set_visible(False)
+    _bare(axes)
+
+
 def _verdict(row: dict[str, Any]) -> tuple[str, str]:
-    numbers = f"seam {row['seam_disagreement']:.2f}, grid {row['grid_disagreement']:.2f}"
     if seamless(row):
-        return f"no seams ({numbers})", GOOD
-    return (f"SEAMS ({numbers})", BAD) if seams(row) else (f"unclear ({numbers})", UNSURE)
+        return "no seams", GOOD
+    worst = max(("seam", row["seam_disagreement"]), ("grid", row["grid_disagreement"]), key=lambda pair: pair[1])
+    return (f"{'SEAMS' if seams(row) else 'unclear'} ({worst[0]} {worst[1]:.2f})", BAD if seams(row) else UNSURE)
 
 
 def _whole(pyplot: Any, result: Result) -> Any:
-    figure, axes = pyplot.subplots(len(result.wholes), 3, figsize=(8, 2.9 * len(result.wholes)), squeeze=False)
+    figure, axes = pyplot.subplots(len(result.wholes), 3, figsize=(9, 3.2 * len(result.wholes)), squeeze=False)
     outcomes = {o["name"]: o for o in result.metrics["outcomes"]}
-    for row, (name, embedding) in zip(axes, result.wholes.items(), strict=True):
+    for row, (name, (image, embedding, labels)) in zip(axes, result.wholes.items(), strict=True):
         outcome = outcomes[name]
-        row[0].imshow(np.asarray(result.pictures[name].image)[0, ..., 0], cmap="gray", vmin=0, vmax=1)
-        row[0].set_title(f"{name}\ninput", fontsize=8)
-        flat = embedding[0].reshape(-1, embedding.shape[-1])
-        row[1].imshow(_rgb(embedding[0], (flat.min(0), flat.max(0))))
-        row[1].set_title(f"embedding of the output window\nexpected: {outcome['expected']}", fontsize=8)
-        row[2].scatter(flat[:, 0], flat[:, 1], s=4, c=_rgb(flat, (flat.min(0), flat.max(0))))
+        colours = _rgb(embedding[0], labels[0] > 0)
+        row[0].imshow(image[0, ..., 0], cmap="gray", vmin=0, vmax=1)
+        row[0].set_title(f"{name}\ninput", fontsize=9)
+        row[1].imshow(colours)
+        row[1].set_title(f"embedding of the output window\nexpected: {outcome['expected']}", fontsize=9)
+        shown = labels[0] > 0
+        row[2].scatter(*embedding[0][shown][:, :2].T, s=6, c=colours[shown])
         row[2].set_title(
-            f"{outcome['distinct_embeddings']} distinct embeddings\nbound {outcome['capacity']}", fontsize=8
+            f"{outcome['distinct_embeddings']} distinct embeddings,\nat most {outcome['capacity']}", fontsize=9
         )
-        row[2].set_xlabel("channel 0", fontsize=7)
-        row[2].set_ylabel("channel 1", fontsize=7)
+        row[2].set_xlabel("channel 0", fontsize=8)
+        row[2].set_ylabel("channel 1", fontsize=8)
     _bare(axes[:, :2])
     figure.tight_layout()
     return figure
 
 
-def _panel(view: Stitched, scored: tuple[slice, ...]) -> tuple[slice, ...]:
-    shown = [min(SHOWN, s.stop - s.start) for s in scored]
-    return tuple(slice(s.start, s.start + n) for s, n in zip(scored, shown, strict=True))
+def _panel(scored: tuple[slice, ...]) -> tuple[slice, ...]:
+    return tuple(slice(s.start, s.start + min(SHOWN, s.stop - s.start)) for s in scored)
 
 
 def _draw_seams(axes: Any, view: Stitched, at: tuple[slice, ...]) -> None:
     for k, draw_line in enumerate((axes.axhline, axes.axvline)):
         for pixel in range(at[k].start + 1, at[k].stop):
             if (pixel - view.plan.origin[k]) % view.plan.tile_stride[k] == 0:
-                draw_line(pixel - at[k].start - 0.5, color="white", linewidth=0.5, alpha=0.8)
+                draw_line(pixel - at[k].start - 0.5, color="white", linewidth=0.8, linestyle=(0, (2, 2)))
 
 
-def _scale(view: Stitched) -> tuple[np.ndarray, np.ndarray]:
-    pixels = view.embedding[0][view.true[0] > 0]
-    return tuple(np.percentile(pixels, q, axis=0) for q in (2, 98))  # type: ignore[return-value]
-
-
-def _rgb(embedding: np.ndarray, scale: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """The first three channels as red, green and blue."""
-    low, high = scale
-    span = np.where(high > low, high - low, 1)
-    return np.clip((embedding.astype(np.float32) - low) / span, 0, 1)[..., :3]
+def _rgb(embedding: np.ndarray, objects: np.ndarray) -> np.ndarray:
+    """The three main directions of the objects' embeddings as red, green and blue; the background is dimmed."""
+    pixels = embedding[objects].astype(np.float64)
+    _, directions = np.linalg.eigh(np.cov(pixels.T).reshape(embedding.shape[-1], -1))
+    turned = embedding @ directions[:, ::-1][:, :3]
+    low, high = np.percentile(turned[objects], [2, 98], axis=0)
+    span = np.maximum(high - low, max(np.max(high - low), 1e-6) / 3)  # a direction of little more than noise stays dim
+    scaled = np.clip((turned - (low + high) / 2) / span + 0.5, 0, 1)
+    wide = np.concatenate([scaled, np.zeros((*scaled.shape[:-1], 3 - scaled.shape[-1]))], axis=-1)
+    return np.where(objects[..., None], 0.15 + 0.85 * wide, 0.35 * wide)
 
 
 def _coloured(labels: np.ndarray) -> np.ndarray:

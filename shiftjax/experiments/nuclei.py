@@ -54,7 +54,9 @@ def load(image: Path | None, labels: Path | None) -> LabelledImage:
     read = require("tifffile", "nuclei").imread
     pixels, objects = (np.asarray(read(path)) for path in (image, labels))
     if pixels.ndim != 2 or pixels.shape != objects.shape:
-        raise ValueError(f"{image}: expected a 2-D image and labels of its shape, found {pixels.shape}, {objects.shape}")
+        raise ValueError(
+            f"{image}: expected a 2-D image and labels of its shape, found {pixels.shape}, {objects.shape}"
+        )
     if not np.issubdtype(objects.dtype, np.integer):
         raise ValueError(f"{labels}: expected integer labels, found {objects.dtype}; save them as integers")
     finite(str(image), pixels)
@@ -69,8 +71,8 @@ def _packaged(name: str) -> Path:
         found = []
     if not found:
         raise ImportError(
-            "experiment nuclei needs a labelled image; `pip install --no-deps stardist` brings one, or give --image and "
-            "--labels"
+            "experiment nuclei needs a labelled image; `pip install --no-deps stardist` brings one, or give "
+            "--image and --labels"
         )
     return Path(str(found[0].locate()))
 

@@ -16,6 +16,7 @@ import optax
 
 from shiftjax import metrics
 from shiftjax.clustering import mean_shift
+from shiftjax.experiments.data import Picture
 from shiftjax.experiments.evaluate import Stitched, key_of, score, stitch
 from shiftjax.experiments.settings import DELTA_DIST, Experiment, Training
 from shiftjax.experiments.task import Task, scene_task
@@ -33,8 +34,8 @@ class Result:
 
     metrics: dict[str, Any]
     views: dict[str, list[Stitched]] = field(default_factory=dict)
-    wholes: dict[str, np.ndarray] = field(default_factory=dict)
-    pictures: dict[str, Any] = field(default_factory=dict)
+    wholes: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
+    pictures: dict[str, Picture] = field(default_factory=dict)
 
 
 class ExistingRunError(ValueError):
@@ -112,7 +113,6 @@ def run(
                 outcome, whole = _whole(experiment, training, job, label, net, state, seed + replica)
                 outcomes.append(outcome)
                 found.wholes[label] = whole
-                found.pictures[label] = job.picture(experiment.area, key_of(seed + replica, 2))
     finite = [rate for rate in rates if np.isfinite(rate)]
     found.metrics["steps_per_second"] = float(np.mean(finite)) if finite else None
     found.metrics["outcomes"] = outcomes
@@ -123,15 +123,16 @@ def _train(
     training: Training, task: Task, name: str, out: Path, seed: int, replicas: int, steps: int | None, dtype: str
 ) -> tuple[State, History]:
     net = training.net(dtype=jnp.dtype(dtype))
-    optimizer = optax.adam(training.learning_rate)
+    count = training.steps if steps is None else steps
+    rate = training.learning_rate
+    optimizer = optax.adam(optax.cosine_decay_schedule(rate, max(1, count)) if training.decay else rate)
     image, _ = jax.eval_shape(task.sample, jax.random.key(0))
     states = stack([initial_state(key_of(seed + r, 0), net, optimizer, image) for r in range(replicas)])
     with Checkpoints(out / "checkpoints" / name) as checkpoints:
         if checkpoints.latest is not None:
             states = checkpoints.restore(states)
         step = make_step(net, optimizer, task.sample, task.loss)
-        wanted = training.steps if steps is None else steps
-        return train(step, states, wanted, checkpoints=checkpoints, progress=f"train {name}")
+        return train(step, states, count, checkpoints=checkpoints, progress=f"train {name}")
 
 
 def _stitchings(
@@ -157,7 +158,7 @@ def _stitchings(
 
 def _whole(
     experiment: Experiment, training: Training, task: Task, label: str, net: UNet, state: State, seed: int
-) -> tuple[dict[str, Any], np.ndarray]:
+) -> tuple[dict[str, Any], tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """How many embeddings the network tells apart in its output, against the most that it can."""
     image, labels = jax.jit(task.sample)(key_of(seed, 2))
     embedding = np.asarray(jax.jit(net.apply)(state.variables, image), np.float32)
@@ -173,4 +174,4 @@ def _whole(
         "capacity": lattice_capacity(net.period, (1, 1) if constant else (training.scene.pitch,) * 2),
         "expected": experiment.expected,
     }
-    return outcome, embedding
+    return outcome, (np.asarray(image), embedding, np.asarray(labels))

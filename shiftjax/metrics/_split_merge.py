@@ -41,7 +41,8 @@ def split_merge_counts(
     """
     true, pred = host_labels("true", true), host_labels("pred", pred)
     same_shape("pred", pred.shape, "true", true.shape)
-    if _checks.number("tau", tau, least=0.0) > 1:
+    tau = _checks.number("tau", tau, least=0.0)
+    if tau > 1:
         _checks.fail("tau", "a number in [0, 1]", tau)
     i, j, shared, true_area, pred_area = overlap(true, pred)
     splits = _surplus(i, shared, whole=true_area[i], piece=pred_area[j], tau=tau)
@@ -50,6 +51,6 @@ def split_merge_counts(
 
 
 def _surplus(owner: np.ndarray, shared: np.ndarray, *, whole: np.ndarray, piece: np.ndarray, tau: float) -> int:
-    # A quotient rounds to the float that the user wrote for tau (7/140 is 0.05); a product need not (0.05 * 140 > 7).
+    # A quotient rounds to the float that the user wrote for tau (7 / 100 is 0.07); a product need not (0.07 * 100 > 7).
     counts = np.bincount(owner[(2 * shared > piece) & (shared / whole >= tau)])
     return int(np.maximum(counts - 1, 0).sum())

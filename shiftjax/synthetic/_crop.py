@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +39,11 @@ def random_crop(
     sizes = _checks.per_axis("size", size, labels.ndim - 1)
     if any(s > n for s, n in zip(sizes, labels.shape[1:], strict=True)):
         _checks.fail("size", f"at most the image's {labels.shape[1:]}", sizes)
+    return _cropped(key, image, labels, sizes)
+
+
+@partial(jax.jit, static_argnums=3)
+def _cropped(key: Array, image: Array, labels: Array, sizes: tuple[int, ...]) -> tuple[Array, Array]:
     room = jnp.asarray([n - s + 1 for s, n in zip(sizes, labels.shape[1:], strict=True)])
 
     def cut(key: Array, image: Array, labels: Array) -> tuple[Array, Array]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -20,7 +21,6 @@ class _Lattice(NamedTuple):
     pitch: tuple[int, ...]
     first: tuple[int, ...]  # a centre per axis in [-pitch, 0): no disc before it touches the image
     limit: int  # largest squared distance inside a disc
-    visible: np.ndarray  # per lattice point from `first` on: whether its disc has a pixel in the image
 
 
 def constant(shape: Sequence[int]) -> tuple[Float[Array, "1 *space 1"], Int[Array, "1 *space"]]:
@@ -69,15 +69,7 @@ def disc_lattice(
         >>> int(image.sum()), int(labels.max())
         (138, 2)
     """
-    lattice = _lattice(shape, pitch, radius, origin)
-    squared, site, beyond = jnp.zeros(lattice.shape, jnp.int32), [], math.isqrt(lattice.limit) + 1
-    for axis, (pitch_k, first) in enumerate(zip(lattice.pitch, lattice.first, strict=True)):
-        x = jax.lax.broadcasted_iota(jnp.int32, lattice.shape, axis) - first
-        site.append((x + pitch_k // 2) // pitch_k)
-        squared += jnp.minimum(jnp.abs(x - site[-1] * pitch_k), beyond) ** 2  # bounded, so that int32 suffices
-    numbers = np.cumsum(lattice.visible, dtype=np.int32).reshape(lattice.visible.shape)
-    labels = jnp.where(squared <= lattice.limit, jnp.asarray(numbers)[tuple(site)], 0)[None]
-    return (labels > 0).astype(jnp.float32)[..., None], labels
+    return _drawn(_lattice(shape, pitch, radius, origin))
 
 
 def disc_count(
@@ -101,7 +93,7 @@ def disc_count(
     Raises:
         ValueError: as `disc_lattice`.
     """
-    return int(_lattice(shape, pitch, radius, origin).visible.sum())
+    return int(_visible(_lattice(shape, pitch, radius, origin)).sum())
 
 
 def _lattice(
@@ -121,9 +113,27 @@ def _lattice(
     middle = tuple(p // 2 for p in pitch) if origin is None else origin
     centre = _checks.per_axis("origin", middle, len(shape), least=-(2**31))
     first = tuple(c % p - p for c, p in zip(centre, pitch, strict=True))
+    return _Lattice(shape, pitch, first, limit)
+
+
+@partial(jax.jit, static_argnums=0)
+def _drawn(lattice: _Lattice) -> tuple[Array, Array]:
+    squared, site, beyond = jnp.zeros(lattice.shape, jnp.int32), [], math.isqrt(lattice.limit) + 1
+    for axis, (pitch, first) in enumerate(zip(lattice.pitch, lattice.first, strict=True)):
+        x = jax.lax.broadcasted_iota(jnp.int32, lattice.shape, axis) - first
+        site.append((x + pitch // 2) // pitch)
+        squared += jnp.minimum(jnp.abs(x - site[-1] * pitch), beyond) ** 2  # bounded, so that int32 suffices
+    visible = _visible(lattice)
+    numbers = jnp.asarray(np.cumsum(visible, dtype=np.int32).reshape(visible.shape))
+    labels = jnp.where(squared <= lattice.limit, numbers[tuple(site)], 0)[None]
+    return (labels > 0).astype(jnp.float32)[..., None], labels
+
+
+def _visible(lattice: _Lattice) -> np.ndarray:
+    """Per lattice point from `first` on: whether its disc has a pixel in the image."""
     squared = np.zeros((), np.int64)
-    for n, p, start in zip(shape, pitch, first, strict=True):
-        points = np.arange(start, n + p, p)
+    for n, pitch, first in zip(lattice.shape, lattice.pitch, lattice.first, strict=True):
+        points = np.arange(first, n + pitch, pitch)
         outside = np.maximum(np.maximum(-points, points - (n - 1)), 0)
         squared = squared[..., None] + outside**2
-    return _Lattice(shape, pitch, first, limit, squared <= limit)
+    return squared <= lattice.limit

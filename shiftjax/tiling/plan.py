@@ -76,12 +76,13 @@ class TilePlan:
 
     def explain(self) -> str:
         """The plan in words."""
+        space = self.image_shape[1:-1]
+        phases = "share one phase" if self.legal else "differ in phase"
         return "\n".join(
             [
-                f"{math.prod(self.grid)} tiles ({_times(self.grid)}) over an image of {_times(self.image_shape[1:-1])} px.",
-                f"Each reads {_times(self.tile_input)} px of the image and keeps {_times(self.tile_output)} px of output;"
-                f" the period is {_times(self.period)} px, so tile origins "
-                + ("share one phase." if self.legal else "differ in phase."),
+                f"{math.prod(self.grid)} tiles ({_times(self.grid)}) over an image of {_times(space)} px.",
+                f"Each reads {_times(self.tile_input)} px of the image, keeps {_times(self.tile_output)} px of output;",
+                f"the period is {_times(self.period)} px, so tile origins {phases}.",
                 f"The image is padded ({self.pad}) by "
                 + ", ".join(f"{before} and {after}" for before, after in self.pad_width[1:-1])
                 + " px before and after, per axis.",
@@ -177,8 +178,10 @@ def _plan(
     padded = tuple((n - 1) * t + s for n, t, s in zip(grid, output, size, strict=True))
     after = tuple(whole - b - n for whole, b, n in zip(padded, before, space, strict=True))
     legal = all(t % p == 0 or n == 1 for t, p, n in zip(output, certificate.period, grid, strict=True))
-    why = _difference(certificate_at, certificate, padded, space) if legal else (
-        f"a tile stride of {_times(output)} px is no multiple of the period, {_times(certificate.period)} px"
+    why = (
+        _difference(certificate_at, certificate, padded, space)
+        if legal
+        else (f"a tile stride of {_times(output)} px is no multiple of the period, {_times(certificate.period)} px")
     )
     return TilePlan(
         image_shape=shape,

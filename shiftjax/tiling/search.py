@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 
-from shiftjax._checks import fail
-from shiftjax.certify import Certificate, CertificationError
+from shiftjax.certify import AxisCertificate, Certificate, CertificationError
 
 Certify = Callable[[tuple[int, ...]], Certificate]
 ATTEMPTS = 64
@@ -22,16 +20,16 @@ def first_certificate(certify: Certify, wish: Sequence[int]) -> tuple[tuple[int,
         CertificationError: the function cannot be tiled.
         ValueError: no size up to 64 pixels above the wish is taken.
     """
-    size = tuple(wish)
+    size, reason = tuple(wish), ""
     for _ in range(ATTEMPTS):
         try:
             return size, certify(size)
         except CertificationError:
             raise
         except (ValueError, TypeError) as error:
-            reason = error
+            reason = str(error)
             size = _larger(size, getattr(error, "legal", ()))
-    fail("fn", f"a function that takes some input of {tuple(wish)} to {size} px", f"at each size an error ({reason})")
+    raise ValueError(f"`fn`: expected a function that takes an input of about {tuple(wish)} px, found: {reason}")
 
 
 def _larger(size: tuple[int, ...], legal: Sequence[Sequence[tuple[int, int, int]]]) -> tuple[int, ...]:
@@ -53,13 +51,10 @@ def smallest_input(
             return size, certificate
         size = tuple(n + k * p for n, k, p in zip(size, steps, certificate.period, strict=True))
         certificate = certify(size)
-    fail("tile", f"an exact output of {tuple(wish)} px at some input size", f"none up to an input of {size} px")
+    raise ValueError(f"`tile`: expected an exact output of {tuple(wish)} px at some input, found none up to {size} px")
 
 
-def _steps(axis, wish: int) -> int:
+def _steps(axis: AxisCertificate, wish: int) -> int:
+    """Periods to add to the input (or to take off) for the smallest exact output of at least `wish` pixels."""
     start, stop = axis.exact
-    length = max(0, stop - start)
-    missing = wish - length
-    if missing > 0:
-        return math.ceil(missing / axis.phases)
-    return -(-missing // axis.phases) if length == 0 else -((length - wish) // axis.phases)
+    return -((max(0, stop - start) - wish) // axis.phases)

@@ -1,6 +1,18 @@
 """Rules by family; importing a family enters its rules into the table."""
 
-from shiftjax.certify.rules import control, layout, mixing, pointwise, windows
+from shiftjax.certify.rules import control, indexing, layout, mixing, pointwise, windows
 from shiftjax.certify.rules._table import TABLE, Equation, Record, Rule, rule
 
-__all__ = ["TABLE", "Equation", "Record", "Rule", "control", "layout", "mixing", "pointwise", "rule", "windows"]
+__all__ = [
+    "TABLE",
+    "Equation",
+    "Record",
+    "Rule",
+    "control",
+    "indexing",
+    "layout",
+    "mixing",
+    "pointwise",
+    "rule",
+    "windows",
+]

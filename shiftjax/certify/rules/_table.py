@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from typing import Any, NoReturn
 
 from shiftjax.certify import _adapter as adapter
 from shiftjax.certify import _domain as domain
 from shiftjax.certify._refusal import CertificationError
-from shiftjax.certify._values import Constant, Image, Reach, Value, digest
+from shiftjax.certify._values import DEAD, Constant, Image, Known, Life, Value, digest
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,6 @@ def rule(names: str, *, params: str = "", control: bool = False, void: bool = Fa
 
     def enter(apply: Callable[..., Any]) -> Callable[..., Any]:
         for name in names.split():
-            assert name not in TABLE, name
             TABLE[name] = Rule(apply, frozenset(params.split()), control, void)
         return apply
 
@@ -41,10 +41,11 @@ def rule(names: str, *, params: str = "", control: bool = False, void: bool = Fa
 class Record:
     """What is learnt on the way, in order."""
 
+    names: dict[int, str] = field(default_factory=dict)  # of closed-over arrays, by identity
+    constants: dict[int, tuple[Any, Known]] = field(default_factory=dict)
     steps: list[tuple[Equation, Image]] = field(default_factory=list)
-    misaligned: list[tuple[Equation, int, Any]] = field(default_factory=list)
+    misaligned: list[tuple[Equation, int, Fraction]] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
-    used: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -53,8 +54,9 @@ class Equation:
 
     call: adapter.Call
     record: Record
-    run: Callable[[adapter.Program, Sequence[Value], str], list[Value]]
-    outer: str = ""
+    run: Callable[[adapter.Program, Sequence[Value]], list[Value]]
+    fold: Callable[[Sequence[Value]], list[Value]]
+    outer: Equation | None  # the call that runs this equation
 
     @property
     def name(self) -> str:
@@ -70,11 +72,18 @@ class Equation:
 
     @property
     def source(self) -> str:
-        return adapter.source(self.call.info)
+        """ "file:line" of the user's code; that of the call around it where JAX's own functions made the equation."""
+        return adapter.source(self.call.info) or (self.outer.source if self.outer else "unknown")
 
     @property
     def scope(self) -> str:
-        return "/".join(s for s in (self.outer, adapter.scope(self.call.info)) if s)
+        """Path of the module, as Linen names it."""
+        own = adapter.scope(self.call.info)
+        return "/".join(s for s in (self.outer.scope if self.outer else "", own) if s)
+
+    def text(self, name: str) -> str:
+        """A program among the parameters, as text: the scalar body of a reduction."""
+        return adapter.text(self.params[name])
 
     def refuse(self, reason: str, advice: str) -> NoReturn:
         shapes = ", ".join(str(s) for s in self.call.in_shapes)
@@ -85,8 +94,7 @@ class Equation:
         axes: Sequence[domain.Tag],
         operands: Sequence[Image | str],
         *key: Any,
-        reach: Reach = Reach.NO,
-        leaves: frozenset[int] = frozenset(),
+        life: Life = DEAD,
         out: int = 0,
     ) -> Image:
         """An output named by this primitive, the names of its operands and the rule's own key, which must hold every
@@ -96,9 +104,8 @@ class Equation:
         shape, dtype = self.call.out_shapes[out], self.call.out_dtypes[out]
         channels = tuple(n if tag is None else None for n, tag in zip(shape, axes, strict=True))
         tags = tuple((k, i) for k, tag in enumerate(axes) for i in domain.images([tag]))
-        through = frozenset(leaves).union(*(o.leaves for o in operands if isinstance(o, Image)))
         name = digest(self.name, out, dtype, channels, tags, names, key)
-        return Image(shape, tuple(axes), name, reach, through)
+        return Image(shape, tuple(axes), name, life if life.base else replace(life, base=name))
 
 
 def split_operands(values: Sequence[Value]) -> tuple[list[Image], list[Constant]]:

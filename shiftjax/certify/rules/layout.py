@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from math import prod
 
 from shiftjax.certify import _domain as domain
-from shiftjax.certify import _reach
+from shiftjax.certify import _life
 from shiftjax.certify._domain import Axis, Flat, Tag, Void
 from shiftjax.certify._refusal import CertificationError
-from shiftjax.certify._values import Image, Reach, Value
+from shiftjax.certify._values import Image, Value
 from shiftjax.certify.rules._table import Equation, rule, split_operands
-from shiftjax.certify.rules.pointwise import together
+from shiftjax.certify.rules.pointwise import SPREAD, together
 
 Piece = tuple[int, Tag]
 
@@ -32,7 +33,7 @@ def broadcast(eqn: Equation, image: Image, *sizes: Value) -> Image:
     for k, (place, tag) in enumerate(zip(places, image.axes, strict=True)):
         grows = image.shape[k] != eqn.shape[place]
         axes[place] = _stretched(eqn, tag) if grows and tag is not None else tag
-    return eqn.image(axes, [image], tuple(places), reach=image.reach)
+    return eqn.image(axes, [image], tuple(places), life=_life.moved(image, axes))
 
 
 def _stretched(eqn: Equation, tag: Tag) -> Tag:
@@ -40,14 +41,15 @@ def _stretched(eqn: Equation, tag: Tag) -> Tag:
         eqn,
         tag,
         "an image axis cut to one pixel is spread over the image again",
-        "Every output would read that one pixel; use a window around each output instead.",
+        SPREAD,
     )
 
 
 @rule("transpose", params="permutation", void=True)
 def transpose(eqn: Equation, image: Image) -> Image:
     order = eqn.params["permutation"]
-    return eqn.image([image.axes[k] for k in order], [image], tuple(order), reach=image.reach)
+    axes = [image.axes[k] for k in order]
+    return eqn.image(axes, [image], tuple(order), life=_life.moved(image, axes))
 
 
 @rule("squeeze", params="dimensions", void=True)
@@ -56,7 +58,7 @@ def squeeze(eqn: Equation, image: Image) -> Image:
     if any(image.axes[k] is not None for k in gone):
         eqn.refuse("an image axis of one pixel is dropped", "Keep the image axis, or leave it out of `spatial_axes`.")
     axes = [tag for k, tag in enumerate(image.axes) if k not in gone]
-    return eqn.image(axes, [image], tuple(sorted(gone)), reach=image.reach)
+    return eqn.image(axes, [image], tuple(sorted(gone)), life=_life.moved(image, axes))
 
 
 @rule("reshape", params="new_sizes dimensions sharding", void=True)
@@ -66,8 +68,9 @@ def reshape(eqn: Equation, image: Image) -> Image:
     pieces = [list(_pieces(n, tag)) for n, tag in zip(image.shape, image.axes, strict=True)]
     axes: list[Tag] = []
     key: list[object] = []
-    parted = merged = False
-    for old, new in _groups([prod(n for n, _ in p) for p in pieces], eqn.shape):
+    inner: list[int] = []
+    merged = False
+    for old, new in _groups(image.shape, eqn.shape):
         group = [piece for k in old for piece in pieces[k]]
         if all(tag is None for _, tag in group):
             axes += [None] * len(new)
@@ -75,23 +78,20 @@ def reshape(eqn: Equation, image: Image) -> Image:
             continue
         fine, into = _refine(eqn, group, [eqn.shape[k] for k in new])
         axes += [_gathered(eqn, [fine[i] for i in part]) for part in into]
-        parted |= len(fine) > len([p for p in group if p[0] != 1 or p[1] is not None])
+        key.append([(None if tag is not None else n, _owner(into, i)) for i, (n, tag) in enumerate(fine)])
         merged |= any(len(part) > 1 for part in into)
-        key.append(tuple((None if tag is not None else n, part) for (n, tag), part in zip(fine, _owners(into))))
-    reach = image.reach
-    if parted:
-        reach = min(reach, Reach.SOME)  # the parts of a split axis have fields of their own, inside the hull
-    if merged:
-        reach = reach if reach is Reach.EACH else Reach.NO
-    return eqn.image(axes, [image], key, reach=reach)
+        if len(fine) > len([n for n, tag in group if n != 1 or tag is not None]):
+            inner += [k for k in new if axes[k] is None and eqn.shape[k] > 1]
+    life = _life.parted(image, axes, inner) if inner else _life.moved(image, axes, every=merged)
+    return eqn.image(axes, [image], key, life=_life.DEAD if inner and merged else life)
 
 
 def _pieces(size: int, tag: Tag) -> Sequence[Piece]:
     return tag.pieces if isinstance(tag, Flat) else ((size, tag),)
 
 
-def _owners(into: list[list[int]]) -> list[int]:
-    return [k for k, part in enumerate(into) for _ in part]
+def _owner(into: list[list[int]], piece: int) -> int:
+    return next(k for k, part in enumerate(into) if piece in part)
 
 
 def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
@@ -130,9 +130,9 @@ def _refine(eqn: Equation, group: list[Piece], sizes: list[int]) -> tuple[list[P
 
 def _parted(eqn: Equation, size: int, tag: Tag, cuts: list[int]) -> list[Piece]:
     """One piece cut in several: the slowest keeps the image axis, the others become channels."""
-    if any(a % b for a, b in zip(cuts, cuts[1:], strict=False)):
+    if any(a % b for a, b in pairwise(cuts)):
         eqn.refuse("an image axis is cut and joined at sizes that do not divide", "Reshape to multiples of its size.")
-    sizes = [a // b for a, b in zip(cuts, cuts[1:], strict=False)]
+    sizes = [a // b for a, b in pairwise(cuts)]
     if len(sizes) == 1:
         return [(size, tag)]
     if tag is None:
@@ -180,17 +180,15 @@ def _gathered(eqn: Equation, pieces: list[Piece]) -> Tag:
 @rule("concatenate", params="dimension", void=True)
 def concatenate(eqn: Equation, *values: Value) -> Image:
     along = eqn.params["dimension"]
+    values = tuple(v for v in values if v.shape[along])
     images, _ = split_operands(values)
     if any(image.axes[along] is not None for image in images):
         return _border(eqn, values, along)
     for image in images:
         if image.void:
             raise image.void.why
-    axes, names = together(eqn, values, channel=along)
-    reach = _reach.joined(images) if len(images) == len(values) else Reach.NO
-    if reach and any(image.axes != tuple(axes) for image in images):
-        reach = Reach.SOME
-    return eqn.image(axes, names, along, reach=reach, leaves=_reach.leaves(values))
+    axes, names = together(eqn, values, eqn.shape, loose=[along])
+    return eqn.image(axes, names, along, life=_life.stacked(values, axes))
 
 
 def _border(eqn: Equation, values: Sequence[Value], along: int) -> Image:
@@ -211,7 +209,7 @@ def _border(eqn: Equation, values: Sequence[Value], along: int) -> Image:
     tag = axes[along]
     assert isinstance(tag, Axis)
     axes[along] = domain.window(tag, eqn.shape[along], left=left)
-    return eqn.image(axes, [carrier], along, left, reach=_reach.moved(carrier, axes))
+    return eqn.image(axes, [carrier], along, left, life=_life.moved(carrier, axes))
 
 
 @rule("rev", params="dimensions", void=True)
@@ -222,14 +220,13 @@ def reverse(eqn: Equation, image: Image) -> Image:
             axes[k] = void(
                 eqn, axes[k], "the image is mirrored", "A mirrored image moves against the shift; keep its direction."
             )
-    return eqn.image(axes, [image], tuple(eqn.params["dimensions"]), reach=image.reach)
+    return eqn.image(axes, [image], tuple(eqn.params["dimensions"]), life=_life.moved(image, axes))
 
 
 @rule("split", params="sizes axis")
 def split(eqn: Equation, image: Image) -> list[Image]:
     along = eqn.params["axis"]
     starts = [sum(eqn.params["sizes"][:k]) for k in range(len(eqn.params["sizes"]))]
-    reach = image.reach if image.reach is Reach.EACH else Reach.NO
     found = []
     for k, start in enumerate(starts):
         axes = list(image.axes)
@@ -238,20 +235,18 @@ def split(eqn: Equation, image: Image) -> list[Image]:
             if not isinstance(tag, Axis):
                 eqn.refuse("flattened image axes are split", "Reshape them back to one axis each first.")
             axes[along] = domain.window(tag, eqn.params["sizes"][k], left=-start)
-        found.append(eqn.image(axes, [image], along, start, reach=reach, out=k))
+        life = _life.moved(image, axes, every=True)
+        found.append(eqn.image(axes, [image], along, start, life=life, out=k))
     return found
 
 
 @rule("stack", params="axis")
 def stack(eqn: Equation, *values: Value) -> Image:
     along = eqn.params["axis"] % len(eqn.shape)
-    axes, names = together(eqn, values, channel=along)
-    images, _ = split_operands(values)
-    reach = Reach.NO
-    if len(images) == len(values) and (reach := _reach.joined(images)):
-        reach = reach if all(image.axes == tuple(axes) for image in images) else Reach.SOME
+    axes, names = together(eqn, values, tuple(n for k, n in enumerate(eqn.shape) if k != along))
+    life = _life.stacked(values, axes)
     axes.insert(along, None)
-    return eqn.image(axes, names, along, reach=reach, leaves=_reach.leaves(values))
+    return eqn.image(axes, names, along, life=life)
 
 
 @rule("unstack", params="axis")
@@ -260,8 +255,8 @@ def unstack(eqn: Equation, image: Image) -> list[Image]:
     if image.axes[along] is not None:
         eqn.refuse("an image axis is unstacked", "Keep the image axis.")
     axes = [tag for k, tag in enumerate(image.axes) if k != along]
-    reach = image.reach if image.reach is Reach.EACH else Reach.NO
-    return [eqn.image(axes, [image], along, reach=reach, out=k) for k in range(len(eqn.call.out_shapes))]
+    life = _life.moved(image, axes, every=True)
+    return [eqn.image(axes, [image], along, life=life, out=k) for k in range(len(eqn.call.out_shapes))]
 
 
 @rule("tile", params="reps")
@@ -269,4 +264,4 @@ def tile(eqn: Equation, image: Image) -> Image:
     reps = eqn.params["reps"]
     if any(tag is not None and n != 1 for tag, n in zip(image.axes, reps, strict=True)):
         eqn.refuse("the image is repeated side by side", "Repeat along channels only.")
-    return eqn.image(image.axes, [image], tuple(reps), reach=image.reach)
+    return eqn.image(image.axes, [image], tuple(reps), life=_life.moved(image, image.axes))

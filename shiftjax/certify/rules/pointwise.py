@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 
 from shiftjax.certify import _domain as domain
-from shiftjax.certify import _reach
+from shiftjax.certify import _life
 from shiftjax.certify._domain import Axis, Flat, Tag
 from shiftjax.certify._values import Image, Known, Unknown, Value
 from shiftjax.certify.rules._table import Equation, rule, split_operands
@@ -27,33 +27,40 @@ PARAMS = (
     "accuracy new_dtype weak_type sharding y name exponent_bits mantissa_bits rounding_method input_dtype out_dtype"
 )
 
+SPREAD = "Every output would read that one pixel; use a window around each output instead."
 CONSTANT = "Make the constant uniform over the image, or drop it: a tile cannot know its absolute position."
-PARAMETER = (
-    "A parameter that varies over space is a positional embedding, whatever its value; use one value per channel."
-)
+PARAMETER = "What varies over space is a positional embedding or noise; use one value per channel."
 
 
 @rule(f"{UNARY} {BINARY} {OTHER}", params=PARAMS)
 def pointwise(eqn: Equation, *values: Value) -> Image:
-    axes, names = together(eqn, values)
+    axes, names = together(eqn, values, eqn.shape)
     key = {k: v for k, v in eqn.params.items() if k not in ("sharding", "weak_type", "name")}
-    reach = _reach.pointwise(eqn.name, eqn.params, values, axes)
-    return eqn.image(axes, names, key, reach=reach, leaves=_reach.leaves(values))
+    return eqn.image(axes, names, key, life=_life.pointwise(eqn.name, eqn.params, values, axes))
 
 
 def together(
-    eqn: Equation, values: Sequence[Value], channel: int | None = None
+    eqn: Equation,
+    values: Sequence[Value],
+    shape: tuple[int, ...],
+    loose: Collection[int] = (),
 ) -> tuple[list[Tag], list[Image | str]]:
-    """The axes of an array that reads all operands at the same index (scalars anywhere), and the operands' names.
+    """The axes of an array of this shape that reads all operands at the same index, and the operands' names.
 
-    Operands may differ in size along the axis `channel`, which then must be no image axis.
+    Operands may be scalars, may have size 1 where the result has more, and may have any size along the axes `loose`,
+    none of which may run along the image.
     """
     images, _ = split_operands(values)
     first = images[0]
     for other in images[1:]:
         if [domain.images([t]) for t in other.axes] != [domain.images([t]) for t in first.axes]:
             eqn.refuse("two arrays meet whose axes run along different image axes", "Transpose one of them first.")
-    axes = [_joined(eqn, [image.axes[k] for image in images]) for k in range(len(first.axes))]
+    for image in images:
+        if image.void:
+            raise image.void.why
+        if any(image.axes[k] is not None and (n != image.shape[k] or k in loose) for k, n in enumerate(shape)):
+            eqn.refuse("an image axis cut to one pixel is spread over the image again", SPREAD)
+    axes = [_joined(eqn, [image.axes[k] for image in images]) for k in range(len(shape))]
     names: list[Image | str] = []
     for value in values:
         if isinstance(value, Image):
@@ -61,8 +68,8 @@ def together(
         elif not value.shape:
             names.append(value.identity())
         else:
-            names.append(lay(eqn, axes, value, range(len(value.shape))))
-    _look_at_centres(eqn, images, concatenated=channel is not None)
+            names.append(lay(eqn, axes, value, range(len(shape))))
+    _look_at_centres(eqn, images, concatenated=bool(loose))
     return axes, names
 
 
@@ -102,13 +109,16 @@ def lay(eqn: Equation, axes: list[Tag], value: Known | Unknown, places: Sequence
             repeats[k] = period
             axes[j] = domain.with_phases(tag, period)
             eqn.record.assumptions.append(
-                f"the constant {value.origin or ''}{value.shape} at {eqn.source} goes on with period {period} along its "
-                f"axis {k} in larger images"
+                f"`{value.origin or 'a constant'}` of shape {value.shape} at {eqn.source} goes on with period {period} "
+                f"along its axis {k} in larger images"
             )
         elif isinstance(value, Known):
             eqn.refuse(f"a constant varies along its axis {k}, which runs along the image", CONSTANT)
         else:
-            eqn.refuse(f"a parameter may vary along its axis {k}, which runs along the image", PARAMETER)
+            eqn.refuse(
+                f"a parameter, or another unknown value, may vary along its axis {k}, which runs along the image",
+                PARAMETER,
+            )
     return value.identity(repeats)
 
 
@@ -119,6 +129,19 @@ def recurrence(value: Known, axis: int) -> int | None:
         if rows[period:] == rows[:-period]:
             return period
     return None
+
+
+@rule("device_put", params="devices srcs copy_semantics")
+@rule("optimization_barrier")
+def passed_on(eqn: Equation, *values: Value) -> list[Value]:
+    return list(values)
+
+
+@rule("bitcast_convert_type", params="new_dtype")
+def bitcast(eqn: Equation, image: Image) -> Image:
+    if eqn.shape != image.shape:
+        eqn.refuse("it reads numbers as numbers of another width", "Convert the values instead.")
+    return eqn.image(image.axes, [image], eqn.params)
 
 
 def _look_at_centres(eqn: Equation, images: Sequence[Image], *, concatenated: bool) -> None:

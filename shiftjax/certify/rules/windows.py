@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from shiftjax.certify import _domain as domain
-from shiftjax.certify import _reach
+from shiftjax.certify import _life
 from shiftjax.certify._domain import Axis, Tag
 from shiftjax.certify._values import Image, Reach, Value
 from shiftjax.certify.rules._table import Equation, rule
+from shiftjax.certify.rules.pointwise import together
 
 
 def slide(eqn: Equation, tag: Tag, out: int, **window: int) -> Tag:
@@ -50,10 +51,10 @@ def convolution(eqn: Equation, lhs: Value, rhs: Value) -> Image:
         }
         axes[target] = slide(eqn, tag, eqn.shape[target], **window)
         key.append((window, None if tag is not None else right))
-    names = [lhs, rhs.identity()]
+    names: list[Image | str] = [lhs, rhs.identity()]
     rest = (p["dimension_numbers"], p["feature_group_count"], p["batch_group_count"], p["preferred_element_type"])
-    reach = _reach.kernel(lhs, rhs, axes, mixes=p["feature_group_count"] == p["batch_group_count"] == 1)
-    return eqn.image(axes, names, key, rest, p["precision"], reach=reach, leaves=_reach.leaves([rhs]))
+    life = _life.kernel(lhs, rhs, axes, mixes=p["feature_group_count"] == p["batch_group_count"] == 1)
+    return eqn.image(axes, names, key, rest, p["precision"], life=life)
 
 
 POOL = "window_dimensions window_strides padding base_dilation window_dilation"
@@ -62,8 +63,21 @@ POOL = "window_dimensions window_strides padding base_dilation window_dilation"
 @rule("reduce_window_max reduce_window_min reduce_window_sum", params=POOL)
 def pooling(eqn: Equation, image: Image) -> Image:
     axes, key = _pool(eqn, image.axes)
-    reach = _reach.pooling(eqn.name, image, axes, dict(key))
-    return eqn.image(axes, [image], key, reach=reach)
+    return eqn.image(axes, [image], key, life=_life.pooling(eqn.name, image, axes, dict(key)))
+
+
+@rule("reduce_window", params=f"{POOL} jaxpr consts")
+def general_pooling(eqn: Equation, *values: Value) -> list[Image]:
+    count = len(values) // 2
+    operands, starts = values[:count], values[count:]
+    if any(isinstance(v, Image) for v in starts) or eqn.params["consts"]:
+        eqn.refuse(
+            "a window reduction depends on more than its window", "Start from a constant and close over nothing."
+        )
+    tags, names = together(eqn, operands, operands[0].shape)
+    axes, key = _pool(eqn, tuple(tags))
+    names = [*names, *(v.identity() for v in starts if not isinstance(v, Image))]
+    return [eqn.image(axes, names, key, eqn.text("jaxpr"), out=k) for k in range(count)]
 
 
 def _pool(eqn: Equation, tags: tuple[Tag, ...]) -> tuple[list[Tag], list[tuple[int, Any]]]:
@@ -96,8 +110,9 @@ def padding(eqn: Equation, image: Value, fill: Value) -> Image:
         still = left == right == interior == 0
         axes.append(tag if still else slide(eqn, tag, eqn.shape[k], base=interior + 1, left=left))
         key.append((left, interior, right if tag is None else None))
-    reach = min(_reach.moved(image, axes), Reach.SOME if _channels_move(image, key) else Reach.EACH)
-    return eqn.image(axes, [image, fill.identity()], key, reach=reach)
+    life = _life.moved(image, axes, every=_channels_move(image, key))
+    life = _life.limited(life, Reach.SOME if _channels_move(image, key) else Reach.EACH)
+    return eqn.image(axes, [image, fill.identity()], key, life=life)
 
 
 def _channels_move(image: Image, key: list[tuple[int, int, int | None]]) -> bool:
@@ -124,6 +139,4 @@ def cut(eqn: Equation, image: Image, starts: Any, strides: Any) -> Image:
             axes.append(slide(eqn, tag, eqn.shape[k], stride=stride, left=-start))
         key.append((start, stride))
     whole = all(tag is not None or eqn.shape[k] == image.shape[k] for k, tag in enumerate(image.axes))
-    reach = _reach.moved(image, axes, every=not whole)
-    return eqn.image(axes, [image], key, reach=reach)
-
+    return eqn.image(axes, [image], key, life=_life.sliced(image, axes, strides, every=not whole))

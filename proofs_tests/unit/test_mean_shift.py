@@ -1,0 +1,263 @@
+"""Mean shift against scikit-learn, against a plain loop, and at the edges of arithmetic and memory."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn.cluster import MeanShift
+
+from shiftjax import _mean_shift as pieces
+from shiftjax import clustering
+from shiftjax.clustering import mean_shift
+
+
+def blobs(seed, *, pixels=600, channels=2, clusters=6, spread=4.0, width=0.3):
+    """Pixels in random order around far centres, and the cluster of each."""
+    rng = np.random.default_rng(seed)
+    names = rng.permutation(np.arange(pixels) % clusters)
+    centres = spread * np.array(list(np.ndindex((3,) * channels)))[rng.permutation(3**channels)[:clusters]]
+    return centres[names] + width * rng.normal(size=(pixels, channels)), names
+
+
+def centroids_of(found):
+    return np.asarray(found.centroids)[np.asarray(found.valid)]
+
+
+def same_partition(a, b):
+    return len(set(zip(a.tolist(), b.tolist(), strict=True))) == len(set(a.tolist())) == len(set(b.tolist()))
+
+
+def loop(points, starts, bandwidth, *, tol=1e-3, max_iter=300):
+    """Gaussian mean shift, a seed and a step at a time, in float64; centroids, the densest first."""
+    ends = []
+    for x in starts:
+        for _ in range(max_iter):
+            weight = np.exp(-((points - x) ** 2).sum(axis=1) / (2 * bandwidth**2))
+            moved = weight @ points / weight.sum()
+            step, x = np.linalg.norm(moved - x), moved
+            if step <= tol * bandwidth:
+                break
+        ends.append((weight.sum(), x))
+    kept = []
+    for _, x in sorted(ends, key=lambda end: -end[0]):
+        if all(np.linalg.norm(x - k) > bandwidth for k in kept):
+            kept.append(x)
+    return np.array(kept)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_flat_kernel_agrees_with_scikit_learn(seed):
+    """Same seeds, same centroids in the same order, same labels; overlapping clusters included."""
+    points, _ = blobs(seed, width=0.3 + 0.2 * seed)
+    starts = points[:: len(points) // 40]
+    found = mean_shift(points, bandwidth=1.5, seeds=starts, kernel="flat")
+    wanted = MeanShift(bandwidth=1.5, seeds=starts).fit(points)
+    np.testing.assert_allclose(centroids_of(found), wanted.cluster_centers_, atol=1e-4)
+    np.testing.assert_array_equal(found.labels, wanted.labels_)
+    assert found.converged
+    gaussian = mean_shift(points, bandwidth=1.5, seeds=starts)  # control
+    assert not np.array_equal(centroids_of(gaussian), centroids_of(found))
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_gaussian_kernel_agrees_with_the_loop(seed):
+    points, names = blobs(seed)
+    found = mean_shift(points, bandwidth=0.8, seeds=50)
+    wanted = loop(points, points[::15], 0.8)
+    assert len(wanted) == int(found.valid.sum()) == 6
+    order = [np.argmin(((c - wanted) ** 2).sum(axis=1)) for c in centroids_of(found)]
+    np.testing.assert_allclose(centroids_of(found), wanted[order], atol=0.8 * 0.01)
+    assert same_partition(found.labels, names)
+
+
+def modes(points, bandwidth, kernel="gaussian"):
+    found = mean_shift(jnp.asarray(points)[:, None], bandwidth=bandwidth, kernel=kernel, tol=1e-5, max_iter=10_000)
+    return int(found.valid.sum())
+
+
+def test_the_bandwidth_is_a_length():
+    """Two equal Gaussians have one mode where their distance is at most 2h, and two beyond."""
+    assert modes([0.0, 1.9], 1) == 1
+    assert modes([0.0, 2.2], 1) == 2
+    assert modes([0.0, 1.9], np.sqrt(1 / 2)) == 2  # control: with exp(-r^2 / h^2) the limit would be sqrt(2) h
+    assert modes([0.0, 1.0], 1, "flat") == 1
+    assert modes([0.0, 1.0], 0.99, "flat") == 2
+
+
+def test_every_label_is_the_nearest_centroid_also_where_they_are_many():
+    """More centroids than are compared at a time, and pixels that fill no chunk."""
+    rng = np.random.default_rng(0)
+    points = rng.permutation(np.repeat(np.stack(np.mgrid[0:12, 0:12], -1).reshape(-1, 2) * 5.0, 9, axis=0))
+    points += 0.1 * rng.normal(size=points.shape)
+    found = mean_shift(points.reshape(36, 36, 2), bandwidth=1, seeds=points[:700])
+    centroids = centroids_of(found)
+    assert len(centroids) > pieces.BLOCK
+    assert found.labels.shape == (36, 36)
+    assert found.labels.dtype == jnp.int32
+    nearest = ((points[:, None] - centroids) ** 2).sum(axis=-1).argmin(axis=1)
+    np.testing.assert_array_equal(found.labels.reshape(-1), nearest)
+    np.testing.assert_array_equal(found.centroids[len(centroids) :], 0)
+
+
+@pytest.mark.parametrize("kernel", pieces.KERNELS)
+def test_lanes_and_chunks_change_nothing(kernel, monkeypatch):
+    points, _ = blobs(5)
+    run = partial(mean_shift, points, bandwidth=1.0, seeds=50, kernel=kernel)
+    whole = run()
+    monkeypatch.setattr(clustering, "sizes", lambda: (3, 7))
+    pieced = run()
+    assert same_partition(whole.labels, pieced.labels)
+    one, other = (c[np.lexsort(c.round(1).T)] for c in (centroids_of(whole), centroids_of(pieced)))
+    np.testing.assert_allclose(one, other, atol=1e-4 if kernel == "flat" else 0.01)
+
+
+def test_pixels_outside_the_mask_count_nowhere():
+    points, names = blobs(1)
+    mask = names < 4
+    found = mean_shift(points, bandwidth=0.8, seeds=50, mask=mask)
+    alone = loop(points[mask], points[mask][::10], 0.8)
+    order = [np.argmin(((c - alone) ** 2).sum(axis=1)) for c in centroids_of(found)]
+    np.testing.assert_allclose(centroids_of(found), alone[order], atol=0.8 * 0.01)
+    assert np.all((np.asarray(found.labels) == -1) == ~mask)
+    assert same_partition(found.labels[mask], names[mask])
+    everything = mean_shift(points, bandwidth=0.8, seeds=50)  # control
+    assert everything.valid.sum() > found.valid.sum() == 4
+
+
+@pytest.mark.parametrize("seeds", [50, np.zeros((40, 2))], ids=["number", "positions"])
+def test_an_empty_mask_has_no_centroid(seeds):
+    found = mean_shift(blobs(0)[0], bandwidth=1.0, seeds=seeds, kernel="flat", mask=np.zeros(600, bool))
+    assert not found.valid.any()
+    assert (found.labels == -1).all()
+    assert found.converged
+    assert jnp.isfinite(found.centroids).all()
+
+
+def test_seeds_without_a_pixel_in_reach_find_nothing():
+    points, _ = blobs(0)
+    starts = np.full((40, 2), 500.0)
+    assert mean_shift(points, bandwidth=1.0, kernel="flat", seeds=starts).valid.sum() == 0
+    starts[7] = points[0]
+    assert mean_shift(points, bandwidth=1.0, kernel="flat", seeds=starts).valid.sum() == 1
+
+
+def test_exhausted_steps_and_missing_room_are_reported():
+    points, _ = blobs(0)
+    assert mean_shift(points, bandwidth=0.8, seeds=50).converged
+    assert not mean_shift(points, bandwidth=0.8, seeds=50, max_iter=1).converged
+    full = mean_shift(points, bandwidth=0.8, seeds=50, max_centroids=5)
+    assert not full.converged
+    assert full.centroids.shape == (5, 2)
+    assert full.valid.all()
+    assert full.labels.max() == 4
+
+
+def test_seeds_are_spread_over_the_image():
+    """One seed for each stretch of pixels, all different, and not in the same few columns."""
+    side, seeds = 64, 64
+    places = jnp.stack(jnp.mgrid[0:side, 0:side], axis=-1).reshape(-1, 2).astype(jnp.float32)
+    for key in (None, jax.random.key(0)):
+        some, total = pieces.spread(pieces.gather(places, jnp.ones(side**2, bool), 1024, 1.0), key, seeds)
+        assert total == seeds
+        np.testing.assert_array_equal(some[:, 0], np.arange(side))  # one a row
+        assert len(set(some[:, 1].tolist())) > 20
+    assert len(set(places[:: side**2 // seeds, 1].tolist())) == 1  # control: equal steps hit one column
+    few, total = pieces.spread(pieces.gather(places, places[:, 0] < 0.5, 1024, 1.0), None, 100)
+    assert total == side
+    np.testing.assert_array_equal(few[:side], places[:side])
+
+
+def test_keys_choose_the_seeds():
+    points, _ = blobs(0, width=1.5)
+    run = partial(mean_shift, points, bandwidth=0.5, seeds=50, kernel="flat")
+    one, again, other = (centroids_of(run(key=jax.random.key(k))) for k in (0, 0, 1))
+    np.testing.assert_array_equal(one, again)
+    assert not np.array_equal(one, other)
+
+
+@pytest.mark.parametrize("kernel", pieces.KERNELS)
+@pytest.mark.parametrize("shift", [0.0, 2.0**12])
+def test_far_clusters_and_a_common_offset_do_no_harm(kernel, shift):
+    """Clusters thousands of bandwidths apart: products would round the distance within one to nothing."""
+    points, names = blobs(2, spread=4096.0)
+    found = mean_shift(points + shift, bandwidth=1.5, seeds=50, kernel=kernel)
+    assert same_partition(found.labels, names)
+    centres = np.array([points[names == k].mean(axis=0) + shift for k in range(6)])
+    distance = np.abs(centroids_of(found)[:, None] - centres).max(axis=-1).min(axis=1)
+    np.testing.assert_allclose(distance, 0, atol=0.05)
+
+
+def test_products_are_refused_where_they_round_too_much():
+    near = jnp.array([[5000.0, 1.0], [5000.0, 2.0]])
+    assert pieces.squares(near[:1], near[1:], jnp.asarray(True)) == 1
+    assert abs(pieces.squares(near[:1], near[1:], jnp.asarray(False)) - 1) > 0.5  # control
+    inside = jnp.ones(2, bool)
+    assert pieces.gather(near, inside, 2, 1e-2).exact
+    assert not pieces.gather(near / 1000, inside, 2, 1e-2).exact
+
+
+def test_the_same_under_jit_and_in_half_precision():
+    points, names = blobs(0)
+    points = points.astype(np.float16)
+    found = mean_shift(points, bandwidth=0.8, seeds=50)
+    compiled = jax.jit(partial(mean_shift, bandwidth=0.8, seeds=50))
+    traced = compiled(points)
+    assert found.centroids.dtype == jnp.float32
+    assert same_partition(found.labels, names)
+    np.testing.assert_allclose(traced.centroids, found.centroids, atol=1e-3)
+    np.testing.assert_array_equal(traced.labels, found.labels)
+    points[3] = np.nan
+    broken = compiled(points)
+    assert not broken.converged
+    assert not broken.valid.any()
+
+
+def extra_memory(sizes):
+    """Bytes that 1024 x 1024 pixels of 8 channels with 1000 seeds need beside their arguments."""
+    pixels = jax.ShapeDtypeStruct((1 << 20, 8), jnp.float32)
+    inside = jax.ShapeDtypeStruct((1 << 20,), bool)
+    options = {"kernel": "gaussian", "seeds": 1000, "most": 1000, "sizes": sizes}
+    lowered = clustering._mean_shift.lower(pixels, inside, None, None, 1.0, 300, 1e-3, **options)
+    memory = lowered.compile().memory_analysis()
+    return memory.temp_size_in_bytes + memory.output_size_in_bytes
+
+
+def test_a_large_image_needs_less_than_a_gibibyte():
+    assert extra_memory(pieces.sizes()) < 1 << 28
+    assert extra_memory((1000, 1 << 20)) > 1 << 30  # control: all seeds and pixels at once
+
+
+GOOD = np.zeros((4, 2), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "sentence"),
+    [
+        (
+            {"embedding": np.full((4, 2), np.nan, np.float32)},
+            ValueError,
+            "`embedding`: expected finite values, found 8",
+        ),
+        ({"embedding": np.zeros(4, np.float32)}, ValueError, r"`embedding`: expected a shape \(\*anything, channel\)"),
+        ({"embedding": np.zeros((0, 2), np.float32)}, ValueError, "without empty axes"),
+        ({"embedding": np.zeros((4, 2), np.int32)}, TypeError, "`embedding`: expected floating point"),
+        ({"bandwidth": 0}, ValueError, "`bandwidth`: expected a finite number > 0"),
+        ({"bandwidth": float("inf")}, ValueError, "`bandwidth`"),
+        ({"kernel": "box"}, ValueError, "`kernel`: expected one of 'gaussian', 'flat', found 'box'"),
+        ({"seeds": 0}, ValueError, "`seeds`: expected an integer >= 1"),
+        ({"seeds": np.zeros((3, 5))}, ValueError, r"`seeds`: .* shape \(seed, 2\), found shape \(3, 5\)"),
+        ({"seeds": np.full((1, 2), np.inf)}, ValueError, "`seeds`: expected finite values"),
+        ({"mask": np.ones(5, bool)}, ValueError, r"`mask`: expected the shape \(4,\)"),
+        ({"mask": np.ones(4, np.int32)}, TypeError, "`mask`: expected booleans, found int32"),
+        ({"max_centroids": 0}, ValueError, "`max_centroids`"),
+        ({"max_iter": 0}, ValueError, "`max_iter`"),
+        ({"tol": -1.0}, ValueError, "`tol`"),
+    ],
+)
+def test_bad_input_is_refused_in_one_sentence(change, error, sentence):
+    with pytest.raises(error, match=sentence):
+        mean_shift(**({"embedding": GOOD, "bandwidth": 1.0} | change))

@@ -1,0 +1,184 @@
+"""Tile-and-stitch equals the whole image, bit for bit, where the plan says so; and differs where it says not."""
+
+import json
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.tree_util import Partial
+
+import shiftjax as sj
+
+NETS = {
+    "plain": {"factors": (2, 2)},
+    "mixed factors, even kernels": {"factors": ((3, 2), (1, 2)), "kernel_size": (2, 3), "convs": 1},
+    "same padding": {"factors": (2,), "padding": "SAME", "convs": 1},
+    "crop at every level, nearest": {"factors": (2, 3), "crop": "every", "upsample": "nearest", "convs": 1},
+    "three dimensions": {"ndim": 3, "factors": ((1, 2, 2),), "convs": 1},
+    "one dimension": {"ndim": 1, "factors": (2, 3)},
+    "no pooling": {"factors": ()},
+}
+
+
+def _leaky(x):
+    """Injective, so that no pixel's value is lost on the way."""
+    return jnp.where(x < 0, 1 - 5 * x, x)
+
+
+def _apply(options, image):
+    net = sj.UNet(2, features=2, param_dtype=jnp.int32, activation=_leaky, **options)
+    size = [axis[-1][0] for axis in net.legal_sizes(20)]
+    variables = jax.jit(net.init)(jax.random.key(0), jnp.zeros((1, *size, 1), jnp.int32))
+    return Partial(net.apply, variables)
+
+
+def _image(*space):
+    return jnp.asarray(np.random.default_rng(0).integers(-99, 99, (1, *space, 1), dtype=np.int32))
+
+
+def _whole(fn, image, plan):
+    return fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]
+
+
+@pytest.mark.parametrize("options", NETS.values(), ids=NETS.keys())
+@pytest.mark.parametrize("pad", ["reflect", "edge"])
+def test_stitched_equals_the_whole_image(options, pad):
+    image = _image(*(29, 22, 17)[: options.get("ndim", 2)])
+    fn = _apply(options, image)
+    plan = sj.plan_tiles(fn, image.shape, tile=12, pad=pad, dtype=jnp.int32)
+    assert plan.legal
+    assert plan.equals_whole
+    stitched = sj.predict_tiled(fn, image, plan)
+    assert stitched.dtype == np.int32
+    assert stitched.shape == (*image.shape[:-1], 2)
+    assert np.array_equal(stitched, jax.jit(_whole, static_argnums=2)(fn, image, _Hashed(plan)))
+    assert len(np.unique(stitched)) > 10
+
+
+class _Hashed:
+    """A plan as a static argument."""
+
+    def __init__(self, plan):
+        self.pad_width, self.pad, self.whole_crop = plan.pad_width, plan.pad, plan.whole_crop
+
+
+@pytest.mark.parametrize("tile", [5, 6, 7, 9])
+def test_a_stride_off_the_period_differs_from_the_whole_image(tile):
+    image = _image(29, 29)
+    fn = _apply(NETS["plain"], image)
+    legal = sj.plan_tiles(fn, image.shape, tile=8, dtype=jnp.int32)
+    plan = sj.plan_tiles(fn, image.shape, tile=tile, illegal_tile=True, dtype=jnp.int32)
+    assert plan.tile_output == (tile, tile)
+    assert not plan.legal
+    assert not plan.equals_whole
+    assert "no multiple of the period" in plan.why
+    assert not np.array_equal(sj.predict_tiled(fn, image, plan), sj.predict_tiled(fn, image, legal))
+
+
+@settings(max_examples=20, deadline=None)
+@given(space=st.tuples(st.integers(1, 40), st.integers(1, 40)), tile=st.integers(1, 30), batch=st.integers(1, 5))
+def test_every_image_size_is_covered_once(space, tile, batch):
+    """A pointwise function shows where each output pixel comes from."""
+    image = jnp.arange(np.prod(space), dtype=jnp.int32).reshape(1, *space, 1)
+    plan = sj.plan_tiles(_double, image.shape, tile=tile, dtype=jnp.int32)
+    assert plan.redundancy >= 1
+    assert np.array_equal(sj.predict_tiled(_double, image, plan, batch_size=batch), 2 * image)
+
+
+def _double(x):
+    return x * 2
+
+
+def test_a_wished_tile_is_rounded_down_to_the_period():
+    fn = _apply(NETS["plain"], None)
+    for tile, kept in [(1, 4), (4, 4), (7, 4), (8, 8), (99, 32)]:
+        plan = sj.plan_tiles(fn, (1, 30, 30, 1), tile=tile, dtype=jnp.int32)
+        assert plan.tile_output == (kept, kept)
+
+
+def test_a_function_of_its_tile_size_is_not_called_equal_to_the_whole():
+    plan = sj.plan_tiles(_times_size, (1, 64, 64, 1), tile=8)
+    assert plan.legal
+    assert not plan.equals_whole
+    assert "another way" in plan.why
+
+
+def _times_size(x):
+    return x * x.shape[1]
+
+
+def test_the_plan_explains_itself_and_travels_as_json():
+    fn = _apply(NETS["plain"], None)
+    plan = sj.plan_tiles(fn, (1, 30, 26, 1), tile=8, dtype=jnp.int32)
+    page = plan.explain()
+    assert "16 tiles (4 x 4)" in page
+    assert f"{plan.redundancy:.2f}" in page
+    found = json.loads(plan.to_json())
+    assert found["tile_output"] == [8, 8]
+    assert sj.Certificate.from_json(json.dumps(found["certificate"])) == plan.certificate
+
+
+def test_tiling_compiles_once():
+    calls = []
+
+    def counted(x):
+        calls.append(x.shape)
+        return x + 1
+
+    image = jnp.zeros((1, 37, 41, 1))
+    plan = sj.plan_tiles(counted, image.shape, tile=8)
+    calls.clear()
+    sj.predict_tiled(counted, image, plan, batch_size=3)
+    sj.predict_tiled(counted, image, plan, batch_size=3)
+    assert len(calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"image_shape": (30, 30)}, r"`image_shape`: expected \(batch, \*space, channel\)"),
+        ({"image_shape": (1, 0, 30, 1)}, "positive sizes"),
+        ({"tile": 0}, "`tile`: expected an integer >= 1, found 0"),
+        ({"tile": (8, 8, 8)}, "one integer or 2 of them"),
+        ({"pad": "wrap"}, "'reflect', 'edge', 'constant'"),
+        ({"spatial_axes": (0, 1)}, "`spatial_axes`"),
+    ],
+)
+def test_bad_plans_are_refused_in_one_sentence(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        sj.plan_tiles(_double, **{"image_shape": (1, 30, 30, 1), **arguments})
+
+
+def test_what_cannot_be_tiled_is_refused_with_the_certifiers_reason():
+    with pytest.raises(sj.CertificationError):
+        sj.plan_tiles(lambda x: x - x.mean(), (1, 30, 30, 1))
+
+
+def test_output_of_another_stride_is_refused():
+    with pytest.raises(ValueError, match="an output of stride 1, found stride 2"):
+        sj.plan_tiles(lambda x: x[:, ::2, ::2], (1, 30, 30, 1), tile=8)
+
+
+def test_another_image_than_planned_is_refused():
+    plan = sj.plan_tiles(_double, (1, 30, 30, 1), tile=8)
+    with pytest.raises(ValueError, match="make a plan for this image"):
+        sj.predict_tiled(_double, jnp.zeros((1, 30, 31, 1)), plan)
+
+
+def test_nan_is_refused():
+    plan = sj.plan_tiles(_double, (1, 30, 30, 1), tile=8)
+    with pytest.raises(ValueError, match="1 of 900 that are NaN or infinite"):
+        sj.predict_tiled(_double, jnp.zeros((1, 30, 30, 1)).at[0, 3, 4, 0].set(jnp.nan), plan)
+
+
+def test_partial_functions_are_taken():
+    plan = sj.plan_tiles(partial(_scaled, factor=3), (1, 9, 9, 1), tile=4)
+    assert np.array_equal(sj.predict_tiled(partial(_scaled, factor=3), jnp.ones((1, 9, 9, 1)), plan), np.full((1, 9, 9, 1), 3))
+
+
+def _scaled(x, factor):
+    return x * factor

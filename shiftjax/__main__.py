@@ -1,0 +1,35 @@
+"""`python -m shiftjax COMMAND ...`: each command is a module with `arguments(parser)` and `run(options) -> int`."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from shiftjax._target import UsageError
+
+COMMANDS = {
+    "certify": ("shiftjax.certify.command", "prove how a network tiles, or say what stops the proof"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns 0, or 1 where the answer is no. Bad usage exits with 2."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    parser = argparse.ArgumentParser(prog="python -m shiftjax", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, (module, summary) in COMMANDS.items():
+        command = commands.add_parser(name, help=summary, description=summary)
+        if name in given[:1]:  # only the chosen command is loaded
+            importlib.import_module(module).arguments(command)
+    options = parser.parse_args(given)
+    try:
+        return importlib.import_module(COMMANDS[options.command][0]).run(options)
+    except UsageError as error:
+        print(f"python -m shiftjax {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

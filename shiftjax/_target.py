@@ -1,0 +1,74 @@
+"""What the commands take on the command line: a function by its import path, and the shape of its image."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+
+
+class UsageError(Exception):
+    """What was asked for cannot be loaded or run; says why in one sentence."""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments that name a function and an image."""
+    parser.add_argument("function", help="package.module:callable of one array, or of no arguments that returns one")
+    parser.add_argument("--shape", required=True, type=shape, help="batch, space, channel: 1,236,236,1")
+    parser.add_argument("--dtype", default="float32", help="of the image (default: float32)")
+
+
+def shape(text: str) -> tuple[int, ...]:
+    """`1,236,236,1` as a tuple."""
+    try:
+        sizes = tuple(int(n) for n in text.split(","))
+    except ValueError:
+        sizes = ()
+    if len(sizes) < 3 or min(sizes) < 1:
+        raise argparse.ArgumentTypeError(f"expected positive integers like 1,236,236,1, found {text!r}")
+    return sizes
+
+
+def image(options: argparse.Namespace) -> jax.ShapeDtypeStruct:
+    """The image that the options describe."""
+    try:
+        return jax.ShapeDtypeStruct(options.shape, np.dtype(options.dtype))
+    except TypeError as error:
+        raise UsageError(f"`--dtype`: expected a NumPy dtype, found {options.dtype!r}") from error
+
+
+def function(target: str) -> Callable[[Any], Any]:
+    """Imports `package.module:callable`, and calls it if it takes no argument."""
+    module, separator, path = target.partition(":")
+    if not separator or not module or not path:
+        raise UsageError(f"expected package.module:callable, found {target!r}")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        found: Any = importlib.import_module(module)
+        for name in path.split("."):
+            found = getattr(found, name)
+    except (ImportError, AttributeError) as error:
+        raise UsageError(f"cannot load {target!r}: {error}") from error
+    if not callable(found):
+        raise UsageError(f"{target!r} is not callable but {type(found).__name__}")
+    made = found if _takes_an_image(found) else found()
+    if not callable(made):
+        raise UsageError(f"{target!r} takes no argument and returns no function but {type(made).__name__}")
+    return made
+
+
+def _takes_an_image(fn: Callable[..., Any]) -> bool:
+    """Whether a callable needs an argument; one without a signature is taken to."""
+    try:
+        parameters = inspect.signature(fn).parameters.values()
+    except (TypeError, ValueError):
+        return True
+    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any((p.default is p.empty and p.kind in places) or p.kind is p.VAR_POSITIONAL for p in parameters)

@@ -1,0 +1,62 @@
+"""Consecutive labels."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shiftjax._checks import concrete, fail
+from shiftjax._typing import Array, ArrayLike, Int, Integer
+
+
+def relabel(labels: ArrayLike) -> Int[Array, " batch *space"]:
+    """Makes the labels of each image consecutive: 0 stays 0, the others become 1, 2, ... in their order.
+
+    Args:
+        labels: integers >= 0, `(batch, *space)`. Any size: 64-bit labels are narrowed on the host where they are known.
+
+    Returns:
+        The new labels, int32. Where traced labels, which no host can refuse, are negative, they become -1.
+
+    Raises:
+        ValueError: no batch axis, or negative labels.
+        TypeError: labels that are not integers.
+
+    Example:
+        >>> relabel(np.array([[0, 7, 7, 3]])).tolist()
+        [[0, 2, 2, 1]]
+    """
+    kind = labels.dtype if hasattr(labels, "dtype") else np.result_type(labels)
+    if not jnp.issubdtype(kind, jnp.integer):
+        raise TypeError(f"`labels`: expected integers, found {kind}; convert them with `.astype(numpy.int32)`.")
+    if np.ndim(labels) < 2:
+        fail("labels", "a shape (batch, *space)", np.shape(labels), "a single image takes a first axis of length 1")
+    known = concrete(labels)
+    if known is not None:
+        if known.size and known.min() < 0:
+            fail("labels", "integers >= 0", f"labels down to {known.min()}", "set what is to be ignored to 0")
+        if known.dtype.itemsize > 4:
+            labels = _narrow(known)
+    return _relabel(jnp.asarray(labels))
+
+
+def _narrow(labels: np.ndarray) -> np.ndarray:
+    """Ranks 64-bit labels over the whole batch: JAX would cut them to 32 bits and join labels 2^32 apart."""
+    with_zero = np.append(labels, np.zeros(1, labels.dtype))
+    return np.unique(with_zero, return_inverse=True)[1][:-1].reshape(labels.shape).astype(np.int32)
+
+
+@jax.jit
+def _relabel(labels: Integer[Array, " batch *space"]) -> Int[Array, " batch *space"]:
+    return jax.vmap(_rank)(labels.reshape(len(labels), -1)).reshape(labels.shape)
+
+
+def _rank(labels: Integer[Array, " pixel"]) -> Int[Array, " pixel"]:
+    """Sorts, counts the steps up, and brings the counts back to their pixels."""
+    order = jnp.argsort(labels)
+    ordered = labels[order]
+    before = jnp.concatenate([jnp.zeros_like(ordered[:1]), ordered[:-1]])
+    new = (ordered > 0) & (ordered != before)
+    rank = jnp.where(ordered < 0, -1, jnp.cumsum(new, dtype=jnp.int32))
+    return jnp.zeros_like(rank).at[order].set(rank, unique_indices=True)
