@@ -204,9 +204,12 @@ def _two(fn: Callable[..., Any]) -> Callable[[Any], Any]:
     return lambda x: fn(x[:, 1:], x[:, :-1])
 
 
+def _turned(x: Any) -> Any:
+    return lax.complex(x[:, 1:], x[:, :-1]) * (1 + 2j)
+
+
 BOOLEAN = ("and", "or", "xor", "not")
 BITS = ("shift_left", "shift_right_arithmetic", "shift_right_logical", "clz", "population_count", "mulhi")
-COMPLEX = ("real", "imag", "conj", "complex")
 NAMES = {"and": "bitwise_and", "or": "bitwise_or", "xor": "bitwise_xor", "not": "bitwise_not", "copy": "copy_p"}
 
 
@@ -215,10 +218,10 @@ def _pointwise_cases() -> list[Case]:
     special = {
         "acosh": lambda x: lax.acosh(1 + x[:, 1:]),
         "bessel_i0e": lambda x: lax.bessel_i0e(x[:, 1:]),
-        "real": lambda x: lax.real(lax.complex(x[:, 1:], x[:, :-1])),
-        "imag": lambda x: lax.imag(lax.complex(x[:, 1:], x[:, :-1])),
-        "conj": lambda x: lax.real(lax.conj(lax.complex(x[:, 1:], x[:, :-1]))),
-        "complex": lambda x: lax.imag(lax.complex(x[:, 1:], x[:, :-1])),
+        "real": lambda x: lax.real(_turned(x)),
+        "imag": lambda x: lax.imag(_turned(x)),
+        "conj": lambda x: lax.imag(lax.conj(_turned(x))),
+        "complex": lambda x: lax.abs(lax.complex(x[:, 1:], x[:, :-1])),
         "copy": lambda x: jnp.array(x[:, 1:], copy=True),
         "stop_gradient": lambda x: lax.stop_gradient(x[:, 1:]),
         "name": lambda x: checkpoint_name(x[:, 1:], "x"),

@@ -105,7 +105,9 @@ def test_the_certificate_agrees_with_period_sizes_and_offset(options):
 
 
 def test_shift_by_the_period_moves_the_output_and_half_of_it_does_not():
-    net = sj.UNet(2, features=4, factors=(2, 2), param_dtype=jnp.int32, activation=lambda x: jnp.where(x < 0, 1 - 5 * x, x))
+    net = sj.UNet(
+        2, features=4, factors=(2, 2), param_dtype=jnp.int32, activation=lambda x: jnp.where(x < 0, 1 - 5 * x, x)
+    )
     image = _image(net, 60, jnp.int32)
     variables = _init(net, image)
     apply = jax.jit(net.apply)

@@ -66,7 +66,12 @@ def program(jaxpr: Any) -> Program:
         calls=_needed(
             [
                 Call(
-                    e.primitive, dict(e.params), tuple(e.invars), tuple(e.outvars), frozenset(e.effects), e.source_info
+                    e.primitive,
+                    _plain(dict(e.params)),
+                    tuple(e.invars),
+                    tuple(e.outvars),
+                    frozenset(e.effects),
+                    e.source_info,
                 )
                 for e in inner.eqns
             ],
@@ -74,6 +79,15 @@ def program(jaxpr: Any) -> Program:
         ),
         outputs=tuple(inner.outvars),
     )
+
+
+def _plain(value: Any) -> Any:
+    """Parameters with NumPy's integers as Python's."""
+    if isinstance(value, np.integer):
+        return int(value)
+    if type(value) is dict:
+        return {k: _plain(v) for k, v in value.items()}
+    return tuple(map(_plain, value)) if type(value) is tuple else value
 
 
 def _needed(calls: Sequence[Call], outputs: Sequence[Any]) -> tuple[Call, ...]:
@@ -102,7 +116,7 @@ def dtype(atom: Any) -> Any:
 
 
 def shape(atom: Any) -> Shape:
-    return tuple(getattr(atom.aval, "shape", ()))
+    return tuple(map(int, getattr(atom.aval, "shape", ())))
 
 
 @dataclass(frozen=True)
@@ -197,7 +211,7 @@ LIBRARIES = ("jax", "flax", "equinox", "jaxtyping", "beartype")
 
 
 @functools.lru_cache(maxsize=4096)
-def _foreign(file: str) -> bool:
+def foreign(file: str) -> bool:
     """Whether a file is the user's code, not Python's, JAX's or a neural network library's."""
     modules = [getattr(sys.modules.get(name), "__file__", None) for name in LIBRARIES]
     folders = [str(Path(module).parent) for module in modules if module] + [str(Path(__file__).parent)]
@@ -211,7 +225,7 @@ def source(info: Any) -> str:
     JAX cuts the frames at a jitted function, so that what its own functions do inside shows none.
     """
     frames = getattr(getattr(info, "traceback", None), "frames", None) or ()
-    return next((f"{f.file_name}:{f.line_num}" for f in frames if _foreign(f.file_name)), "")
+    return next((f"{f.file_name}:{f.line_num}" for f in frames if foreign(f.file_name)), "")
 
 
 def scope(info: Any) -> str:

@@ -9,15 +9,24 @@ from typing import Any
 
 import jax
 
+from shiftjax.certify import _adapter as adapter
+
 
 def names(fn: Callable[..., Any]) -> dict[int, str]:
     """From the identity of each array leaf to the expression that reaches it, as far as can be seen."""
     found: dict[int, str] = {}
     for name, value in _variables(fn):
-        for path, leaf in jax.tree_util.tree_flatten_with_path(value)[0]:
+        for path, leaf in _leaves(value):
             if hasattr(leaf, "shape"):
                 found.setdefault(id(leaf), name + jax.tree_util.keystr(path))
     return found
+
+
+def _leaves(value: Any) -> list[Any]:
+    try:
+        return jax.tree_util.tree_flatten_with_path(value)[0]
+    except (TypeError, ValueError):  # a dictionary with keys that do not sort
+        return []
 
 
 def _variables(fn: Any) -> Iterator[tuple[str, Any]]:
@@ -27,7 +36,7 @@ def _variables(fn: Any) -> Iterator[tuple[str, Any]]:
     while todo:
         inner = inspect.unwrap(todo.pop())
         inner = getattr(inner, "__func__", inner)
-        if id(inner) in seen or not inspect.isfunction(inner):
+        if id(inner) in seen or not inspect.isfunction(inner) or not adapter.foreign(inner.__code__.co_filename):
             continue
         seen.add(id(inner))
         scope = dict(inspect.getclosurevars(inner).nonlocals)

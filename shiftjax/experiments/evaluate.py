@@ -25,6 +25,7 @@ class Stitched(NamedTuple):
     embedding: np.ndarray
     true: np.ndarray
     instances: np.ndarray
+    collapsed: bool  # whether all foreground is one cluster
 
 
 def stitch(
@@ -49,18 +50,18 @@ def stitch(
     instances = drop_small(connected_components(codes), min_size=min_size)
     inside = np.zeros(codes.shape, bool)
     inside[(slice(None), *picture.scored)] = True
-    return Stitched(plan, embedding, np.where(inside, picture.labels, 0), np.where(inside, instances, 0))
+    true, instances = (np.where(inside, labels, 0) for labels in (picture.labels, instances))
+    return Stitched(plan, embedding, true, instances, len(np.unique(codes[inside & foreground])) < 2)
 
 
 def score(stitched: Stitched, *, train_window: int) -> dict[str, object]:
     """The row of the table: numbers as measured, and whether tile and window are legal.
 
-    A network that gives all objects one embedding cuts none of them: seam and grid are NaN then, which never passes.
+    A network whose foreground is all one cluster cuts nothing: seam and grid are NaN then, which never passes.
     """
     plan, true, found = stitched.plan, stitched.true, stitched.instances
     seam = metrics.seam_disagreement(found, plan, true=true)
     codes = metrics.distinct_embeddings(stitched.embedding, true, tolerance=DELTA_DIST)
-    collapsed = codes < 2
     counts = metrics.split_merge_counts(true, found)
     return {
         "train_window": train_window,
@@ -69,8 +70,8 @@ def score(stitched: Stitched, *, train_window: int) -> dict[str, object]:
         "legal_tile": plan.legal,
         "legal_window": all(train_window > p for p in plan.period),
         "equals_whole": plan.equals_whole,
-        "seam_disagreement": float("nan") if collapsed else float(seam.value),
-        "grid_disagreement": float("nan") if collapsed else float(seam.grid),
+        "seam_disagreement": float("nan") if stitched.collapsed else float(seam.value),
+        "grid_disagreement": float("nan") if stitched.collapsed else float(seam.grid),
         "false_splits": int(counts.splits),
         "false_merges": int(counts.merges),
         "average_precision": float(metrics.average_precision(true, found)),
