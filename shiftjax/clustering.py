@@ -46,7 +46,7 @@ def mean_shift(
 
     With the flat kernel and the same seeds it agrees with `sklearn.cluster.MeanShift`. With the Gaussian kernel a seed
     that comes within a tenth of a bandwidth of a centroid found earlier ends there. Pixels are visited in chunks, so
-    the memory hardly exceeds two copies of the embedding; half precision is computed in float32.
+    the memory does not grow with pixels times seeds; half precision is computed in float32.
 
     Args:
         embedding: floating point, `(*anything, channel)`.
@@ -144,7 +144,7 @@ def _mean_shift(
     sizes: tuple[int, int],
 ) -> Clusters:
     """The pure part: scale to units of the bandwidth around the mean, climb, merge, label."""
-    lanes, chunk = sizes
+    lanes, chunk = min(sizes[0], seeds), min(sizes[1], len(embedding))
     origin = jnp.sum(embedding, axis=0, where=inside[:, None]) / jnp.maximum(jnp.sum(inside), 1)
     scaled = (embedding - origin) / bandwidth
     pixels = gather(scaled, inside, chunk, KERNELS[kernel].rounding)
@@ -152,7 +152,7 @@ def _mean_shift(
         start, total = spread(pixels, key, seeds)
     else:
         start, total = (start - origin) / bandwidth, jnp.where(pixels.size > 0, seeds, 0)
-    end = climb(start, total, pixels, KERNELS[kernel], max_iter, tol, min(lanes, seeds), chunk)
+    end = climb(start, total, pixels, KERNELS[kernel], max_iter, tol, lanes, chunk)
     centroids, valid, overflow = merge(end.found, end.density, most)
     labels = jnp.where(inside, nearest(scaled, centroids, valid, pixels.exact, chunk), -1)
     centroids = jnp.where(valid[:, None], origin + bandwidth * centroids, 0)

@@ -152,7 +152,9 @@ def trace(fn: Callable[..., Any], x: Any) -> Traced:
 
     arrays = [aval for aval in avals if aval is not None]
     closed, out = jax.make_jaxpr(apply, return_shape=True)(arrays, jax.ShapeDtypeStruct(x.shape, x.dtype))
-    named = [(jax.tree_util.keystr(path), aval) for (path, _), aval in zip(paths, avals, strict=True) if aval]
+    named = [
+        (jax.tree_util.keystr(path), aval) for (path, _), aval in zip(paths, avals, strict=True) if aval is not None
+    ]
     return Traced(
         program(closed),
         tuple(name for name, _ in named),

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from types import CodeType
 from typing import Any
 
 import jax
+import numpy as np
 
 from shiftjax.certify import _adapter as adapter
 
 
-def names(fn: Callable[..., Any]) -> dict[int, str]:
-    """From the identity of each array leaf to the expression that reaches it, as far as can be seen."""
-    found: dict[int, str] = {}
-    for name, value in _variables(fn):
-        for path, leaf in _leaves(value):
-            if hasattr(leaf, "shape"):
-                found.setdefault(id(leaf), name + jax.tree_util.keystr(path))
-    return found
+def names(fn: Callable[..., Any]) -> list[tuple[str, Any]]:
+    """The array leaves that can be seen, each with the expression that reaches it."""
+    found = [(name + jax.tree_util.keystr(path), leaf) for name, v in _variables(fn) for path, leaf in _leaves(v)]
+    return [(name, leaf) for name, leaf in found if hasattr(leaf, "shape") and hasattr(leaf, "dtype")]
+
+
+def name_of(value: Any, host: np.ndarray, known: Sequence[tuple[str, Any]]) -> str | None:
+    """The name of an array: by identity, or by value, since JAX may hold a copy."""
+    for name, leaf in known:
+        if leaf is value:
+            return name
+    for name, leaf in known:
+        if leaf.shape == host.shape and isinstance(leaf, np.ndarray) and np.array_equal(leaf.astype(host.dtype), host):
+            return name
+    return None
 
 
 def _leaves(value: Any) -> list[Any]:

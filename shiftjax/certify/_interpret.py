@@ -10,6 +10,7 @@ import numpy as np
 
 from shiftjax.certify import _adapter as adapter
 from shiftjax.certify import _domain as domain
+from shiftjax.certify._closure import name_of
 from shiftjax.certify._fold import fold
 from shiftjax.certify._values import Image, Known, Unknown, Value, digest
 from shiftjax.certify.rules import TABLE, Equation, Record, Rule
@@ -52,7 +53,7 @@ def constant(value: Any, record: Record, dtype: Any = None) -> Value:
         return Unknown(tuple(np.shape(value)), digest("unread", object()))
     known = Known.of(host if dtype is None else host.astype(dtype, copy=False))
     if host.ndim:
-        known.origin = record.names.get(id(value), f"constant {len(record.constants)}")
+        known.origin = name_of(value, host, record.names) or f"constant {len(record.constants)}"
         record.constants[id(value)] = (value, known)
     return known
 

@@ -12,7 +12,7 @@ from shiftjax.experiments.data import Picture
 from shiftjax.experiments.evaluate import Stitched, seamless, seams
 from shiftjax.experiments.run import Result
 
-SHOWN = 32  # pixels of the test image per panel side, so that single pixels can be seen
+SHOWN = 8  # periods of the test image per panel side, so that single pixels can be seen
 GOOD, BAD, UNSURE = "#1a7f37", "#c62828", "#8a6d00"
 
 
@@ -44,7 +44,7 @@ def _network(part: Any, name: str, views: list[Stitched], rows: list[dict], pict
     relation = "larger than" if window > period else "not larger than"
     part.suptitle(f"{name}: training window {window} px, {relation} the period of {period} px", fontsize=11)
     axes = part.subplots(2, columns, squeeze=False)
-    at = _panel(picture.scored)
+    at = tuple(slice(s.start, min(s.stop, s.start + SHOWN * period)) for s in picture.scored)
     axes[0, 0].imshow(np.asarray(picture.image)[0, ..., 0][at], cmap="gray", vmin=0, vmax=1)
     axes[0, 0].set_title("input", fontsize=9)
     axes[1, 0].imshow(_coloured(views[0].true[0])[at])
@@ -99,10 +99,6 @@ def _whole(pyplot: Any, result: Result) -> Any:
     _bare(axes[:, :2])
     figure.tight_layout()
     return figure
-
-
-def _panel(scored: tuple[slice, ...]) -> tuple[slice, ...]:
-    return tuple(slice(s.start, s.start + min(SHOWN, s.stop - s.start)) for s in scored)
 
 
 def _draw_seams(axes: Any, view: Stitched, at: tuple[slice, ...]) -> None:

@@ -94,7 +94,8 @@ def task_of(data: LabelledImage) -> Callable[[Training], Task]:
 
         def picture(area: int, key: PRNGKeyArray) -> Picture:
             del area, key  # the held-out part, whole
-            return Picture(*unseen, (slice(None), slice(None)))
+            rows, columns = unseen[1].shape[1:]
+            return Picture(*unseen, (slice(0, rows), slice(0, columns)))
 
         return Task(sample, _loss, picture, _read)
 

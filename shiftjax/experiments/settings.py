@@ -96,7 +96,7 @@ def _bandwidth(bw: float) -> float:
     return math.sqrt(bw / 2)
 
 
-_PAPER_DISCS = Scene("discs", 284, pitch=16, radius=5, origin=9)
+_PAPER_DISCS = Scene("discs", 284, pitch=16, radius=5.0, origin=9)
 _PAPER = Training(_PAPER_DISCS, 236, levels=4, features=16, learning_rate=1e-4, steps=60_000)
 _PAPER_TILES = replace(_PAPER, scene=replace(_PAPER_DISCS, pitch=13), input_size=204, crop=None, steps=20_000)
 _PAPER_PITCH = replace(_PAPER, scene=replace(_PAPER_DISCS, size=220), input_size=220, levels=3, learning_rate=5e-5)
@@ -105,7 +105,7 @@ _CONSTANT_2 = replace(_CONSTANT, levels=2, decoder_convs=1, head_kernel_size=3, 
 
 _SMALL_DISCS = Scene("discs", 96, pitch=5, radius=math.sqrt(5), origin=2)
 _SMALL = Training(_SMALL_DISCS, 52, levels=2, features=8, learning_rate=2e-3, steps=3000, decay=True)
-_SMALL_WIDE = replace(_SMALL, scene=replace(_SMALL_DISCS, pitch=8, radius=3, origin=4), input_size=64)
+_SMALL_WIDE = replace(_SMALL, scene=replace(_SMALL_DISCS, pitch=8, radius=3.0, origin=4), input_size=64)
 _SMALL_NARROW = replace(_SMALL, input_size=44)
 _SMALL_CONSTANT = replace(_CONSTANT_2, learning_rate=1e-3, steps=1000)
 

@@ -41,7 +41,7 @@ def rule(names: str, *, params: str = "", control: bool = False, void: bool = Fa
 class Record:
     """What is learnt on the way, in order."""
 
-    names: dict[int, str] = field(default_factory=dict)  # of closed-over arrays, by identity
+    names: list[tuple[str, Any]] = field(default_factory=list)  # of closed-over arrays
     constants: dict[int, tuple[Any, Known]] = field(default_factory=dict)
     steps: list[tuple[Equation, Image]] = field(default_factory=list)
     misaligned: list[tuple[Equation, int, Fraction]] = field(default_factory=list)

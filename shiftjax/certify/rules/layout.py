@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from math import prod
 
@@ -10,7 +11,7 @@ from shiftjax.certify import _domain as domain
 from shiftjax.certify import _life
 from shiftjax.certify._domain import Axis, Flat, Tag, Void
 from shiftjax.certify._refusal import CertificationError
-from shiftjax.certify._values import Image, Value
+from shiftjax.certify._values import Image, Value, digest
 from shiftjax.certify.rules._table import Equation, rule, split_operands
 from shiftjax.certify.rules.pointwise import SPREAD, together
 
@@ -63,8 +64,9 @@ def squeeze(eqn: Equation, image: Image) -> Image:
 
 @rule("reshape", params="new_sizes dimensions sharding", void=True)
 def reshape(eqn: Equation, image: Image) -> Image:
-    if eqn.params.get("dimensions") is not None:
-        eqn.refuse("it reorders dimensions while reshaping", "Transpose first.")
+    if (order := eqn.params["dimensions"]) is not None:  # a transposition that comes first
+        shape, tags = (tuple(old[k] for k in order) for old in (image.shape, image.axes))
+        image = replace(image, shape=shape, axes=tags, name=digest("order", image.name, order))
     pieces = [list(_pieces(n, tag)) for n, tag in zip(image.shape, image.axes, strict=True)]
     axes: list[Tag] = []
     key: list[object] = []

@@ -122,7 +122,7 @@ def sort(eqn: Equation, *values: Value) -> list[Image]:
     return [eqn.image(axes, names, eqn.params, out=k) for k in range(len(values))]
 
 
-TOP = "k axis aggregate_to_topk is_max_k recall_target reduction_dimension reduction_input_size_override"
+TOP = "k axis is_stable aggregate_to_topk is_max_k recall_target reduction_dimension reduction_input_size_override"
 
 
 @rule("top_k approx_top_k", params=TOP)

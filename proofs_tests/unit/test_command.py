@@ -1,0 +1,206 @@
+"""The command line of the experiments, as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from shiftjax import synthetic
+from shiftjax.experiments import command
+from shiftjax.experiments.evaluate import seamless, seams
+from shiftjax.experiments.settings import DEFAULT, EXPERIMENTS
+
+SCRIPT = Path(__file__).parents[2] / "scripts" / "train_synthetic.py"
+ROW = {
+    "name",
+    "train_window",
+    "tile",
+    "period",
+    "legal_tile",
+    "legal_window",
+    "equals_whole",
+    "seam_disagreement",
+    "grid_disagreement",
+    "false_splits",
+    "false_merges",
+    "average_precision",
+    "distinct_embeddings",
+}
+PAPER = {
+    "const_inp_fixed": (48, 12),
+    "const_inp_learned": (236, 32),
+    "const_inp_same": (40, 40),
+    "fl_spaced": (220, 128),
+    "fl-1_spaced_learned": (220, 128),
+    "fl-1_spaced_fixed": (220, 128),
+    "fl_spaced_elastic": (236, 48),
+    "spheres_no_noise": (236, 48),
+    "spheres_noise": (236, 48),
+    "spheres_noise_wrong_crop": (236, 52),
+    "tile_consistent": (204, 20),
+    "tile_inconsistent_too_small": (204, 16),
+    "tile_inconsistent_wrong_crop": (204, 20),
+}
+
+
+def _run(*arguments):
+    return command.main([str(a) for a in arguments])
+
+
+@pytest.mark.parametrize(("name", "sizes"), PAPER.items())
+def test_the_papers_experiments_have_the_papers_windows(name, sizes):
+    (training,) = EXPERIMENTS["paper"][name].trainings.values()
+    assert (training.input_size, training.window[0]) == sizes
+    assert name in EXPERIMENTS["small"]
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS["small"])
+def test_small_experiments_have_two_levels_and_few_steps(name):
+    for training in EXPERIMENTS["small"][name].trainings.values():
+        assert training.steps <= 3000
+        assert training.levels == 2 or name == "nuclei"
+
+
+def test_no_stitching_hides_its_seams_by_a_tile_as_large_as_the_pitch():
+    for experiments in EXPERIMENTS.values():
+        for experiment in experiments.values():
+            pitches = {training.scene.pitch for training in experiment.trainings.values()}
+            assert not pitches & set(experiment.tiles)
+
+
+def test_the_list_names_every_experiment(capsys):
+    assert _run("--list") == 0
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {DEFAULT, "nuclei", *PAPER}
+
+
+def test_a_short_run_writes_metrics_and_figure(tmp_path, capsys):
+    out, name = tmp_path / "run", "tile_inconsistent_wrong_crop"
+    assert _run("--experiment", name, "--steps", 2, "--replicas", 2, "--seed", 3, "--out", out) == 0
+    found = json.loads((out / "metrics.json").read_text())
+    assert found["experiment"] == name
+    assert found["config"]["seed"] == 3
+    assert [row["tile"] for row in found["stitchings"]] == 2 * list(EXPERIMENTS["small"][name].tiles)
+    for row in found["stitchings"]:
+        assert set(row) >= ROW
+        assert row["legal_tile"] == (row["tile"] % row["period"] == 0) == row["equals_whole"]
+        assert row["legal_window"] == (row["train_window"] > row["period"])
+        assert not seamless(row)
+    assert (out / "figure.png").stat().st_size > 10_000
+    assert f"{name}/seed 4" in capsys.readouterr().out
+
+
+def test_a_constant_experiment_counts_embeddings(tmp_path):
+    out = tmp_path / "run"
+    assert _run("--experiment", "const_inp_fixed", "--steps", 2, "--out", out) == 0
+    (outcome,) = json.loads((out / "metrics.json").read_text())["outcomes"]
+    assert outcome["distinct_embeddings"] == 1
+
+
+def test_nan_is_neither_seamless_nor_seams():
+    row = {"seam_disagreement": np.nan, "grid_disagreement": np.nan, "false_splits": 0}
+    assert not seamless(row)
+    assert not seams(row)
+
+
+def test_a_folder_is_never_overwritten(tmp_path, capsys):
+    (tmp_path / "notes.txt").write_text("mine")
+    assert _run("--out", tmp_path) == 2
+    assert "add --resume, or choose another --out" in capsys.readouterr().err
+    assert _run("--out", tmp_path, "--resume") == 2
+    assert "no readable config.json" in capsys.readouterr().err
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt"]
+
+
+def test_resuming_with_other_options_is_refused(tmp_path, capsys):
+    options = ("--experiment", "const_inp_fixed", "--steps", 1, "--out", tmp_path / "run")
+    assert _run(*options) == 0
+    assert _run(*options, "--resume") == 0
+    assert _run(*options, "--resume", "--seed", 1) == 2
+    assert "other seed" in capsys.readouterr().err
+
+
+def test_an_unknown_experiment_lists_the_known(tmp_path, capsys):
+    assert _run("--experiment", "tiles", "--out", tmp_path / "run") == 2
+    error = capsys.readouterr().err
+    assert all(name in error for name in EXPERIMENTS["small"])
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", [("--steps", "-1"), ("--replicas", "0"), ("--dtype", "int8"), ("--size", "big")])
+def test_bad_values_are_usage_errors(option):
+    with pytest.raises(SystemExit) as leaving:
+        _run(*option)
+    assert leaving.value.code == 2
+
+
+def _tiffs(folder, image, labels):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(folder / "image.tif", image)
+    tifffile.imwrite(folder / "labels.tif", labels)
+    return "--experiment", "nuclei", "--image", folder / "image.tif", "--labels", folder / "labels.tif"
+
+
+def test_nuclei_from_files(tmp_path):
+    image, labels = jax.jit(partial(synthetic.nuclei, shape=(240, 180), count=30))(jax.random.key(0))
+    files = _tiffs(tmp_path, np.asarray(image[0, ..., 0]), np.asarray(labels[0]).astype(np.uint16))
+    assert _run(*files, "--steps", 1, "--out", tmp_path / "run") == 0
+    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    assert {row["period"] for row in found["stitchings"]} == {8}
+
+
+@pytest.mark.parametrize(
+    ("image", "labels", "words"),
+    [
+        (np.zeros((40, 40), np.float32), np.zeros((40, 40), np.uint8), "at least 140 px per axis"),
+        (np.zeros((40, 40), np.float32), np.zeros((40, 41), np.uint8), "labels of its shape"),
+        (np.full((40, 40), np.nan, np.float32), np.zeros((40, 40), np.uint8), "NaN or infinite"),
+        (np.zeros((40, 40), np.float32), np.zeros((40, 40), np.float32), "expected integer labels"),
+    ],
+)
+def test_bad_images_are_refused(tmp_path, capsys, image, labels, words):
+    assert _run(*_tiffs(tmp_path, image, labels), "--out", tmp_path / "run") == 2
+    assert words in capsys.readouterr().err
+
+
+def test_images_belong_to_nuclei_only(tmp_path, capsys):
+    assert _run("--image", tmp_path / "a.tif", "--out", tmp_path / "run") == 2
+    assert "with --experiment nuclei only" in capsys.readouterr().err
+
+
+def _start(out, *more):
+    options = ("--experiment", "tile_consistent", "--steps", "700", "--out", str(out))
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *options, *more],
+        env={**os.environ, "XLA_FLAGS": ""},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    out = tmp_path_factory.mktemp("undisturbed") / "run"
+    assert _start(out).wait(300) == 0
+    return json.loads((out / "metrics.json").read_text())
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_an_interrupted_run_resumes_to_the_same_result(tmp_path, how, undisturbed):
+    out = tmp_path / "run"
+    process = _start(out)
+    while not (out / "checkpoints" / "tile_consistent" / "500").exists():
+        assert process.poll() is None, "the run ended before it could be interrupted"
+        time.sleep(0.02)
+    process.send_signal(how)
+    assert process.wait(60) == (130 if how == signal.SIGINT else -signal.SIGKILL)
+    assert not (out / "metrics.json").exists()
+    assert _start(out, "--resume").wait(300) == 0
+    assert json.loads((out / "metrics.json").read_text())["stitchings"] == undisturbed["stitchings"]

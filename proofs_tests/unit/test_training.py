@@ -1,0 +1,105 @@
+"""The training loop: resuming, replicas, divergence, and the two ways to run a chunk."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import shiftjax as sj
+from shiftjax import training
+from shiftjax.training import backend
+
+NET = sj.UNet(2, features=2, factors=(2,), convs=1)
+OPTIMIZER = optax.adam(1e-2)
+
+
+def _sample(key):
+    image = jax.random.normal(key, (1, 16, 16, 1))
+    return image, (image[:, 4:-4, 4:-4, 0] > 0).astype(jnp.int32)
+
+
+def _loss(embedding, labels):
+    labels = labels[:, : embedding.shape[1], : embedding.shape[2]]
+    return jnp.mean((embedding[..., 0] - labels) ** 2)
+
+
+STEP = training.make_step(NET, OPTIMIZER, _sample, _loss)
+
+
+def _states(*seeds):
+    image, _ = jax.eval_shape(_sample, jax.random.key(0))
+    return backend.stack([training.initial_state(jax.random.key(s), NET, OPTIMIZER, image) for s in seeds])
+
+
+def _equal(a, b):
+    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+
+
+def test_a_resumed_run_equals_an_undisturbed_one(tmp_path):
+    undisturbed, history = training.train(STEP, _states(0), 7)
+    with training.Checkpoints(tmp_path / "c") as checkpoints:
+        training.train(STEP, _states(0), 4, checkpoints=checkpoints)
+    with training.Checkpoints(tmp_path / "c") as checkpoints:
+        assert checkpoints.latest == 4
+        resumed, rest = training.train(STEP, checkpoints.restore(_states(1)), 7, checkpoints=checkpoints)
+        assert checkpoints.latest == 7
+    assert _equal(resumed, undisturbed)
+    assert np.array_equal(history.losses[:, 4:], rest.losses)
+    assert not _equal(training.train(STEP, _states(1), 7)[0], undisturbed)
+
+
+def test_replicas_equal_runs_of_their_own():
+    together, history = training.train(STEP, _states(0, 1), 5)
+    assert history.losses.shape == (2, 5)
+    for seed, state in enumerate(backend.unstack(together)):
+        alone, _ = training.train(STEP, _states(seed), 5)
+        assert _equal(backend.unstack(alone)[0], state)
+
+
+def test_a_scan_of_steps_is_the_same_training():
+    one, losses = backend._calls(STEP)(_states(0, 1), 4)
+    other, scanned = backend._scan(STEP)(_states(0, 1), 4)
+    assert np.allclose(losses, scanned, rtol=1e-4)
+    assert not np.allclose(losses[0], losses[1], rtol=1e-4)
+    assert np.array_equal(one.step, other.step)
+
+
+def test_training_lowers_the_loss():
+    _, history = training.train(STEP, _states(0), 200)
+    assert history.losses[:, -20:].mean() < history.losses[:, :20].mean() / 2
+    assert history.steps_per_second > 0
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_step_and_checkpoint(tmp_path):
+    def bursting(state):
+        state, value = STEP(state)
+        return state, jnp.where(state.step == 6, jnp.nan, value)
+
+    with training.Checkpoints(tmp_path / "c") as checkpoints:
+        words = r"loss of step 6 is not finite; the last good checkpoint is of step 4"
+        with pytest.raises(training.TrainingDivergedError, match=words):
+            training.train(bursting, _states(0), 9, checkpoints=checkpoints, every=4)
+        assert checkpoints.latest == 4
+
+
+def test_a_broken_checkpoint_is_named(tmp_path):
+    with training.Checkpoints(tmp_path / "c") as checkpoints:
+        training.train(STEP, _states(0), 2, checkpoints=checkpoints)
+    for file in (tmp_path / "c" / "2").rglob("*"):
+        if file.is_file():
+            file.write_bytes(b"")
+    with (
+        training.Checkpoints(tmp_path / "c") as checkpoints,
+        pytest.raises(ValueError, match=r"checkpoint .*c/2: expected a state of this net"),
+    ):
+        checkpoints.restore(_states(0))
+
+
+def test_batch_norm_keeps_its_statistics():
+    net = sj.UNet(2, features=2, factors=(2,), convs=1, norm="batch")
+    image, _ = jax.eval_shape(_sample, jax.random.key(0))
+    states = backend.stack([training.initial_state(jax.random.key(0), net, OPTIMIZER, image)])
+    before = states.variables["batch_stats"]
+    after, _ = training.train(training.make_step(net, OPTIMIZER, _sample, _loss), states, 3)
+    assert not _equal(before, after.variables["batch_stats"])
