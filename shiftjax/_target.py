@@ -21,6 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments that name a function and an image."""
     parser.add_argument("function", help="package.module:callable of one array, or of no arguments that returns one")
     parser.add_argument("--shape", required=True, type=shape, help="batch, space, channel: 1,236,236,1")
+    parser.add_argument("--spatial", type=axes, help="axes that are space (default: all but the first and the last)")
     parser.add_argument("--dtype", default="float32", help="of the image (default: float32)")
 
 
@@ -30,9 +31,17 @@ def shape(text: str) -> tuple[int, ...]:
         sizes = tuple(int(n) for n in text.split(","))
     except ValueError:
         sizes = ()
-    if len(sizes) < 3 or min(sizes) < 1:
+    if not sizes or min(sizes) < 1:
         raise argparse.ArgumentTypeError(f"expected positive integers like 1,236,236,1, found {text!r}")
     return sizes
+
+
+def axes(text: str) -> tuple[int, ...]:
+    """`2,3` as a tuple."""
+    try:
+        return tuple(int(n) for n in text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected integers like 1,2, found {text!r}") from error
 
 
 def image(options: argparse.Namespace) -> jax.ShapeDtypeStruct:

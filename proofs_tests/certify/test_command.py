@@ -24,6 +24,11 @@ def test_a_function_that_returns_one(capsys: pytest.CaptureFixture[str]) -> None
     assert Certificate.from_json(capsys.readouterr().out).period == (2, 2)
 
 
+def test_space_can_be_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certify", "jax.nn:relu", "--shape", "3,8,8", "--spatial", "1,2", "--json"]) == 0
+    assert len(Certificate.from_json(capsys.readouterr().out).axes) == 2
+
+
 def test_a_refusal(capsys: pytest.CaptureFixture[str]) -> None:
     target = ["certify", "jax.nn:softmax", "--shape", "1,8,8"]
     assert main(target) == 0  # over channels
@@ -41,6 +46,8 @@ def test_a_refusal(capsys: pytest.CaptureFixture[str]) -> None:
         ["certify", f"{NETS}", "--shape", "1,8,8,1"],
         ["certify", f"{NETS}:NHWC", "--shape", "1,8,8,1"],
         ["certify", f"{NETS}:pool", "--shape", "1,8,8,1", "--dtype", "floaty"],
+        ["certify", f"{NETS}:pool", "--shape", "1,8,8,1", "--spatial", "7"],
+        ["certify", f"{NETS}:pool", "--shape", "8,8"],
         ["certify", f"{NETS}:small_unet", "--shape", "1,2,2,1"],
     ],
 )

@@ -68,9 +68,9 @@ def test_a_rule_says_what_the_operation_does(index: int) -> None:
 
 def test_every_rule_has_a_case() -> None:
     """No rule is taken on trust; names that this JAX does not have are left out."""
-    covered = {adapter.primitive(name) for case in CASES for name in case.primitives}
-    rules = {adapter.primitive(name) for name in TABLE} - {None}
-    assert {rule.name for rule in rules - covered} == UNCOVERED & {rule.name for rule in rules}
+    covered = {name for case in CASES for name in case.primitives}
+    here = {name for name in TABLE if adapter.primitive(name) is not None}
+    assert here - covered == UNCOVERED & here
 
 
 # Primitives that no function of `jax.lax` or `jax.numpy` leaves in a forward pass.

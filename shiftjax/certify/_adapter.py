@@ -87,7 +87,10 @@ def _plain(value: Any) -> Any:
         return int(value)
     if type(value) is dict:
         return {k: _plain(v) for k, v in value.items()}
-    return tuple(map(_plain, value)) if type(value) is tuple else value
+    if not isinstance(value, tuple):
+        return value
+    entries = map(_plain, value)
+    return type(value)(*entries) if hasattr(value, "_fields") else tuple(entries)
 
 
 def _needed(calls: Sequence[Call], outputs: Sequence[Any]) -> tuple[Call, ...]:
@@ -136,6 +139,15 @@ def _abstract(leaf: Any) -> jax.ShapeDtypeStruct | None:
     return None
 
 
+def _parameter(path: Any) -> str:
+    """The place of a leaf in a callable, as its author would write it."""
+    text = jax.tree_util.keystr(path).lstrip(".")
+    for index, name in enumerate(("args", "keywords")):  # of a `Partial`, whose children have no names
+        if text.startswith(prefix := f"[<flat index {index}>]"):
+            return name + text.removeprefix(prefix)
+    return text
+
+
 def trace(fn: Callable[..., Any], x: Any) -> Traced:
     """Traces `fn(x)` abstractly; array leaves of a callable pytree become inputs ahead of `x`."""
     paths, tree = jax.tree_util.tree_flatten_with_path(fn)
@@ -152,9 +164,7 @@ def trace(fn: Callable[..., Any], x: Any) -> Traced:
 
     arrays = [aval for aval in avals if aval is not None]
     closed, out = jax.make_jaxpr(apply, return_shape=True)(arrays, jax.ShapeDtypeStruct(x.shape, x.dtype))
-    named = [
-        (jax.tree_util.keystr(path), aval) for (path, _), aval in zip(paths, avals, strict=True) if aval is not None
-    ]
+    named = [(_parameter(path), aval) for (path, _), aval in zip(paths, avals, strict=True) if aval is not None]
     return Traced(
         program(closed),
         tuple(name for name, _ in named),

@@ -8,13 +8,14 @@ from typing import Any
 from shiftjax._checks import fail
 from shiftjax.certify import _adapter as adapter
 from shiftjax.certify import _domain as domain
+from shiftjax.certify._axis import AxisCertificate
 from shiftjax.certify._closure import names
 from shiftjax.certify._domain import Axis
 from shiftjax.certify._interpret import run
 from shiftjax.certify._life import settled
 from shiftjax.certify._refusal import CertificationError
 from shiftjax.certify._values import Generic, Image, Known, Life, Reach, Unknown, Value, digest
-from shiftjax.certify.certificate import AxisCertificate, Certificate, Constant, Misalignment, Output, Step
+from shiftjax.certify.certificate import Certificate, Constant, Misalignment, Output, Step
 from shiftjax.certify.rules import Equation, Record
 
 SINGLE = "Return an array that keeps every image axis."

@@ -44,6 +44,8 @@ def _variables(fn: Any) -> Iterator[tuple[str, Any]]:
     while todo:
         inner = inspect.unwrap(todo.pop())
         inner = getattr(inner, "__func__", inner)
+        if not inspect.isroutine(inner):
+            yield type(inner).__name__, inner  # a module that is no pytree on its way to the trace
         if id(inner) in seen or not inspect.isfunction(inner) or not adapter.foreign(inner.__code__.co_filename):
             continue
         seen.add(id(inner))

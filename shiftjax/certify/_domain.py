@@ -47,11 +47,6 @@ class Axis:
         lo, hi = zip(*map(self.field, range(phases)), strict=True)
         return lo, hi
 
-    def clipped(self, start: int, stop: int) -> Axis:
-        """The axis with its exact window narrowed."""
-        start = max(self.start, start)
-        return replace(self, start=start, stop=max(start, min(self.stop, stop)))
-
 
 @dataclass(frozen=True, slots=True)
 class Flat:

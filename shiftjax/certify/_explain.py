@@ -7,7 +7,8 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
-from shiftjax.certify.certificate import AxisCertificate, Certificate, Step
+from shiftjax.certify._axis import AxisCertificate
+from shiftjax.certify.certificate import Certificate, Step
 from shiftjax.theory import training_window
 
 HEADER = ("operation", "source", "module", "stride", "period", "field", "exact")

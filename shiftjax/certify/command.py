@@ -20,7 +20,7 @@ def run(options: argparse.Namespace) -> int:
     """Prints the page and returns 0, or prints the refusal and returns 1."""
     fn, image = _target.function(options.function), _target.image(options)
     try:
-        cert = certify(fn, image)
+        cert = certify(fn, image, spatial_axes=options.spatial)
     except CertificationError as refusal:
         print(json.dumps(_fields(refusal), indent=1) if options.json else f"No certificate: {refusal}")
         return 1
