@@ -1,13 +1,35 @@
 """shiftjax: shift equivariance, exact tiling and certificates for encoder-decoders in JAX."""
 
+import importlib as _importlib
+from types import ModuleType as _ModuleType
+
 from shiftjax import synthetic as synthetic
 from shiftjax.certify import Certificate as Certificate
 from shiftjax.certify import CertificationError as CertificationError
-from shiftjax.certify import certify as certify
+from shiftjax.certify import certify as certify  # the function; its package stays importable by name
+from shiftjax.clustering import Clusters as Clusters
+from shiftjax.clustering import mean_shift as mean_shift
+from shiftjax.instances import connected_components as connected_components
+from shiftjax.instances import drop_small as drop_small
+from shiftjax.losses import discriminative_loss as discriminative_loss
+from shiftjax.metrics import average_precision as average_precision
+from shiftjax.metrics import distinct_embeddings as distinct_embeddings
+from shiftjax.metrics import seam_disagreement as seam_disagreement
+from shiftjax.metrics import split_merge_counts as split_merge_counts
 from shiftjax.nets import IllegalSizeError as IllegalSizeError
 from shiftjax.nets import UNet as UNet
+from shiftjax.relabel import relabel as relabel
+from shiftjax.theory import lattice_capacity as lattice_capacity
 from shiftjax.tiling import TilePlan as TilePlan
 from shiftjax.tiling import plan_tiles as plan_tiles
 from shiftjax.tiling import predict_tiled as predict_tiled
 
 __version__ = "0.1.0"
+
+_LAZY = ("testing", "training")  # they bring hypothesis, chex and optax along
+
+
+def __getattr__(name: str) -> _ModuleType:
+    if name in _LAZY:
+        return _importlib.import_module(f"shiftjax.{name}")
+    raise AttributeError(f"module `shiftjax` has no attribute {name!r}")

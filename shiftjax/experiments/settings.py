@@ -49,13 +49,14 @@ class Training:
     padding: str = "VALID"
     crop: str | None = "top"
     out_channels: int = 3
+    factor: int = 2
     decay: bool = False
 
     def net(self, **changes: object) -> UNet:
         """The network; `changes` replace its options."""
         options = {
             "features": self.features,
-            "factors": (2,) * self.levels,
+            "factors": (self.factor,) * self.levels,
             "decoder_convs": self.decoder_convs,
             "head_kernel_size": self.head_kernel_size,
             "upsample": self.upsample,

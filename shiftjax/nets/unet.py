@@ -51,7 +51,7 @@ class UNet(nn.Module):
         >>> net.period
         (4, 4)
         >>> net.legal_sizes(100)[0]
-        ((100, 60, 20), (104, 64, 20))
+        ((96, 56, 20), (100, 60, 20), (104, 64, 20))
     """
 
     out_channels: int
