@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Any, NoReturn
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 
@@ -32,7 +33,7 @@ def integer(name: str, value: Any, *, least: int) -> int:
     return number
 
 
-def number(name: str, value: Any, *, above: float | None = None, least: float | None = None) -> float:
+def number(name: str, value: Any, *, above: int | float | None = None, least: int | float | None = None) -> float:
     """`value` as a finite float above `above` and no smaller than `least`."""
     bounds = [f"> {above}"] * (above is not None) + [f">= {least}"] * (least is not None)
     wanted = "a finite number " + " and ".join(bounds)
@@ -65,7 +66,7 @@ def concrete(x: Any) -> np.ndarray | None:
 def finite(name: str, x: Any) -> None:
     """Refuses NaN and infinity; says nothing while `x` is traced."""
     values = concrete(x)
-    if values is None or not np.issubdtype(values.dtype, np.inexact):
+    if values is None or not jnp.issubdtype(values.dtype, jnp.inexact):  # bfloat16 is inexact to JAX, not to NumPy
         return
     bad = int(np.size(values) - np.isfinite(values).sum())
     if bad:

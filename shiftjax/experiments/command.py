@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shiftjax.experiments import figure, nuclei
-from shiftjax.experiments.evaluate import seamless, seams
+from shiftjax.experiments.evaluate import verdict
 from shiftjax.experiments.run import open_folder, run, write_json
 from shiftjax.experiments.settings import DEFAULT, EXPERIMENTS, Training, find
 from shiftjax.experiments.task import Task, scene_task
@@ -105,7 +105,21 @@ def _table(metrics: dict[str, Any]) -> str:
             [[o["name"], o["distinct_embeddings"], o["clusters"], o["capacity"]] for o in metrics["outcomes"]],
         )
     return _columns(
-        ["network", "window", "tile", "period", "legal", "seam", "grid", "splits", "merges", "AP50", "codes", ""],
+        [
+            "network",
+            "window",
+            "tile",
+            "period",
+            "legal",
+            "seam",
+            "grid",
+            "splits",
+            "merges",
+            "AP50",
+            "codes",
+            "vs whole",
+            "",
+        ],
         [_row(row) for row in metrics["stitchings"]],
     )
 
@@ -124,7 +138,8 @@ def _row(row: dict[str, Any]) -> list[Any]:
         row["false_merges"],
         f"{row['average_precision']:.3f}",
         row["distinct_embeddings"],
-        "no seams" if seamless(row) else "seams" if seams(row) else "unclear",
+        f"{row['differs_from_whole']:.1e}",
+        verdict(row),
     ]
 
 

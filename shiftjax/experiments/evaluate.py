@@ -22,6 +22,7 @@ class Stitched(NamedTuple):
     """One picture, predicted with one tile size: arrays `(batch, *space)` over the whole picture."""
 
     plan: TilePlan
+    output: np.ndarray
     embedding: np.ndarray
     true: np.ndarray
     instances: np.ndarray
@@ -44,18 +45,27 @@ def stitch(
     connected region of foreground pixels of one cluster. Outside the scored region nothing counts, true or found.
     """
     plan = plan_tiles(apply, picture.image.shape, tile=tile, illegal_tile=True)
-    embedding, foreground = task.read(predict_tiled(apply, picture.image, plan), picture.image)
+    output = predict_tiled(apply, picture.image, plan)
+    embedding, foreground = task.read(output, picture.image)
     found = mean_shift(embedding, bandwidth=bandwidth, key=key)
     codes = np.where(foreground, np.asarray(found.labels) + 1, 0)
     instances = drop_small(connected_components(codes), min_size=min_size)
     inside = np.zeros(codes.shape, bool)
     inside[(slice(None), *picture.scored)] = True
     true, instances = (np.where(inside, labels, 0) for labels in (picture.labels, instances))
-    return Stitched(plan, embedding, true, instances, len(np.unique(codes[inside & foreground])) < 2)
+    return Stitched(plan, output, embedding, true, instances, len(np.unique(codes[inside & foreground])) < 2)
 
 
-def score(stitched: Stitched, *, train_window: int) -> dict[str, object]:
+def whole_output(apply: Callable[[Array], Array], picture: Picture, tile: int) -> np.ndarray:
+    """The output on the whole picture, by legal tiles of at most `tile` px, or of one period."""
+    return predict_tiled(apply, picture.image, plan_tiles(apply, picture.image.shape, tile=tile))
+
+
+def score(stitched: Stitched, whole: np.ndarray, *, train_window: int) -> dict[str, object]:
     """The row of the table: numbers as measured, and whether tile and window are legal.
+
+    `differs_from_whole` is the root mean square difference to the output `whole` of the whole picture, in units of that
+    output's standard deviation.
 
     A network whose foreground is all one cluster cuts nothing: seam and grid are NaN then, which never passes.
     """
@@ -76,6 +86,7 @@ def score(stitched: Stitched, *, train_window: int) -> dict[str, object]:
         "false_merges": int(counts.merges),
         "average_precision": float(metrics.average_precision(true, found)),
         "distinct_embeddings": codes,
+        "differs_from_whole": float(np.sqrt(np.mean((stitched.output - whole) ** 2)) / max(np.std(whole), 1e-12)),
     }
 
 
@@ -87,6 +98,15 @@ def seamless(row: dict) -> bool:
 def seams(row: dict) -> bool:
     """Whether a row shows seams."""
     return row["seam_disagreement"] >= 0.5 or row["grid_disagreement"] >= 0.5
+
+
+def verdict(row: dict) -> str:
+    """A row in words. Where truth and embedding leave it open, what counts is whether the whole image is repeated."""
+    if seamless(row):
+        return "no seams"
+    if seams(row):
+        return "seams"
+    return "as the whole image" if row["equals_whole"] else "not as the whole image"
 
 
 def key_of(seed: int, purpose: int) -> PRNGKeyArray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from shiftjax._extras import require
 from shiftjax.experiments.data import Picture
-from shiftjax.experiments.evaluate import Stitched, seamless, seams
+from shiftjax.experiments.evaluate import Stitched, verdict
 from shiftjax.experiments.run import Result
 
 SHOWN = 8  # periods of the test image per panel side, so that single pixels can be seen
@@ -73,10 +73,11 @@ def _network(part: Any, name: str, views: list[Stitched], rows: list[dict], pict
 
 
 def _verdict(row: dict[str, Any]) -> tuple[str, str]:
-    if seamless(row):
-        return "no seams", GOOD
+    words = verdict(row)
+    if words != "seams":
+        return words, UNSURE if words.startswith("not") else GOOD
     worst = max(("seam", row["seam_disagreement"]), ("grid", row["grid_disagreement"]), key=lambda pair: pair[1])
-    return (f"{'SEAMS' if seams(row) else 'unclear'} ({worst[0]} {worst[1]:.2f})", BAD if seams(row) else UNSURE)
+    return f"SEAMS ({worst[0]} {worst[1]:.2f})", BAD
 
 
 def _whole(pyplot: Any, result: Result) -> Any:

@@ -17,7 +17,7 @@ import optax
 from shiftjax import metrics
 from shiftjax.clustering import mean_shift
 from shiftjax.experiments.data import Picture
-from shiftjax.experiments.evaluate import Stitched, key_of, score, stitch
+from shiftjax.experiments.evaluate import Stitched, key_of, score, stitch, whole_output
 from shiftjax.experiments.settings import DELTA_DIST, Experiment, Training
 from shiftjax.experiments.task import Task, scene_task
 from shiftjax.nets import UNet
@@ -125,7 +125,8 @@ def _train(
     net = training.net(dtype=jnp.dtype(dtype))
     count = training.steps if steps is None else steps
     rate = training.learning_rate
-    optimizer = optax.adam(optax.cosine_decay_schedule(rate, max(1, count)) if training.decay else rate)
+    adam = optax.adam(optax.cosine_decay_schedule(rate, max(1, count)) if training.decay else rate)
+    optimizer = adam if training.clip is None else optax.chain(optax.clip_by_global_norm(training.clip), adam)
     image, _ = jax.eval_shape(task.sample, jax.random.key(0))
     states = stack([initial_state(key_of(seed + r, 0), net, optimizer, image) for r in range(replicas)])
     with Checkpoints(out / "checkpoints" / name) as checkpoints:
@@ -147,11 +148,20 @@ def _stitchings(
 ) -> tuple[list[dict], list[Stitched]]:
     apply = jax.tree_util.Partial(net.apply, state.variables)
     picture = task.picture(experiment.area, key_of(seed, 2))
+    truth = whole_output(apply, picture, max(experiment.tiles))
     rows, views = [], []
     for tile in experiment.tiles:
         say(f"stitch {label} with tiles of {tile} px")
-        view = stitch(apply, task, picture, tile, bandwidth=experiment.bandwidth, key=key_of(seed, 3))
-        rows.append({"name": label, "seed": seed, **score(view, train_window=training.window[0])})
+        view = stitch(
+            apply,
+            task,
+            picture,
+            tile,
+            bandwidth=experiment.bandwidth,
+            key=key_of(seed, 3),
+            min_size=experiment.min_size,
+        )
+        rows.append({"name": label, "seed": seed, **score(view, truth, train_window=training.window[0])})
         views.append(view)
     return rows, views
 
