@@ -16,7 +16,7 @@ from jax.tree_util import Partial
 
 import shiftjax as sj
 from proofs_tests.certify.nets import IMAGE, LEVEL, conv, level, pool, small_unet
-from shiftjax.certify import Certificate, CertificationError, certify
+from shiftjax.certify import Certificate, CertificationError, batchwise, certify
 
 WEIGHTS = np.random.default_rng(0).normal(size=(3, 3, 1, 2)).astype(np.float32)
 
@@ -79,6 +79,7 @@ def test_its_numbers_agree_with_each_other() -> None:
             assert axis.offset + r - axis.halo[0] <= lo
             assert hi <= axis.offset + r + axis.halo[1]
     assert cert.capacity == 4
+    assert cert.training_window == (3, 3)
     assert cert.output_shape == (1, 14, 14, 2)
     assert cert.output_axes == (1, 2)
 
@@ -89,7 +90,7 @@ def test_a_stride_keeps_capacity_and_phases_apart() -> None:
     assert (cert.period, cert.capacity, [a.phases for a in cert.axes]) == ((2, 2), 4, [1, 1])
     assert cert.axes[0].stride == 2
     assert "Up to 4 same-looking objects" in cert.explain()
-    assert "1 phase" in cert.explain()
+    assert "phases of the output number 1." in cert.explain()
 
 
 def test_output_axes_are_found_and_checked() -> None:
@@ -232,3 +233,21 @@ def test_parameters_may_be_shapes_only() -> None:
     """Values do not enter: shapes and arrays give the same proof."""
     arrays = [jnp.ones(s.shape) for s in LEVEL]
     assert at(20, Partial(level, arrays)).axes == at(20, Partial(level, LEVEL)).axes
+
+
+def test_batchwise_is_proved_or_not() -> None:
+    """A network that looks at its batch must not get several tiles in one call."""
+    assert batchwise(small_unet(), IMAGE)
+    assert batchwise(lambda x: {"a": pool(x), "b": x}, IMAGE)
+    for mixed in (
+        lambda x: x - x.mean(0),
+        lambda x: x[::-1],
+        lambda x: jnp.moveaxis(x, 0, -1),
+        lambda x: jnp.cumsum(x, 0),
+        lambda x: x + jnp.arange(x.shape[0])[:, None, None, None],
+        lambda x: x[:1],
+        lambda x: x[0],
+        lambda x: x * jnp.roll(x, 1, 0),
+    ):
+        assert certify(mixed, IMAGE)
+        assert not batchwise(mixed, IMAGE)

@@ -37,12 +37,21 @@ def _leaves(value: Any) -> list[Any]:
         return []
 
 
+def innermost(fn: Any) -> Any:
+    """The function inside partial applications and wrappers."""
+    while (
+        inner := next((getattr(fn, name) for name in ("func", "fun", "__wrapped__") if hasattr(fn, name)), fn)
+    ) is not fn:
+        fn = inner
+    return fn
+
+
 def _variables(fn: Any) -> Iterator[tuple[str, Any]]:
     """The free variables of a function, and of the functions that it names."""
     seen: set[int] = set()
-    todo = [getattr(fn, "func", fn)]
+    todo = [fn]
     while todo:
-        inner = inspect.unwrap(todo.pop())
+        inner = innermost(todo.pop())
         inner = getattr(inner, "__func__", inner)
         if not inspect.isroutine(inner):
             yield type(inner).__name__, inner  # a module that is no pytree on its way to the trace

@@ -9,7 +9,6 @@ from typing import Any
 
 from shiftjax.certify._axis import AxisCertificate
 from shiftjax.certify.certificate import Certificate, Step
-from shiftjax.theory import training_window
 
 HEADER = ("operation", "source", "module", "stride", "period", "field", "exact")
 LONGEST = 40  # rows of the table before its middle is left out
@@ -60,26 +59,30 @@ def _meaning(cert: Certificate) -> list[str]:
     """What one output's numbers say about tiles, training and capacity."""
     axes = cert.axes
     period, phases = [a.period for a in axes], [a.phases for a in axes]
-    name = f"Output {cert.leaves[0].name}: " if cert.leaves[0].name else ""
-    lines = [f"{name}moving the image by {_px(period)} moves the output by {_px(phases)}{_minimal(axes)}."]
+    first = f"Moving the image by {_px(period)} moves the output by {_px(phases)}{_minimal(axes)}."
+    lines = [f"Output {cert.leaves[0].name}: {first}" if cert.leaves[0].name else first]
     if any(a.exact[0] >= a.exact[1] for a in axes):
         return [
             *lines,
-            "No output pixel is free of padding at this size: nothing more can be said; certify a larger one.",
+            "No output pixel is free of padding at this size, so this says nothing; certify a larger image.",
         ]
+    out, read, before, after = zip(*map(_tile, axes), strict=True)
     return [
         *lines,
         f"The receptive field spans up to {_px([a.field for a in axes])}, depending on the phase.",
-        f"Tiles may be any multiple of {_px(phases)} of output; "
-        f"{_px([_tile(a)[0] for a in axes])} of it read {_px([_tile(a)[1] for a in axes])} of input, "
-        f"from {_px([_tile(a)[2] for a in axes])} before to {_px([_tile(a)[3] for a in axes])} after their own place.",
+        f"Tiles may be any multiple of {_px(phases)} of output; {_px(out)} of it read {_px(read)} of input, "
+        f"from {_px(before)} before to {_px(after)} after their own place.",
         f"Of the {_px([a.out for a in axes])} of output, {_px([a.exact[1] - a.exact[0] for a in axes])} are exact: "
         f"from {_px([a.exact[0] for a in axes])} on, free of padding.",
-        f"A training window needs at least {_px(training_window(phases))} of output to see every pair of neighbours.",
-        f"Up to {cert.capacity} same-looking objects get embeddings of their own"
-        + (f"; the output has {prod(phases)} phases" if phases != period else "")
-        + (" (one: the map is fully shift equivariant)." if cert.capacity == 1 else "."),
+        f"A training window needs at least {_px(cert.training_window)} of output to see every pair of neighbours.",
+        _capacity(cert.capacity) + (f" The phases of the output number {prod(phases)}." if phases != period else ""),
     ]
+
+
+def _capacity(bound: int) -> str:
+    if bound == 1:
+        return "Same-looking objects all get the same embedding: the map is fully shift equivariant."
+    return f"Up to {bound} same-looking objects get embeddings of their own."
 
 
 def _minimal(axes: Sequence[AxisCertificate]) -> str:

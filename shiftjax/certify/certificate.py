@@ -10,6 +10,7 @@ from functools import cached_property
 from math import prod
 from typing import Any
 
+from shiftjax import theory
 from shiftjax.certify._axis import AxisCertificate
 
 FORMAT = 1
@@ -125,6 +126,11 @@ class Certificate:
     def capacity(self) -> int:
         """Upper bound on the embeddings of same-looking objects: the product of the periods."""
         return prod(self.period)
+
+    @property
+    def training_window(self) -> tuple[int, ...]:
+        """Output pixels, per axis, of the smallest training window that sees every pair of neighbouring phases."""
+        return theory.training_window([axis.phases for axis in self.axes])
 
     @cached_property
     def fingerprint(self) -> str:

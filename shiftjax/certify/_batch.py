@@ -1,0 +1,36 @@
+"""Whether images of one batch stay apart, so that tiles may share a call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+
+from shiftjax.certify._certify import certify
+from shiftjax.certify._refusal import CertificationError
+
+
+def batchwise(fn: Callable[[Any], Any], x: Any, *, spatial_axes: Sequence[int] | None = None) -> bool:
+    """Proves that `fn` treats each image of a batch alone, whatever else is in the batch and however many there are.
+
+    The batch is taken for one more image axis, on which the certificate must be that of doing nothing.
+
+    Args:
+        fn: as for `certify`.
+        x: as for `certify`; its first axis is the batch, tried with two images.
+        spatial_axes: as for `certify`.
+
+    Returns:
+        Whether the proof succeeds; False says that there is none, not that images are mixed.
+    """
+    space = tuple(range(1, len(x.shape) - 1)) if spatial_axes is None else tuple(spatial_axes)
+    pair = jax.ShapeDtypeStruct((2, *x.shape[1:]), x.dtype)
+    try:
+        cert = certify(fn, pair, spatial_axes=(0, *space))
+    except (CertificationError, TypeError, ValueError):
+        return False
+    firsts = [one.axes[0] for one in cert.outputs]
+    return all(
+        (a.period, a.phases, a.lo, a.hi, a.exact, a.output_axis) == (1, 1, (0,), (0,), (0, 2), 0) for a in firsts
+    )
