@@ -95,6 +95,21 @@ def _double(x):
     return x * 2
 
 
+def test_tiles_share_a_call_only_where_images_of_a_batch_are_treated_alone():
+    image = jnp.asarray(np.random.default_rng(0).integers(-99, 99, (2, 21, 17, 1), dtype=np.int32))
+    plan = sj.plan_tiles(_mixing, image.shape, tile=4, dtype=jnp.int32)
+    assert not plan.batchwise
+    assert plan.equals_whole
+    assert np.array_equal(sj.predict_tiled(_mixing, image, plan), _mixing(image))
+    with pytest.raises(ValueError, match="may mix the images of a batch"):
+        sj.predict_tiled(_mixing, image, plan, batch_size=2)
+    assert sj.plan_tiles(_double, image.shape, tile=4, dtype=jnp.int32).batchwise
+
+
+def _mixing(x):
+    return x - x.sum(0, keepdims=True)
+
+
 def test_a_wished_tile_is_rounded_down_to_the_period():
     fn = _apply("plain")
     for tile, kept in [(1, 4), (4, 4), (7, 4), (8, 8), (99, 32)]:

@@ -173,15 +173,24 @@ def _whole(
     image, labels = jax.jit(task.sample)(key_of(seed, 2))
     embedding = np.asarray(jax.jit(net.apply)(state.variables, image), np.float32)
     constant = training.scene.kind == "constant"
+    objects = np.asarray(labels) if constant else _uncut(np.asarray(labels))
     clusters = mean_shift(embedding, bandwidth=experiment.bandwidth, key=key_of(seed, 3))
     outcome = {
         "name": label,
         "seed": seed,
         "distinct_embeddings": metrics.distinct_embeddings(
-            embedding, np.asarray(labels), tolerance=SAME_EMBEDDING if constant else DELTA_DIST
+            embedding, objects, tolerance=SAME_EMBEDDING if constant else DELTA_DIST
         ),
         "clusters": int(np.sum(clusters.valid)),
         "capacity": lattice_capacity(net.period, (1, 1) if constant else (training.scene.pitch,) * 2),
         "expected": experiment.expected,
     }
     return outcome, (np.asarray(image), embedding, np.asarray(labels))
+
+
+def _uncut(labels: np.ndarray) -> np.ndarray:
+    """The labels without the objects that the border cuts: a part of an object has a mean of its own."""
+    inner = (slice(None), *(slice(1, -1),) * (labels.ndim - 1))
+    border = labels.copy()
+    border[inner] = 0
+    return np.where(np.isin(labels, border), 0, labels)

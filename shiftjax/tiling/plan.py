@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from shiftjax._checks import fail, one_of, per_axis
-from shiftjax.certify import AxisCertificate, Certificate, certify
+from shiftjax.certify import AxisCertificate, Certificate, batchwise, certify
 from shiftjax.tiling.search import first_certificate, smallest_input
 
 PADS = ("reflect", "edge", "constant")
@@ -37,6 +37,7 @@ class TilePlan:
         whole_crop: of the output of the function on the padded image, as an index.
         legal: whether the tile stride is a multiple of the period.
         equals_whole: whether tiling is proved to equal the function on the padded image; if not, `why` tells.
+        batchwise: whether the function is proved to treat each image of a batch alone, so that tiles may share a call.
         certificate: of the function at a tile's shape.
     """
 
@@ -51,6 +52,7 @@ class TilePlan:
     whole_crop: tuple[slice, ...]
     equals_whole: bool
     why: str
+    batchwise: bool
     certificate: Certificate = field(repr=False)
 
     @property
@@ -96,7 +98,7 @@ class TilePlan:
     def to_json(self) -> str:
         """The plan as JSON, certificate included."""
         names = ("image_shape", "period", "tile_input", "tile_output", "tile_stride", "origin", "grid", "pad")
-        flags = ("pad_width", "legal", "equals_whole", "why", "redundancy")
+        flags = ("pad_width", "legal", "equals_whole", "why", "batchwise", "redundancy")
         fields = {name: getattr(self, name) for name in names + flags}
         return json.dumps({**fields, "certificate": json.loads(self.certificate.to_json())})
 
@@ -145,7 +147,8 @@ def plan_tiles(
     _check_stride(first)
     output = wish if illegal_tile else _legal_tile(wish, first.period, shape[1:-1])
     size, certificate = smallest_input(certificate_at, output, size, first)
-    return _plan(certificate_at, certificate, shape, size, output, pad)
+    alone = batchwise(fn, jax.ShapeDtypeStruct((1, *size, shape[-1]), dtype))
+    return _plan(certificate_at, certificate, shape, size, output, pad, alone)
 
 
 def _default_tile(ndim: int) -> int:
@@ -170,6 +173,7 @@ def _plan(
     size: tuple[int, ...],
     output: tuple[int, ...],
     pad: str,
+    alone: bool,
 ) -> TilePlan:
     space = shape[1:-1]
     grid = tuple(-(-n // t) for n, t in zip(space, output, strict=True))
@@ -195,6 +199,7 @@ def _plan(
         whole_crop=_index(start, space),
         equals_whole=not why,
         why=why,
+        batchwise=alone,
         certificate=certificate,
     )
 

@@ -33,19 +33,22 @@ def predict_tiled(
         fn: the function that was planned for.
         image: of the shape that was planned for.
         plan: from `plan_tiles`.
-        batch_size: tiles per call of `fn`; they are stacked along the batch axis.
+        batch_size: tiles per call of `fn`, stacked along its batch axis; by default as many as make a call worth while,
+            one where `fn` may mix the images of a batch.
 
     Returns:
         `(batch, *space, channel)`, on the host. Where `plan.equals_whole` it equals
         `fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]`: bit for bit in integer arithmetic.
 
     Raises:
-        ValueError: the image has another shape, or holds NaN.
+        ValueError: the image has another shape or holds NaN, or `batch_size` is above 1 where the plan forbids it.
     """
     if tuple(image.shape) != plan.image_shape:
         fail("image", f"the planned shape {plan.image_shape}", tuple(image.shape), "make a plan for this image")
     finite("image", image)
     count = _batch_size(plan) if batch_size is None else integer("batch_size", batch_size, least=1)
+    if count > 1 and not plan.batchwise:
+        fail("batch_size", "1, since this function may mix the images of a batch", count)
     padded = jnp.pad(jnp.asarray(image), plan.pad_width, mode=plan.pad)
     origins = np.array([np.multiply(tile, plan.tile_stride) for tile in product(*map(range, plan.grid))], np.int32)
     fn = fn if _is_pytree(fn) else jax.tree_util.Partial(fn)
@@ -66,6 +69,8 @@ def predict_tiled(
 
 
 def _batch_size(plan: TilePlan) -> int:
+    if not plan.batchwise:
+        return 1
     pixels = plan.image_shape[0] * math.prod(plan.tile_input)
     return max(1, min(math.prod(plan.grid), BATCH_PIXELS // pixels))
 
