@@ -71,3 +71,12 @@ def finite(name: str, x: Any) -> None:
     bad = int(np.size(values) - np.isfinite(values).sum())
     if bad:
         fail(name, "finite values", f"{bad} of {values.size} that are NaN or infinite", "clean the image first")
+
+
+def single_key(key: Any) -> None:
+    """Refuses anything but one JAX random key, of the new or the old style."""
+    typed = hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+    legacy = hasattr(key, "dtype") and key.dtype == jnp.uint32 and key.ndim == 1
+    if not (legacy or (typed and key.ndim == 0)):
+        found = f"{key.dtype} of shape {key.shape}" if hasattr(key, "dtype") else repr(key)
+        fail("key", "one random key", found, "make one with jax.random.key(seed)")

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail, finite, integer, number, one_of
+from shiftjax._checks import fail, finite, integer, number, one_of, single_key
 from shiftjax._mean_shift import KERNELS, climb, gather, merge, nearest, sizes, spread
 from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 
@@ -71,6 +71,8 @@ def mean_shift(
         Comaniciu and Meer: Mean shift, a robust approach toward feature space analysis, 2002.
     """
     h = number("bandwidth", bandwidth, above=0.0)
+    if key is not None:
+        single_key(key)
     one_of("kernel", kernel, KERNELS)
     shape = _check_shapes(embedding, mask)
     pixels = jnp.asarray(embedding).reshape(-1, shape[-1])

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from shiftjax import _checks
+from shiftjax._host import host, host_labels
+from shiftjax._objects import objects, sparse
 from shiftjax._typing import ArrayLike, Integer
-from shiftjax.metrics._inputs import host, host_labels
-from shiftjax.metrics._objects import objects, sparse
 
 
 def connected_components(

@@ -55,7 +55,8 @@ def discriminative_loss(
       + \frac{\beta}{K(K-1)} \sum_{i \neq j} [2 \delta_{dist} - |\mu_i - \mu_j|]_+^2
       + \gamma \operatorname*{mean}_k |\mu_k|$$
 
-    The loss of a batch is the mean over its images. Gradients are finite everywhere. Means that coincide are not
+    The loss of a batch is the mean over its images. Gradients are finite wherever the squares are (in
+    float32, below 1e19). Means that coincide are not
     overlooked: they count fully in the push term, and their gradient pushes the one of the smaller label along the
     first channel and the other one against it. This is the limit of true gradients (let the means meet in the order
     of their labels along that channel), so a Clarke subgradient, and a step against it leaves the collapse, where the
@@ -165,16 +166,17 @@ def _image_terms(
 
 
 def _pull(offset: Float[Array, "pixel channel"], delta_var: ArrayLike) -> Float[Array, " pixel"]:
-    """Squared distance beyond delta_var; the root is taken only where its derivative is finite."""
+    """Squared distance beyond delta_var; the root is taken only where its derivative is finite, and of NaN."""
     square = jnp.sum(offset**2, axis=-1)
-    outside = square > jnp.square(delta_var)
+    outside = ~(square <= jnp.square(delta_var))
     return jnp.where(outside, (jnp.sqrt(jnp.where(outside, square, 1)) - delta_var) ** 2, 0)
 
 
 def _length(x: Float[Array, "*rows channel"]) -> Float[Array, "*rows"]:
     """Euclidean length, with gradient zero at the origin."""
     square = jnp.sum(x**2, axis=-1)
-    return jnp.where(square > 0, jnp.sqrt(jnp.where(square > 0, square, 1)), 0)
+    away = ~(square == 0)  # true for NaN, which must not turn into zero
+    return jnp.where(away, jnp.sqrt(jnp.where(away, square, 1)), 0)
 
 
 def _push(
@@ -192,7 +194,7 @@ def _push(
         mean, counts, rank = one
         difference = mean[:, None] - means.T
         square = jnp.sum(difference**2, axis=0)
-        apart = square > 0
+        apart = ~(square == 0)  # true for NaN
         # Where two means coincide this is zero with a fixed unit gradient, so that the pair can leave the collapse.
         coinciding = difference[0] * jnp.sign(order - rank)
         distance = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1)), coinciding)

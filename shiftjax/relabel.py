@@ -27,7 +27,7 @@ def relabel(labels: ArrayLike) -> Int[Array, " batch *space"]:
         >>> relabel(np.array([[0, 7, 7, 3]])).tolist()
         [[0, 2, 2, 1]]
     """
-    kind = labels.dtype if hasattr(labels, "dtype") else np.result_type(labels)
+    kind = labels.dtype if hasattr(labels, "dtype") else np.asarray(labels).dtype
     if not jnp.issubdtype(kind, jnp.integer):
         raise TypeError(f"`labels`: expected integers, found {kind}; convert them with `.astype(numpy.int32)`.")
     if np.ndim(labels) < 2:

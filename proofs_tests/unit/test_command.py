@@ -8,14 +8,15 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
 import pytest
 
 from shiftjax import synthetic
-from shiftjax.experiments import command
-from shiftjax.experiments.evaluate import seamless, seams
+from shiftjax.experiments import command, data, nuclei
+from shiftjax.experiments.evaluate import Stitched, score, seamless, seams
 from shiftjax.experiments.settings import DEFAULT, EXPERIMENTS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_synthetic.py"
@@ -104,10 +105,46 @@ def test_a_constant_experiment_counts_embeddings(tmp_path):
     assert outcome["distinct_embeddings"] == 1
 
 
+@pytest.mark.parametrize(("window", "period", "legal"), [(4, 4, False), (5, 4, True), (3, 4, False)])
+def test_a_window_is_legal_from_one_pixel_above_the_period(window, period, legal):
+    labels = np.zeros((1, 8, 8), np.int32)
+    labels[:, 1:4, 1:4] = 1
+    plan = SimpleNamespace(
+        tile_output=(4, 4), tile_stride=(4, 4), origin=(0, 0), period=(period,) * 2, legal=True, equals_whole=True
+    )
+    embedding = np.zeros((1, 8, 8, 2), np.float32)
+    stitched = Stitched(plan, embedding, embedding, labels, labels, False)
+    assert score(stitched, embedding, train_window=window)["legal_window"] == legal
+
+
+def test_the_sampler_labels_the_pixels_under_the_output_window():
+    training = EXPERIMENTS["small"]["tile_consistent"].trainings["tile_consistent"]
+    image, labels = jax.jit(data.sampler(training))(jax.random.key(0))
+    window, offset = training.window
+    under = image[0, offset : offset + window, offset : offset + window, 0]
+    assert np.array_equal(under > 0, labels[0] > 0)
+    assert not np.array_equal(image[0, :window, :window, 0] > 0, labels[0] > 0)
+    assert labels.max() < data.max_instances(training)
+
+
+def test_held_out_nuclei_are_never_trained_on():
+    image = np.arange(200 * 160, dtype=np.float32).reshape(200, 160)
+    task = nuclei.task_of(nuclei.LabelledImage(image, np.ones((200, 160), np.int32)))
+    training = EXPERIMENTS["small"]["nuclei"].trainings["nuclei"]
+    unseen = task(training).picture(0, jax.random.key(0)).image
+    sample = jax.jit(task(training).sample)
+    highest = max(float(sample(jax.random.key(s))[0].max()) for s in range(3))
+    assert highest <= 1.25 * float(unseen.min())  # brightness varies by a quarter at most
+
+
 def test_nan_is_neither_seamless_nor_seams():
-    row = {"seam_disagreement": np.nan, "grid_disagreement": np.nan, "false_splits": 0}
-    assert not seamless(row)
-    assert not seams(row)
+    row = {"seam_disagreement": 0.0, "grid_disagreement": 0.0, "false_splits": 0, "average_precision": 1.0}
+    assert seamless(row)
+    for name in ("seam_disagreement", "grid_disagreement", "average_precision"):
+        assert not seamless({**row, name: np.nan})
+    assert not seams({**row, "seam_disagreement": np.nan, "grid_disagreement": np.nan})
+    for worse in ({"false_splits": 1}, {"average_precision": 0.5}, {"grid_disagreement": 0.2}):
+        assert not seamless({**row, **worse})
 
 
 def test_a_folder_is_never_overwritten(tmp_path, capsys):
@@ -116,13 +153,18 @@ def test_a_folder_is_never_overwritten(tmp_path, capsys):
     assert "add --resume, or choose another --out" in capsys.readouterr().err
     assert _run("--out", tmp_path, "--resume") == 2
     assert "no readable config.json" in capsys.readouterr().err
+    assert _run("--out", tmp_path / "typo", "--resume") == 2
+    assert "no such folder" in capsys.readouterr().err
     assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt"]
 
 
 def test_resuming_with_other_options_is_refused(tmp_path, capsys):
     options = ("--experiment", "const_inp_fixed", "--steps", 1, "--out", tmp_path / "run")
     assert _run(*options) == 0
+    before = (tmp_path / "run" / "metrics.json").read_bytes()
     assert _run(*options, "--resume") == 0
+    assert "finished already" in capsys.readouterr().out
+    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
     assert _run(*options, "--resume", "--seed", 1) == 2
     assert "other seed" in capsys.readouterr().err
 
@@ -134,7 +176,10 @@ def test_an_unknown_experiment_lists_the_known(tmp_path, capsys):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("option", [("--steps", "-1"), ("--replicas", "0"), ("--dtype", "int8"), ("--size", "big")])
+@pytest.mark.parametrize(
+    "option",
+    [("--steps", "-1"), ("--seed", "1" + 30 * "0"), ("--replicas", "0"), ("--dtype", "int8"), ("--size", "big")],
+)
 def test_bad_values_are_usage_errors(option):
     with pytest.raises(SystemExit) as leaving:
         _run(*option)
@@ -159,7 +204,9 @@ def test_nuclei_from_files(tmp_path):
 @pytest.mark.parametrize(
     ("image", "labels", "words"),
     [
-        (np.zeros((40, 40), np.float32), np.zeros((40, 40), np.uint8), "at least 140 px per axis"),
+        (np.zeros((40, 40), np.float32), np.ones((40, 40), np.uint8), "at least 140 px per axis"),
+        (np.zeros((200, 200), np.float32), np.zeros((200, 200), np.uint8), "expected objects in the last 25%"),
+        (np.zeros((40, 40), np.float32), np.full((40, 40), -1, np.int32), "labels down to -1"),
         (np.zeros((40, 40), np.float32), np.zeros((40, 41), np.uint8), "labels of its shape"),
         (np.full((40, 40), np.nan, np.float32), np.zeros((40, 40), np.uint8), "NaN or infinite"),
         (np.zeros((40, 40), np.float32), np.zeros((40, 40), np.float32), "expected integer labels"),
@@ -168,6 +215,7 @@ def test_nuclei_from_files(tmp_path):
 def test_bad_images_are_refused(tmp_path, capsys, image, labels, words):
     assert _run(*_tiffs(tmp_path, image, labels), "--out", tmp_path / "run") == 2
     assert words in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
 
 
 def test_images_belong_to_nuclei_only(tmp_path, capsys):

@@ -283,3 +283,14 @@ def test_bad_input_is_refused_in_one_sentence(change, error, sentence):
     discriminative_loss(**good)
     with pytest.raises(error, match=sentence):
         discriminative_loss(**(good | change))
+
+
+@pytest.mark.parametrize("background", ["instance", "ignore", "push"])
+@pytest.mark.parametrize("channel", [0, 1, 2])
+@pytest.mark.parametrize("instances", [1, 3])
+def test_a_nan_in_the_embedding_is_a_nan_in_the_loss(background, channel, instances):
+    labels = jnp.arange(16, dtype=jnp.int32).reshape(1, 4, 4) % instances + 1
+    embedding = jnp.asarray(np.random.default_rng(0).normal(size=(1, 4, 4, 3)), jnp.float32)
+    loss = jax.jit(lambda e: discriminative_loss(e, labels, max_instances=5, background=background)[0])
+    assert np.isfinite(loss(embedding))
+    assert np.isnan(loss(embedding.at[0, 1, 2, channel].set(jnp.nan)))

@@ -110,6 +110,64 @@ def _mixing(x):
     return x - x.sum(0, keepdims=True)
 
 
+def test_output_lies_over_the_image_where_its_receptive_field_is_centred():
+    """Cropping 3 px in front and 3 behind, 2 and 2, moves nothing; stitched, it is the image again."""
+    image = _image(21, 18)
+    for fn in (_cropped, _padded_even_kernel):
+        plan = sj.plan_tiles(fn, image.shape, tile=4, dtype=jnp.int32)
+        assert np.array_equal(sj.predict_tiled(fn, image, plan), image)
+
+
+def _cropped(x):
+    return x[:, 3:-3, 2:-2]
+
+
+def _padded_even_kernel(x):
+    """Same padding with a kernel of 2 that reads the pixel itself, and its right neighbour with weight 0."""
+    kernel = jnp.zeros((2, 2, 1, 1), x.dtype).at[0, 0].set(1)
+    return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+
+def test_every_image_of_a_batch_is_its_own():
+    image = jnp.asarray(np.random.default_rng(0).integers(-99, 99, (3, 14, 11, 1), dtype=np.int32))
+    fn = _apply("plain")
+    plan = sj.plan_tiles(fn, image.shape, tile=8, dtype=jnp.int32)
+    stitched = sj.predict_tiled(fn, image, plan)
+    for n in range(3):
+        alone = sj.plan_tiles(fn, (1, 14, 11, 1), tile=8, dtype=jnp.int32)
+        assert np.array_equal(stitched[n : n + 1], sj.predict_tiled(fn, image[n : n + 1], alone))
+
+
+def test_a_tile_reads_no_more_than_it_needs():
+    plan = sj.plan_tiles(_apply("plain"), (1, 64, 64, 1), tile=8, dtype=jnp.int32)
+    assert plan.tile_input == (48, 48)  # what two levels lose, 40 px, and the tile
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [lambda x: x[..., 0], lambda x: x.swapaxes(1, 2), lambda x: jnp.moveaxis(x, -1, 1), lambda x: (x, x)],
+    ids=["no channel", "axes exchanged", "channel first", "two outputs"],
+)
+def test_an_output_of_another_layout_is_refused(fn):
+    with pytest.raises(ValueError, match="`fn`: expected"):
+        sj.plan_tiles(fn, (1, 20, 20, 1), tile=8)
+
+
+def test_another_function_than_planned_is_refused():
+    plan = sj.plan_tiles(_double, (1, 20, 20, 1), tile=8)
+    with pytest.raises(ValueError, match="plan for this function"):
+        sj.predict_tiled(lambda x: x[:, :1, :1], jnp.zeros((1, 20, 20, 1)), plan)
+
+
+def test_a_function_of_one_size_only_is_tiled_at_that_size_or_refused():
+    def fixed(x):
+        return x * jnp.ones((1, 20, 20, 1))
+
+    assert sj.plan_tiles(fixed, (1, 50, 50, 1), tile=8).tile_input == (20, 20)
+    with pytest.raises(ValueError, match="`fn`: expected a function that takes an input"):
+        sj.plan_tiles(fixed, (1, 500, 500, 1), tile=100)
+
+
 def test_a_wished_tile_is_rounded_down_to_the_period():
     fn = _apply("plain")
     for tile, kept in [(1, 4), (4, 4), (7, 4), (8, 8), (99, 32)]:
@@ -158,7 +216,7 @@ def test_tiling_compiles_once():
     ("arguments", "words"),
     [
         ({"image_shape": (30, 30)}, r"`image_shape`: expected \(batch, \*space, channel\)"),
-        ({"image_shape": (1, 0, 30, 1)}, "positive sizes"),
+        ({"image_shape": (1, 0, 30, 1)}, "`image_shape`: expected an integer >= 1, found 0"),
         ({"tile": 0}, "`tile`: expected an integer >= 1, found 0"),
         ({"tile": (8, 8, 8)}, "one integer or 2 of them"),
         ({"pad": "wrap"}, "'reflect', 'edge', 'constant'"),

@@ -65,6 +65,44 @@ def test_a_scan_of_steps_is_the_same_training():
     assert np.array_equal(one.step, other.step)
 
 
+def test_every_step_sees_another_image():
+    still = training.make_step(NET, optax.sgd(0.0), _sample, _loss)
+    image, _ = jax.eval_shape(_sample, jax.random.key(0))
+    states = backend.stack([training.initial_state(jax.random.key(0), NET, optax.sgd(0.0), image)])
+    _, history = training.train(still, states, 5)
+    assert len(np.unique(history.losses)) == 5
+
+
+def test_a_state_that_is_not_finite_is_never_saved(tmp_path):
+    def poisoned(state):
+        state, value = STEP(state)
+        spoil = jnp.where(state.step == 7, jnp.nan, 0.0)
+        return state._replace(variables=jax.tree.map(lambda leaf: leaf + spoil, state.variables)), value
+
+    with training.Checkpoints(tmp_path / "c") as checkpoints:
+        with pytest.raises(training.TrainingDivergedError, match=r"last good checkpoint is of step 4"):
+            training.train(poisoned, _states(0), 7, checkpoints=checkpoints, every=4)
+        assert checkpoints.latest == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"every": 0}, "`every`: expected an integer >= 1"),
+        ({"steps": -1}, "`steps`: expected an integer >= 0"),
+        ({"states": backend.unstack(_states(0))[0]}, "stacked states"),
+    ],
+)
+def test_bad_arguments_are_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        training.train(STEP, **{"states": _states(0), "steps": 1, **arguments})
+
+
+def test_nothing_to_restore_is_said(tmp_path):
+    with training.Checkpoints(tmp_path / "c") as checkpoints, pytest.raises(ValueError, match="a saved state"):
+        checkpoints.restore(_states(0))
+
+
 def test_training_lowers_the_loss():
     _, history = training.train(STEP, _states(0), 200)
     assert history.losses[:, -20:].mean() < history.losses[:, :20].mean() / 2

@@ -88,6 +88,8 @@ def test_legal_sizes_are_exactly_those_that_pass(factors, kernel, head, convs, d
         {"factors": (2, 3), "padding": "SAME", "upsample": "nearest"},
         {"factors": ((1, 2, 2), 2), "ndim": 3, "convs": 1},
         {"factors": (3,), "ndim": 1, "kernel_size": 4},
+        {"factors": (2,), "ndim": 1, "head_kernel_size": 3},
+        {"factors": (2,), "ndim": 1, "kernel_size": 2, "convs": 1},
     ],
     ids=str,
 )
@@ -159,6 +161,62 @@ def test_the_top_crop_leaves_the_leading_outputs_alone():
     assert np.array_equal(a[:, : b.shape[1], : b.shape[2]], b)
 
 
+@pytest.mark.parametrize("kernel", [2, 3, 4])
+def test_a_same_padded_net_equals_its_valid_twin_in_the_exact_window(kernel):
+    """Skips are aligned by coordinate: with equal weights both nets agree wherever padding is out of reach."""
+    options = {"features": 2, "factors": (2, 2), "ndim": 1, "kernel_size": kernel, "param_dtype": jnp.int32}
+    valid, same = sj.UNet(2, crop=None, **options), sj.UNet(2, padding="SAME", **options)
+    variables = _init(same, _image(same, 96, jnp.int32))
+    image = np.random.default_rng(0).integers(-9, 10, (1, 96, 1), dtype=np.int32)
+    wide = jax.jit(same.apply)(variables, image)
+    (start, stop) = sj.certify(Partial(same.apply, variables), image).axes[0].exact
+    (axis,) = valid.geometry
+    before = axis.encoder_left + axis.skip_start(0) + axis.decoder_left  # each convolution counted by its own place
+    shift = next(n for n in range(4) if _pools_on_the_grid(axis, n))
+    size = max(n for n in range(96 - shift + 1) if n in {s for w in range(96) for s, *_ in axis.legal(w)})
+    narrow = jax.jit(valid.apply)(variables, image[:, shift : shift + size])
+    aligned = slice(shift + before, shift + before + narrow.shape[1])
+    low, high = max(start, aligned.start), min(stop, aligned.stop)
+    assert high - low > 8
+    assert np.array_equal(wide[:, low:high], narrow[:, low - aligned.start : high - aligned.start])
+
+
+def _pools_on_the_grid(axis, shift):
+    """Whether the valid twin, cut out from pixel `shift` on, pools the same blocks as the whole."""
+    place = shift
+    for factor in axis.factors:
+        place += axis.encoder_left
+        if place % factor:
+            return False
+        place //= factor
+    return True
+
+
+def test_features_grow_by_level():
+    shapes = jax.eval_shape(
+        sj.UNet(1, features=2, growth=3, factors=(2, 2)).init, jax.random.key(0), jnp.zeros((1, 44, 44, 1))
+    )["params"]
+    widths = [shapes[f"{name}_conv_0"]["kernel"].shape[-1] for name in ("encoder_0", "encoder_1", "bottom")]
+    assert widths == [2, 6, 18]
+
+
+@pytest.mark.parametrize(("norm", "groups"), [("instance", 4), ("group", 4)])
+def test_norms_against_numpy(norm, groups):
+    net = sj.UNet(4, features=4, factors=(), convs=1, norm=norm, activation=lambda x: x)
+    image = _image(net, 12)
+    variables = _init(net, image)
+    params = variables["params"]
+    kernel, bias = (np.asarray(params["bottom_conv_0"][k]) for k in ("kernel", "bias"))
+    x, n = np.asarray(image[0, ..., 0]), image.shape[1] - 2
+    y = np.stack(
+        [sum(kernel[i, j, 0, c] * x[i : i + n, j : j + n] for i in range(3) for j in range(3)) for c in range(4)], -1
+    )
+    y = (y + bias).reshape(n, n, groups, -1)
+    y = ((y - y.mean((0, 1, 3), keepdims=True)) / np.sqrt(y.var((0, 1, 3), keepdims=True) + 1e-6)).reshape(n, n, 4)
+    head, offset = (np.asarray(params["head"][k]) for k in ("kernel", "bias"))
+    assert np.allclose(jax.jit(net.apply)(variables, image)[0], y @ head[0, 0] + offset, atol=1e-3)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -172,6 +230,8 @@ def test_the_top_crop_leaves_the_leading_outputs_alone():
         ({"kernel_size": (3,)}, "one per spatial axis"),
         ({"features": 0}, "`features`: expected an integer >= 1, found 0"),
         ({"activation": "relu"}, "a function"),
+        ({"dtype": "foo"}, "a dtype"),
+        ({"param_dtype": "foo"}, "a dtype"),
     ],
 )
 def test_bad_options_are_refused_in_one_sentence(options, words):

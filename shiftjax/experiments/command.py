@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from shiftjax._extras import require
 from shiftjax.experiments import figure, nuclei
 from shiftjax.experiments.evaluate import verdict
 from shiftjax.experiments.run import open_folder, run, write_json
@@ -16,6 +18,7 @@ from shiftjax.experiments.task import Task, scene_task
 from shiftjax.training import TrainingDivergedError
 
 BAD_INPUT, INTERRUPTED = 2, 130
+MOST = 2**31 - 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,8 +58,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _count(least: int) -> Any:
     def integer(text: str) -> int:
-        if not text.isdigit() or int(text) < least:
-            raise argparse.ArgumentTypeError(f"expected an integer >= {least}, found {text!r}")
+        if not text.isdigit() or not least <= int(text) <= MOST:
+            raise argparse.ArgumentTypeError(f"expected an integer from {least} to {MOST}, found {text!r}")
         return int(text)
 
     return integer
@@ -74,8 +77,16 @@ def _run(options: argparse.Namespace) -> int:
         task = nuclei.task_of(nuclei.load(options.image, options.labels))
     elif options.image or options.labels:
         raise ValueError(f"--image and --labels: expected with --experiment {nuclei.NAME} only")
+    for training in experiment.trainings.values():
+        task(training)
+    for module in ("orbax.checkpoint", "tqdm", "matplotlib"):
+        require(module, "train")
     out = options.out or Path("runs") / f"{experiment.name}-{options.size}-seed{options.seed}"
     open_folder(out, _config(options), resume=options.resume)
+    done = out / "metrics.json"
+    if done.exists():
+        print(f"finished already: {done}\n\n{_table(json.loads(done.read_text()))}")
+        return 0
     result = run(
         experiment,
         out=out,
@@ -85,10 +96,10 @@ def _run(options: argparse.Namespace) -> int:
         dtype=options.dtype,
         task=task,
     )
-    write_json(out / "metrics.json", result.metrics)
     figure.draw(result, out / "figure.png")
+    write_json(done, result.metrics)
     print(f"\nexpected: {experiment.expected}\n\n{_table(result.metrics)}\n")
-    print(f"written: {out / 'metrics.json'}, {out / 'figure.png'}")
+    print(f"written: {done}, {out / 'figure.png'}")
     return 0
 
 

@@ -91,8 +91,9 @@ def score(stitched: Stitched, whole: np.ndarray, *, train_window: int) -> dict[s
 
 
 def seamless(row: dict) -> bool:
-    """Whether a row shows no seams: NaN does not pass."""
-    return abs(row["seam_disagreement"]) <= 0.02 and row["grid_disagreement"] <= 0.05 and row["false_splits"] == 0
+    """Whether a row shows no seams, in a segmentation good enough to tell: NaN does not pass."""
+    whole = row["false_splits"] == 0 and row["average_precision"] >= 0.9
+    return abs(row["seam_disagreement"]) <= 0.02 and row["grid_disagreement"] <= 0.05 and whole
 
 
 def seams(row: dict) -> bool:

@@ -61,7 +61,8 @@ def load(image: Path | None, labels: Path | None) -> LabelledImage:
         raise ValueError(f"{labels}: expected integer labels, found {objects.dtype}; save them as integers")
     finite(str(image), pixels)
     low, high = np.percentile(pixels, [1, 99.8])
-    return LabelledImage(((pixels - low) / max(high - low, 1e-6)).astype(np.float32), objects.astype(np.int32))
+    scaled = ((pixels - low) / max(high - low, 1e-6)).astype(np.float32)
+    return LabelledImage(scaled, np.asarray(relabel(objects[None]))[0])
 
 
 def _packaged(name: str) -> Path:
@@ -84,6 +85,8 @@ def task_of(data: LabelledImage) -> Callable[[Training], Task]:
     unseen = _batch(data.image[cut:], data.labels[cut:])
 
     def task(training: Training) -> Task:
+        if not bool((unseen[1] > 0).any()):
+            raise ValueError(f"--labels: expected objects in the last {HELD_OUT:.0%} of the rows, held out, found none")
         if min(known[0].shape[1:3]) < training.input_size:
             raise ValueError(
                 f"--image: expected at least {training.input_size} px per axis to train on, found {known[0].shape[1:3]}"

@@ -51,6 +51,10 @@ def open_folder(out: Path, config: dict[str, Any], *, resume: bool) -> None:
     path = out / "config.json"
     if out.exists() and not out.is_dir():
         raise ExistingRunError(f"--out: expected a folder, found the file {out}; choose another --out")
+    if resume and not out.exists():
+        raise ExistingRunError(
+            f"--resume: expected a run in {out}, found no such folder; leave --resume out to start it"
+        )
     if not out.exists() or not any(out.iterdir()):
         out.mkdir(parents=True, exist_ok=True)
         write_json(path, config)
@@ -58,8 +62,8 @@ def open_folder(out: Path, config: dict[str, Any], *, resume: bool) -> None:
     if not resume:
         raise ExistingRunError(f"--out: expected a new folder, found {out}; add --resume, or choose another --out")
     try:
-        found = json.loads(path.read_text())
-    except (OSError, ValueError):
+        found = dict(json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
         raise ExistingRunError(f"--resume: expected a run in {out}, found no readable config.json there") from None
     wanted = json.loads(json.dumps(config))
     other = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
@@ -71,7 +75,7 @@ def open_folder(out: Path, config: dict[str, Any], *, resume: bool) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file whole or not at all."""
+    """Writes a JSON file whole or not at all. What cannot be told is NaN there, as Python's json reads it."""
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(content, indent=1) + "\n")
     os.replace(draft, path)
@@ -105,10 +109,11 @@ def run(
             net = training.net(dtype=jnp.dtype(dtype), **({"crop": None} if experiment.tiles else {}))
             label = name if replicas == 1 else f"{name}/seed {seed + replica}"
             if experiment.tiles:
-                rows, views = _stitchings(experiment, training, job, label, net, state, seed + replica, say)
+                picture = job.picture(experiment.area, key_of(seed + replica, 2))
+                rows, views = _stitchings(experiment, training, job, picture, label, net, state, seed + replica, say)
                 found.metrics["stitchings"] += rows
                 found.views[label] = views
-                found.pictures[label] = job.picture(experiment.area, key_of(seed + replica, 2))
+                found.pictures[label] = picture
             else:
                 outcome, whole = _whole(experiment, training, job, label, net, state, seed + replica)
                 outcomes.append(outcome)
@@ -140,6 +145,7 @@ def _stitchings(
     experiment: Experiment,
     training: Training,
     task: Task,
+    picture: Picture,
     label: str,
     net: UNet,
     state: State,
@@ -147,7 +153,6 @@ def _stitchings(
     say: Callable[[str], None],
 ) -> tuple[list[dict], list[Stitched]]:
     apply = jax.tree_util.Partial(net.apply, state.variables)
-    picture = task.picture(experiment.area, key_of(seed, 2))
     truth = whole_output(apply, picture, max(experiment.tiles))
     rows, views = [], []
     for tile in experiment.tiles:

@@ -197,7 +197,16 @@ def _paper() -> list[Experiment]:
             (16, 32, 17, 19, 20),
         ),
         _nuclei(
-            Training(Scene("nuclei"), 332, levels=4, features=32, learning_rate=1e-4, steps=60_000, out_channels=4),
+            Training(
+                Scene("nuclei"),
+                332,
+                levels=4,
+                features=32,
+                learning_rate=1e-4,
+                steps=60_000,
+                out_channels=4,
+                crop=None,
+            ),
             (128, 144, 120, 132, 136, 140, 148),
         ),
     ]

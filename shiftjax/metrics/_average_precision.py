@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from shiftjax import _checks
+from shiftjax._host import host_labels, same_shape
+from shiftjax._objects import overlap, sparse
 from shiftjax._typing import ArrayLike, Integer
-from shiftjax.metrics._inputs import host_labels, same_shape
-from shiftjax.metrics._objects import overlap, sparse
 
 
 def average_precision(

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from shiftjax import _checks
+from shiftjax._host import host_embedding, host_labels
+from shiftjax._objects import objects
 from shiftjax._typing import ArrayLike, Integer, Num
-from shiftjax.metrics._inputs import host_embedding, host_labels
-from shiftjax.metrics._objects import objects
 
 
 def distinct_embeddings(

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax import _checks
+from shiftjax._host import host, host_embedding, host_labels, same_shape
 from shiftjax._typing import ArrayLike, Integer, Num
-from shiftjax.metrics._inputs import host, host_embedding, host_labels, same_shape
 
 
 class SeamDisagreement(NamedTuple):

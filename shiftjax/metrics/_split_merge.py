@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 
 from shiftjax import _checks
+from shiftjax._host import host_labels, same_shape
+from shiftjax._objects import overlap
 from shiftjax._typing import ArrayLike, Integer
-from shiftjax.metrics._inputs import host_labels, same_shape
-from shiftjax.metrics._objects import overlap
 
 
 class SplitMerge(NamedTuple):

@@ -7,7 +7,6 @@ output pixel in the input does not depend on the input's size, and neither does 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -62,7 +61,11 @@ class AxisGeometry:
 
     @property
     def offset(self) -> int:
-        """The input pixel at the centre of the first output pixel's place: half of what is lost, rounded down."""
+        """The input pixel at the centre of the first output pixel's place: half of what is lost, rounded down.
+
+        Odd kernels put it where `skip_start` and same padding do; even ones have no pixel at their centre, and there
+        this is the centre of the whole receptive field.
+        """
         return self.loss // 2
 
     def skip_start(self, level: int) -> int:
@@ -110,25 +113,22 @@ class AxisGeometry:
             return math.prod(self.factors[level:])
         return 1
 
-    def _sizes(self) -> Iterator[tuple[int, int]]:
-        """All legal (input, output) sizes in increasing order: one residue class modulo the period."""
+    def _smallest(self) -> int:
+        """The smallest legal input size; with it, the legal sizes are one residue class modulo the period."""
         size = self.encoder + 1
         for factor in reversed(self.factors):
             size = size * factor + self.encoder
-        smallest = None
         while True:
             try:
-                output = self.walk(size).output
+                self.walk(size)
             except IllegalSizeError:
-                assert smallest is None, "legal sizes have no gap"
+                size += self.period
             else:
-                smallest = size
-                yield size, output
-            size += self.period
+                return size
 
     def legal(self, wish: int) -> tuple[tuple[int, int, int], ...]:
         """The legal `(input, output, offset)` around `wish` input pixels: one below, the wish itself, one above."""
-        smallest = next(self._sizes())[0]
+        smallest = self._smallest()
         steps = (wish - smallest) // self.period
         exact = wish == smallest + steps * self.period
         near = [steps - 1, steps, steps + 1] if exact else [steps, steps + 1]

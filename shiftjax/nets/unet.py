@@ -89,6 +89,9 @@ class UNet(nn.Module):
         one_of("crop", self.crop, CROPS)
         if not callable(self.activation):
             fail("activation", "a function of an array", repr(self.activation))
+        for name in ("dtype", "param_dtype"):
+            if getattr(self, name) is not None:
+                _check_dtype(name, getattr(self, name))
         super().__post_init__()
 
     @property
@@ -170,6 +173,8 @@ class UNet(nn.Module):
     def _check(self, x: Array) -> tuple[AxisGeometry, ...]:
         if x.ndim != self.ndim + 2:
             fail("x", f"images of rank {self.ndim + 2}, (batch, *space, channel)", f"shape {x.shape}")
+        if x.shape[-1] < 1:
+            fail("x", "at least one channel", f"shape {x.shape}")
         if self.norm is not None and jnp.issubdtype(jnp.result_type(x, self.param_dtype), jnp.integer):
             fail("norm", "None in integer arithmetic", repr(self.norm))
         geometry = self.geometry
@@ -245,6 +250,13 @@ class _Upsampling(nn.Module):
         kernel = self.param("kernel", _weights(1), (*self.factors, x.shape[-1], self.features), self.param_dtype)
         bias = self.param("bias", _biases, (self.features,), self.param_dtype)
         return operators.upsample_learned(*_promoted(self.dtype, x, kernel, bias))
+
+
+def _check_dtype(name: str, dtype: Any) -> None:
+    try:
+        jnp.dtype(dtype)
+    except TypeError:
+        fail(name, "a dtype such as jax.numpy.float32", repr(dtype))
 
 
 def _promoted(dtype: Any, *arrays: Array) -> tuple[Array, ...]:

@@ -11,8 +11,9 @@ import numpy as np
 from jax.scipy.ndimage import map_coordinates
 
 from shiftjax import _checks
+from shiftjax._checks import single_key
 from shiftjax._typing import Array, Float, Int, PRNGKeyArray
-from shiftjax.synthetic._inputs import pictures, single_key
+from shiftjax.synthetic._inputs import pictures
 
 
 def elastic(
@@ -48,7 +49,8 @@ def elastic(
     """
     single_key(key)
     pictures(image, labels)
-    step = _checks.number("jitter", jitter, least=0.0) * _checks.integer("spacing", spacing, least=1)
+    spacing = _checks.integer("spacing", spacing, least=1)
+    step = _checks.number("jitter", jitter, least=0.0) * spacing
     return _warped(key, image, labels, spacing, step)
 
 

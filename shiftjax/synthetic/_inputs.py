@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from shiftjax import _checks
@@ -16,15 +15,6 @@ def space(shape: Any) -> tuple[int, ...]:
     if not isinstance(shape, Sequence) or len(shape) == 0:
         _checks.fail("shape", "the sizes of the spatial axes, say (64, 64)", repr(shape))
     return _checks.per_axis("shape", shape, len(shape))
-
-
-def single_key(key: Any) -> None:
-    """Refuses anything but one JAX random key, of the new or the old style."""
-    typed = hasattr(key, "dtype") and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
-    legacy = hasattr(key, "dtype") and key.dtype == jnp.uint32 and key.ndim == 1
-    if not (legacy or (typed and key.ndim == 0)):
-        found = f"{key.dtype} of shape {key.shape}" if hasattr(key, "dtype") else repr(key)
-        _checks.fail("key", "one random key", found, "make one with jax.random.key(seed)")
 
 
 def pictures(image: Any, labels: Any = None) -> None:

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from shiftjax import _checks
+from shiftjax._checks import single_key
 from shiftjax._typing import Array, Float, PRNGKeyArray
-from shiftjax.synthetic._inputs import pictures, single_key
+from shiftjax.synthetic._inputs import pictures
 
 
 def noise(

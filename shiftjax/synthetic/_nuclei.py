@@ -11,8 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax import _checks
+from shiftjax._checks import single_key
 from shiftjax._typing import Array, Float, Int, PRNGKeyArray
-from shiftjax.synthetic._inputs import single_key, space
+from shiftjax.synthetic._inputs import space
 from shiftjax.synthetic._outlines import CLEAR, centres, draw, outlines
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from shiftjax._checks import fail, one_of, per_axis
-from shiftjax.certify import AxisCertificate, Certificate, batchwise, certify
+from shiftjax.certify import AxisCertificate, Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling.search import first_certificate, smallest_input
 
 PADS = ("reflect", "edge", "constant")
@@ -67,8 +67,8 @@ class TilePlan:
 
     @property
     def legal(self) -> bool:
-        """Whether all tiles lie at the same phase."""
-        return all(t % p == 0 or n == 1 for t, p, n in zip(self.tile_stride, self.period, self.grid, strict=True))
+        """Whether tiles are multiples of the period, so that all of them lie at the same phase."""
+        return all(t % p == 0 for t, p in zip(self.tile_stride, self.period, strict=True))
 
     @property
     def redundancy(self) -> float:
@@ -131,9 +131,9 @@ def plan_tiles(
         CertificationError: `fn` cannot be tiled, and which operation is to blame.
         ValueError: bad arguments.
     """
-    shape = tuple(image_shape)
-    if len(shape) < 3 or any(n < 1 for n in shape):
-        fail("image_shape", "(batch, *space, channel) of positive sizes", shape)
+    if not isinstance(image_shape, Sequence) or len(image_shape) < 3:
+        fail("image_shape", "(batch, *space, channel)", repr(image_shape))
+    shape = per_axis("image_shape", image_shape, len(image_shape))
     ndim = len(shape) - 2
     if spatial_axes is not None and tuple(spatial_axes) != tuple(range(1, ndim + 1)):
         fail("spatial_axes", "all axes between batch and channel", tuple(spatial_axes), "move the axes of the image")
@@ -141,10 +141,16 @@ def plan_tiles(
     wish = per_axis("tile", _default_tile(ndim) if tile is None else tile, ndim)
 
     def certificate_at(space: Sequence[int]) -> Certificate:
-        return certify(fn, jax.ShapeDtypeStruct((shape[0], *space, shape[-1]), dtype))
+        image = jax.ShapeDtypeStruct((shape[0], *space, shape[-1]), dtype)
+        try:
+            return certify(fn, image)
+        except CertificationError:
+            if any(0 in leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(fn, image))):
+                raise ValueError(f"an input of {_times(space)} px leaves no output") from None
+            raise
 
     size, first = first_certificate(certificate_at, wish)
-    _check_stride(first)
+    _check_layout(first, len(shape))
     output = wish if illegal_tile else _legal_tile(wish, first.period, shape[1:-1])
     size, certificate = smallest_input(certificate_at, output, size, first)
     alone = batchwise(fn, jax.ShapeDtypeStruct((1, *size, shape[-1]), dtype))
@@ -155,7 +161,14 @@ def _default_tile(ndim: int) -> int:
     return round(DEFAULT_TILE ** (2 / ndim))
 
 
-def _check_stride(certificate: Certificate) -> None:
+def _check_layout(certificate: Certificate, rank: int) -> None:
+    if len(certificate.outputs) != 1:
+        fail("fn", "a function with one output", f"{len(certificate.outputs)} outputs", "plan for one of them")
+    axes = [axis.output_axis for axis in certificate.axes]
+    if len(certificate.output_shape) != rank or axes != [axis.input_axis for axis in certificate.axes]:
+        mend = "put the axes back in order, with the channels last"
+        found = f"shape {certificate.output_shape} whose axes {axes} are those of the image"
+        fail("fn", "an output (batch, *space, channel) with the image's axes in place", found, mend)
     strides = [axis.stride for axis in certificate.axes]
     if any(stride != 1 for stride in strides):
         fail("fn", "an output of stride 1", "stride " + _times(strides), "upsample its output to the input's pixels")
@@ -181,10 +194,10 @@ def _plan(
     before = tuple(axis.exact[0] + _place(axis) for axis in certificate.axes)
     padded = tuple((n - 1) * t + s for n, t, s in zip(grid, output, size, strict=True))
     after = tuple(whole - b - n for whole, b, n in zip(padded, before, space, strict=True))
-    legal = all(t % p == 0 or n == 1 for t, p, n in zip(output, certificate.period, grid, strict=True))
+    one_phase = all(t % p == 0 or n == 1 for t, p, n in zip(output, certificate.period, grid, strict=True))
     why = (
         _difference(certificate_at, certificate, padded, space)
-        if legal
+        if one_phase
         else (f"a tile stride of {_times(output)} px is no multiple of the period, {_times(certificate.period)} px")
     )
     return TilePlan(

@@ -58,6 +58,8 @@ def predict_tiled(
         places = origins[first : first + count]
         full = np.concatenate([places, np.repeat(places[-1:], count - len(places), axis=0)])  # one compiled shape
         outputs = np.asarray(_predict(fn, padded, full, plan.tile_input, start, plan.tile_output))
+        if outputs.shape[2:-1] != plan.tile_output:
+            fail("fn", f"the planned output of {plan.tile_output} px", outputs.shape[2:-1], "plan for this function")
         if stitched is None:
             extent = [n * t for n, t in zip(plan.grid, plan.tile_stride, strict=True)]
             stitched = np.empty((plan.image_shape[0], *extent, outputs.shape[-1]), outputs.dtype)

@@ -49,8 +49,18 @@ def smallest_input(
         steps = [_steps(axis, n) for axis, n in zip(certificate.axes, wish, strict=True)]
         if not any(steps):
             return size, certificate
-        size = tuple(n + k * p for n, k, p in zip(size, steps, certificate.period, strict=True))
-        certificate = certify(size)
+        wanted = tuple(n + k * p for n, k, p in zip(size, steps, certificate.period, strict=True))
+        try:
+            size, certificate = wanted, certify(wanted)
+        except CertificationError:
+            raise
+        except (ValueError, TypeError) as error:
+            if max(steps) > 0:
+                raise ValueError(
+                    f"`fn`: expected a function that, as it takes {size} px, also takes {wanted} px for this tile; "
+                    f"found an error ({error})"
+                ) from error
+            return size, certificate  # it takes no smaller input, so tiles read more than they need
     raise ValueError(f"`tile`: expected an exact output of {tuple(wish)} px at some input, found none up to {size} px")
 
 

@@ -2,7 +2,7 @@
 
 An accelerator runs a chunk of steps as one `lax.scan`, replicas side by side under `vmap`. XLA's CPU backend compiles
 convolutions in a loop, and batched kernels, to code that is several times slower than single calls, so on a CPU every
-step is a call of its own and replicas take turns. The states agree; `benchmarks/unet.py` shows the difference.
+step is a call of its own and replicas take turns. Both do the same training.
 """
 
 from __future__ import annotations

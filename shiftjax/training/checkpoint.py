@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from shiftjax._checks import fail
 from shiftjax._extras import require
 
 
@@ -16,6 +17,8 @@ class Checkpoints:
 
     def __init__(self, folder: str | Path, *, keep: int = 2):
         self.folder = Path(folder).resolve()
+        if self.folder.exists() and not self.folder.is_dir():
+            fail("folder", "a folder", f"the file {self.folder}")
         self._orbax = require("orbax.checkpoint", "train")
         options = self._orbax.CheckpointManagerOptions(
             max_to_keep=keep, create=True, enable_async_checkpointing=False, cleanup_tmp_directories=True
@@ -42,8 +45,10 @@ class Checkpoints:
         """The newest state, in the shapes and types of `like`.
 
         Raises:
-            ValueError: the checkpoint is broken, or of another net.
+            ValueError: there is none, or it is broken, or of another net.
         """
+        if self.latest is None:
+            fail("checkpoints", f"a saved state in {self.folder}", "none", "train first")
         shapes = jax.eval_shape(lambda: like)
         try:
             return self._manager.restore(self.latest, args=self._orbax.args.StandardRestore(shapes))

@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import integer
+from shiftjax._checks import fail, integer
 from shiftjax._extras import require
 from shiftjax._typing import Array
 from shiftjax.training.backend import chunked
@@ -50,10 +52,13 @@ def train(
         progress: title of the progress bar; none is shown without.
 
     Raises:
-        TrainingDivergedError: a loss is NaN or infinite; names the step and the last good checkpoint.
+        TrainingDivergedError: a loss, or a state to be saved, is not finite; names step and last good checkpoint.
         KeyboardInterrupt: after Ctrl-C, once the state is saved.
     """
     integer("steps", steps, least=0)
+    integer("every", every, least=1)
+    if np.ndim(states.step) != 1:
+        fail("states", "stacked states of all replicas", "a single state", "give `stack([state])`")
     run, done = chunked(step), int(states.step[0])
     losses: list[np.ndarray] = []
     seconds, timed = 0.0, 0
@@ -69,25 +74,35 @@ def train(
             done += count
             bar(count, float(losses[-1][:, -1].mean()))
             if checkpoints is not None and (done % every == 0 or done == steps):
-                checkpoints.save(done, states)
+                _save(checkpoints, done, states)
         if interrupted():
             if checkpoints is not None:
-                checkpoints.save(done, states)
+                _save(checkpoints, done, states)
             raise KeyboardInterrupt(f"stopped after {done} steps" + (", saved" if checkpoints is not None else ""))
     empty = np.zeros((len(states.step), 0), np.float32)
     rate = timed / seconds if timed else float("nan")
     return states, History(np.concatenate([empty, *losses], axis=1), rate)
 
 
+def _save(checkpoints: Checkpoints, done: int, states: State) -> None:
+    """Saves good states only: a finite loss may still have had a gradient that was not."""
+    leaves = [leaf for leaf in jax.tree.leaves(states) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    if not all(bool(jnp.isfinite(leaf).all()) for leaf in leaves):
+        _diverged(f"the state after step {done}", checkpoints)
+    checkpoints.save(done, states)
+
+
 def _check_finite(losses: np.ndarray, done: int, checkpoints: Checkpoints | None) -> None:
     bad = ~np.isfinite(losses).all(axis=0)
-    if not bad.any():
-        return
+    if bad.any():
+        _diverged(f"the loss of step {done + int(np.argmax(bad)) + 1}", checkpoints)
+
+
+def _diverged(what: str, checkpoints: Checkpoints | None) -> NoReturn:
     last = None if checkpoints is None else checkpoints.latest
     saved = "no checkpoint was saved" if last is None else f"the last good checkpoint is of step {last}"
     raise TrainingDivergedError(
-        f"the loss of step {done + int(np.argmax(bad)) + 1} is not finite; {saved}; lower the learning rate, or check "
-        "the labels against `max_instances`"
+        f"{what} is not finite; {saved}; lower the learning rate, or check the labels against `max_instances`"
     )
 
 

@@ -1,4 +1,4 @@
-"""What every metric asks of its arrays, checked on the host."""
+"""Arrays with known values, checked on the host."""
 
 from __future__ import annotations
 
