@@ -63,11 +63,14 @@ def function(target: str) -> Callable[[Any], Any]:
         found: Any = importlib.import_module(module)
         for name in path.split("."):
             found = getattr(found, name)
-    except (ImportError, AttributeError) as error:
-        raise UsageError(f"cannot load {target!r}: {error}") from error
+    except Exception as error:  # whatever the module raises
+        raise UsageError(f"cannot load {target!r}: {type(error).__name__}: {error}") from error
     if not callable(found):
         raise UsageError(f"{target!r} is not callable but {type(found).__name__}")
-    made = found if _takes_an_image(found) else found()
+    try:
+        made = found if _takes_an_image(found) else found()
+    except Exception as error:  # whatever the function raises
+        raise UsageError(f"calling {target!r} failed: {type(error).__name__}: {error}") from error
     if not callable(made):
         raise UsageError(f"{target!r} takes no argument and returns no function but {type(made).__name__}")
     return made

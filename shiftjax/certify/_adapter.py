@@ -109,6 +109,14 @@ def text(jaxpr: Any) -> str:
     return str(jaxpr)
 
 
+def holds_arrays(jaxpr: Any) -> bool:
+    """Whether a small program, if there is one, closes over arrays, as constants or as literals."""
+    if jaxpr is None:
+        return False
+    found = program(jaxpr)
+    return bool(found.constants) or any(len(shape(v)) for call in found.calls for v in call.operands)
+
+
 def literal(atom: Any) -> Any | None:
     """The value of a literal operand (a scalar, or any array with simplified constants); None for a variable."""
     return atom.val if isinstance(atom, core.Literal) else None
@@ -210,12 +218,13 @@ def primitive(name: str) -> Any | None:
 
 @functools.cache
 def _probed() -> dict[str, Any]:
-    """Primitives that JAX exports nowhere, caught by tracing a function that uses them."""
+    """Primitives that JAX exports nowhere, caught by tracing functions that use them."""
 
     def probe(x: Any) -> Any:
         return jax.lax.platform_dependent(x, cpu=lambda v: v + 1, default=lambda v: v)
 
-    return {e.primitive.name: e.primitive for e in jax.make_jaxpr(probe)(np.float32(0)).eqns}
+    eqns = [e for fn in (probe, jax.grad(lambda x: x * x)) for e in jax.make_jaxpr(fn)(np.float32(0)).eqns]
+    return {e.primitive.name: e.primitive for e in eqns}
 
 
 STANDARD = sysconfig.get_path("stdlib")

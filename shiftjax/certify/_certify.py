@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from shiftjax._checks import fail
 from shiftjax.certify import _adapter as adapter
 from shiftjax.certify import _domain as domain
+from shiftjax.certify import _life
 from shiftjax.certify._axis import AxisCertificate
 from shiftjax.certify._closure import innermost, names
 from shiftjax.certify._domain import Axis
 from shiftjax.certify._interpret import run
-from shiftjax.certify._life import settled
 from shiftjax.certify._refusal import CertificationError
-from shiftjax.certify._values import Generic, Image, Known, Life, Reach, Unknown, Value, digest
+from shiftjax.certify._values import Generic, Image, Known, Reach, Unknown, Value, digest
 from shiftjax.certify.certificate import Certificate, Constant, Misalignment, Output, Step
 from shiftjax.certify.rules import Equation, Record
 
@@ -52,8 +53,13 @@ def certify(
     """
     if not hasattr(x, "shape") or not hasattr(x, "dtype"):
         fail("x", "an array or a jax.ShapeDtypeStruct", type(x).__name__)
+    if not callable(fn):
+        fail("fn", "a callable of one array", type(fn).__name__)
     spatial = _spatial(x.shape, spatial_axes)
+    wanted = None if output_axes is None else _integers("output_axes", output_axes)
     traced = adapter.trace(fn, x)
+    if not traced.outputs:
+        raise CertificationError("output", "unknown", "the function returns no array", SINGLE)
     record = Record(names=names(fn))
     values: list[Value] = [
         Unknown(shape, digest("parameter", k, shape, dtype), generic=Generic.FREE, leaves=frozenset([k]))
@@ -62,10 +68,10 @@ def certify(
     tags = [domain.fresh(spatial.index(k), n) if k in spatial else None for k, n in enumerate(x.shape)]
     channels = tuple(None if k in spatial else n for k, n in enumerate(x.shape))
     name = digest("image", channels, spatial, str(x.dtype))
-    image = Image(tuple(x.shape), tuple(tags), name, life=Life(Reach.EACH, free=True, base=name))
+    image = Image(tuple(x.shape), tuple(tags), name, life=_life.fresh(str(x.dtype), name))
     results = run(traced.program, [*values, image], record)
     outputs = [
-        _output(name, value, spatial, x.shape, output_axes) for name, value in zip(traced.outputs, results, strict=True)
+        _output(name, value, spatial, x.shape, wanted) for name, value in zip(traced.outputs, results, strict=True)
     ]
     return Certificate(
         function=_name(fn),
@@ -83,10 +89,17 @@ def certify(
 def _spatial(shape: tuple[int, ...], axes: Sequence[int] | None) -> tuple[int, ...]:
     """The spatial axes, checked and counted from the front."""
     rank = len(shape)
-    chosen = range(1, rank - 1) if axes is None else axes
+    chosen = tuple(range(1, rank - 1)) if axes is None else _integers("spatial_axes", axes)
     if any(not -rank <= k < rank for k in chosen) or len({k % rank for k in chosen}) != len(chosen) or not chosen:
         fail("spatial_axes", f"different axes of an array of shape {shape}, at least one", axes)
     return tuple(k % rank for k in chosen)
+
+
+def _integers(name: str, axes: Any) -> tuple[int, ...]:
+    try:
+        return tuple(map(operator.index, axes))
+    except TypeError:
+        fail(name, "integers, one per image axis", axes)
 
 
 def _name(fn: Any) -> str:
@@ -114,7 +127,7 @@ def _output(
     if len(places) != len(spatial):
         raise CertificationError(where, "unknown", "the output ends with flattened image axes", SINGLE)
     found = tuple(places[k] for k in range(len(spatial)))
-    if wanted is not None and tuple(k % len(value.shape) for k in wanted) != found:
+    if wanted is not None and tuple(k + len(value.shape) if k < 0 else k for k in wanted) != found:
         reason = f"the image axes end at {found} of the output, not at {tuple(wanted)}"
         raise CertificationError(where, "unknown", reason, "Transpose the output, or leave `output_axes` out.")
     axes = tuple(_axis(value, k, shape[spatial[j]], spatial[j]) for j, k in enumerate(found))
@@ -125,7 +138,7 @@ def _axis(value: Image, place: int, size: int, source: int) -> AxisCertificate:
     tag = value.axes[place]
     assert isinstance(tag, Axis)
     lo, hi = _finite(tag)
-    attained = settled(value.life).reach is not Reach.NO
+    attained = _life.settled(value.life).reach is not Reach.NO
     return AxisCertificate(
         period=tag.period,
         phases=tag.phases,

@@ -98,7 +98,7 @@ def _equation(call: adapter.Call, record: Record, outer: Equation | None) -> Equ
 
 
 def _check(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> None:
-    """What every rule must keep: the traced shapes, and each image axis exactly once."""
+    """What every rule must keep: the traced shapes, each image axis exactly once, exact indices inside the array."""
     for result, shape in zip(results, eqn.call.out_shapes, strict=True):
         if result.shape != shape:
             eqn.refuse(f"the rule expects shape {result.shape}, the trace has {shape}", UNKNOWN)
@@ -106,6 +106,9 @@ def _check(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> 
             continue
         if sorted(domain.images(result.axes)) != sorted(domain.images(images[0].axes)):
             eqn.refuse("an image axis is lost or doubled", "Keep each image axis exactly once.")
+        for n, tag in zip(result.shape, result.axes, strict=True):
+            if isinstance(tag, domain.Axis) and not 0 <= tag.start <= tag.stop <= n:
+                eqn.refuse(f"the rule takes {tag.start} .. {tag.stop} of {n} indices for exact", UNKNOWN)
 
 
 def _note(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> None:

@@ -2,14 +2,15 @@
 
 Each function answers for one operation; in doubt the answer is `DEAD`, which makes no claim. A value is alive if both
 ends of its fields matter for some images, whatever the generic parameters; dead activations are set aside, as
-everywhere in the theory. What a chain of activations does to a value is followed on a few sample numbers.
+everywhere in the theory. What a chain of activations does to a value is followed on a few sample numbers, and its
+form by rules.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import combinations, pairwise
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -17,26 +18,31 @@ import numpy as np
 from shiftjax.certify import _curves
 from shiftjax.certify import _domain as domain
 from shiftjax.certify._domain import Axis, Tag
-from shiftjax.certify._values import DEAD, Generic, Image, Known, Life, Reach, Unknown, Value
+from shiftjax.certify._values import DEAD, Form, Generic, Image, Known, Life, Reach, Unknown, Value
 
 ADDING = frozenset({"add", "add_any", "sub"})
 SCALING = frozenset({"mul", "div"})
 AFFINE = frozenset({"add", "sub", "mul", "neg", "copy", "convert_element_type"})
 POSITIVE = frozenset({"sqrt", "rsqrt", "exp", "square", "integer_pow", "div", "logistic", "tanh"})
 
+ROUNDING = 1e-9  # of samples
+
+
+def fresh(dtype: str, name: str) -> Life:
+    """The image itself, which takes any number if its dtype holds them."""
+    return Life(Reach.EACH if dtype != "bool" else Reach.NO, free="float" in dtype or dtype in _curves.WIDE, base=name)
+
 
 def settled(life: Life) -> Life:
     """The value as the start of a new chain: alive if the chain before did not flatten it."""
     if not life.reach or life.curve is None:
         return replace(life, base="", curve=None) if life.reach else DEAD
-    curve = life.curve
-    finite = curve[np.isfinite(curve)]
-    distinct = len(np.unique(finite)) == len(curve)
-    if not (distinct if not life.free else len(np.unique(finite)) > 1):
+    finite = np.sort(life.curve[np.isfinite(life.curve)])
+    steps = np.diff(finite) > ROUNDING * np.maximum(1, np.abs(finite[1:]))
+    distinct = len(finite) == len(life.curve) and steps.all()
+    if not (steps.any() if life.free else distinct and life.form >= Form.UNEVEN):
         return DEAD
-    wide = distinct and min(curve[0], curve[-1]) < -100 and max(curve[0], curve[-1]) > 100
-    steady = len({a < b for a, b in pairwise(curve.tolist())}) == 1
-    return replace(life, base="", curve=None, free=life.free and bool(wide and steady))
+    return replace(life, base="", curve=None, form=Form.LINE, free=life.free and life.form is Form.LINE)
 
 
 def moved(image: Image, axes: Sequence[Tag], *, every: bool = False) -> Life:
@@ -113,14 +119,18 @@ def _distinct(axis: Axis, window: dict[str, int]) -> bool:
     return True
 
 
-def pointwise(name: str, params: dict[str, Any], values: Sequence[Value], axes: Sequence[Tag]) -> Life:
+def pointwise(name: str, params: dict[str, Any], values: Sequence[Value], dtype: str) -> Life:
     """A chain of activations goes on; otherwise a constant is laid on, or two images are joined."""
     images = [v for v in values if isinstance(v, Image)]
     first = images[0].life
     if not all(image.life.reach or image.life.curve is not None for image in images):
         return DEAD
-    if len({image.life.base for image in images}) == 1 and (curve := _curves.follow(name, params, values)) is not None:
-        return replace(first, curve=curve, kin=() if first.kin[:1] == ("slices",) else first.kin)
+    curve = _curves.follow(name, params, values, dtype) if len({image.life.base for image in images}) == 1 else None
+    if curve is not None:
+        form = _curves.form(name, params, values)
+        return replace(first, curve=curve, form=form, kin=() if first.kin[:1] == ("slices",) else first.kin)
+    if "int" in dtype and name == "div":
+        return DEAD
     constants = [v for v in values if not isinstance(v, Image)]
     if (
         len(images) == 1

@@ -108,5 +108,8 @@ def _band(
         high[r] = max(last[j] - turns[j] for j in mine)
     at = run[0]
     exact = [matrix[first[j] : last[j] + 1, j].astype(np.float64) for j in range(at, at + period)]
-    weights = [(np.round(column, 4) if error else column).tolist() for column in exact]
+    scale = float(f"{max(np.abs(column).max(initial=0.0) for column in exact):.3e}")
+    weights = [(np.round(column / scale, 4) if error else column).tolist() for column in exact]
+    if error:
+        weights.append([scale])
     return Pattern(tuple(low), tuple(high), step, *run, digest("band", low, high, step, at % period, weights), error)

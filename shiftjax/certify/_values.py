@@ -126,6 +126,15 @@ class Unknown:
         return digest("unknown", self.name, sizes)
 
 
+class Form(enum.IntEnum):
+    """What is proved of the graph of a chain of activations, where samples cannot see."""
+
+    ANY = 0
+    UNEVEN = 1  # constant on no interval
+    SMOOTH = 2  # analytic on all numbers, hence uneven unless constant
+    LINE = 3
+
+
 @dataclass(frozen=True, eq=False)
 class Life:
     """What is known of a value's liveliness for generic parameters; see `_life`."""
@@ -136,6 +145,7 @@ class Life:
     free: bool = False  # whether the start of its chain of activations takes any number
     base: str = ""  # name of the value that the chain starts from
     curve: np.ndarray | None = None  # the chain on sample numbers; None at its start
+    form: Form = Form.LINE  # of the chain
     kin: tuple[Any, ...] = ()  # values of the same kin are translates of one function
 
 

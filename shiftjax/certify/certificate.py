@@ -169,9 +169,15 @@ class Certificate:
         Raises:
             ValueError: if the text is no certificate of this version.
         """
-        data = json.loads(text)
-        if not isinstance(data, dict) or data.pop("format", None) != FORMAT:
-            raise ValueError(f"`text`: expected a certificate of format {FORMAT}, found something else.")
+        try:
+            return cls._from_plain(json.loads(text))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"`text`: expected a certificate of format {FORMAT}, found something else.") from error
+
+    @classmethod
+    def _from_plain(cls, data: dict[str, Any]) -> Certificate:
+        if data.pop("format", None) != FORMAT:
+            raise KeyError("format")
         data["leaves"] = [
             Output(**{**leaf, "axes": tuple(AxisCertificate(**_tuples(a)) for a in leaf["axes"])})
             for leaf in map(_tuples, data["leaves"])

@@ -24,8 +24,9 @@ def run(options: argparse.Namespace) -> int:
     except CertificationError as refusal:
         print(json.dumps(_fields(refusal), indent=1) if options.json else f"No certificate: {refusal}")
         return 1
-    except (TypeError, ValueError) as error:
-        raise _target.UsageError(f"the function does not take an image of shape {image.shape}: {error}") from error
+    except Exception as error:  # whatever the user's code raises
+        reason = f"{type(error).__name__}: {error}"
+        raise _target.UsageError(f"the function does not take an image of shape {image.shape}: {reason}") from error
     print(cert.to_json() if options.json else cert.explain(), end="\n" if options.json else "")
     return 0
 

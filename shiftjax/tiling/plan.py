@@ -231,7 +231,7 @@ def _difference(
     """Why the function on the padded image is another map than on a tile; empty where it is proved to be the same."""
     try:
         whole = certificate_at(padded)
-    except (ValueError, TypeError) as error:
+    except (CertificationError, ValueError, TypeError) as error:
         return f"the function does not take the padded image in one piece ({error})"
     if not certificate.same_map(whole):
         return f"at {_times(padded)} px the function is computed in another way than on a tile"

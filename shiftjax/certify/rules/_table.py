@@ -71,6 +71,10 @@ class Equation:
         return self.call.out_shapes[0]
 
     @property
+    def dtype(self) -> str:
+        return self.call.out_dtypes[0]
+
+    @property
     def source(self) -> str:
         """ "file:line" of the user's code; that of the call around it where JAX's own functions made the equation."""
         return adapter.source(self.call.info) or (self.outer.source if self.outer else "unknown")
@@ -82,7 +86,9 @@ class Equation:
         return "/".join(s for s in (self.outer.scope if self.outer else "", own) if s)
 
     def text(self, name: str) -> str:
-        """A program among the parameters, as text: the scalar body of a reduction."""
+        """A program among the parameters, as text: the scalar body of a reduction. Text does not show arrays."""
+        if adapter.holds_arrays(self.params[name]):
+            self.refuse("its scalar function closes over arrays", "Close over plain numbers only.")
         return adapter.text(self.params[name])
 
     def refuse(self, reason: str, advice: str) -> NoReturn:

@@ -120,7 +120,7 @@ def _row(value: Value, at: int | None) -> Value:
     name = digest("row", value.identity(), at)
     if isinstance(value, Known):
         return Unknown(shape, name, even)
-    return Unknown(shape, name, even, value.generic)
+    return Unknown(shape, name, even, value.generic, value.leaves)
 
 
 def _stack(eqn: Equation, rows: Sequence[Value], shape: tuple[int, ...]) -> Value:

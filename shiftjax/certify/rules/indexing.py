@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from shiftjax.certify import _adapter as adapter
 from shiftjax.certify import _domain as domain
 from shiftjax.certify import _pattern
 from shiftjax.certify._domain import Axis, Tag
 from shiftjax.certify._values import Constant, Image, Known, Value
 from shiftjax.certify.rules._table import Equation, rule
 from shiftjax.certify.rules.pointwise import lay, together
-from shiftjax.certify.rules.windows import cut
+from shiftjax.certify.rules.windows import cut, slide
 
 DEPENDS = "Where a tile is read must not depend on what it shows."
 PLACE = "Compute the place from shapes alone, so that the trace holds its value."
@@ -76,6 +75,8 @@ def scatter(eqn: Equation, operand: Value, indices: Value, update: Value) -> Ima
         eqn.refuse("its update closes over values", GATHER)
     windows = [k for k in range(len(operand.shape)) if k not in _collapsed(numbers)]
     update_axes = dict(zip(windows, numbers.update_window_dims, strict=True))
+    if isinstance(update, Image) and not set(update.spatial) <= set(numbers.update_window_dims):
+        eqn.refuse("an image axis is scattered", GATHER)
     tags = [_overwritten(eqn, operand, update, k, update_axes.get(k)) for k in range(len(operand.shape))]
     for value in (operand, update):
         if isinstance(value, Image) and sorted(domain.images(value.axes)) != sorted(domain.images(tags)):
@@ -87,7 +88,7 @@ def scatter(eqn: Equation, operand: Value, indices: Value, update: Value) -> Ima
         names.append(value if isinstance(value, Image) else lay(eqn, laid, value, places))
         if laid != [tags[k] for k in spatial]:
             eqn.refuse("a periodic constant is scattered", GATHER)
-    key = (numbers, str(eqn.params["mode"]), eqn.params["unique_indices"], adapter.text(eqn.params["update_jaxpr"]))
+    key = (numbers, str(eqn.params["mode"]), eqn.params["unique_indices"], eqn.text("update_jaxpr"))
     return eqn.image(tags, [*names, indices.identity()], key)
 
 
@@ -130,7 +131,8 @@ def gather(eqn: Equation, operand: Value, indices: Value) -> Image:
     kept = [k for k in range(len(operand.shape)) if k not in _dropped(numbers)]
     axes: list[Tag] = [None] * len(eqn.shape)
     for k, place in zip(kept, numbers.offset_dims, strict=True):
-        axes[place] = operand.axes[k]
+        whole = p["slice_sizes"][k] == operand.shape[k]
+        axes[place] = operand.axes[k] if whole else slide(eqn, operand.axes[k], p["slice_sizes"][k])
     sizes = [None if tag is not None else n for n, tag in zip(p["slice_sizes"], operand.axes, strict=True)]
     names: list[Image | str] = [operand]
     if not indexed:

@@ -82,7 +82,9 @@ def _border(eqn: Equation, values: Sequence[Value], along: int) -> Image:
     )
     carrier = values[longest] if longest is not None else values[0]
     if longest is None or not isinstance(carrier, Image) or carrier.void:
-        raise next(v.void.why for v in values if isinstance(v, Image) and v.void)
+        if why := next((v.void.why for v in values if isinstance(v, Image) and v.void), None):
+            raise why
+        eqn.refuse("flattened image axes are put end to end", "Reshape them back to one axis each first.")
     for other in values:
         if isinstance(other, Image) and domain.images(other.axes) != domain.images(carrier.axes):
             eqn.refuse("two arrays meet whose axes run along different image axes", "Transpose one of them first.")

@@ -36,7 +36,7 @@ PARAMETER = "What varies over space is a positional embedding or noise; use one 
 def pointwise(eqn: Equation, *values: Value) -> Image:
     axes, names = together(eqn, values, eqn.shape)
     key = {k: v for k, v in eqn.params.items() if k not in ("sharding", "weak_type", "name")}
-    return eqn.image(axes, names, key, life=_life.pointwise(eqn.name, eqn.params, values, axes))
+    return eqn.image(axes, names, key, life=_life.pointwise(eqn.name, eqn.params, values, eqn.dtype))
 
 
 def together(

@@ -103,8 +103,11 @@ def _assigned(eqn: Equation, fine: list[Piece], sizes: list[int]) -> list[list[i
     """Which pieces each new dimension takes, in order."""
     into: list[list[int]] = []
     i = 0
+    single = sizes.count(1) == sum(n == 1 for n, _ in fine)  # then pieces of one pixel keep dimensions of their own
     for n in sizes:
         part: list[int] = []
+        if single and n == 1 and i < len(fine) and fine[i][0] == 1:
+            part, i = [i], i + 1
         while prod(fine[k][0] for k in part) < n:
             part, i = [*part, i], i + 1
         into.append(part)
