@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -39,19 +40,41 @@ def _run(count: int, period: int, same: Callable[[int], bool]) -> tuple[int, int
     return (start, stop) if stop - start >= max(2 * period, count / 2) else None
 
 
-def regular(at: Sequence[int]) -> Pattern | None:
-    """The pattern of a list of places, with the shortest period; None if it has none, stands still or turns back."""
-    count = len(at)
-    for period in range(1, count // 2 + 1):
-        middle = (count - period) // 2
-        step = at[middle + period] - at[middle]
-        if step < 1:
+def _longest(places: Sequence[int], same: Callable[[int, int, int], bool]) -> tuple[int, int, tuple[int, int]] | None:
+    """Period, step and run of the pattern that explains the most outputs: a short run may fit a period by accident."""
+    best: tuple[int, int, tuple[int, int]] | None = None
+    for period in range(1, len(places) // 2 + 1):
+        middle = (len(places) - period) // 2
+        step = places[middle + period] - places[middle]
+        if step < 1 or (best and not _outgrows(period, best, len(places), same)):
             continue
-        run = _run(count, period, lambda j, q=period, s=step: at[j + q] - at[j] == s)  # type: ignore[misc]
-        if run:
-            first = _from_zero(at, run[0], period, step)
-            return Pattern(first, first, step, *run, digest("places", first, step))
-    return None
+        run = _run(len(places), period, lambda j, q=period, s=step: same(j, j + q, s))  # type: ignore[misc]
+        if run and (best is None or run[1] - run[0] >= best[2][1] - best[2][0] + best[0]):
+            best = (period, step, run)
+    return best
+
+
+def _outgrows(period: int, best: Any, count: int, same: Callable[[int, int, int], bool]) -> bool:
+    """Whether a longer period may explain a turn more; a multiple must go on where the shorter one breaks off."""
+    known, step, (start, stop) = best
+    if count < stop - start + known:
+        return False
+    if period % known:
+        return True
+    step *= period // known
+    return (stop < count and same(stop - period, stop, step)) or (
+        start > 0 and same(start - 1, start - 1 + period, step)
+    )
+
+
+def regular(at: Sequence[int]) -> Pattern | None:
+    """The pattern of a list of places; None if it has none, stands still or turns back."""
+    found = _longest(at, lambda j, k, step: at[k] - at[j] == step)
+    if found is None:
+        return None
+    period, step, run = found
+    first = _from_zero(at, run[0], period, step)
+    return Pattern(first, first, step, *run, digest("places", first, step))
 
 
 def _from_zero(at: Sequence[int], start: int, period: int, step: int) -> tuple[int, ...]:
@@ -64,21 +87,16 @@ def _from_zero(at: Sequence[int], start: int, period: int, step: int) -> tuple[i
 
 def banded(matrix: np.ndarray) -> Pattern | None:
     """The pattern of a matrix (elements, outputs) whose columns repeat, moved down; None if it has none."""
-    count = matrix.shape[1]
     filled = [np.flatnonzero(column) for column in matrix.T]
     first = [int(f[0]) if len(f) else 0 for f in filled]
     last = [int(f[-1]) if len(f) else -1 for f in filled]
     limit = TOLERANCE * float(np.abs(matrix).max(initial=0.0))
-    for period in range(1, count // 2 + 1):
-        middle = (count - period) // 2
-        step = first[middle + period] - first[middle]
-        if step < 1:
-            continue
-        run = _run(count, period, lambda j, q=period, s=step: _error(matrix, j, j + q, s) <= limit)  # type: ignore[misc]
-        if run:
-            error = max(_error(matrix, j, j + period, step) for j in range(run[0], run[1] - period))
-            return _band(matrix, first, last, period, step, run, error)
-    return None
+    found = _longest(first, lambda j, k, step: _error(matrix, j, k, step) <= limit)
+    if found is None:
+        return None
+    period, step, run = found
+    error = max(_error(matrix, j, j + period, step) for j in range(run[0], run[1] - period))
+    return _band(matrix, first, last, period, step, run, error)
 
 
 def _error(matrix: np.ndarray, j: int, k: int, step: int) -> float:
