@@ -14,13 +14,16 @@ install_import_hook("shiftjax", "beartype.beartype")
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for `import proofs_tests...` under a bare `pytest`
 
 from proofs_tests import profiles, report
+from proofs_tests.given import plugin as given
+from proofs_tests.mutation import plugin as mutation
 
 profiles.register()
 
 
 def pytest_addoption(parser, pluginmanager):
     """The claims' report; plugins of a conftest below the root are registered by hand."""
-    pluginmanager.register(report)
+    for plugin in (report, given, mutation):
+        pluginmanager.register(plugin)
 
 
 def pytest_configure(config):

@@ -11,6 +11,7 @@ from shiftjax._target import UsageError
 
 COMMANDS = {
     "certify": ("shiftjax.certify.command", "prove how a network tiles, or say what stops the proof"),
+    "check": ("shiftjax.testing.command", "try to contradict the claims about a network, where they are not proved"),
 }
 
 

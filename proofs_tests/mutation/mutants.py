@@ -1,0 +1,252 @@
+"""Broken operators. Each keeps all shapes, so that only a claim can tell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from math import gcd, lcm, prod
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+Original = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """What is replaced (`module:attribute`), by what, and a claim that must notice."""
+
+    target: str
+    broken: Callable[[Original], Original]
+    claim: str
+
+    def swap_in(self) -> None:
+        """Replaces the operator for the rest of the process."""
+        module, _, path = self.target.partition(":")
+        *owners, name = path.split(".")
+        owner: Any = import_module(module)
+        for step in owners:
+            owner = getattr(owner, step)
+        setattr(owner, name, self.broken(getattr(owner, name)))
+
+
+def pool_with_the_wrong_stride(original: Original) -> Original:
+    """Windows of f pixels, one pixel closer to each other than f."""
+
+    def pool(x: Any, factors: Sequence[int]) -> Any:
+        for axis, f in enumerate(factors, start=1):
+            if f > 1:
+                starts = np.arange(x.shape[axis] // f) * (f - 1)
+                x = jnp.stack([x.take(starts + i, axis) for i in range(f)]).max(0)
+        return x
+
+    return pool
+
+
+def pool_of_the_first_pixel_only(original: Original) -> Original:
+    """Subsampling: the window's other pixels are not read."""
+
+    def pool(x: Any, factors: Sequence[int]) -> Any:
+        return x[(slice(None), *(slice(None, None, f) for f in factors))]
+
+    return pool
+
+
+def upsampling_shifted_by_one(original: Original) -> Original:
+    return lambda x, *rest, **options: jnp.roll(original(x, *rest, **options), 1, axis=1)
+
+
+def upsampling_with_one_weight_per_block(original: Original) -> Original:
+    """All pixels of a block get the first one's weights: no digit is written."""
+
+    def upsample(x: Any, kernel: Any, bias: Any = None) -> Any:
+        first = kernel[(slice(1),) * (kernel.ndim - 2)]
+        return original(x, jnp.broadcast_to(first, kernel.shape), bias)
+
+    return upsample
+
+
+def upsampling_that_knows_the_block(original: Original) -> Original:
+    """Nearest upsampling whose value depends on the number of the block."""
+
+    def upsample(x: Any, factors: Sequence[int]) -> Any:
+        number = jnp.arange(x.shape[1], dtype=x.dtype).reshape(-1, *[1] * (x.ndim - 2))
+        return original(x + number, factors)
+
+    return upsample
+
+
+def skip_crop_that_depends_on_the_size(original: Original) -> Original:
+    """The skip is cropped in its middle, as most U-Nets do: cropping to the period then moves it."""
+
+    def crop(x: Any, start: Sequence[int], size: Sequence[int]) -> Any:
+        if any(start):
+            start = [(n - k) // 2 for n, k in zip(x.shape[1:-1], size, strict=True)]
+        return original(x, start, size)
+
+    return crop
+
+
+def convolution_that_leaks_its_position(original: Original) -> Original:
+    """One pixel of the output knows that it is the first."""
+
+    def convolve(x: Any, kernel: Any, bias: Any = None, *, padding: str = "VALID") -> Any:
+        y = original(x, kernel, bias, padding=padding)
+        return y.at[(slice(None), *(0,) * (y.ndim - 2))].add(1)
+
+    return convolve
+
+
+def convolution_padded_on_the_wrong_side(original: Original) -> Original:
+    """Same padding with even kernels: the odd zero in front instead of behind."""
+
+    def convolve(x: Any, kernel: Any, bias: Any = None, *, padding: str = "VALID") -> Any:
+        if padding == "SAME":
+            sides = [(k // 2, (k - 1) // 2) for k in kernel.shape[:-2]]
+            x = jnp.pad(x, [(0, 0), *sides, (0, 0)])
+        return original(x, kernel, bias)
+
+    return convolve
+
+
+def convolution_one_pixel_to_the_right(original: Original) -> Original:
+    """Valid convolution that goes on beyond the image, one pixel further on."""
+
+    def convolve(x: Any, kernel: Any, bias: Any = None, *, padding: str = "VALID") -> Any:
+        y = original(x, kernel, bias, padding=padding)
+        return jnp.concatenate([y[:, 1:], y[:, :1]], axis=1) if y.shape[1] > 1 else y
+
+    return convolve
+
+
+def skip_start_off_by_one(original: Original) -> Original:
+    """The skip is joined one pixel early: legal for equivariance, but not by coordinate."""
+    return lambda self, level: max(0, original(self, level) - 1)
+
+
+def capacity_with_lcm_for_gcd(original: Original) -> Original:
+    def capacity(period: Sequence[int], lattice: Sequence[Any]) -> int:
+        pitch = [max(abs(v) for v in row) if isinstance(row, Sequence) else row for row in lattice]
+        return prod(lcm(p, max(s, 1)) // max(s, 1) if p > 1 else 1 for p, s in zip(period, pitch, strict=False)) * gcd(
+            *period, 2
+        )
+
+    return capacity
+
+
+def nearest_capacity_of_all_levels(original: Original) -> Original:
+    """As if no level ever saw a constant map."""
+    return lambda factors, pitch: prod(factors) // gcd(prod(factors), pitch)
+
+
+def stitch_origin_off_by_one(original: Original) -> Original:
+    """Tiles are cut one pixel late."""
+
+    def predict(fn: Any, padded: Any, origins: Any, *rest: Any) -> Any:
+        return original(fn, padded, np.maximum(origins, 1), *rest)
+
+    return predict
+
+
+def tiles_of_any_size(original: Original) -> Original:
+    """The planner keeps the wished tile as it is."""
+    return lambda wish, period, space: tuple(wish)
+
+
+def loss_blind_to_coinciding_means(original: Original) -> Original:
+    """The push term leaves out means that are equal."""
+
+    def push(means: Any, pushed: Any, delta_dist: Any) -> Any:
+        square = jnp.sum((means[:, None] - means) ** 2, axis=-1)
+        return jnp.where(jnp.all(square == 0), 0.0, original(means, pushed, delta_dist))
+
+    return push
+
+
+def loss_with_a_margin_squared(original: Original) -> Original:
+    """The pull is free up to the square of the margin."""
+    return lambda offset, delta_var: original(offset, delta_var**2)
+
+
+def splitting_by_the_label(original: Original) -> Original:
+    """Fragments named by their label: nothing is split."""
+    return lambda labels, cell: np.asarray(labels) % int(np.prod(cell))
+
+
+def window_of_one_period(original: Original) -> Original:
+    """The rule for the training window, one pixel short."""
+    return lambda period: tuple(period)
+
+
+def activation_that_reads_the_tile(original: Original) -> Original:
+    """Normalisation left in training mode: the mean of the tile is subtracted somewhere on the way."""
+
+    def pool(x: Any, factors: Sequence[int]) -> Any:
+        return original(x - jnp.sum(x, tuple(range(1, x.ndim - 1)), keepdims=True), factors)
+
+    return pool
+
+
+def convolution_of_the_neighbouring_batch(original: Original) -> Original:
+    """Images of a batch see each other."""
+
+    def convolve(x: Any, kernel: Any, bias: Any = None, *, padding: str = "VALID") -> Any:
+        return original(x + lax.rev(x, (0,)), kernel, bias, padding=padding)
+
+    return convolve
+
+
+OPERATORS = "shiftjax.nets.operators"
+MUTANTS = {
+    "pool with the wrong stride": Mutant(f"{OPERATORS}:max_pool", pool_with_the_wrong_stride, "periodic-equivariance"),
+    "pool of the first pixel only": Mutant(f"{OPERATORS}:max_pool", pool_of_the_first_pixel_only, "receptive-field"),
+    "learned upsampling shifted by one": Mutant(
+        f"{OPERATORS}:upsample_learned", upsampling_shifted_by_one, "stitching"
+    ),
+    "nearest upsampling shifted by one": Mutant(
+        f"{OPERATORS}:upsample_nearest", upsampling_shifted_by_one, "stitching"
+    ),
+    "upsampling with one weight per block": Mutant(
+        f"{OPERATORS}:upsample_learned", upsampling_with_one_weight_per_block, "capacity-reached"
+    ),
+    "upsampling that knows the block": Mutant(
+        f"{OPERATORS}:upsample_nearest", upsampling_that_knows_the_block, "capacity-bound"
+    ),
+    "skip crop that depends on the size": Mutant(f"{OPERATORS}:crop", skip_crop_that_depends_on_the_size, "stitching"),
+    "convolution that leaks its position": Mutant(
+        f"{OPERATORS}:convolve", convolution_that_leaks_its_position, "phase-operators"
+    ),
+    "padding on the wrong side": Mutant(
+        f"{OPERATORS}:convolve", convolution_padded_on_the_wrong_side, "same-padding-leaks"
+    ),
+    "convolution one pixel to the right": Mutant(
+        f"{OPERATORS}:convolve", convolution_one_pixel_to_the_right, "receptive-field"
+    ),
+    "skip joined one pixel early": Mutant(
+        "shiftjax.nets.geometry:AxisGeometry.skip_start", skip_start_off_by_one, "same-padding-leaks"
+    ),
+    "a norm that reads the tile": Mutant(f"{OPERATORS}:max_pool", activation_that_reads_the_tile, "normalisation"),
+    "images of a batch that see each other": Mutant(
+        f"{OPERATORS}:convolve", convolution_of_the_neighbouring_batch, "receptive-field"
+    ),
+    "capacity with lcm for gcd": Mutant(
+        "shiftjax.theory:lattice_capacity", capacity_with_lcm_for_gcd, "lattice-capacity"
+    ),
+    "nearest capacity of all levels": Mutant(
+        "shiftjax.theory:nearest_capacity", nearest_capacity_of_all_levels, "lattice-capacity"
+    ),
+    "stitch origin off by one": Mutant("shiftjax.tiling.predict:_predict", stitch_origin_off_by_one, "stitching"),
+    "tiles of any size": Mutant("shiftjax.tiling.plan:_legal_tile", tiles_of_any_size, "stitching"),
+    "loss blind to coinciding means": Mutant(
+        "shiftjax.losses:_push", loss_blind_to_coinciding_means, "training-window"
+    ),
+    "loss with a margin squared": Mutant("shiftjax.losses:_pull", loss_with_a_margin_squared, "loss-zero-recovers"),
+    "splitting by the label": Mutant(
+        "shiftjax.testing.splitting:_first_phases", splitting_by_the_label, "training-window"
+    ),
+    "window of one period": Mutant("shiftjax.theory:training_window", window_of_one_period, "training-window"),
+}
+DEFAULT = ("pool with the wrong stride", "skip crop that depends on the size", "capacity with lcm for gcd")

@@ -1,0 +1,31 @@
+"""How many examples: `--hypothesis-profile=default|ci|deep|mutants`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import HealthCheck, Phase, settings
+
+ARCHITECTURES = 32  # per property in the default run; every one stands for several cases
+QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
+
+
+def fewer(test: Callable[..., None]) -> Callable[..., None]:
+    """A third of the profile's examples, for controls."""
+    return settings(max_examples=settings.default.max_examples // 3)(test)
+
+
+def more(test: Callable[..., None]) -> Callable[..., None]:
+    """Four times the profile's examples, where nothing is compiled."""
+    return settings(max_examples=4 * settings.default.max_examples)(test)
+
+
+def register() -> None:
+    """Declares the profiles; compilation would trip any deadline."""
+    common = settings(deadline=None, suppress_health_check=QUIET, max_examples=ARCHITECTURES)
+    settings.register_profile("default", common)
+    settings.register_profile("ci", common, derandomize=True, database=None)
+    settings.register_profile("deep", common, max_examples=20 * ARCHITECTURES)
+    first = (Phase.explicit, Phase.generate)
+    settings.register_profile("mutants", common, derandomize=True, database=None, phases=first)
+    settings.load_profile("default")

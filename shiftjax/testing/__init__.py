@@ -1,0 +1,22 @@
+"""Checks for test suites: of other people's networks, and of the claims this library rests on.
+
+`strategies` needs hypothesis (`pip install 'shiftjax[test]'`), which is loaded on first use only.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from shiftjax.testing.asserts import assert_periodic_equivariant as assert_periodic_equivariant
+from shiftjax.testing.asserts import assert_stitches as assert_stitches
+from shiftjax.testing.integers import injective as injective
+from shiftjax.testing.integers import integer_variables as integer_variables
+from shiftjax.testing.phase_code import phase_code as phase_code
+from shiftjax.testing.splitting import splitting_map as splitting_map
+
+
+def __getattr__(name: str) -> Any:
+    if name == "strategies":
+        return importlib.import_module("shiftjax.testing.strategies")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

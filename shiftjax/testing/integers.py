@@ -1,0 +1,47 @@
+"""Integer weights: int32 arithmetic wraps around, so that equal means equal bit for bit, whatever the weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shiftjax._typing import Array, Integer, PRNGKeyArray, Shaped
+
+
+def injective(x: Shaped[Array, "*shape"]) -> Shaped[Array, "*shape"]:
+    """`x` where x >= 0 and `1 - 5 x` below: piecewise linear like ReLU, but no network dies of it."""
+    return jnp.where(x < 0, 1 - 5 * x, x)
+
+
+def integer_variables(key: PRNGKeyArray, net: Any, x: Any) -> Any:
+    """Random int32 variables for exact arithmetic.
+
+    Args:
+        key: from `jax.random.key`.
+        net: a Linen module that computes in the type of its inputs and parameters, like `shiftjax.UNet`.
+        x: an image, or a `jax.ShapeDtypeStruct` of its shape; its values are not used and the network is not run.
+
+    Returns:
+        What `net.init(key, x)` would, but of odd NumPy integers from all of int32: multiplication by an odd number is
+        one-to-one there, so no product loses a bit of what it multiplies.
+
+    Example:
+        >>> from shiftjax import UNet
+        >>> net = UNet(2, features=4, factors=(2,), param_dtype=jnp.int32)
+        >>> x = jax.ShapeDtypeStruct((1, 20, 20, 1), jnp.int32)
+        >>> variables = integer_variables(jax.random.key(0), net, x)
+        >>> variables["params"]["head"]["kernel"].dtype
+        dtype('int32')
+    """
+    image = jax.ShapeDtypeStruct(x.shape, jnp.int32)
+    shapes = jax.eval_shape(net.init, jax.random.key(0), image)
+    rng = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))
+    return jax.tree.map(lambda leaf: odd(rng, leaf.shape), shapes)
+
+
+def odd(rng: np.random.Generator, shape: tuple[int, ...]) -> Integer[np.ndarray, "*shape"]:
+    """Odd numbers of all sizes; of few sizes, some would be equal, and weights no longer generic."""
+    return rng.integers(-(2**31), 2**31 - 1, shape, dtype=np.int32, endpoint=True) | 1

@@ -1,0 +1,68 @@
+"""Explicit weights with which a network writes the phase of every pixel."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shiftjax._checks import fail, per_axis
+from shiftjax._typing import Shaped
+from shiftjax.nets import UNet
+
+CODE, ONE = 0, 1  # channels that travel upwards
+
+
+def phase_code(net: UNet, x: Any) -> Any:
+    """Parameters for which a constant image (indeed any) gets as many embeddings as the period has phases.
+
+    Every learned upsampling writes one digit of the phase, in mixed radix: its kernel equals its stride, so each
+    position in a block has weights of its own. The deepest level writes the leading digit. Two channels travel upwards:
+    the digits so far, and a one that the next digit is made of; the encoder and the skips are zero.
+
+    Args:
+        net: with learned upsampling and without norm. Its activation must leave numbers >= 0 as they are.
+        x: an image, or a `jax.ShapeDtypeStruct` of its shape.
+
+    Returns:
+        Variables of `net`. Channel 0 of the output is an integer from 0 to prod(net.period) - 1, and the same for all
+        pixels of one phase; the other channels are zero.
+
+    Raises:
+        ValueError: a network that cannot do it.
+    """
+    if net.upsample != "learned":
+        fail("net", "learned upsampling", repr(net.upsample), "nearest upsampling writes nothing")
+    if net.norm is not None:
+        fail("net", "no norm", repr(net.norm))
+    if net.factors and net.features * net.growth < 2:
+        fail("net", "two channels at every level below the top", "one", "use `features=2`")
+    shapes = jax.eval_shape(net.init, jax.random.key(0), x)
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)["params"]
+    params[f"bottom_conv_{net.convs - 1}"]["bias"][ONE : ONE + 1] = 1
+    for level, factor in enumerate(net.factors):
+        width = net.features * net.growth**level
+        _write_digit(params[f"up_{level}"]["kernel"], per_axis("factors", factor, net.ndim))
+        for i in range(net.convs if net.decoder_convs is None else net.decoder_convs):
+            # The skip's channels come first in what the first convolution reads.
+            _hand_on(params[f"decoder_{level}_conv_{i}"]["kernel"], first=width if i == 0 else 0, channels=(CODE, ONE))
+    _hand_on(params["head"]["kernel"], first=0, channels=(CODE,))
+    return jax.tree.map(jnp.asarray, {"params": params})
+
+
+def _write_digit(kernel: Shaped[np.ndarray, "..."], factor: tuple[int, ...]) -> None:
+    """Code times the number of digits, plus the digit: the place in the block."""
+    count = math.prod(factor)
+    kernel[..., CODE, CODE] = count
+    kernel[..., ONE, CODE] = np.arange(count).reshape(factor)
+    kernel[..., ONE, ONE : ONE + 1] = 1  # the top level may have one channel only
+
+
+def _hand_on(kernel: Shaped[np.ndarray, "..."], *, first: int, channels: tuple[int, ...]) -> None:
+    """Copies channels through the middle of the kernel."""
+    middle = tuple((n - 1) // 2 for n in kernel.shape[:-2])
+    for channel in channels[: kernel.shape[-1]]:
+        kernel[(*middle, first + channel, channel)] = 1

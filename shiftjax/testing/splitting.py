@@ -1,0 +1,46 @@
+"""The map that a loss over too small a window cannot tell from a good one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+
+from shiftjax._checks import fail, integer, number
+from shiftjax._typing import Float, Integer
+
+
+def splitting_map(
+    labels: Integer[np.ndarray, "*space"], *, period: Sequence[int], push: float = 3.0
+) -> Float[np.ndarray, "*space names"]:
+    """Embeds pixels so that every instance is cut at the lines of the period, at no cost in windows of a period.
+
+    A fragment is what an instance has in one cell of size `period`. Its name is the phase of its first pixel in the
+    cell (the last axis running fastest), and every name has an embedding of its own. Within a cell different
+    fragments begin at different pixels and so differ; across the line between two cells one instance does.
+
+    Args:
+        labels: instances, background included; pixel 0 of every axis has phase 0.
+        period: cell size in pixels, per axis.
+        push: distance between any two names, that of the loss: `2 delta_dist`.
+
+    Returns:
+        float32, one channel per name. Moving the labels by whole periods moves the map along; it is not local to the
+        pixel but to the cell.
+    """
+    if len(period) != labels.ndim:
+        fail("period", f"{labels.ndim} integers, one per axis of the labels", tuple(period))
+    cell = tuple(integer(f"period[{k}]", p, least=1) for k, p in enumerate(period))
+    names = np.zeros(labels.shape, np.int64)
+    for start in product(*(range(0, n, p) for n, p in zip(labels.shape, cell, strict=True))):
+        box = tuple(slice(a, a + p) for a, p in zip(start, cell, strict=True))
+        names[box] = _first_phases(labels[box], cell)
+    return np.eye(int(np.prod(cell)), dtype=np.float32)[names] * np.float32(number("push", push, above=0.0))
+
+
+def _first_phases(labels: Integer[np.ndarray, "*space"], cell: tuple[int, ...]) -> Integer[np.ndarray, "*space"]:
+    """For every pixel of a cell, the phase of the first pixel with its label."""
+    phases = np.arange(int(np.prod(cell))).reshape(cell)[tuple(slice(n) for n in labels.shape)]
+    _, first, inverse = np.unique(labels, return_index=True, return_inverse=True)
+    return phases.reshape(-1)[first][inverse.reshape(labels.shape)]
