@@ -23,10 +23,7 @@ from _timing import time_alternating
 
 from shiftjax.losses import discriminative_loss
 
-try:
-    import torch
-except ImportError:
-    torch = None  # type: ignore[assignment]
+torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
 
 Run = Callable[[], tuple[float, Any]]
 

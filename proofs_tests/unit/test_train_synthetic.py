@@ -123,7 +123,8 @@ def test_the_sampler_labels_the_pixels_under_the_output_window():
     window, offset = training.window
     under = image[0, offset : offset + window, offset : offset + window, 0]
     assert np.array_equal(under > 0, labels[0] > 0)
-    assert not np.array_equal(image[0, :window, :window, 0] > 0, labels[0] > 0)
+    beside = image[0, offset + 1 : offset + 1 + window, offset : offset + window, 0]
+    assert not np.array_equal(beside > 0, labels[0] > 0)
     assert labels.max() < data.max_instances(training)
 
 
