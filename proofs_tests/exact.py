@@ -55,7 +55,9 @@ class Subject:
 
 @cache
 def compiled(net: UNet) -> Callable[..., jax.Array]:
-    return jax.jit(net.apply)
+    """Integers compile without optimisation, which they do not need; floats as users run them."""
+    optimised = None if net.param_dtype == jnp.int32 else {"xla_backend_optimization_level": 3}
+    return jax.jit(net.apply, compiler_options=optimised)
 
 
 @lru_cache(maxsize=512)

@@ -15,6 +15,11 @@ def fewer(test: Callable[..., None]) -> Callable[..., None]:
     return settings(max_examples=settings.default.max_examples // 3)(test)
 
 
+def half(test: Callable[..., None]) -> Callable[..., None]:
+    """Half of the profile's examples, for claims of several parts and for large networks."""
+    return settings(max_examples=settings.default.max_examples // 2)(test)
+
+
 def more(test: Callable[..., None]) -> Callable[..., None]:
     """Four times the profile's examples, where nothing is compiled."""
     return settings(max_examples=4 * settings.default.max_examples)(test)

@@ -138,9 +138,19 @@ class Report:
                     row.cpu_seconds += found["cpu"]
                     row.entries.append(found)
 
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Under xdist every worker collects everything, so each of them knows what was deselected."""
+        for claim, count in getattr(node, "workeroutput", {}).get("deselected", {}).items():
+            self.concerned = True
+            self.rows[claim].deselected = max(self.rows[claim].deselected, count)
+
     def pytest_sessionfinish(self) -> None:
         target = self.config.getoption("claims_report")
-        if target and not hasattr(self.config, "workerinput"):
+        if hasattr(self.config, "workerinput"):
+            counts = {claim: row.deselected for claim, row in self.rows.items() if row.deselected}
+            self.config.workeroutput["deselected"] = counts
+        elif target:
             rows = [row.plain(claim) for claim, row in self.rows.items()]
             Path(target).write_text(json.dumps(rows, indent=1) + "\n")
 
@@ -180,6 +190,13 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
         return "  ".join([line[0].ljust(widths[0]), *cells[1:-1], line[-1]])
 
     return [aligned(head), *map(aligned, body)]
+
+
+def recorded(terminalreporter: pytest.TerminalReporter, name: str) -> list[Any]:
+    """What tests wrote down by this name with `record_property`, in whatever process."""
+    reports = [report for some in terminalreporter.stats.values() for report in some]
+    properties = [found for report in reports for found in getattr(report, "user_properties", ())]
+    return [value for key, value in properties if key == name]
 
 
 def _tests(item: pytest.Item) -> list[str]:

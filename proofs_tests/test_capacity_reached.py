@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from proofs_tests import ledger
 from proofs_tests.exact import Run, Subject, compiled, constant, distinct
-from proofs_tests.profiles import fewer
+from proofs_tests.profiles import fewer, half
 from proofs_tests.subjects import FLOATS, subjects
 from proofs_tests.textures import counts, diagonal, texture
 from shiftjax import UNet
@@ -57,6 +57,7 @@ def coprime_pitches(net: UNet) -> st.SearchStrategy[tuple[int, ...]]:
     )
 
 
+@half
 @given(architectures(**SMALL, least_features=2), st.integers(-99, 99))
 def test_explicit_weights_on_a_constant_image(net, value):
     size = input_for(net, net.period)
@@ -67,6 +68,7 @@ def test_explicit_weights_on_a_constant_image(net, value):
 TEXTURED = {**SMALL, "activation": injective, "largest_period": 8, "pixels": {1: 120, 2: 24, 3: 12}}
 
 
+@half
 @given(st.data())
 def test_generic_weights_on_a_texture(data):
     subject = data.draw(subjects(**{**TEXTURED, "ndims": (1, 2)}))

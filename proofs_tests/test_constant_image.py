@@ -16,7 +16,7 @@ from hypothesis import given
 
 from proofs_tests import ledger
 from proofs_tests.exact import Run, Subject, distinct
-from proofs_tests.profiles import fewer
+from proofs_tests.profiles import fewer, half
 from proofs_tests.reference import exact_window
 from proofs_tests.subjects import FLOATS, subjects
 from shiftjax.testing import injective
@@ -39,12 +39,14 @@ def check(run: Run, subject: Subject, wanted: int) -> None:
         assert distinct(output) == wanted, f"a constant image gets {distinct(output)} embeddings, not {wanted}"
 
 
+@half
 @given(subjects(**SMALL, upsamples=("nearest",)))
 def test_valid_and_nearest_one(subject):
     ledger.examine(subject.net, len(VALUES))
     check(subject, subject, 1)
 
 
+@half
 @given(subjects(**SMALL, upsamples=("learned",)))
 def test_valid_and_learned_one_per_phase(subject):
     ledger.examine(subject.net, len(VALUES))
@@ -57,6 +59,7 @@ PADDED = {**SMALL, "paddings": ("SAME",), "kernels": (2, 5)}
 WIDEST = {1: 160, 2: 48, 3: 20}
 
 
+@half
 @given(subjects(**PADDED, levels=(0, 2)))
 def test_same_padding_changes_the_border_only(subject):
     net = subject.net

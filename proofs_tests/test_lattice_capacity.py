@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from proofs_tests import ledger
 from proofs_tests.exact import Run, constant
 from proofs_tests.lattices import EXTENT, Repeated, repeated, shown
-from proofs_tests.profiles import fewer, more
+from proofs_tests.profiles import fewer, half, more
 from proofs_tests.subjects import FLOATS, Subject, subjects
 from proofs_tests.textures import counts, diagonal, texture
 from shiftjax import theory
@@ -74,6 +74,7 @@ def test_at_most_that_many_for_any_weights(case):
 NEAREST = {"ndims": (1,), "kernels": (2, 4), "largest_period": 24, "pixels": {1: 200}, "upsamples": ("nearest",)}
 
 
+@half
 @given(
     subjects(**NEAREST, activation=injective, levels=(1, 4), pooled=True),
     st.lists(st.integers(1, 12), min_size=2, max_size=3),

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from proofs_tests import ledger
 from proofs_tests.exact import Run, Subject
-from proofs_tests.profiles import fewer
+from proofs_tests.profiles import fewer, half
 from proofs_tests.subjects import subjects
 from proofs_tests.tiles import IMAGES, check, check_differs, irregular_cuts, regular_cuts
 from shiftjax import UNet
@@ -90,6 +90,7 @@ def normed(kinds: dict[str, Norm], **options) -> st.SearchStrategy[Subject]:
     )
 
 
+@half
 @given(st.data())
 def test_pointwise_norms_keep_stitching(data):
     subject = data.draw(normed(POINTWISE))
@@ -97,6 +98,7 @@ def test_pointwise_norms_keep_stitching(data):
     check(one_by_one(subject), data.draw(regular_cuts(subject)))
 
 
+@half
 @given(st.data())
 def test_norms_that_read_space_break_it_at_every_stride(data):
     subject = data.draw(normed(READING_SPACE))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from proofs_tests import ledger
 from proofs_tests.exact import Subject, cut
-from proofs_tests.profiles import fewer
+from proofs_tests.profiles import fewer, half
 from proofs_tests.subjects import FLOATS, subjects
 from proofs_tests.tiles import IMAGES, Cut, check, check_differs
 from shiftjax.testing import injective
@@ -38,6 +38,7 @@ def moved(case: Cut, phase: tuple[int, ...]) -> Cut:
     return Cut(case.subject, case.kept, case.start, origins)
 
 
+@half
 @given(st.data())
 def test_a_push_by_whole_periods_is_free(data):
     subject = data.draw(subjects(**SMALL))
@@ -47,6 +48,7 @@ def test_a_push_by_whole_periods_is_free(data):
     check(subject, case)
 
 
+@half
 @given(st.data())
 def test_any_other_push_breaks_it(data):
     subject = data.draw(subjects(**POOLED))
@@ -56,6 +58,7 @@ def test_any_other_push_breaks_it(data):
     check_differs(subject, case)
 
 
+@half
 @given(st.data())
 def test_a_common_phase_is_that_of_the_image_cut_there(data):
     subject = data.draw(subjects(**POOLED))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from proofs_tests import ledger
 from proofs_tests.exact import BATCH, Run, Subject, batched, constant, distinct
-from proofs_tests.profiles import fewer
+from proofs_tests.profiles import fewer, half
 from proofs_tests.reference import fields
 from proofs_tests.subjects import FLOATS, subjects
 from shiftjax.testing import injective
@@ -62,6 +62,7 @@ def check(run: Run, subject: Subject, pixels: list[tuple[int, ...]]) -> None:
     assert (found == found[0]).all(), f"the same surroundings give different outputs at {pixels}"
 
 
+@half
 @given(st.data())
 def test_pixels_of_one_phase_share_an_operator(data):
     subject = data.draw(subjects())
@@ -73,6 +74,7 @@ def test_pixels_of_one_phase_share_an_operator(data):
     check(subject, subject, pixels)
 
 
+@half
 @given(subjects(activation=injective, upsamples=("learned",), **SMALL))
 def test_there_are_as_many_operators_as_phases(subject):
     period = subject.net.period

@@ -16,7 +16,7 @@ from jax.tree_util import Partial
 
 from proofs_tests import ledger
 from proofs_tests.exact import BATCH, Run, Subject
-from proofs_tests.profiles import fewer
+from proofs_tests.profiles import fewer, half
 from proofs_tests.reference import Span, fields
 from proofs_tests.subjects import FLOATS, subjects
 from shiftjax import certify
@@ -72,6 +72,7 @@ def test_nothing_outside_is_read(data):
         check_outside(subject, subject, pixel, fields(subject.net, pixel))
 
 
+@half
 @given(st.data())
 def test_both_ends_are_read(data):
     subject = data.draw(subjects(activation=injective))

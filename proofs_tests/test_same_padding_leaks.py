@@ -14,7 +14,7 @@ from hypothesis import given
 
 from proofs_tests import ledger
 from proofs_tests.exact import Subject, cut
-from proofs_tests.profiles import fewer
+from proofs_tests.profiles import fewer, half
 from proofs_tests.reference import exact_window
 from proofs_tests.subjects import FLOATS, subjects
 from proofs_tests.tiles import IMAGES, Cut, check_differs
@@ -65,12 +65,14 @@ def check_twin(valid: Subject, *, off: int = 0) -> None:
     assert np.array_equal(ours, theirs), "the valid twin differs in the exact window"
 
 
+@half
 @given(subjects(**PADDED, kernels=(2, 5)))
 def test_tiles_differ_from_the_whole(subject):
     ledger.examine(subject.net, IMAGES)
     check_differs(subject, in_tiles(subject))
 
 
+@half
 @given(subjects(activation=injective, **SMALL))
 def test_in_the_exact_window_a_valid_twin_agrees(subject):
     ledger.examine(subject.net, 1)

@@ -17,7 +17,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proofs_tests import ledger
-from proofs_tests.profiles import fewer, more
+from proofs_tests.profiles import fewer, half, more
 from shiftjax import theory
 from shiftjax.losses import discriminative_loss
 from shiftjax.testing import splitting_map
@@ -80,6 +80,7 @@ def periods(least: int = 2) -> st.SearchStrategy[Space]:
     return st.tuples(st.integers(least, 9)) | st.tuples(st.integers(least, 4), st.integers(least, 4))
 
 
+@half
 @given(st.data(), periods(), seeds())
 def test_small_windows_see_nothing_of_the_splits(data, period, seed):
     labels = scene(period, seed)

@@ -10,13 +10,13 @@ from typing import Any
 import jax
 import pytest
 
+from proofs_tests.report import recorded
 from shiftjax import _target
 from shiftjax.testing.command import accepts, lines
-from shiftjax.testing.given import Verdict
+from shiftjax.testing.given import CHECKS, Verdict
 
 HERE = Path(__file__).parent
 NET = pytest.StashKey[tuple[Callable[[Any], Any], jax.ShapeDtypeStruct]]()
-VERDICTS = pytest.StashKey[list[Verdict]]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,7 +29,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     """Loads the network; what cannot be loaded is a usage error, exit code 4."""
-    config.stash[VERDICTS] = []
     target, shape = config.getoption("net"), config.getoption("net_shape")
     if target is None:
         return
@@ -55,7 +54,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The verdicts as a table."""
-    if config.stash[VERDICTS]:
+    found = {value[0]: Verdict(*value) for value in recorded(terminalreporter, "verdict")}
+    if found:
         terminalreporter.section(f"claims about {config.getoption('net')}")
-        for line in lines(config.stash[VERDICTS]):
+        for line in lines([found[claim] for claim in CHECKS if claim in found]):
             terminalreporter.write_line(line)

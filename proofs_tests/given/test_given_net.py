@@ -2,7 +2,7 @@
 
 import pytest
 
-from proofs_tests.given.plugin import NET, VERDICTS
+from proofs_tests.given.plugin import NET
 from shiftjax.testing.given import CHECKS, FAILS, OPEN, Given, Verdict
 
 
@@ -12,9 +12,9 @@ def net(pytestconfig):
 
 
 @pytest.mark.parametrize("claim", CHECKS)
-def test_claim(claim, net, pytestconfig):
+def test_claim(claim, net, record_property):
     found = Verdict(claim, *CHECKS[claim](net))
-    pytestconfig.stash[VERDICTS].append(found)
+    record_property("verdict", [found.claim, found.verdict, found.detail])
     if found.verdict == OPEN:
         pytest.skip(found.detail)
     if found.verdict == FAILS:

@@ -80,12 +80,11 @@ def upsampling_that_knows_the_block(original: Original) -> Original:
 
 
 def skip_crop_that_depends_on_the_size(original: Original) -> Original:
-    """The skip is cropped in its middle, as most U-Nets do: cropping to the period then moves it."""
+    """At every other size or so the skip is cropped one pixel early."""
 
     def crop(x: Any, start: Sequence[int], size: Sequence[int]) -> Any:
-        if any(start):
-            start = [(n - k) // 2 for n, k in zip(x.shape[1:-1], size, strict=True)]
-        return original(x, start, size)
+        early = [max(0, a - 7 * n // 5 % 2) for a, n in zip(start, size, strict=True)]
+        return original(x, early, size)
 
     return crop
 
@@ -128,11 +127,11 @@ def skip_start_off_by_one(original: Original) -> Original:
 
 
 def capacity_with_lcm_for_gcd(original: Original) -> Original:
+    """Right for a pitch per axis that divides the period, or is one."""
+
     def capacity(period: Sequence[int], lattice: Sequence[Any]) -> int:
-        pitch = [max(abs(v) for v in row) if isinstance(row, Sequence) else row for row in lattice]
-        return prod(lcm(p, max(s, 1)) // max(s, 1) if p > 1 else 1 for p, s in zip(period, pitch, strict=False)) * gcd(
-            *period, 2
-        )
+        pitch = [max(map(abs, row)) if isinstance(row, Sequence) else row for row in lattice]
+        return prod(lcm(p, s) // s if s else p for p, s in zip(period, pitch, strict=False))
 
     return capacity
 
@@ -230,7 +229,7 @@ MUTANTS = {
     ),
     "a norm that reads the tile": Mutant(f"{OPERATORS}:max_pool", activation_that_reads_the_tile, "normalisation"),
     "images of a batch that see each other": Mutant(
-        f"{OPERATORS}:convolve", convolution_of_the_neighbouring_batch, "receptive-field"
+        f"{OPERATORS}:convolve", convolution_of_the_neighbouring_batch, "periodic-equivariance"
     ),
     "capacity with lcm for gcd": Mutant(
         "shiftjax.theory:lattice_capacity", capacity_with_lcm_for_gcd, "lattice-capacity"

@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 
 from proofs_tests.mutation.mutants import MUTANTS
+from proofs_tests.report import recorded
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Adds `--mutant`."""
-    parser.getgroup("claims").addoption(
-        "--mutant", metavar="NAME", help=f"break an operator first: {', '.join(MUTANTS)}"
-    )
+    names = ", ".join(MUTANTS)
+    parser.getgroup("claims").addoption("--mutant", metavar="NAME", help=f"break an operator first: {names}")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -22,3 +22,12 @@ def pytest_configure(config: pytest.Config) -> None:
     if name not in MUTANTS:
         raise pytest.UsageError(f"--mutant: expected one of {', '.join(map(repr, MUTANTS))}, found {name!r}")
     MUTANTS[name].swap_in()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Which claim caught which mutant."""
+    found = dict(recorded(terminalreporter, "mutant"))
+    if found:
+        terminalreporter.section("mutants")
+        for name, claims in found.items():
+            terminalreporter.write_line(f"{name}: {', '.join(claims) or 'caught by no claim'}")

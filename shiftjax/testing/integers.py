@@ -25,7 +25,7 @@ def integer_variables(key: PRNGKeyArray, net: Any, x: Any) -> Any:
         x: an image, or a `jax.ShapeDtypeStruct` of its shape; its values are not used and the network is not run.
 
     Returns:
-        What `net.init(key, x)` would, but of odd NumPy integers from all of int32: multiplication by an odd number is
+        What `net.init(key, x)` would, but of odd integers from all of int32: multiplication by an odd number is
         one-to-one there, so no product loses a bit of what it multiplies.
 
     Example:
@@ -39,7 +39,7 @@ def integer_variables(key: PRNGKeyArray, net: Any, x: Any) -> Any:
     image = jax.ShapeDtypeStruct(x.shape, jnp.int32)
     shapes = jax.eval_shape(net.init, jax.random.key(0), image)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))
-    return jax.tree.map(lambda leaf: odd(rng, leaf.shape), shapes)
+    return jax.tree.map(lambda leaf: jnp.asarray(odd(rng, leaf.shape)), shapes)
 
 
 def odd(rng: np.random.Generator, shape: tuple[int, ...]) -> Integer[np.ndarray, "*shape"]:

@@ -1,0 +1,229 @@
+"""The assertions and strategies for other people's test suites, and the suite's own bookkeeping."""
+
+from collections import Counter
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax.tree_util import Partial
+
+import shiftjax as sj
+from proofs_tests import ledger
+from proofs_tests.report import Row
+from shiftjax import testing
+from shiftjax.testing import evidence, strategies
+from shiftjax.testing.given import FAILS, HOLDS, OPEN, examine
+
+FACTORS = (2, 2)
+
+
+def _net(size, **options):
+    net = sj.UNet(2, features=2, factors=FACTORS, convs=1, param_dtype=jnp.int32, **options)
+    x = jax.ShapeDtypeStruct((1, size, size, 1), jnp.int32)
+    return Partial(net.apply, testing.integer_variables(jax.random.key(0), net, x)), x
+
+
+@pytest.fixture(scope="module")
+def valid():
+    return _net(38)
+
+
+@pytest.fixture(scope="module")
+def same():
+    return _net(44, padding="SAME")
+
+
+def test_a_valid_net_passes_both_assertions(valid):
+    fn, x = valid
+    testing.assert_periodic_equivariant(fn, x)
+    testing.assert_periodic_equivariant(fn, x, period=8, key=jax.random.key(1))
+    testing.assert_stitches(fn, sj.plan_tiles(fn, (1, 33, 30, 1), tile=8, dtype=jnp.int32))
+
+
+@pytest.mark.parametrize(("period", "shift"), [(2, r"\(2, 0\)"), ((4, 3), r"\(0, 3\)")])
+def test_another_period_is_refuted_with_the_smallest_shift(valid, period, shift):
+    with pytest.raises(AssertionError, match=f"moving the image by {shift} px does not move the output along"):
+        testing.assert_periodic_equivariant(*valid, period=period)
+
+
+def test_same_padding_is_refuted_and_the_exact_window_named(same):
+    with pytest.raises(AssertionError, match=r"by \(4, 0\) px .* exact window \[\d+, \d+\)"):
+        testing.assert_periodic_equivariant(*same)
+
+
+def test_without_a_certificate_a_period_is_asked_for(valid):
+    def centred(x):
+        return x - jnp.sum(x)
+
+    with pytest.raises(AssertionError, match=r"no period is known.*reduce_sum"):
+        testing.assert_periodic_equivariant(centred, valid[1])
+    with pytest.raises(AssertionError, match="does not move the output along"):
+        testing.assert_periodic_equivariant(centred, valid[1], period=4)
+
+
+def test_an_output_too_small_to_compare_is_an_error(valid):
+    with pytest.raises(AssertionError, match="too small to be moved by"):
+        testing.assert_periodic_equivariant(*valid, period=40)
+
+
+def test_illegal_tiles_do_not_stitch(valid):
+    fn, _ = valid
+    plan = sj.plan_tiles(fn, (1, 33, 30, 1), tile=7, dtype=jnp.int32, illegal_tile=True)
+    with pytest.raises(AssertionError, match="no multiple of the period"):
+        testing.assert_stitches(fn, plan)
+
+
+def test_a_wrong_plan_is_refuted_by_arithmetic(valid):
+    fn, _ = valid
+    other = Partial(lambda params, x: fn(x) + x.shape[1], None)
+    with pytest.raises(AssertionError, match="differs from that of the whole image at"):
+        testing.assert_stitches(other, sj.plan_tiles(fn, (1, 33, 30, 1), tile=8, dtype=jnp.int32))
+
+
+def test_verdicts_about_a_valid_net(valid):
+    assert {v.claim: v.verdict for v in examine(*valid)} == dict.fromkeys(
+        [
+            "certificate",
+            "periodic-equivariance",
+            "period-is-minimal",
+            "receptive-field",
+            "stitching",
+            "capacity-bound",
+        ],
+        HOLDS,
+    )
+
+
+def test_verdicts_about_a_same_padded_net(same):
+    found = {v.claim: v for v in examine(*same)}
+    assert found["periodic-equivariance"].verdict == FAILS
+    assert "(4, 0)" in found["periodic-equivariance"].detail
+    assert found["stitching"].verdict == FAILS
+    assert "keeps (4, 4) px" in found["stitching"].detail
+    assert found["receptive-field"].verdict == HOLDS
+
+
+def test_verdicts_without_a_certificate(valid):
+    found = {v.claim: v.verdict for v in examine(lambda x: x - jnp.sum(x), valid[1])}
+    assert found.pop("periodic-equivariance") == FAILS
+    assert set(found.values()) == {OPEN}
+
+
+def test_float_nets_are_judged_above_rounding_only():
+    one = np.ones(3, np.float32)
+    nearly = one + np.float32(100 * 2**-23)
+    assert evidence.differing(nearly, one) is None
+    assert evidence.differing(one + np.float32(200 * 2**-23), one) == (0,)
+    assert evidence.differing(one.astype(np.int32), np.array([1, 1, 2], np.int32)) == (2,)
+    assert evidence.differing(one * np.nan, one) == (0,)
+
+
+def test_integer_variables_are_odd_and_repeatable():
+    net = sj.UNet(2, features=3, factors=(2,))
+    x = jax.ShapeDtypeStruct((1, 20, 20, 1), jnp.float32)
+    a, b, c = (testing.integer_variables(jax.random.key(k), net, x) for k in (0, 0, 1))
+    assert jax.tree.map(np.shape, a) == jax.tree.map(np.shape, jax.eval_shape(net.init, jax.random.key(0), x))
+    assert all(leaf.dtype == np.int32 and (leaf % 2 == 1).all() for leaf in jax.tree.leaves(a))
+    assert jax.tree.all(jax.tree.map(np.array_equal, a, b))
+    assert not jax.tree.all(jax.tree.map(np.array_equal, a, c))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"upsample": "nearest"}, "learned upsampling"),
+        ({"norm": "batch"}, "no norm"),
+        ({"features": 1, "growth": 1}, "two channels"),
+    ],
+)
+def test_the_phase_code_says_what_it_needs(options, words):
+    net = sj.UNet(1, **{"factors": (2,), **options})
+    with pytest.raises(ValueError, match=words):
+        testing.phase_code(net, jax.ShapeDtypeStruct((1, 20, 20, 1), jnp.float32))
+
+
+def test_the_phase_code_is_the_phase():
+    net = sj.UNet(2, features=2, factors=((2, 3), (2, 1)), convs=1)
+    x = jnp.ones((1, *(axis[-1][0] for axis in net.legal_sizes(30)), 1))
+    code = np.asarray(net.apply(testing.phase_code(net, x), x))[0]
+    assert sorted(np.unique(code[..., 0])) == list(range(12))
+    assert (code[..., 1] == 0).all()
+    assert np.array_equal(code[4:, 3:], code[:-4, :-3])
+
+
+def test_the_splitting_map_refuses_another_rank():
+    with pytest.raises(ValueError, match="`period`: expected 2 integers"):
+        testing.splitting_map(np.zeros((4, 4), np.int32), period=(2,))
+
+
+SEEN: Counter = Counter()
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_strategies_build_legal_cases_of_all_kinds(data):
+    net = data.draw(strategies.architectures())
+    size = data.draw(strategies.legal_inputs(net))
+    output = [axis.walk(n).output for axis, n in zip(net.geometry, size, strict=True)]
+    assert all(n >= p for n, p in zip(output, net.period, strict=True))
+    assert max(strategies.input_for(net, [2 * p for p in net.period])) <= strategies.PIXELS[net.ndim]
+    shift = data.draw(strategies.shifts(net.period, output))
+    assert all(s % p == 0 and abs(s) < n for s, p, n in zip(shift, net.period, output, strict=True))
+    if max(net.period) > 1:
+        off = data.draw(strategies.off_period_shifts(net.period, output))
+        assert any(s % p for s, p in zip(off, net.period, strict=True))
+        assert all(abs(s) < n for s, n in zip(off, output, strict=True))
+    basis = data.draw(strategies.lattices(net.ndim))
+    assert np.linalg.matrix_rank(np.array(basis)) == len(basis)
+    SEEN[f"{net.ndim}-D"] += 1
+    SEEN[f"levels {len(net.factors)}"] += 1
+    SEEN[net.upsample] += 1
+    SEEN[f"crop {net.crop}"] += 1
+    SEEN["anisotropic"] += any(isinstance(f, tuple) and len(set(f)) > 1 for f in net.factors)
+
+
+def test_and_all_kinds_were_seen():
+    kinds = ["1-D", "2-D", "3-D", "levels 0", "levels 1", "levels 2", "levels 3", "learned", "nearest", "anisotropic"]
+    missing = [kind for kind in [*kinds, "crop None", "crop top", "crop every"] if not SEEN[kind]]
+    assert not missing
+
+
+def test_an_accepted_control_is_an_error_and_a_rejected_one_is_counted():
+    ledger.begin()
+    with ledger.rejected("some net"):
+        raise AssertionError
+    assert (ledger.entry.controls, ledger.entry.architectures) == (1, {"'some net'"})
+    with pytest.raises(ledger.NotRejectedError), ledger.rejected("some net"):
+        pass
+    assert ledger.entry.controls == 1
+
+
+def test_rounding_is_measured_in_units_of_the_largest_value():
+    ledger.begin()
+    wanted = np.array([0, 1], np.float32)
+    ledger.rounding(wanted + np.float32(3 * 2**-23), wanted, bound=4)
+    assert ledger.entry.ulp == 3
+    with pytest.raises(AssertionError, match=r"8\.0 units in the last place"):
+        ledger.rounding(wanted + np.float32(2**-20), wanted, bound=4)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ({}, "holds"),
+        ({"passed": {"test_holds"}}, "partly run"),
+        ({"deselected": 1}, "partly run"),
+        ({"entries": [{"controls": 0, "examples": 5}]}, "partly run"),
+        ({"passed": set()}, "not run"),
+        ({"failures": ["test_holds: no"]}, "fails"),
+    ],
+)
+def test_a_claim_holds_only_if_all_of_it_ran_and_a_control_was_rejected(change, status):
+    tests = {"test_holds", "test_control"}
+    row = Row(tests=tests, passed=set(tests), entries=[{"controls": 1, "examples": 5}])
+    for name, value in change.items():
+        setattr(row, name, value)
+    assert row.status == status
