@@ -28,6 +28,8 @@ class Entry:
     ulp: float | None = None
     bound: float | None = None
     relu: list[bool] = field(default_factory=list)
+    compilations: int = 0
+    compile_seconds: float = 0.0
 
     def plain(self) -> dict[str, Any]:
         """As what JSON knows, so that it travels between processes."""
@@ -42,6 +44,13 @@ def begin() -> Entry:
     global entry
     entry = Entry()
     return entry
+
+
+def compiled(event: str, seconds: float, **_: Any) -> None:
+    """Hears of every compilation, from `jax.monitoring`."""
+    if event == "/jax/core/compile/backend_compile_duration":
+        entry.compilations += 1
+        entry.compile_seconds += seconds
 
 
 def examine(subject: object, cases: int = 1) -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import jax
 import pytest
 
 from proofs_tests import ledger
@@ -84,6 +85,8 @@ class Row:
             "status": self.status,
             "seconds": round(self.seconds, 2),
             "cpu_seconds": round(self.cpu_seconds, 2),
+            "compilations": self.total("compilations"),
+            "compile_seconds": round(self.total("compile_seconds"), 2),
             "discarded": self.total("discarded"),
             "float_ulp": max(ulps, default=None),
             "float_bound": max(bounds, default=None),
@@ -227,3 +230,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Starts the report."""
     config.pluginmanager.register(Report(config), "claims")
+    jax.monitoring.register_event_duration_secs_listener(ledger.compiled)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from proofs_tests.exact import BATCH, Subject, cut
 from shiftjax import UNet
-from shiftjax.testing.strategies import architectures, seeds
+from shiftjax.testing.strategies import architectures, seeds, shifts
 
 Shift = tuple[int, ...]
 
@@ -48,8 +48,10 @@ class Shifted:
 def shifted(
     subject: Subject, kind: Callable[[Sequence[int], Sequence[int]], st.SearchStrategy[Shift]], *, most: int = BATCH - 1
 ) -> st.SearchStrategy[Shifted]:
-    """Shifts of one kind that leave some output in common."""
+    """Shifts of one kind that leave some output in common; half of it for those that should change it."""
     extent = subject.output(subject.size())
+    if kind is not shifts:
+        extent = tuple(-(-n // 2) for n in extent)
     some = st.lists(kind(subject.net.period, extent), min_size=min(4, most), max_size=most)
     return some.map(lambda chosen: Shifted(subject, tuple(chosen)))
 

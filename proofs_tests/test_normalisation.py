@@ -30,7 +30,7 @@ from shiftjax.testing import injective
 from shiftjax.testing.strategies import input_for
 
 Norm = Callable[[jax.Array], jax.Array]
-SMALL = {"pixels": {1: 200, 2: 36, 3: 14}, "largest_period": 16}
+SMALL = {"pixels": {1: 120, 2: 28, 3: 12}, "largest_period": 16}
 
 
 def _space(x: jax.Array) -> tuple[int, ...]:

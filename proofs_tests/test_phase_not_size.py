@@ -20,7 +20,7 @@ from proofs_tests.subjects import FLOATS, subjects
 from proofs_tests.tiles import IMAGES, Cut, check, check_differs
 from shiftjax.testing import injective
 
-SMALL = {"pixels": {1: 300, 2: 44, 3: 18}, "largest_period": 32}
+SMALL = {"pixels": {1: 160, 2: 32, 3: 14}, "largest_period": 16}
 POOLED = {**SMALL, "activation": injective, "levels": (1, 4), "pooled": True}
 
 

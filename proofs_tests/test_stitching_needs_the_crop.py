@@ -18,7 +18,7 @@ from proofs_tests.subjects import FLOATS, subjects
 from proofs_tests.tiles import IMAGES, Cut, check_differs, irregular_cuts, regular_cuts
 from shiftjax.testing import injective
 
-SMALL = {"pixels": {1: 300, 2: 44, 3: 18}, "largest_period": 32, "levels": (1, 4), "pooled": True}
+SMALL = {"pixels": {1: 160, 2: 32, 3: 14}, "largest_period": 16, "levels": (1, 4), "pooled": True}
 
 
 @given(st.data())

