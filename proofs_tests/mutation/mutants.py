@@ -142,12 +142,8 @@ def nearest_capacity_of_all_levels(original: Original) -> Original:
 
 
 def stitch_origin_off_by_one(original: Original) -> Original:
-    """Tiles are cut one pixel late."""
-
-    def predict(fn: Any, padded: Any, origins: Any, *rest: Any) -> Any:
-        return original(fn, padded, np.maximum(origins, 1), *rest)
-
-    return predict
+    """The first tiles along each axis are cut one pixel late."""
+    return lambda plan, place: tuple(start + (i == 0) for start, i in zip(original(plan, place), place, strict=True))
 
 
 def tiles_of_any_size(original: Original) -> Original:
@@ -237,8 +233,10 @@ MUTANTS = {
     "nearest capacity of all levels": Mutant(
         "shiftjax.theory:nearest_capacity", nearest_capacity_of_all_levels, "lattice-capacity"
     ),
-    "stitch origin off by one": Mutant("shiftjax.tiling.predict:_predict", stitch_origin_off_by_one, "stitching"),
-    "tiles of any size": Mutant("shiftjax.tiling.plan:_legal_tile", tiles_of_any_size, "stitching"),
+    "stitch origin off by one": Mutant(
+        "shiftjax.tiling.plan:TilePlan.input_start", stitch_origin_off_by_one, "stitching"
+    ),
+    "tiles of any size": Mutant("shiftjax.tiling.planner:_legal_tile", tiles_of_any_size, "stitching"),
     "loss blind to coinciding means": Mutant(
         "shiftjax.losses:_push", loss_blind_to_coinciding_means, "training-window"
     ),

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from shiftjax._typing import Array, Shaped
+from shiftjax.nets.correlation import correlate
 
 
 def convolve(
@@ -26,14 +27,7 @@ def convolve(
     Valid convolution of an axis of n pixels with a kernel of k gives n - k + 1; output pixel j reads input pixels
     j .. j + k - 1. With `padding="SAME"` the output has n pixels and reads (k - 1) // 2 pixels to its left.
     """
-    ndim = x.ndim - 2
-    space = tuple(range(1, ndim + 1))
-    layout = lax.ConvDimensionNumbers(
-        lhs_spec=(0, ndim + 1, *space),
-        rhs_spec=(ndim + 1, ndim, *range(ndim)),
-        out_spec=(0, ndim + 1, *space),
-    )
-    y = lax.conv_general_dilated(x, kernel, (1,) * ndim, padding, dimension_numbers=layout)
+    y = correlate(x, kernel, padding)
     return y if bias is None else y + bias
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from shiftjax.certify import AxisCertificate, Certificate, CertificationError
+from shiftjax.certify import Certificate, CertificationError
+from shiftjax.tiling.window import Window, windows
 
 Certify = Callable[[tuple[int, ...]], Certificate]
 ATTEMPTS = 64
@@ -46,10 +47,11 @@ def smallest_input(
 ) -> tuple[tuple[int, ...], Certificate]:
     """From one legal `size`, the smallest legal size found in steps of the period whose exact output holds `wish`."""
     for _ in range(ATTEMPTS):
-        steps = [_steps(axis, n) for axis, n in zip(certificate.axes, wish, strict=True)]
+        found = windows(certificate)
+        steps = [_steps(window, n) for window, n in zip(found, wish, strict=True)]
         if not any(steps):
             return size, certificate
-        wanted = tuple(n + k * p for n, k, p in zip(size, steps, certificate.period, strict=True))
+        wanted = tuple(n + k * window.period for n, k, window in zip(size, steps, found, strict=True))
         try:
             size, certificate = wanted, certify(wanted)
         except CertificationError:
@@ -64,7 +66,6 @@ def smallest_input(
     raise ValueError(f"`tile`: expected an exact output of {tuple(wish)} px at some input, found none up to {size} px")
 
 
-def _steps(axis: AxisCertificate, wish: int) -> int:
+def _steps(window: Window, wish: int) -> int:
     """Periods to add to the input (or to take off) for the smallest exact output of at least `wish` pixels."""
-    start, stop = axis.exact
-    return -((max(0, stop - start) - wish) // axis.phases)
+    return -((window.width - wish) // window.period)
