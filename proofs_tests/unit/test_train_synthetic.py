@@ -16,7 +16,7 @@ import pytest
 
 from shiftjax import synthetic
 from shiftjax.experiments import command, data, nuclei
-from shiftjax.experiments.evaluate import Stitched, score, seamless, seams
+from shiftjax.experiments.evaluate import Stitched, Whole, departure, score, seam_excess, seamless, seams
 from shiftjax.experiments.settings import DEFAULT, EXPERIMENTS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_synthetic.py"
@@ -28,6 +28,7 @@ ROW = {
     "legal_tile",
     "legal_window",
     "equals_whole",
+    "seam_excess",
     "seam_disagreement",
     "grid_disagreement",
     "false_splits",
@@ -114,7 +115,63 @@ def test_a_window_is_legal_from_one_pixel_above_the_period(window, period, legal
     )
     embedding = np.zeros((1, 8, 8, 2), np.float32)
     stitched = Stitched(plan, embedding, embedding, labels, labels, False)
-    assert score(stitched, embedding, train_window=window)["legal_window"] == legal
+    assert score(stitched, Whole(embedding, embedding), train_window=window)["legal_window"] == legal
+
+
+TILE = 6
+
+
+@pytest.fixture(scope="module")
+def fields():
+    """Objects in a 24 x 24 image, a random embedding of it, and that embedding moved in every other tile."""
+    rng = np.random.default_rng(0)
+    true = np.zeros((1, 24, 24), np.int32)
+    true[:, 1:11, 2:20], true[:, 13:22, 1:9], true[:, 14:20, 11:23] = 1, 2, 3
+    embedding = rng.normal(size=(1, 24, 24, 3)).astype(np.float32)
+    row, column = np.indices((24, 24)) // TILE
+    moved = embedding + ((row + column) % 2)[None, ..., None] * np.float32(6)
+    return true, embedding, moved
+
+
+def _stitching(true, embedding, tile=TILE):
+    plan = SimpleNamespace(tile_stride=(tile,) * 2, origin=(0, 0), period=(4, 4))
+    return Stitched(plan, embedding, embedding, true, true, False)
+
+
+def _jump_by_hand(embedding, true):
+    """Mean distance of two neighbours of one object across a seam, in root mean square distances of two pixels."""
+    jumps = [
+        np.linalg.norm(embedding[0, i, j].astype(float) - embedding[0, i - di, j - dj])
+        for di, dj in ((1, 0), (0, 1))
+        for i in range(di, 24)
+        for j in range(dj, 24)
+        if true[0, i, j] == true[0, i - di, j - dj] > 0 and (i * di + j * dj) % TILE == 0
+    ]
+    return np.mean(jumps) / np.sqrt(2 * embedding[true > 0].astype(float).var(axis=0).sum())
+
+
+def test_seam_excess_counts_what_the_whole_picture_lacks(fields):
+    true, embedding, moved = fields
+    whole = Whole(embedding, embedding)
+    assert seam_excess(_stitching(true, embedding), whole) == 0.0
+    expected = _jump_by_hand(moved, true) - _jump_by_hand(embedding, true)
+    assert np.isclose(seam_excess(_stitching(true, moved), whole), expected, rtol=1e-5)
+    assert expected > 0.1
+
+
+def test_seam_excess_cancels_the_lines_of_the_whole_picture(fields):
+    true, embedding, moved = fields
+    assert seam_excess(_stitching(true, moved), Whole(moved, moved)) == 0.0
+    assert seam_excess(_stitching(true, embedding), Whole(moved, moved)) < -0.1
+
+
+def test_a_departure_is_the_distance_in_standard_deviations(fields):
+    true, embedding, moved = fields
+    whole = Whole(embedding, embedding)
+    assert not departure(_stitching(true, embedding), whole).any()
+    row, column = np.indices((24, 24)) // TILE
+    expected = np.where((row + column) % 2, 6 * np.sqrt(3), 0) / embedding.std()
+    assert np.allclose(departure(_stitching(true, moved), whole)[0], expected, rtol=1e-4)
 
 
 def test_the_sampler_labels_the_pixels_under_the_output_window():
@@ -129,13 +186,24 @@ def test_the_sampler_labels_the_pixels_under_the_output_window():
 
 
 def test_held_out_nuclei_are_never_trained_on():
-    image = np.arange(200 * 160, dtype=np.float32).reshape(200, 160)
-    task = nuclei.task_of(nuclei.LabelledImage(image, np.ones((200, 160), np.int32)))
+    image = np.arange(400 * 320, dtype=np.float32).reshape(400, 320)
+    task = nuclei.task_of(nuclei.LabelledImage(image, np.ones((400, 320), np.int32)))
     training = EXPERIMENTS["small"]["nuclei"].trainings["nuclei"]
     unseen = task(training).picture(0, jax.random.key(0)).image
     sample = jax.jit(task(training).sample)
     highest = max(float(sample(jax.random.key(s))[0].max()) for s in range(3))
     assert highest <= 1.25 * float(unseen.min())  # brightness varies by a quarter at most
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_binning_averages_the_pixels_and_keeps_the_label_of_a_centre(n):
+    image, labels = np.arange(56.0).reshape(7, 8), np.arange(56).reshape(7, 8)
+    pixels, objects = nuclei.binned(nuclei.LabelledImage(image, labels), n)
+    assert pixels.shape == objects.shape == (7 // n, 8 // n)
+    for i, j in np.ndindex(pixels.shape):
+        assert pixels[i, j] == image[i * n : i * n + n, j * n : j * n + n].mean()
+        assert objects[i, j] == labels[i * n + n // 2, j * n + n // 2]
+    assert (pixels[0, 0] == image[0, 0]) == (n == 1)
 
 
 def test_nan_is_neither_seamless_nor_seams():
@@ -195,11 +263,15 @@ def _tiffs(folder, image, labels):
 
 
 def test_nuclei_from_files(tmp_path):
-    image, labels = jax.jit(partial(synthetic.nuclei, shape=(240, 180), count=30))(jax.random.key(0))
+    image, labels = jax.jit(partial(synthetic.nuclei, shape=(400, 300), count=30))(jax.random.key(0))
     files = _tiffs(tmp_path, np.asarray(image[0, ..., 0]), np.asarray(labels[0]).astype(np.uint16))
     assert _run(*files, "--steps", 1, "--out", tmp_path / "run") == 0
     found = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    assert {row["period"] for row in found["stitchings"]} == {8}
+    for row in found["stitchings"]:
+        assert row["period"] == 16
+        # Tiles of another size round otherwise, so legal ones repeat the whole image to some 1e-7.
+        repeats = abs(row["seam_excess"]) < 1e-5 and row["differs_from_whole"] < 1e-5
+        assert repeats == row["legal_tile"] == (row["tile"] % 16 == 0)
 
 
 @pytest.mark.parametrize(

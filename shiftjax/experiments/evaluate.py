@@ -18,8 +18,15 @@ from shiftjax.instances import connected_components, drop_small
 from shiftjax.tiling import TilePlan, plan_tiles, predict_tiled
 
 
+class Whole(NamedTuple):
+    """The network's output on the whole picture, which stitching should repeat: arrays `(batch, *space, channel)`."""
+
+    output: np.ndarray
+    embedding: np.ndarray
+
+
 class Stitched(NamedTuple):
-    """One picture, predicted with one tile size: arrays `(batch, *space)` over the whole picture."""
+    """One picture, predicted with one tile size: arrays `(batch, *space, ...)` over the whole picture."""
 
     plan: TilePlan
     output: np.ndarray
@@ -41,13 +48,13 @@ def stitch(
 ) -> Stitched:
     """Predicts `picture` with output tiles of `tile` px, legal or not, and finds its instances.
 
-    The stitched embedding is clustered once (clustering tile by tile would draw seams of its own); an instance is a
+    The stitched foreground is clustered once (clustering tile by tile would draw seams of its own); an instance is a
     connected region of foreground pixels of one cluster. Outside the scored region nothing counts, true or found.
     """
     plan = plan_tiles(apply, picture.image.shape, tile=tile, illegal_tile=True)
     output = predict_tiled(apply, picture.image, plan)
     embedding, foreground = task.read(output, picture.image)
-    found = mean_shift(embedding, bandwidth=bandwidth, key=key)
+    found = mean_shift(embedding, bandwidth=bandwidth, key=key, mask=foreground)
     codes = np.where(foreground, np.asarray(found.labels) + 1, 0)
     instances = drop_small(connected_components(codes), min_size=min_size)
     inside = np.zeros(codes.shape, bool)
@@ -56,16 +63,17 @@ def stitch(
     return Stitched(plan, output, embedding, true, instances, len(np.unique(codes[inside & foreground])) < 2)
 
 
-def whole_output(apply: Callable[[Array], Array], picture: Picture, tile: int) -> np.ndarray:
-    """The output on the whole picture, by legal tiles of at most `tile` px, or of one period."""
-    return predict_tiled(apply, picture.image, plan_tiles(apply, picture.image.shape, tile=tile))
+def whole_picture(apply: Callable[[Array], Array], task: Task, picture: Picture, tile: int) -> Whole:
+    """Predicts the whole picture, by legal tiles of at most `tile` px, or of one period."""
+    output = predict_tiled(apply, picture.image, plan_tiles(apply, picture.image.shape, tile=tile))
+    return Whole(output, task.read(output, picture.image)[0])
 
 
-def score(stitched: Stitched, whole: np.ndarray, *, train_window: int) -> dict[str, object]:
+def score(stitched: Stitched, whole: Whole, *, train_window: int) -> dict[str, object]:
     """The row of the table: numbers as measured, and whether tile and window are legal.
 
-    `differs_from_whole` is the root mean square difference to the output `whole` of the whole picture, in units of that
-    output's standard deviation.
+    `differs_from_whole` is the root mean square difference to the output of the whole picture, in units of that
+    output's standard deviation; for `seam_excess` see there.
 
     A network whose foreground is all one cluster cuts nothing: seam and grid are NaN then, which never passes.
     """
@@ -80,14 +88,40 @@ def score(stitched: Stitched, whole: np.ndarray, *, train_window: int) -> dict[s
         "legal_tile": plan.legal,
         "legal_window": all(train_window > p for p in plan.period),
         "equals_whole": plan.equals_whole,
+        "seam_excess": seam_excess(stitched, whole),
         "seam_disagreement": float("nan") if stitched.collapsed else float(seam.value),
         "grid_disagreement": float("nan") if stitched.collapsed else float(seam.grid),
         "false_splits": int(counts.splits),
         "false_merges": int(counts.merges),
         "average_precision": float(metrics.average_precision(true, found)),
         "distinct_embeddings": codes,
-        "differs_from_whole": float(np.sqrt(np.mean((stitched.output - whole) ** 2)) / max(np.std(whole), 1e-12)),
+        "differs_from_whole": rms(stitched.output - whole.output) / max(float(np.std(whole.output)), 1e-12),
     }
+
+
+def seam_excess(stitched: Stitched, whole: Whole) -> float:
+    """How much more the stitched embedding jumps across its seams than the whole picture's along the same lines.
+
+    A jump is the distance of neighbouring pixels of one true object, in units of the root mean square distance of two
+    random foreground pixels: `rate_seam` of `seam_disagreement`. Whatever the network does at those places anyway
+    cancels, so that seams show before they cut an object: exactly 0 where stitching repeats the whole picture, above 0
+    where tiles that meet disagree. Below 0, the whole picture has lines of its own there, which other tiles moved.
+    """
+    jumps = [
+        metrics.seam_disagreement(embedding, stitched.plan, true=stitched.true).rate_seam
+        for embedding in (stitched.embedding, whole.embedding)
+    ]
+    return float(jumps[0] - jumps[1])
+
+
+def departure(stitched: Stitched, whole: Whole) -> np.ndarray:
+    """Distance `(batch, *space)` of the stitched output to the whole picture's, in units of its standard deviation."""
+    return np.linalg.norm(stitched.output - whole.output, axis=-1) / max(float(np.std(whole.output)), 1e-12)
+
+
+def rms(values: np.ndarray) -> float:
+    """Root mean square."""
+    return float(np.sqrt(np.mean(values**2)))
 
 
 def seamless(row: dict) -> bool:

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from shiftjax._extras import require
-from shiftjax.experiments.data import Picture
-from shiftjax.experiments.evaluate import Stitched, verdict
+from shiftjax.experiments.evaluate import Stitched, Whole, departure, rms, verdict
 from shiftjax.experiments.run import Result
 
 SHOWN = 8  # periods of the test image per panel side, so that single pixels can be seen
+ROUNDING = 1e-4  # standard deviations
 GOOD, BAD, UNSURE = "#1a7f37", "#c62828", "#8a6d00"
 
 
@@ -30,46 +30,72 @@ def draw(result: Result, path: Path) -> None:
 
 def _stitched(pyplot: Any, result: Result) -> Any:
     columns = 1 + max(len(views) for views in result.views.values())
-    figure = pyplot.figure(figsize=(2.1 * columns, 5.1 * len(result.views)), layout="constrained")
-    parts = figure.subfigures(len(result.views), 1, squeeze=False, hspace=0.04)[:, 0]
-    for part, (name, views) in zip(parts, result.views.items(), strict=True):
-        rows = [row for row in result.metrics["stitchings"] if row["name"] == name]
-        _network(part, name, views, rows, result.pictures[name], columns)
+    tables = {name: [row for row in result.metrics["stitchings"] if row["name"] == name] for name in result.views}
+    heights = [7.4 if _open(rows) else 5.1 for rows in tables.values()]
+    figure = pyplot.figure(figsize=(2.1 * columns, sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(heights), 1, squeeze=False, hspace=0.04, height_ratios=heights)[:, 0]
+    for part, (name, rows) in zip(parts, tables.items(), strict=True):
+        _network(part, result, name, rows, columns)
     return figure
 
 
-def _network(part: Any, name: str, views: list[Stitched], rows: list[dict], picture: Picture, columns: int) -> None:
-    """Two rows of panels: embedding above, instances below; input and truth first, then a column per tile size."""
+def _open(rows: list[dict[str, Any]]) -> bool:
+    """Whether some stitching can be judged by the whole picture only, which is shown then."""
+    return any(verdict(row) not in ("seams", "no seams") for row in rows)
+
+
+def _network(part: Any, result: Result, name: str, rows: list[dict[str, Any]], columns: int) -> None:
+    """Rows of panels, embedding above, instances below; input and truth first, then a column per tile size."""
+    picture, views = result.pictures[name], result.views[name]
     window, period = rows[0]["train_window"], rows[0]["period"]
     relation = "larger than" if window > period else "not larger than"
     part.suptitle(f"{name}: training window {window} px, {relation} the period of {period} px", fontsize=11)
-    axes = part.subplots(2, columns, squeeze=False)
-    at = tuple(slice(s.start, min(s.stop, s.start + SHOWN * period)) for s in picture.scored)
+    axes = part.subplots(2 + _open(rows), columns, squeeze=False)
+    side = min(SHOWN * period, *(s.stop - s.start for s in picture.scored))
+    at = tuple(slice(s.start, s.start + side) for s in picture.scored)
     axes[0, 0].imshow(np.asarray(picture.image)[0, ..., 0][at], cmap="gray", vmin=0, vmax=1)
     axes[0, 0].set_title("input", fontsize=9)
     axes[1, 0].imshow(_coloured(views[0].true[0])[at])
     axes[1, 0].set_title("truth", fontsize=9)
     for column, (view, row) in enumerate(zip(views, rows, strict=True), start=1):
-        verdict, colour = _verdict(row)
-        axes[0, column].imshow(_rgb(view.embedding[0], view.true[0] > 0)[at])
-        axes[1, column].imshow(_coloured(view.instances[0])[at])
-        tile = (
-            f"{row['tile']} = {row['tile'] // period} x {period}"
-            if row["legal_tile"]
-            else f"{row['tile']}, off the grid"
-        )
-        axes[0, column].set_title(f"tile {tile}\n{verdict}", fontsize=9, color=colour)
-        axes[1, column].set_title(f"{row['false_splits']} false splits, AP {row['average_precision']:.2f}", fontsize=9)
-        for k in range(2):
-            _draw_seams(axes[k, column], view, at)
-            for side in axes[k, column].spines.values():
-                side.set(color=colour, linewidth=2)
-    axes[0, 1].set_ylabel("embedding", fontsize=9)
-    axes[1, 1].set_ylabel("instances", fontsize=9)
-    for column in range(len(views) + 1, columns):
-        axes[0, column].set_visible(False)
-        axes[1, column].set_visible(False)
+        _tile(axes[:, column], view, row, at)
+    for panel, words in zip(
+        axes[:, 1], ("embedding", "instances", "where it differs from\nthe whole image"), strict=False
+    ):
+        panel.set_ylabel(words, fontsize=9)
+    if _open(rows):
+        axes[2, 0].set_visible(False)
+        _departures(part, axes[2, 1:], result.references[name], views, at)
+    for panel in axes[:, len(views) + 1 :].flat:
+        panel.set_visible(False)
     _bare(axes)
+
+
+def _tile(axes: np.ndarray, view: Stitched, row: dict[str, Any], at: tuple[slice, ...]) -> None:
+    """The column of one tile size."""
+    words, colour = _verdict(row)
+    times = f"{row['tile'] // row['period']} x {row['period']}" if row["legal_tile"] else ""
+    tile = f"{row['tile']} = {times}" if times else f"{row['tile']}, off the grid"
+    axes[0].imshow(_rgb(view.embedding[0], view.true[0] > 0)[at])
+    axes[0].set_title(f"tile {tile}\n{words}", fontsize=9, color=colour)
+    axes[1].imshow(_coloured(view.instances[0])[at])
+    axes[1].set_title(f"{row['false_splits']} false splits, AP {row['average_precision']:.2f}", fontsize=9)
+    for panel in axes[:2]:
+        _draw_seams(panel, view, at)
+    for panel in axes:
+        for side in panel.spines.values():
+            side.set(color=colour, linewidth=2)
+
+
+def _departures(part: Any, axes: np.ndarray, whole: Whole, views: list[Stitched], at: tuple[slice, ...]) -> None:
+    """Where stitching differs from the whole picture, on one scale for all tiles; no lines drawn, seams draw them."""
+    distances = [departure(view, whole)[0][at] for view in views]
+    most = max(1e-6, float(np.percentile(distances, 99)))
+    for panel, distance in zip(axes, distances, strict=False):
+        shown = panel.imshow(distance, cmap="inferno", vmin=0, vmax=most)
+        # Convolutions of another size round otherwise, by some 1e-7.
+        panel.set_title("nowhere" if distance.max() < ROUNDING else f"rms {rms(distance):.2f}", fontsize=9)
+    part.colorbar(shown, ax=list(axes), shrink=0.8, label="standard deviations")
 
 
 def _verdict(row: dict[str, Any]) -> tuple[str, str]:

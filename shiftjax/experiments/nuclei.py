@@ -17,7 +17,7 @@ from shiftjax._checks import finite
 from shiftjax._extras import require
 from shiftjax._typing import Array, PRNGKeyArray
 from shiftjax.experiments.data import Picture, window_of
-from shiftjax.experiments.settings import Training
+from shiftjax.experiments.settings import DELTA_DIST, DELTA_VAR, Training
 from shiftjax.experiments.task import Task
 from shiftjax.losses import discriminative_loss
 from shiftjax.relabel import relabel
@@ -25,7 +25,7 @@ from shiftjax.relabel import relabel
 NAME = "nuclei"
 HELD_OUT = 0.25  # share of the image's rows that training never sees
 FOREGROUND = 0.7  # probability from which a pixel counts as foreground
-DELTA_VAR, DELTA_DIST = 0.5, 1.5
+FOREGROUND_WEIGHT = 20.0  # of the cross entropy; separation, up to delta_dist^2 while means coincide, drowns it else
 MAX_INSTANCES = 256
 
 
@@ -80,16 +80,17 @@ def _packaged(name: str) -> Path:
 
 def task_of(data: LabelledImage) -> Callable[[Training], Task]:
     """Training crops from the upper part of the image; the rest is held out for the test."""
-    cut = round(data.image.shape[0] * (1 - HELD_OUT))
-    known = _batch(data.image[:cut], data.labels[:cut])
-    unseen = _batch(data.image[cut:], data.labels[cut:])
 
     def task(training: Training) -> Task:
+        image, labels = binned(data, training.scene.binning)
+        cut = round(image.shape[0] * (1 - HELD_OUT))
+        known, unseen = _batch(image[:cut], labels[:cut]), _batch(image[cut:], labels[cut:])
         if not bool((unseen[1] > 0).any()):
             raise ValueError(f"--labels: expected objects in the last {HELD_OUT:.0%} of the rows, held out, found none")
         if min(known[0].shape[1:3]) < training.input_size:
             raise ValueError(
-                f"--image: expected at least {training.input_size} px per axis to train on, found {known[0].shape[1:3]}"
+                f"--image: expected at least {training.input_size} px per axis to train on, after binning by "
+                f"{training.scene.binning}, found {known[0].shape[1:3]}"
             )
 
         def sample(key: PRNGKeyArray) -> tuple[Array, Array]:
@@ -103,6 +104,13 @@ def task_of(data: LabelledImage) -> Callable[[Training], Task]:
         return Task(sample, _loss, picture, _read)
 
     return task
+
+
+def binned(data: LabelledImage, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Image and labels in blocks of n x n pixels, an incomplete block left out: the mean, and the label of a centre."""
+    rows, columns = (size // n * n for size in data.image.shape)
+    blocks = data.image[:rows, :columns].reshape(rows // n, n, columns // n, n)
+    return blocks.mean((1, 3)), data.labels[n // 2 : rows : n, n // 2 : columns : n]
 
 
 def _batch(image: np.ndarray, labels: np.ndarray) -> tuple[Array, Array]:
@@ -133,7 +141,7 @@ def _loss(output: Array, labels: Array) -> Array:
         delta_dist=DELTA_DIST,
         background="ignore",
     )
-    return foreground + separation
+    return FOREGROUND_WEIGHT * foreground + separation
 
 
 def _read(output: np.ndarray, image: Array) -> tuple[np.ndarray, np.ndarray]:

@@ -15,9 +15,10 @@ import numpy as np
 import optax
 
 from shiftjax import metrics
+from shiftjax._typing import Array
 from shiftjax.clustering import mean_shift
 from shiftjax.experiments.data import Picture
-from shiftjax.experiments.evaluate import Stitched, key_of, score, stitch, whole_output
+from shiftjax.experiments.evaluate import Stitched, Whole, key_of, score, stitch, whole_picture
 from shiftjax.experiments.settings import DELTA_DIST, Experiment, Training
 from shiftjax.experiments.task import Task, scene_task
 from shiftjax.nets import UNet
@@ -30,12 +31,13 @@ SAME_EMBEDDING = 1e-3  # embeddings of a constant image closer than this are one
 
 @dataclass
 class Result:
-    """What a run found. `metrics` is what goes into metrics.json; `views` and `wholes` are what the figure shows."""
+    """What a run found. `metrics` is what goes into metrics.json; the rest is what the figure shows, by network."""
 
     metrics: dict[str, Any]
     views: dict[str, list[Stitched]] = field(default_factory=dict)
     wholes: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
     pictures: dict[str, Picture] = field(default_factory=dict)
+    references: dict[str, Whole] = field(default_factory=dict)  # what stitching should repeat
 
 
 class ExistingRunError(ValueError):
@@ -110,14 +112,16 @@ def run(
             label = name if replicas == 1 else f"{name}/seed {seed + replica}"
             if experiment.tiles:
                 picture = job.picture(experiment.area, key_of(seed + replica, 2))
-                rows, views = _stitchings(experiment, training, job, picture, label, net, state, seed + replica, say)
+                apply = jax.tree_util.Partial(net.apply, state.variables)
+                whole = whole_picture(apply, job, picture, max(experiment.tiles))
+                rows, views = _stitchings(experiment, training, job, picture, label, apply, whole, seed + replica, say)
                 found.metrics["stitchings"] += rows
                 found.views[label] = views
                 found.pictures[label] = picture
+                found.references[label] = whole
             else:
-                outcome, whole = _whole(experiment, training, job, label, net, state, seed + replica)
+                outcome, found.wholes[label] = _whole(experiment, training, job, label, net, state, seed + replica)
                 outcomes.append(outcome)
-                found.wholes[label] = whole
     finite = [rate for rate in rates if np.isfinite(rate)]
     found.metrics["steps_per_second"] = float(np.mean(finite)) if finite else None
     found.metrics["outcomes"] = outcomes
@@ -147,13 +151,11 @@ def _stitchings(
     task: Task,
     picture: Picture,
     label: str,
-    net: UNet,
-    state: State,
+    apply: Callable[[Array], Array],
+    whole: Whole,
     seed: int,
     say: Callable[[str], None],
 ) -> tuple[list[dict], list[Stitched]]:
-    apply = jax.tree_util.Partial(net.apply, state.variables)
-    truth = whole_output(apply, picture, max(experiment.tiles))
     rows, views = [], []
     for tile in experiment.tiles:
         say(f"stitch {label} with tiles of {tile} px")
@@ -166,7 +168,7 @@ def _stitchings(
             key=key_of(seed, 3),
             min_size=experiment.min_size,
         )
-        rows.append({"name": label, "seed": seed, **score(view, truth, train_window=training.window[0])})
+        rows.append({"name": label, "seed": seed, **score(view, whole, train_window=training.window[0])})
         views.append(view)
     return rows, views
 
