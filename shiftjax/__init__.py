@@ -23,6 +23,9 @@ from shiftjax.theory import lattice_capacity as lattice_capacity
 from shiftjax.tiling import TilePlan as TilePlan
 from shiftjax.tiling import plan_tiles as plan_tiles
 from shiftjax.tiling import predict_tiled as predict_tiled
+from shiftjax.volume import VolumeError as VolumeError
+from shiftjax.volume import predict_volume as predict_volume
+from shiftjax.volume import segment_volume as segment_volume
 
 __version__ = "0.1.0"
 

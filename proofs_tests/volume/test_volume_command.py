@@ -1,0 +1,168 @@
+"""`plan` and `predict` on the command line: what they print, and 0, 1 or 2."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zarr
+
+from proofs_tests.volume.small import expected, volume
+from shiftjax.__main__ import main
+from shiftjax.volume import open_prediction
+from shiftjax.volume.command import memory
+
+NET = ["--net", "proofs_tests.volume.small:net_int", "--dtype", "int32"]
+BLEND = "proofs_tests.volume.test_volume_command:centred"
+
+
+def centred(image):
+    """No network can be tiled that needs the mean of the whole image."""
+    return image - jnp.mean(image, axis=(1, 2, 3), keepdims=True)
+
+
+@pytest.fixture
+def source(tmp_path):
+    zarr.create_array(tmp_path / "in.zarr", data=volume(), chunks=(5, 6, 6))
+    return str(tmp_path / "in.zarr")
+
+
+def test_plan(source, capsys):
+    assert main(["plan", *NET, source, "--tile", "4,8,8"]) == 0
+    assert "36 tiles (4 x 3 x 3)" in capsys.readouterr().out
+    assert main(["plan", *NET, "--shape", "1,13,18,22,1", "--tile", "4,8,8", "--pad", "edge", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["grid"], found["pad"]) == ([4, 3, 3], "edge")
+    assert main(["plan", *NET, source, "--memory", "1MiB", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["memory"] <= 2**20
+
+
+def test_predict(source, tmp_path, capfd):
+    asked = ["predict", *NET, source, str(tmp_path / "o"), "--tile", "8"]
+    assert main([*asked, "--region", "0:8,:,:8", "--target-dtype", "int64"]) == 0
+    assert "tiles/s" in capfd.readouterr().err
+    found = open_prediction(tmp_path / "o")
+    assert found.dtype == np.int64
+    np.testing.assert_array_equal(found[:, :8, :, :8], expected(volume())[:, :8, :, :8])
+    assert not found[:, 8:].any()
+    assert main([*asked, "--target-dtype", "int64", "--quiet"]) == 1  # it exists
+    said = capfd.readouterr().err
+    assert said.startswith("Stopped: the target")
+    assert said.count("\n") == 1
+    assert main([*asked, "--target-dtype", "int64", "--quiet", "--resume"]) == 0
+    np.testing.assert_array_equal(found[:], expected(volume()))
+    assert capfd.readouterr().err == ""
+
+
+def test_predict_with_preprocessing(source, tmp_path):
+    more = ["--preprocess", "proofs_tests.volume.small:times_three", "--quiet", "--tile", "8", "--zarr-format", "2"]
+    assert main(["predict", *NET, source, str(tmp_path / "o"), *more]) == 0
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o")[:], expected(volume().astype(np.int32) * 3 - 7))
+    assert (tmp_path / "o" / ".zgroup").exists()
+    scaled = ["predict", "--net", "proofs_tests.volume.small:net_int", source, str(tmp_path / "p"), "--quiet"]
+    assert main([*scaled, "--normalize", "1,99", "--tile", "8", "--dtype", "float32"]) == 2  # whole numbers and floats
+
+
+def blobs():
+    """Four squares of two codes on a background: embeddings (y, x, channel), channel 0 above 0 in squares."""
+    found = np.zeros((20, 20, 3), np.float32)
+    found[..., 0] = -1
+    for k, (y, x) in enumerate([(2, 2), (2, 12), (12, 2), (12, 12)]):
+        found[y : y + 6, x : x + 6] = (1, 5 * (k % 2), 5 - 5 * (k % 2))
+    return found
+
+
+def embedded(image):
+    """For the command line: two channels from one."""
+    return jnp.concatenate([image, 3 - image], axis=-1)
+
+
+def test_segment(tmp_path, capsys):
+    zarr.create_array(tmp_path / "in.zarr", data=blobs())
+    asked = ["segment", str(tmp_path / "in.zarr"), str(tmp_path / "o"), "--axes", "yxc", "--tile", "8", "--quiet"]
+    assert main([*asked, "--bandwidth", "1", "--foreground", "0"]) == 0
+    assert capsys.readouterr().out.endswith("labels/instances: 4 objects\n")
+    labels = zarr.open_array(tmp_path / "o" / "labels" / "instances" / "0")[:]
+    assert [labels[y, x] for y, x in ((4, 4), (4, 14), (14, 4), (14, 14))] == [1, 2, 3, 4]
+    np.testing.assert_array_equal(labels > 0, blobs()[..., 0] > 0)
+    assert main([*asked, "--bandwidth", "1", "--foreground", "0"]) == 1  # it exists
+    assert main([*asked, "--bandwidth", "1", "--foreground", "0", "--resume"]) == 0
+    assert main([*asked, "--bandwidth", "1", "--foreground", "3"]) == 2
+    assert main([*asked, "--bandwidth", "-1", "--resume"]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in said] == ["Stopped", *["python -m shiftjax segment"] * 2]
+
+
+def test_segment_from_the_image(tmp_path, capsys):
+    zarr.create_array(tmp_path / "in.zarr", data=blobs()[..., 1].round().astype(np.float32))
+    zarr.create_array(tmp_path / "mask.zarr", data=blobs()[..., 0] > 0)
+    net = "proofs_tests.volume.test_volume_command:embedded"
+    asked = ["segment", "--net", net, str(tmp_path / "in.zarr"), str(tmp_path / "o"), "--tile", "8", "--quiet"]
+    assert main([*asked, "--bandwidth", "1", "--mask", str(tmp_path / "mask.zarr"), "--name", "cells"]) == 0
+    assert capsys.readouterr().out.endswith("labels/cells: 4 objects\n")
+
+
+def test_what_cannot_be_tiled(source, tmp_path, capsys):
+    for asked in (["plan", "--net", BLEND, source], ["predict", "--net", BLEND, source, str(tmp_path / "o")]):
+        assert main(asked) == 1
+        assert capsys.readouterr().err.startswith("No certificate: `")
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "say"),
+    [
+        (["plan", *NET], "expected a volume or `--shape`"),
+        (["plan", *NET, "nowhere.zarr"], "`source`"),
+        (["plan", "--net", "nowhere:net", "--shape", "1,8,8,8,1"], "cannot load"),
+        (["plan", *NET, "--shape", "1,8,8,8,1", "--memory", "10"], "`memory_bytes`"),
+        (["plan", *NET, "--shape", "1,8,8,8,1", "--dtype", "int7"], "int7"),
+        (["predict", *NET, "SOURCE", "o", "--axes", "zy"], "`axes`"),
+        (["predict", *NET, "SOURCE", "o", "--region", "0:8"], "`region`"),
+        (["predict", *NET, "SOURCE", "o", "--normalize", "1,99", "--preprocess", "a:b"], "found both"),
+        (["predict", *NET, "SOURCE", "o", "--normalize", "99,1"], "`high`"),
+        (["predict", *NET, "SOURCE", "o", "--preprocess", "proofs_tests.volume.small:convolve"], "preprocess"),
+        (["predict", *NET, "SOURCE", "o", "--zarr-format", "2", "--target-dtype", "bfloat16"], "Zarr v2"),
+    ],
+)
+def test_bad_usage_is_one_line(asked, say, source, tmp_path, capsys, monkeypatch):
+    monkeypatch.syspath_prepend(".")
+    asked = [source if word == "SOURCE" else str(tmp_path / "o") if word == "o" else word for word in asked]
+    assert main(asked) == 2
+    said = capsys.readouterr().err
+    assert say in said
+    assert said.startswith(f"python -m shiftjax {asked[0]}: ")
+    assert said.count("\n") == 1
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("asked", [["--memory", "much"], ["--memory", "0"], ["--tile", "a"], ["--level", "x"]])
+def test_bad_options_exit_with_2(asked, source, capsys):
+    with pytest.raises(SystemExit, match="2"):
+        main(["plan", *NET, source, *asked])
+    assert "error: argument" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("2GiB", 2**31),
+        ("2G", 2**31),
+        ("1.5 MiB", 3 * 2**19),
+        ("500kb", 500 * 2**10),
+        ("1T", 2**40),
+        ("7", 7),
+        ("7B", 7),
+    ],
+)
+def test_sizes(text, count):
+    assert memory(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "GiB", "-1G", "1X", "0.5"])
+def test_bad_sizes(text):
+    with pytest.raises(argparse.ArgumentTypeError, match="2GiB"):
+        memory(text)
