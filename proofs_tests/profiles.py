@@ -32,6 +32,6 @@ def register() -> None:
     settings.register_profile("ci", common, derandomize=True, database=None)
     settings.register_profile("deep", common, max_examples=20 * ARCHITECTURES)
     first = (Phase.explicit, Phase.generate)
-    few = settings(common, max_examples=ARCHITECTURES // 2, phases=first)
+    few = settings(common, max_examples=ARCHITECTURES // 4, phases=first)
     settings.register_profile("mutants", few, derandomize=True, database=None)
     settings.load_profile("default")

@@ -6,7 +6,8 @@ import numpy as np
 
 from shiftjax import _checks
 from shiftjax._host import host, host_labels
-from shiftjax._objects import objects, sparse
+from shiftjax._objects import objects
+from shiftjax._regions import regions
 from shiftjax._typing import ArrayLike, Integer
 
 
@@ -33,9 +34,7 @@ def connected_components(
         _checks.fail("codes", "integers (batch, *space)", f"{values.dtype} of shape {values.shape}")
     labels = np.zeros(values.shape, np.int32)
     for image, out in zip(values, labels, strict=True):
-        inside = image != background
-        _, number = np.unique(_regions(image)[inside.ravel()], return_inverse=True)
-        out[inside] = number + 1
+        out[...] = regions(image, background=background).label
     return labels
 
 
@@ -57,25 +56,3 @@ def drop_small(labels: Integer[ArrayLike, "batch *space"], *, min_size: int) -> 
     number, area = objects(values)
     small = np.append(area < min_size, False)  # the last entry answers for background, whose number is -1
     return np.where(small[number].reshape(values.shape), np.zeros((), values.dtype), values)
-
-
-def _regions(image: np.ndarray) -> np.ndarray:
-    """Per pixel, flat: its component in the graph that joins neighbours of equal code, numbered in raster order."""
-    from scipy.sparse.csgraph import connected_components as components
-
-    pixels = np.arange(image.size).reshape(image.shape)
-    rows, columns = [], []
-    for axis in range(image.ndim):
-        here, there = _shifted(image.ndim, axis)
-        joined = image[here] == image[there]
-        rows.append(pixels[here][joined])
-        columns.append(pixels[there][joined])
-    graph = sparse(np.concatenate(rows), np.concatenate(columns), (image.size, image.size))
-    return components(graph, directed=False)[1]
-
-
-def _shifted(ndim: int, axis: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Index of the earlier and of the later pixel of every pair of neighbours along `axis`."""
-    earlier, later = [slice(None)] * ndim, [slice(None)] * ndim
-    earlier[axis], later[axis] = slice(None, -1), slice(1, None)
-    return tuple(earlier), tuple(later)

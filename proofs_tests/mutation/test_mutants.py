@@ -41,7 +41,7 @@ def test_some_claim_fails(name, tmp_path, record_property):
     if not is_deep() and name not in DEFAULT:
         pytest.skip("runs with --hypothesis-profile=deep")
     meant = MUTANTS[name].claim
-    options = ("--mutant", name) if is_deep() else ("--mutant", name, "-x")
+    options = ("--mutant", name, "-k", "not float32") if is_deep() else ("--mutant", name, "-x")
     rows = run(tmp_path / "claims.json", CLAIMS if is_deep() else (meant,), *options)
     caught = [claim for claim, row in rows.items() if row["status"] == "fails"]
     record_property("mutant", [name, caught])
