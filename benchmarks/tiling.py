@@ -1,0 +1,251 @@
+"""What does tiling cost, against the least it could cost?
+
+    python benchmarks/tiling.py [memory] [throughput] [monai]
+
+- memory: peak resident memory of `predict_volume` while the volume grows 16-fold; it should stay flat.
+- throughput: tile-and-stitch within 2 GiB against the bound without redundancy, the time of the whole image in one pass
+  times the plan's redundancy; both in one process, taking turns.
+- monai: `sliding_window_inference` at its defaults with a same-padded PyTorch twin of equal weights, and ours within
+  the memory that it took: seconds, and error against the whole image in units of its standard deviation.
+
+Every measurement of memory has a process of its own, and counts what is resident beyond the imports and the image.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from _timing import time_alternating
+
+import shiftjax as sj
+
+GIB = 2**30
+BUDGET = 2 * GIB
+NETS: dict[str, dict[str, Any]] = {
+    "2-D, l=4, 16 features": {},
+    "3-D, l=3, 8 features": {"features": 8, "factors": (2, 2, 2), "ndim": 3},
+    "small": {"features": 4, "factors": (2, 2), "convs": 1},
+}
+WHOLE = {"2-D, l=4, 16 features": 3000, "3-D, l=3, 8 features": 250}  # pixels per axis that still fit in one piece
+
+
+def network(name: str, **changes: Any) -> tuple[sj.UNet, Any]:
+    """A network and weights that keep the signal's size."""
+    net = sj.UNet(3, **{**NETS[name], **changes})
+    size = [axis[0][0] for axis in net.legal_sizes(1)]
+    shapes = jax.eval_shape(net.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *size, 1), np.float32))
+    rng = np.random.default_rng(0)
+
+    def draw(leaf: Any) -> np.ndarray:
+        fan = max(1, int(np.prod(leaf.shape[:-1])))
+        return (rng.normal(size=leaf.shape) * np.sqrt(2 / fan)).astype(np.float32)
+
+    return net, jax.tree.map(draw, shapes)
+
+
+def function(name: str, **changes: Any) -> Callable[[Any], Any]:
+    net, variables = network(name, **changes)
+    return jax.tree_util.Partial(net.apply, variables)
+
+
+def peak() -> int:
+    """Most bytes ever resident in this process."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def apart(task: str, *arguments: Any) -> dict[str, Any]:
+    """Runs one task of this file in a new process."""
+    command = [sys.executable, __file__, "--task", task, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(done.stderr[-2000:])
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def memory() -> None:
+    """One row per size of the volume."""
+    print("predict_volume, 2-D, small net, tiles of at most 256 MiB: peak resident memory as the volume grows")
+    print(f"{'pixels':>16}{'tiles':>8}{'MiB':>8}{'against the smallest':>22}")
+    rows = [apart("memory", side) for side in (2500, 5000, 10000)]
+    for row in rows:
+        print(f"{row['pixels']:16}{row['tiles']:8}{row['mib']:8.0f}{row['mib'] / rows[0]['mib']:22.3f}")
+
+
+def task_memory(side: str) -> dict[str, Any]:
+    import zarr
+
+    n, fn = int(side), function("small")
+    plan = sj.plan_tiles(fn, (1, n, n, 1), tile=512)
+    with tempfile.TemporaryDirectory() as folder:
+        source = zarr.create_array(Path(folder, "in.zarr"), shape=(n, n), chunks=(500, 500), dtype="float32")
+        rng = np.random.default_rng(0)
+        for row in range(0, n, 500):
+            source[row : row + 500] = rng.normal(size=(min(500, n - row), n)).astype(np.float32)
+        sj.predict_volume(fn, str(Path(folder, "in.zarr")), str(Path(folder, "out.zarr")), plan, progress=False)
+    return {"pixels": n * n, "tiles": int(np.prod(plan.grid)), "mib": peak() / 2**20}
+
+
+def throughput() -> None:
+    """One row per network."""
+    head = f"{'network':24}{'image':>12}{'tile reads':>16}{'redundancy':>12}"
+    print(f"{head}{'whole, s':>10}{'tiled, s':>10}{'of the bound':>14}{'account, MiB':>14}{'resident, MiB':>15}")
+    for name, side in WHOLE.items():
+        row = apart("throughput", name, side)
+        used = apart("resident", name, side)
+        share = row["whole"] * row["redundancy"] / row["tiled"]
+        print(
+            f"{name:24}{str(side) + '^' + str(row['ndim']):>12}{row['reads']:>16}{row['redundancy']:12.2f}"
+            f"{row['whole']:10.2f}{row['tiled']:10.2f}{share:14.2f}{used['account']:14.0f}{used['resident']:15.0f}"
+        )
+    print("redundancy of a plan within 2 GiB for a large image:")
+    for name, side in (("2-D, l=4, 16 features", 20000), ("3-D, l=3, 8 features", 2000)):
+        fn = function(name)
+        plan = sj.plan_tiles(fn, (1, *(side,) * (3 if "3-D" in name else 2), 1), memory_bytes=BUDGET)
+        print(f"{name:24}{plan.redundancy:6.2f}, tiles read {plan.tile_input}")
+
+
+def _planned(name: str, side: str) -> tuple[Any, Any, np.ndarray]:
+    fn, ndim = function(name), NETS[name].get("ndim", 2)
+    image = np.random.default_rng(0).normal(size=(1, *(int(side),) * ndim, 1)).astype(np.float32)
+    # Half of the image per axis, or the whole of it would be one tile.
+    tile = int(side) // 2 if ndim == 2 else int(side) // 2 + 8
+    return fn, sj.plan_tiles(fn, image.shape, tile=tile, memory_bytes=BUDGET), image
+
+
+def task_throughput(name: str, side: str) -> dict[str, Any]:
+    fn, plan, image = _planned(name, side)
+    run = jax.jit(lambda image: fn(image)[plan.whole_crop])
+    padded = np.pad(image, plan.pad_width, mode="reflect")
+    whole: dict[str, Callable[[], Any]] = {
+        "whole": lambda: jax.block_until_ready(run(padded)),
+        "tiled": lambda: sj.predict_tiled(fn, image, plan),
+    }
+    seconds = time_alternating(whole, repeats=3)
+    # The whole image in one pass reads its border too; per pixel of the image it costs that much less.
+    least = seconds["whole"] * image.size / padded.size
+    return {
+        "whole": least,
+        "tiled": seconds["tiled"],
+        "redundancy": plan.redundancy,
+        "ndim": image.ndim - 2,
+        "reads": " x ".join(map(str, plan.tile_input)),
+    }
+
+
+def task_resident(name: str, side: str) -> dict[str, Any]:
+    fn, plan, image = _planned(name, side)
+    result = np.ones((*image.shape[:-1], 3), np.float32)  # what holds the result is the caller's
+    before = peak()
+    del result
+    sj.predict_tiled(fn, image, plan)
+    assert plan.memory is not None
+    return {"account": plan.memory / 2**20, "resident": (peak() - before) / 2**20}
+
+
+def monai() -> None:
+    """A row for them and two for us; ours counts the memory of XLA's compiler too."""
+    side = 1536
+    theirs = apart("monai", side)
+    ours = apart("ours", side, int(theirs["resident"] * 2**20))
+    more = apart("ours", side, 2**29)
+    print(f"2-D, l=4, 16 features, same number of parameters, image of {side}^2")
+    print(f"{'':30}{'s':>8}{'resident, MiB':>15}{'error':>12}")
+    for label, row in (("MONAI 96^2, overlap 0.25", theirs), ("shiftjax, in that memory", ours), ("in 512 MiB", more)):
+        print(f"{label:30}{row['seconds']:8.2f}{row['resident']:15.0f}{row['error']:12.1e}")
+
+
+def task_ours(side: str, budget: str) -> dict[str, Any]:
+    name = "2-D, l=4, 16 features"
+    fn = function(name)
+    image = np.random.default_rng(0).normal(size=(1, int(side), int(side), 1)).astype(np.float32)
+    plan = sj.plan_tiles(fn, image.shape, memory_bytes=int(budget))
+    before = peak()
+    found = sj.predict_tiled(fn, image, plan)
+    used = peak() - before
+    start = time.perf_counter()
+    sj.predict_tiled(fn, image, plan)
+    seconds = time.perf_counter() - start
+    whole = np.asarray(jax.jit(fn)(np.pad(image, plan.pad_width, mode="reflect")))[plan.whole_crop]
+    return {"seconds": seconds, "resident": used / 2**20, "error": _error(found, whole)}
+
+
+def task_monai(side: str) -> dict[str, Any]:
+    import torch
+    from monai.inferers import sliding_window_inference
+    from unet import _torch_parameters
+
+    torch.set_num_threads(os.cpu_count() or 1)
+    net, variables = network("2-D, l=4, 16 features")
+    params = _torch_parameters(torch, variables["params"], torch.channels_last)
+    image = np.random.default_rng(0).normal(size=(1, 1, int(side), int(side))).astype(np.float32)
+    x = torch.from_numpy(image)
+
+    def apply(x: Any) -> Any:
+        return _same_padded(torch, net, params, x)
+
+    with torch.no_grad():
+        apply(x[..., :96, :96])
+        before = peak()
+        found = np.asarray(sliding_window_inference(x, (96, 96), 4, apply))
+        used = peak() - before
+        start = time.perf_counter()
+        sliding_window_inference(x, (96, 96), 4, apply)
+        seconds = time.perf_counter() - start
+        whole = apply(x).numpy()
+    return {"seconds": seconds, "resident": used / 2**20, "error": _error(found, whole)}
+
+
+def _same_padded(torch: Any, net: sj.UNet, params: dict[str, Any], x: Any) -> Any:
+    """The network as most people build it: zero padding everywhere, so that the output has the input's size."""
+    functional = torch.nn.functional
+
+    def double(x: Any, name: str) -> Any:
+        for i in range(net.convs):
+            x = functional.relu(functional.conv2d(x, *params[f"{name}_conv_{i}"], padding="same"))
+        return x
+
+    skips = []
+    for level in range(len(net.factors)):
+        skips.append(double(x, f"encoder_{level}"))
+        x = functional.max_pool2d(skips[-1], 2)
+    x = double(x, "bottom")
+    for level in reversed(range(len(net.factors))):
+        x = functional.conv_transpose2d(x, *params[f"up_{level}"], stride=2)
+        x = double(torch.cat([skips[level], x], 1), f"decoder_{level}")
+    return functional.conv2d(x, *params["head"])
+
+
+def _error(found: np.ndarray, whole: np.ndarray) -> float:
+    return float(np.abs(found - whole).max() / whole.std())
+
+
+def main() -> None:
+    """Runs the parts that are named, or all."""
+    tasks: dict[str, Callable[..., dict[str, Any]]] = {
+        "memory": task_memory,
+        "throughput": task_throughput,
+        "resident": task_resident,
+    }
+    tasks |= {"monai": task_monai, "ours": task_ours}
+    if sys.argv[1:2] == ["--task"]:
+        print(json.dumps(tasks[sys.argv[2]](*sys.argv[3:])))
+        return
+    parts = {"memory": memory, "throughput": throughput, "monai": monai}
+    for name in sys.argv[1:] or parts:
+        parts[name]()
+        print()
+
+
+if __name__ == "__main__":
+    main()
