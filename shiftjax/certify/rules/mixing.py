@@ -68,6 +68,10 @@ def _band(eqn: Equation, lhs: Value, rhs: Value) -> Image:
         eqn.record.assumptions.append(
             f"the weights of the resizing at {eqn.source} repeat only to {pattern.error:.1e}; they count as equal"
         )
+    turns = (pattern.stop - pattern.start) / len(pattern.first)
+    eqn.record.assumptions.append(
+        f"the weights read at {eqn.source} go on at other sizes as at this one, which shows {turns:.3g} turns of them"
+    )
     reads = list(zip(pattern.first, pattern.last, strict=True))
     new = domain.select(tag, reads, pattern.step, matrix.shape[1 - row], pattern.start, pattern.stop)
     free = [t for k, t in enumerate(image.axes) if k != axis]
