@@ -1,4 +1,4 @@
-"""How many examples: `--hypothesis-profile=default|ci|deep|mutants`."""
+"""How many examples: `--hypothesis-profile=default|ci|deep|mutants|mutants-few`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def register() -> None:
     settings.register_profile("default", common)
     settings.register_profile("ci", common, derandomize=True, database=None)
     settings.register_profile("deep", common, max_examples=20 * ARCHITECTURES)
-    first = (Phase.explicit, Phase.generate)
-    few = settings(common, max_examples=ARCHITECTURES // 4, phases=first)
-    settings.register_profile("mutants", few, derandomize=True, database=None)
+    mutants = settings(common, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate))
+    settings.register_profile("mutants", mutants)
+    settings.register_profile("mutants-few", mutants, max_examples=ARCHITECTURES // 4)
     settings.load_profile("default")
