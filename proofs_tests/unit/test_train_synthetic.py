@@ -17,7 +17,7 @@ import pytest
 from shiftjax import synthetic
 from shiftjax.experiments import command, data, nuclei
 from shiftjax.experiments.evaluate import Stitched, Whole, departure, score, seam_excess, seamless, seams
-from shiftjax.experiments.settings import DEFAULT, EXPERIMENTS
+from shiftjax.experiments.settings import DEFAULT, EXPERIMENTS, SWEEP
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_synthetic.py"
 ROW = {
@@ -80,7 +80,7 @@ def test_no_stitching_hides_its_seams_by_a_tile_as_large_as_the_pitch():
 
 def test_the_list_names_every_experiment(capsys):
     assert _run("--list") == 0
-    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {DEFAULT, "nuclei", *PAPER}
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {DEFAULT, SWEEP, "nuclei", *PAPER}
 
 
 def test_a_short_run_writes_metrics_and_figure(tmp_path, capsys):

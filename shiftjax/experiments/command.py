@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from shiftjax._extras import require
-from shiftjax.experiments import figure, nuclei
+from shiftjax.experiments import figure, nuclei, sweep, sweep_figure
 from shiftjax.experiments.evaluate import verdict
 from shiftjax.experiments.run import open_folder, run, write_json
-from shiftjax.experiments.settings import DEFAULT, EXPERIMENTS, Training, find
+from shiftjax.experiments.settings import DEFAULT, EXPERIMENTS, SWEEP, Training, find
 from shiftjax.experiments.task import Task, scene_task
 from shiftjax.training import TrainingDivergedError
 
@@ -51,8 +51,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, help="output folder; default: runs/EXPERIMENT-SIZE-seedS")
     parser.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
     parser.add_argument("--list", action="store_true", help="list the experiments and leave")
-    parser.add_argument("--image", type=Path, help="experiment nuclei: a 2-D TIFF image")
-    parser.add_argument("--labels", type=Path, help="experiment nuclei: its instance labels, a TIFF of the same shape")
+    parser.add_argument("--image", type=Path, help="experiments on nuclei: a 2-D TIFF image")
+    parser.add_argument(
+        "--labels", type=Path, help="experiments on nuclei: its instance labels, a TIFF of the same shape"
+    )
     return parser
 
 
@@ -73,10 +75,12 @@ def _listing(size: str) -> str:
 def _run(options: argparse.Namespace) -> int:
     experiment = find(options.experiment, options.size)
     task: Callable[[Training], Task] = scene_task
-    if experiment.name == nuclei.NAME:
+    if any(training.scene.kind == "nuclei" for training in experiment.trainings.values()):
         task = nuclei.task_of(nuclei.load(options.image, options.labels))
     elif options.image or options.labels:
-        raise ValueError(f"--image and --labels: expected with --experiment {nuclei.NAME} only")
+        raise ValueError(
+            f"--image and --labels: expected with --experiment {nuclei.NAME} only, or {SWEEP} --size paper"
+        )
     for training in experiment.trainings.values():
         task(training)
     for module in ("orbax.checkpoint", "tqdm", "matplotlib"):
@@ -96,7 +100,8 @@ def _run(options: argparse.Namespace) -> int:
         dtype=options.dtype,
         task=task,
     )
-    figure.draw(result, out / "figure.png")
+    draw = sweep_figure.draw if experiment.name == SWEEP else figure.draw
+    draw(result, out / "figure.png")
     write_json(done, result.metrics)
     print(f"\nexpected: {experiment.expected}\n\n{_table(result.metrics)}\n")
     print(f"written: {done}, {out / 'figure.png'}")
@@ -115,7 +120,7 @@ def _table(metrics: dict[str, Any]) -> str:
             ["network", "distinct embeddings", "clusters", "bound"],
             [[o["name"], o["distinct_embeddings"], o["clusters"], o["capacity"]] for o in metrics["outcomes"]],
         )
-    return _columns(
+    text = _columns(
         [
             "network",
             "window",
@@ -134,6 +139,7 @@ def _table(metrics: dict[str, Any]) -> str:
         ],
         [_row(row) for row in metrics["stitchings"]],
     )
+    return f"{text}\n\n{sweep.summary(metrics['stitchings'])}" if metrics["experiment"] == SWEEP else text
 
 
 def _row(row: dict[str, Any]) -> list[Any]:

@@ -18,21 +18,28 @@ GOOD, BAD, UNSURE = "#1a7f37", "#c62828", "#8a6d00"
 
 def draw(result: Result, path: Path) -> None:
     """Draws `result` into a PNG file."""
-    matplotlib = require("matplotlib", "train")
-    matplotlib.use("Agg")
-    pyplot = require("matplotlib.pyplot", "train")
-    figure = _stitched(pyplot, result) if result.views else _whole(pyplot, result)
+    save(_stitched(result) if result.views else _whole(result), path)
+
+
+def pyplot() -> Any:
+    """The module `matplotlib.pyplot`, drawing into files."""
+    require("matplotlib", "train").use("Agg")
+    return require("matplotlib.pyplot", "train")
+
+
+def save(figure: Any, path: Path) -> None:
+    """Writes a figure whole or not at all."""
     draft = path.with_suffix(".draft.png")
     figure.savefig(draft, dpi=130, bbox_inches="tight")
-    pyplot.close(figure)
+    pyplot().close(figure)
     draft.replace(path)
 
 
-def _stitched(pyplot: Any, result: Result) -> Any:
+def _stitched(result: Result) -> Any:
     columns = 1 + max(len(views) for views in result.views.values())
     tables = {name: [row for row in result.metrics["stitchings"] if row["name"] == name] for name in result.views}
     heights = [7.4 if _open(rows) else 5.1 for rows in tables.values()]
-    figure = pyplot.figure(figsize=(2.1 * columns, sum(heights)), layout="constrained")
+    figure = pyplot().figure(figsize=(2.1 * columns, sum(heights)), layout="constrained")
     parts = figure.subfigures(len(heights), 1, squeeze=False, hspace=0.04, height_ratios=heights)[:, 0]
     for part, (name, rows) in zip(parts, tables.items(), strict=True):
         _network(part, result, name, rows, columns)
@@ -106,8 +113,8 @@ def _verdict(row: dict[str, Any]) -> tuple[str, str]:
     return f"SEAMS ({worst[0]} {worst[1]:.2f})", BAD
 
 
-def _whole(pyplot: Any, result: Result) -> Any:
-    figure, axes = pyplot.subplots(len(result.wholes), 3, figsize=(9, 3.2 * len(result.wholes)), squeeze=False)
+def _whole(result: Result) -> Any:
+    figure, axes = pyplot().subplots(len(result.wholes), 3, figsize=(9, 3.2 * len(result.wholes)), squeeze=False)
     outcomes = {o["name"]: o for o in result.metrics["outcomes"]}
     for row, (name, (image, embedding, labels)) in zip(axes, result.wholes.items(), strict=True):
         outcome = outcomes[name]

@@ -11,6 +11,7 @@ from shiftjax._checks import one_of
 from shiftjax.nets.unet import UNet
 
 DEFAULT = "seams"
+SWEEP = "tile_size_sweep"
 DELTA_VAR, DELTA_DIST, GAMMA = 0.0, 3.0, 1e-4  # of the loss, in every experiment
 
 
@@ -109,6 +110,9 @@ _PAPER_DISCS = Scene("discs", 284, pitch=16, radius=5.0, origin=9)
 _PAPER = Training(_PAPER_DISCS, 236, levels=4, features=16, learning_rate=1e-4, steps=60_000)
 _PAPER_TILES = replace(_PAPER, scene=replace(_PAPER_DISCS, pitch=13), input_size=204, crop=None, steps=20_000)
 _PAPER_PITCH = replace(_PAPER, scene=replace(_PAPER_DISCS, size=220), input_size=220, levels=3, learning_rate=5e-5)
+_PAPER_NUCLEI = Training(
+    Scene("nuclei"), 332, levels=4, features=32, learning_rate=1e-4, steps=60_000, out_channels=4, crop=None
+)
 _CONSTANT = Training(Scene("constant", 236), 236, levels=4, features=3, learning_rate=1e-4, steps=2000, crop="every")
 _CONSTANT_2 = replace(_CONSTANT, levels=2, decoder_convs=1, head_kernel_size=3, upsample="nearest", crop=None)
 
@@ -116,6 +120,16 @@ _SMALL_DISCS = Scene("discs", 96, pitch=5, radius=math.sqrt(5), origin=2)
 _SMALL = Training(_SMALL_DISCS, 52, levels=2, features=8, learning_rate=2e-3, steps=3000, decay=True)
 _SMALL_WIDE = replace(_SMALL, scene=replace(_SMALL_DISCS, pitch=8, radius=3.0, origin=4), input_size=64)
 _SMALL_NARROW = replace(_SMALL, input_size=44)
+# Period 8 in two levels. Tiles of twice or three times the pitch are in the sweep; with a disc's centre at the first
+# pixel of every such tile their seams cut discs, not the gaps between them.
+_SMALL_SWEEP = replace(
+    _SMALL,
+    scene=Scene("discs", 128, pitch=7, radius=2.6, origin=0),
+    input_size=76,
+    factors=(2, 4),
+    features=12,
+    crop=None,
+)
 _SMALL_CONSTANT = replace(_CONSTANT_2, learning_rate=1e-3, steps=1000)
 
 
@@ -138,6 +152,11 @@ def _nuclei(training: Training, tiles: tuple[int, ...], min_size: int = 50) -> E
         "the whole image's output where tiles are multiples of the period; seams, and nuclei cut there, elsewhere"
     )
     return Experiment("nuclei", MappingProxyType({"nuclei": training}), 1.0, expected, tiles, min_size=min_size)
+
+
+def _sweep(training: Training, tiles: range, bandwidth: float = 1.0, area: int = 96, min_size: int = 0) -> Experiment:
+    expected = "seam disagreement and false splits dip at the multiples of the period, and nowhere else"
+    return Experiment(SWEEP, MappingProxyType({SWEEP: training}), bandwidth, expected, tuple(tiles), area, min_size)
 
 
 def _paper() -> list[Experiment]:
@@ -200,19 +219,8 @@ def _paper() -> list[Experiment]:
             "no seams only where the training window is larger than the period and tiles are multiples of it",
             (16, 32, 17, 19, 20),
         ),
-        _nuclei(
-            Training(
-                Scene("nuclei"),
-                332,
-                levels=4,
-                features=32,
-                learning_rate=1e-4,
-                steps=60_000,
-                out_channels=4,
-                crop=None,
-            ),
-            (128, 144, 120, 132, 136, 140, 148),
-        ),
+        _nuclei(_PAPER_NUCLEI, (128, 144, 120, 132, 136, 140, 148)),
+        _sweep(_PAPER_NUCLEI, range(120, 149), min_size=50),
     ]
 
 
@@ -283,6 +291,7 @@ def _small() -> list[Experiment]:
             (16, 32, 12, 20, 24, 28),
             min_size=12,
         ),
+        _sweep(_SMALL_SWEEP, range(8, 25), _bandwidth(2.0), area=112),
     ]
 
 
