@@ -28,7 +28,7 @@ def integer(name: str, value: Any, *, least: int) -> int:
         number = operator.index(value)
     except TypeError:
         fail(name, f"an integer >= {least}", repr(value))
-    if number < least:
+    if number < least or isinstance(value, bool):
         fail(name, f"an integer >= {least}", number)
     return number
 
@@ -46,8 +46,10 @@ def number(name: str, value: Any, *, above: int | float | None = None, least: in
     return found
 
 
-def per_axis(name: str, value: int | Sequence[int], ndim: int, *, least: int = 1) -> tuple[int, ...]:
+def per_axis(name: str, value: int | Sequence[int] | np.ndarray, ndim: int, *, least: int = 1) -> tuple[int, ...]:
     """One integer per spatial axis; a single integer counts for all of them."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
     if isinstance(value, Sequence):
         if len(value) != ndim:
             fail(name, f"one integer or {ndim} of them, one per spatial axis", value)

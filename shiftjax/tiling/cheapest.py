@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 
@@ -44,7 +44,7 @@ def candidates(space: Sequence[int], period: Sequence[int], halo: Sequence[int])
     outputs = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes)).astype(np.int64)
     inputs = outputs + np.array(halo)
     cost = (-(-np.array(space) // outputs) * inputs).prod(axis=1)
-    order = np.lexsort((inputs.prod(axis=1), cost))
+    order = np.lexsort((-inputs.prod(axis=1), cost))  # of two that compute as much, the one with fewer tiles
     return Candidates(outputs[order], inputs[order])
 
 
@@ -85,22 +85,23 @@ def _trials(found: Candidates, taken: dict[int, int], fixed: int, most: int) -> 
     """Which candidate to compile next: the cheapest that should fit, judged by the trials so far.
 
     Bytes grow with the pixels a tile reads; the share beyond the parameters is taken to be proportional to them, as in
-    the trial that came closest to the bound.
+    the trial that came closest to the bound. No guess goes beyond 64 times the pixels of a trial that fitted, or half
+    the pixels of one that took twice the bound.
     """
     pixels = found.pixels
     yield int(pixels.argmin())
     while len(taken) < TRIALS:
-        nearest = min(taken, key=lambda k: abs(taken[k] - most))
+        nearest = min(taken, key=lambda k: abs(math.log(taken[k] / most)))
         rate = max(1, taken[nearest] - fixed) / pixels[nearest]
-        too_large = min((pixels[k] for k, used in taken.items() if used > most), default=np.inf)
-        best = min((k for k, used in taken.items() if used <= most), default=len(pixels))
-        hopeful = (fixed + rate * pixels <= most) & (pixels < too_large)
-        fresh = [int(k) for k in np.flatnonzero(hopeful[:best]) if k not in taken]
+        fitting = [k for k, used in taken.items() if used <= most]
+        if not fitting:
+            return
+        least = max(pixels[k] for k in fitting)
+        ceiling = min(
+            (pixels[k] / (2 if used > 2 * most else 1) for k, used in taken.items() if used > most), default=np.inf
+        )
+        hopeful = (fixed + rate * pixels <= most) & (pixels < ceiling) & (pixels <= 64 * least)
+        fresh = [int(k) for k in np.flatnonzero(hopeful[: min(fitting)]) if k not in taken]
         if not fresh:
             return
-        # The first guess is far from its target; half way there first costs little and tells much.
-        k = fresh[0]
-        if len(taken) == 1 and pixels[k] > 64 * pixels[nearest]:
-            middle = [j for j in fresh if prod(found.input(j)) <= pixels[k] / 8]
-            k = middle[0] if middle else k
-        yield k
+        yield fresh[0]

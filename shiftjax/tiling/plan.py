@@ -54,7 +54,7 @@ class TilePlan:
         equals_whole: whether tiling is proved to equal the function on the padded image; if not, `why` tells.
         batchwise: whether the function is proved to treat each image of a batch alone, so that tiles may share a call.
         batch_size: tiles per call.
-        memory: bytes of one call with one tile by XLA's account, where `memory_bytes` was given.
+        memory: bytes that predicting takes with one tile per call, where `memory_bytes` was given.
         certificate: of the function at a tile's shape.
     """
 
@@ -91,9 +91,9 @@ class TilePlan:
 
     @property
     def redundancy(self) -> float:
-        """Input pixels computed over output pixels delivered."""
-        computed = math.prod(n * size for n, size in zip(self.grid, self.tile_input, strict=True))
-        return computed / math.prod(self.image_shape[1:-1])
+        """Input pixels computed over output pixels delivered, with the tiles that fill up the last call."""
+        tiles = self.batch_size * -(-math.prod(self.grid) // self.batch_size)
+        return tiles * math.prod(self.tile_input) / math.prod(self.image_shape[1:-1])
 
     @property
     def crop(self) -> Index:
@@ -134,10 +134,9 @@ class TilePlan:
     def explain(self) -> str:
         """The plan in words."""
         space = self.image_shape[1:-1]
-        phases = "share one phase" if self.legal else "differ in phase"
-        memory = (
-            "" if self.memory is None else f" One tile takes {_bytes(self.memory)} on the device, by XLA's account."
-        )
+        one = self.legal or all(t % p == 0 or n == 1 for t, p, n in zip(self.tile_output, self.period, self.grid))  # noqa: B905
+        phases = "share one phase" if one else "differ in phase"
+        memory = "" if self.memory is None else f" They take {_bytes(self.memory)} at a time."
         return "\n".join(
             [
                 f"{math.prod(self.grid)} tiles ({times(self.grid)}) over an image of {times(space)} px, "

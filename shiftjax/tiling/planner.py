@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from shiftjax._checks import fail, integer, one_of, per_axis
 from shiftjax.certify import Certificate, CertificationError, batchwise, certify
@@ -16,7 +17,7 @@ from shiftjax.tiling.border import PADS
 from shiftjax.tiling.call import Callee, Fn
 from shiftjax.tiling.cheapest import Candidates, Sizes, candidates, within_bytes, within_pixels
 from shiftjax.tiling.plan import Index, TileOutput, TilePlan, times
-from shiftjax.tiling.search import first_certificate, smallest_input
+from shiftjax.tiling.search import first_certificate, leanest, smallest_input
 from shiftjax.tiling.window import windows
 
 TILE_PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory is given
@@ -25,12 +26,12 @@ BATCH_PIXELS = 2**18  # input pixels that make a call worth while: smaller tiles
 
 def plan_tiles(
     fn: Fn,
-    image_shape: Sequence[int],
+    image_shape: Sequence[int] | np.ndarray,
     *,
-    tile: int | Sequence[int] | None = None,
+    tile: int | Sequence[int] | np.ndarray | None = None,
     memory_bytes: int | None = None,
     pad: str = "reflect",
-    spatial_axes: Sequence[int] | None = None,
+    spatial_axes: tuple[int, ...] | None = None,
     dtype: Any = jnp.float32,
     illegal_tile: bool = False,
 ) -> TilePlan:
@@ -44,8 +45,9 @@ def plan_tiles(
         image_shape: `(batch, *space, channel)`.
         tile: wished output pixels of a tile, one integer or one per axis; rounded down to a multiple of the period,
             at least one period.
-        memory_bytes: the most that one call may take on the device: parameters, one tile, its outputs and temporaries
-            by XLA's account, found by at most 8 trial compilations. The image and the result are not counted.
+        memory_bytes: the most that predicting may take on a device: by XLA's account the parameters, the temporaries
+            of one call, and the tiles and outputs of two, found by at most 8 trial compilations. On a CPU the tiles and
+            outputs of four, and what its convolutions take beside that account. Image and result are not counted.
         pad: "reflect", "edge" or "constant" (zeros), for the border of the image.
         spatial_axes: must be all axes between batch and channel.
         dtype: of the image.
@@ -63,58 +65,81 @@ def plan_tiles(
         >>> plan.tile_input, plan.grid, plan.pad_width
         ((34,), (4,), ((0, 0), (1, 29), (0, 0)))
     """
-    if not isinstance(image_shape, Sequence) or len(image_shape) < 3:
-        fail("image_shape", "(batch, *space, channel)", repr(image_shape))
-    shape = per_axis("image_shape", image_shape, len(image_shape))
+    shape = _checked(image_shape)
     ndim = len(shape) - 2
-    if spatial_axes is not None and tuple(spatial_axes) != tuple(range(1, ndim + 1)):
-        fail("spatial_axes", "all axes between batch and channel", tuple(spatial_axes), "move the axes of the image")
+    if spatial_axes is not None and spatial_axes != tuple(range(1, ndim + 1)):
+        fail(
+            "spatial_axes", f"{tuple(range(1, ndim + 1))}, all between batch and channel", spatial_axes, "move the axes"
+        )
     one_of("pad", pad, PADS)
     most = None if memory_bytes is None else integer("memory_bytes", memory_bytes, least=1)
     wish = None if tile is None else per_axis("tile", tile, ndim)
     if wish is None and illegal_tile:
         fail("tile", "a size to keep as wished, with `illegal_tile`", None)
-    certificate_at = partial(_certificate_at, fn, shape, dtype)
+    problem = Problem(fn, shape, dtype)
 
-    size, first = first_certificate(certificate_at, wish or (1,) * ndim)
+    size, first = first_certificate(problem.certificate, wish or (1,) * ndim)
+    size, first = leanest(problem.certificate, size, first)
     found = windows(first)
     period = tuple(window.period for window in found)
-    memory = partial(_account, fn, shape, dtype)
     if wish is None:
-        size, first = smallest_input(certificate_at, period, size, first)
-        some = candidates(shape[1:-1], period, [window.halo for window in windows(first)])
-        output = _affordable(some, memory, Callee(fn).nbytes, most, shape[0])
+        halo = [window.halo + window.width % window.period for window in found]
+        output = problem.cheapest(candidates(shape[1:-1], period, halo), most)
     else:
         output = wish if illegal_tile else _legal_tile(wish, period, shape[1:-1])
-    size, certificate = smallest_input(certificate_at, output, size, first)
-    alone = batchwise(fn, jax.ShapeDtypeStruct((1, *size, shape[-1]), dtype))
-    taken = None if most is None else memory(size)
+    size, certificate = smallest_input(problem.certificate, output, size, first)
+    taken = None if most is None else problem.account(size)
     if most is not None and taken is not None and taken > most:
         fail("memory_bytes", f"at least {taken}, which a tile of {times(output)} px takes", most, "leave `tile` out")
-    return _plan(fn, certificate_at, certificate, shape, dtype, size, output, pad, alone, taken, most)
+    return _plan(problem, certificate, size, output, pad, taken, most)
 
 
-def _certificate_at(fn: Fn, shape: Sequence[int], dtype: Any, space: Sequence[int]) -> Certificate:
-    image = jax.ShapeDtypeStruct((shape[0], *space, shape[-1]), dtype)
-    try:
-        return certify(fn, image)
-    except CertificationError:
-        if any(0 in leaf.shape for leaf in jax.tree.leaves(jax.eval_shape(fn, image))):
-            raise ValueError(f"an input of {times(space)} px leaves no output") from None
-        raise
+def _checked(image_shape: Any) -> tuple[int, ...]:
+    if hasattr(image_shape, "dtype") and getattr(image_shape, "ndim", 1) > 1:
+        fail("image_shape", "(batch, *space, channel)", f"an array of shape {image_shape.shape}", "give its shape")
+    shape = tuple(np.asarray(image_shape).tolist()) if isinstance(image_shape, Sequence | np.ndarray) else ()
+    if len(shape) < 3:
+        fail("image_shape", "(batch, *space, channel)", repr(image_shape))
+    return per_axis("image_shape", shape, len(shape))
 
 
-def _affordable(
-    some: Candidates, memory: Callable[[Sizes], int], fixed: int, most: int | None, batch: int
-) -> tuple[int, ...]:
-    if most is None:
-        return within_pixels(some, TILE_PIXELS // batch)
-    return within_bytes(some, memory, fixed, most)
+@dataclass(frozen=True)
+class Problem:
+    """A function, and the shape and type of its image: what can be asked about inputs of other sizes."""
 
+    fn: Fn
+    shape: tuple[int, ...]
+    dtype: Any
 
-def _account(fn: Fn, shape: Sequence[int], dtype: Any, size: Sizes) -> int:
-    """Bytes of one call on one tile. The crop is left out: it makes the outputs no larger."""
-    return Callee(fn).account(jax.ShapeDtypeStruct((shape[0], *size, shape[-1]), dtype))
+    def image(self, space: Sequence[int]) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((self.shape[0], *space, self.shape[-1]), self.dtype)
+
+    def certificate(self, space: Sequence[int]) -> Certificate:
+        """At an input of this size; a size that leaves no output is an error of another kind."""
+        try:
+            return certify(self.fn, self.image(space))
+        except CertificationError:
+            if any(0 in y.shape for y in Callee(self.fn).outputs(self.image(space))):
+                raise ValueError(f"an input of {times(space)} px leaves no output") from None
+            raise
+
+    def account(self, size: Sizes) -> int:
+        """Bytes of a run with one tile per call: one computed, others read, sent, fetched and written meanwhile.
+
+        A device holds two calls' tiles and outputs. On a CPU it shares its memory with the host, which reads and writes
+        two more. The crop is left out: it makes the outputs no larger.
+        """
+        found = Callee(self.fn).account(self.image(size))
+        copies = 4 if jax.default_backend() == "cpu" else 2
+        return found.parameters + found.temporary + copies * found.transferred
+
+    def batchwise(self, size: Sizes) -> bool:
+        return batchwise(self.fn, jax.ShapeDtypeStruct((1, *size, self.shape[-1]), self.dtype))
+
+    def cheapest(self, some: Candidates, most: int | None) -> Sizes:
+        if most is None:
+            return within_pixels(some, TILE_PIXELS // self.shape[0])
+        return within_bytes(some, self.account, Callee(self.fn).nbytes, most)
 
 
 def _legal_tile(wish: Sequence[int], period: Sequence[int], space: Sequence[int]) -> tuple[int, ...]:
@@ -123,19 +148,15 @@ def _legal_tile(wish: Sequence[int], period: Sequence[int], space: Sequence[int]
 
 
 def _plan(
-    fn: Fn,
-    certificate_at: Callable[[Sequence[int]], Certificate],
+    problem: Problem,
     certificate: Certificate,
-    shape: tuple[int, ...],
-    dtype: Any,
-    size: tuple[int, ...],
-    output: tuple[int, ...],
+    size: Sizes,
+    output: Sizes,
     pad: str,
-    alone: bool,
     taken: int | None,
     most: int | None,
 ) -> TilePlan:
-    space = shape[1:-1]
+    space = problem.shape[1:-1]
     found = windows(certificate)
     period = tuple(window.period for window in found)
     grid = tuple(-(-n // t) for n, t in zip(space, output, strict=True))
@@ -143,65 +164,62 @@ def _plan(
     after = tuple(whole - w.start - n for whole, w, n in zip(padded, found, space, strict=True))
     one_phase = all(t % p == 0 or n == 1 for t, p, n in zip(output, period, grid, strict=True))
     why = (
-        _difference(certificate_at, certificate, padded, space)
+        _difference(problem, certificate, padded)
         if one_phase
-        else (f"a tile stride of {times(output)} px is no multiple of the period, {times(period)} px")
+        else f"a tile stride of {times(output)} px is no multiple of the period, {times(period)} px"
     )
+    alone = problem.batchwise(size)
     return TilePlan(
-        image_shape=shape,
-        dtype=str(jnp.dtype(dtype)),
+        image_shape=problem.shape,
+        dtype=str(jnp.dtype(problem.dtype)),
         period=period,
         tile_input=size,
         tile_output=output,
         grid=grid,
         pad=pad,
         pad_width=((0, 0), *((w.start, a) for w, a in zip(found, after, strict=True)), (0, 0)),
-        outputs=_outputs(fn, certificate, shape, dtype, output),
+        outputs=_outputs(problem, certificate, output),
         equals_whole=not why,
         why=why,
         batchwise=alone,
-        batch_size=_batch_size(shape, size, grid, taken, most) if alone else 1,
+        batch_size=_batch_size(problem, size, grid, taken, most) if alone else 1,
         memory=taken,
         certificate=certificate,
     )
 
 
-def _outputs(
-    fn: Fn, certificate: Certificate, shape: Sequence[int], dtype: Any, kept: Sequence[int]
-) -> tuple[TileOutput, ...]:
-    leaves = jax.tree.leaves(jax.eval_shape(fn, jax.ShapeDtypeStruct(certificate.shape, dtype)))
+def _outputs(problem: Problem, certificate: Certificate, kept: Sizes) -> tuple[TileOutput, ...]:
     found = windows(certificate)
+    avals = Callee(problem.fn).outputs(problem.image(certificate.shape[1:-1]))
     outputs = []
-    for k, (leaf, aval) in enumerate(zip(certificate.leaves, leaves, strict=True)):
+    for k, (leaf, aval) in enumerate(zip(certificate.leaves, avals, strict=True)):
         start = [window.start - window.places[k] for window in found]
-        crops = _index(start, kept), _index(start, shape[1:-1])
+        crops = _index(start, kept), _index(start, problem.shape[1:-1])
         outputs.append(TileOutput(leaf.name, leaf.shape[-1], str(aval.dtype), *crops))
     return tuple(outputs)
 
 
-def _batch_size(shape: Sequence[int], size: Sizes, grid: Sizes, taken: int | None, most: int | None) -> int:
-    pixels = shape[0] * math.prod(size)
-    worth = min(math.prod(grid), BATCH_PIXELS // pixels)
-    room = worth if taken is None or most is None else min(worth, most // taken)
-    return max(1, room)
+def _batch_size(problem: Problem, size: Sizes, grid: Sizes, taken: int | None, most: int | None) -> int:
+    """Tiles per call: enough to make one worth while, as many in all calls, so that none is filled up."""
+    tiles = math.prod(grid)
+    room = max(1, BATCH_PIXELS // (problem.shape[0] * math.prod(size)))
+    if taken is not None and most is not None:
+        fixed = Callee(problem.fn).nbytes
+        room = max(1, min(room, (most - fixed) // max(1, taken - fixed)))
+    return -(-tiles // -(-tiles // room))
 
 
-def _difference(
-    certificate_at: Callable[[Sequence[int]], Certificate],
-    certificate: Certificate,
-    padded: Sequence[int],
-    space: Sequence[int],
-) -> str:
+def _difference(problem: Problem, certificate: Certificate, padded: Sizes) -> str:
     """Why the function on the padded image is another map than on a tile; empty where it is proved to be the same."""
     try:
-        whole = certificate_at(padded)
-    except (CertificationError, ValueError, TypeError) as error:
+        whole = problem.certificate(padded)
+    except Exception as error:  # whatever the function raises
         return f"the function does not take the padded image in one piece ({error})"
     if not certificate.same_map(whole):
         return f"at {times(padded)} px the function is computed in another way than on a tile"
     if any(
         (large.start, large.places) != (small.start, small.places) or large.width < n
-        for large, small, n in zip(windows(whole), windows(certificate), space, strict=True)
+        for large, small, n in zip(windows(whole), windows(certificate), problem.shape[1:-1], strict=True)
     ):
         return "the exact output of the padded image in one piece does not cover the image"
     return ""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
@@ -46,10 +47,11 @@ def predict_tiled(
         ValueError: the image has another shape or holds NaN, `fn` is another function, or `batch_size` is above 1 where
             the plan forbids it.
     """
-    if tuple(image.shape) != plan.image_shape:
-        fail("image", f"the planned shape {plan.image_shape}", tuple(image.shape), "make a plan for this image")
+    if tuple(getattr(image, "shape", ())) != plan.image_shape:
+        found = getattr(image, "shape", type(image).__name__)
+        fail("image", f"the planned shape {plan.image_shape}", found, "make a plan for this image")
     finite("image", image)
-    host = np.asarray(image)
+    host = _as_planned(np.asarray(image), plan.dtype)
 
     def read_tile(place: Place) -> np.ndarray:
         start = plan.input_start(place)
@@ -66,3 +68,11 @@ def predict_tiled(
         for whole, part in zip(jax.tree.leaves(stitched), jax.tree.leaves(output), strict=True):
             whole[(slice(None), *at)] = part[kept]
     return stitched
+
+
+def _as_planned(image: np.ndarray, dtype: str) -> np.ndarray:
+    """The image in the planned type, if that holds its values."""
+    planned = jnp.dtype(dtype)
+    if not (jnp.issubdtype(planned, jnp.floating) or np.can_cast(image.dtype, planned, "safe")):
+        fail("image", f"values that the planned {dtype} holds", image.dtype, f"plan with dtype={str(image.dtype)!r}")
+    return image.astype(planned, copy=False)

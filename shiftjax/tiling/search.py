@@ -5,35 +5,59 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from shiftjax.certify import Certificate, CertificationError
-from shiftjax.tiling.window import Window, windows
+from shiftjax.tiling.window import LayoutError, Window, windows
 
-Certify = Callable[[tuple[int, ...]], Certificate]
-ATTEMPTS = 64
+Sizes = tuple[int, ...]
+Certify = Callable[[Sizes], Certificate]
+PROBE = {1: 512, 2: 256, 3: 96}  # input pixels per axis from which on a function is tried first
+STEPS = 64  # sizes tried upwards from each start
+REFUSALS = 3  # starts at which the certifier may refuse; a small input often leaves nothing to prove
+RESIDUES = 16  # sizes compared within a period
 
 
-def first_certificate(certify: Certify, wish: Sequence[int]) -> tuple[tuple[int, ...], Certificate]:
-    """The certificate at the first spatial shape from `wish` upwards that the function takes.
+def first_certificate(certify: Certify, wish: Sequence[int]) -> tuple[Sizes, Certificate]:
+    """The certificate at some spatial shape that the function takes, large enough to prove something.
 
     A function that refuses a size may name legal ones, as `legal` of the error it raises: per axis
-    `((input, output, offset), ...)`. Otherwise all axes grow together, a pixel at a time.
+    `((input, output, offset), ...)`. Otherwise all axes grow together, a pixel at a time: from a size that most
+    networks can use, from the wish, from twice the wish, and from a size that is enough for all.
 
     Raises:
         CertificationError: the function cannot be tiled.
-        ValueError: no size up to 64 pixels above the wish is taken.
+        LayoutError: its outputs do not have the image's pixels.
+        ValueError: no size that was tried is taken.
     """
-    size, reason = tuple(wish), ""
-    for _ in range(ATTEMPTS):
-        try:
-            return size, certify(size)
-        except CertificationError:
-            raise
-        except (ValueError, TypeError) as error:
-            reason = str(error)
-            size = _larger(size, getattr(error, "legal", ()))
-    raise ValueError(f"`fn`: expected a function that takes an input of about {tuple(wish)} px, found: {reason}")
+    refusals: list[Exception] = []
+    reason = ""
+    for start in _starts(tuple(wish)):
+        size = start
+        for _ in range(STEPS):
+            try:
+                found = certify(size)
+                windows(found)
+                return size, found
+            except (CertificationError, LayoutError) as error:
+                refusals.append(error)
+                break
+            except Exception as error:  # whatever the function raises where it does not take a size
+                reason = f"{type(error).__name__}: {error}"
+                size = _larger(size, getattr(error, "legal", ()))
+        if len(refusals) == REFUSALS:
+            break
+    if refusals:
+        raise refusals[0]
+    raise ValueError(
+        f"`fn`: expected a function that takes an image of about {tuple(wish)} px or more, found none; {size} px, the "
+        f"last that was tried, gives {reason}"
+    )
 
 
-def _larger(size: tuple[int, ...], legal: Sequence[Sequence[tuple[int, int, int]]]) -> tuple[int, ...]:
+def _starts(wish: Sizes) -> tuple[Sizes, ...]:
+    probe = (PROBE.get(len(wish), min(PROBE.values())),) * len(wish)
+    return probe, wish, tuple(2 * n for n in wish), tuple(4 * n for n in probe)
+
+
+def _larger(size: Sizes, legal: Sequence[Sequence[tuple[int, int, int]]]) -> Sizes:
     if not legal:
         return tuple(n + 1 for n in size)
     return tuple(
@@ -42,28 +66,63 @@ def _larger(size: tuple[int, ...], legal: Sequence[Sequence[tuple[int, int, int]
     )
 
 
+def leanest(certify: Certify, size: Sizes, certificate: Certificate) -> tuple[Sizes, Certificate]:
+    """Of the sizes within a period above `size`, per axis the one that reads least for whole periods of output."""
+    found = windows(certificate)
+    best = [(_excess(window), window.size) for window in found]
+    for step in range(1, min(RESIDUES, max(window.period for window in found))):
+        try:
+            others = windows(certify(tuple(n + step for n in size)))
+        except Exception:  # the function does not take this size, or is another one there
+            continue
+        if all(a.period == b.period for a, b in zip(found, others, strict=True)):
+            best = [min(a, (_excess(window), window.size)) for a, window in zip(best, others, strict=True)]
+    lean = tuple(n for _, n in best)
+    try:
+        return lean, certify(lean)
+    except Exception:  # it takes these sizes together only
+        return size, certificate
+
+
+def _excess(window: Window) -> int:
+    """Input pixels beyond the whole periods of output that they give."""
+    return window.halo + window.width % window.period
+
+
 def smallest_input(
-    certify: Certify, wish: Sequence[int], size: tuple[int, ...], certificate: Certificate
-) -> tuple[tuple[int, ...], Certificate]:
+    certify: Certify, wish: Sequence[int], size: Sizes, certificate: Certificate
+) -> tuple[Sizes, Certificate]:
     """From one legal `size`, the smallest legal size found in steps of the period whose exact output holds `wish`."""
-    for _ in range(ATTEMPTS):
+    for _ in range(STEPS):
         found = windows(certificate)
         steps = [_steps(window, n) for window, n in zip(found, wish, strict=True)]
         if not any(steps):
             return size, certificate
-        wanted = tuple(n + k * window.period for n, k, window in zip(size, steps, found, strict=True))
+        taken = _stepped(certify, size, steps, [window.period for window in found])
+        if taken is None:
+            return size, certificate  # it takes no smaller input, so tiles read more than they need
+        size, certificate = taken
+    raise ValueError(f"`tile`: expected an exact output of {tuple(wish)} px at some input, found none up to {size} px")
+
+
+def _stepped(certify: Certify, size: Sizes, steps: list[int], period: list[int]) -> tuple[Sizes, Certificate] | None:
+    """So many periods further, or half as many where that is too small for the function."""
+    while any(steps):
+        wanted = tuple(n + k * p for n, k, p in zip(size, steps, period, strict=True))
         try:
-            size, certificate = wanted, certify(wanted)
-        except CertificationError:
-            raise
-        except (ValueError, TypeError) as error:
+            found = certify(wanted)
+            windows(found)
+            return wanted, found
+        except Exception as error:  # whatever the function raises where it does not take a size
+            if max(steps) > 0 and isinstance(error, CertificationError):
+                raise
             if max(steps) > 0:
                 raise ValueError(
                     f"`fn`: expected a function that, as it takes {size} px, also takes {wanted} px for this tile; "
                     f"found an error ({error})"
                 ) from error
-            return size, certificate  # it takes no smaller input, so tiles read more than they need
-    raise ValueError(f"`tile`: expected an exact output of {tuple(wish)} px at some input, found none up to {size} px")
+            steps = [-(-k // 2) for k in steps]
+    return None
 
 
 def _steps(window: Window, wish: int) -> int:

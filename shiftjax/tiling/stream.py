@@ -14,6 +14,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from shiftjax._checks import fail, integer
+from shiftjax.certify import CertificationError, certify
 from shiftjax.tiling.call import Callee, Fn
 from shiftjax.tiling.plan import Place, TilePlan
 
@@ -81,18 +82,24 @@ def stream(
 
 
 def _check_function(fn: Fn, plan: TilePlan) -> None:
+    """Refuses any other function than the one planned for, also where its outputs have the planned shapes."""
     image = jax.ShapeDtypeStruct(plan.certificate.shape, plan.dtype)
-    found = [(y.shape, str(y.dtype)) for y in jax.tree.leaves(jax.eval_shape(fn, image))]
-    leaves = zip(plan.certificate.leaves, plan.outputs, strict=True)
-    wanted = [(leaf.shape, output.dtype) for leaf, output in leaves]
-    if found != wanted:
-        fail("fn", f"the planned outputs {wanted}", found, "make a plan for this function")
+    mend = "make a plan for this function"
+    try:
+        found = certify(fn, image)
+    except CertificationError as error:
+        fail("fn", "the function that was planned for", f"one without a certificate ({error})", mend)
+    if [leaf.shape for leaf in found.leaves] != [leaf.shape for leaf in plan.certificate.leaves]:
+        shapes = [leaf.shape for leaf in plan.certificate.leaves]
+        fail("fn", f"the planned outputs {shapes}", [leaf.shape for leaf in found.leaves], mend)
+    if not plan.certificate.same_map(found):
+        fail("fn", "the function that was planned for", "one that computes something else", mend)
 
 
 def _lanes(
     fn: Fn, plan: TilePlan, count: int, devices: Sequence[jax.Device] | None, mesh: Mesh | None
 ) -> tuple[Lane, ...]:
-    callee = Callee(fn)
+    callee = Callee(fn, plan.certificate.fingerprint)
     if mesh is None:
         chosen = _default_devices() if devices is None else tuple(devices)
         if not chosen:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from shiftjax._checks import fail
 from shiftjax.certify import AxisCertificate, Certificate
+
+
+class LayoutError(ValueError):
+    """An output that does not have the image's pixels."""
 
 
 @dataclass(frozen=True)
@@ -17,7 +20,7 @@ class Window:
         size: input pixels.
         period: of all outputs together, the least common multiple of theirs.
         start: first input pixel at which every output is exact.
-        stop: one past the last.
+        stop: one past the last; below `start` where the input is too small.
         places: per output, the input pixel of its pixel 0.
     """
 
@@ -29,8 +32,8 @@ class Window:
 
     @property
     def width(self) -> int:
-        """Pixels that every output delivers exactly."""
-        return max(0, self.stop - self.start)
+        """Pixels that every output delivers exactly; negative where the input lacks so many."""
+        return self.stop - self.start
 
     @property
     def halo(self) -> int:
@@ -42,7 +45,7 @@ def windows(certificate: Certificate) -> tuple[Window, ...]:
     """One window per image axis.
 
     Raises:
-        ValueError: outputs that do not have the image's pixels: other axes, or a stride that is not 1.
+        LayoutError: outputs that do not have the image's pixels: other axes, or a stride that is not 1.
     """
     _check(certificate)
     outputs = [output.axes for output in certificate.outputs]
@@ -54,7 +57,8 @@ def _window(axes: tuple[AxisCertificate, ...]) -> Window:
     starts = [place + axis.exact[0] for place, axis in zip(places, axes, strict=True)]
     stops = [place + axis.exact[1] for place, axis in zip(places, axes, strict=True)]
     period = math.lcm(*(axis.period for axis in axes))
-    return Window(axes[0].size, period, max(starts), min(stops), places)
+    # An output may reach beyond its input, as that of a map that moves the image; what lies there is not needed.
+    return Window(axes[0].size, period, max(0, *starts), min(axes[0].size, *stops), places)
 
 
 def _place(axis: AxisCertificate) -> int:
@@ -67,10 +71,13 @@ def _check(certificate: Certificate) -> None:
         name = f"output {leaf.name}" if leaf.name else "an output"
         places = [axis.output_axis for axis in output.axes]
         if len(leaf.shape) != len(certificate.shape) or places != [axis.input_axis for axis in output.axes]:
-            mend = "put the axes back in order, with the channels last"
-            found = f"shape {leaf.shape} whose axes {places} are those of the image"
-            fail("fn", f"{name} (batch, *space, channel) with the image's axes in place", found, mend)
+            raise LayoutError(
+                f"`fn`: expected {name} (batch, *space, channel) with the image's axes in place, found shape "
+                f"{leaf.shape} whose axes {places} are those of the image; put the axes back in order, channels last."
+            )
         strides = [axis.stride for axis in output.axes]
         if any(stride != 1 for stride in strides):
-            found = "stride " + " x ".join(map(str, strides))
-            fail("fn", f"{name} of stride 1", found, "upsample it to the input's pixels, or leave it out")
+            raise LayoutError(
+                f"`fn`: expected {name} of stride 1, found stride {' x '.join(map(str, strides))}; upsample it to the "
+                "input's pixels, or leave it out."
+            )
