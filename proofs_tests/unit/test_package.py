@@ -48,6 +48,8 @@ def test_public_names_are_documented(name):
 @pytest.mark.parametrize("name", PUBLIC)
 def test_options_are_keyword_only(name):
     """Whatever has a default is an option, and options are named by the caller."""
+    if isinstance(getattr(sj, name), type):
+        return  # fields of a class are named or in order, as its author likes
     for parameter in inspect.signature(getattr(sj, name)).parameters.values():
-        if parameter.default is not inspect.Parameter.empty and not issubclass(type(getattr(sj, name)), type):
+        if parameter.default is not inspect.Parameter.empty:
             assert parameter.kind is inspect.Parameter.KEYWORD_ONLY

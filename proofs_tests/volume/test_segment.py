@@ -417,6 +417,80 @@ def test_a_target_that_is_no_group_is_refused(tmp_path):
     assert segmented(codes, (5, 5), tmp_path / "empty").objects == in_memory(codes[None]).max()
 
 
+@pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_readers_of_consolidated_metadata_find_the_labels(zarr_format, tmp_path):
+    codes, uri = smooth_codes((8, 8)), tmp_path / "image.zarr"
+    zarr.create_group(uri, zarr_format=zarr_format).create_array("0", data=codes)
+    zarr.consolidate_metadata(uri)
+    for name in ("cells", "nuclei"):
+        made = segmented(codes, (5, 5), uri, name=name)
+        seen = zarr.open_group(uri, mode="r")
+        assert seen.metadata.consolidated_metadata is not None
+        np.testing.assert_array_equal(seen[f"labels/{name}/0"][:], made.labels[:])
+    segmented(codes, (5, 5), tmp_path / "plain.zarr", zarr_format=zarr_format)
+    assert zarr.open_group(tmp_path / "plain.zarr").metadata.consolidated_metadata is None
+
+
+def test_lost_labels_are_found_again(tmp_path):
+    codes = smooth_codes((12, 12))
+    first = segmented(codes, (5, 5), tmp_path / "out.zarr")
+    wanted = first.labels[:]
+    chunks = [p for p in (tmp_path / "out.zarr" / "labels" / "instances" / "0" / "c").rglob("*") if p.is_file()]
+    assert len(chunks) == 9
+    chunks[4].unlink()
+    assert (first.labels[:] != wanted).any()
+    again = segmented(codes, (5, 5), tmp_path / "out.zarr")
+    np.testing.assert_array_equal(again.labels[:], wanted)
+    assert again.objects == first.objects
+    assert not list((tmp_path / "out.zarr" / "labels" / "instances").rglob("pieces-*"))
+
+
+def test_another_process_that_has_finished_is_told(tmp_path, monkeypatch):
+    """It clears away what this one still needs."""
+    codes = smooth_codes((8, 8))
+    begin = passes.Labeller.__call__
+
+    def late(labeller, items, finished):
+        labeller.scratch.clear()
+        begin(labeller, items, finished)
+
+    monkeypatch.setattr(passes.Labeller, "__call__", late)
+    with pytest.raises(VolumeError, match=r"pieces-0-0-0 is gone .* another process .* call again"):
+        segmented(codes, (5, 5), tmp_path / "out.zarr")
+
+
+@pytest.mark.parametrize(
+    ("options", "say"),
+    [
+        ({"name": 3}, "`name`"),
+        ({"channels": [7]}, "`channels`"),
+        ({"channels": 0}, "`channels`"),
+        ({"channels": []}, "`channels`"),
+        ({"plan": None}, "`plan`"),
+        ({"resume": "no"}, "`resume`"),
+        ({"target": 5}, "`target`"),
+        ({"zarr_format": 4}, "`zarr_format`"),
+        ({"storage_options": {"x": 1}}, "`storage_options`"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(options, say, tmp_path):
+    codes = smooth_codes((8, 8))
+    given = {"embedding": embedded(codes), "target": tmp_path / "o", "plan": plan_for((8, 8), (5, 5)), "axes": "yxc"}
+    unchecked = getattr(segment_volume, "__wrapped__", segment_volume)  # as users call it: without the tests' types
+    with pytest.raises(ValueError, match=say):
+        unchecked(**{**given, "bandwidth": 1, "key": KEY, "codebook": CODEBOOK, "progress": False, **options})
+    assert not (tmp_path / "o").exists()
+
+
+@pytest.mark.parametrize("stored", ["<f4", ">f4", ">f2", ">i2"])
+def test_embeddings_in_either_byte_order(stored, tmp_path):
+    codes = smooth_codes((12, 12))
+    source = np.round(embedded(codes)).astype(stored)
+    made = segmented(codes, (5, 5), tmp_path / "out.zarr", source=source)
+    np.testing.assert_array_equal(made.labels[:], in_memory(codes[None])[0])
+
+
 def blurred(y):
     """Looks at the next pixel as well."""
     return y[..., 0] + jnp.pad(y[:, 1:, :, 0], ((0, 0), (0, 1), (0, 0))) > 0

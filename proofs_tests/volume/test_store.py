@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import tifffile
 import zarr
+from fsspec.core import url_to_fs
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -107,10 +108,85 @@ def test_ome_zarr(zarr_format, tmp_path):
 
 def test_tiff(tmp_path):
     tifffile.imwrite(tmp_path / "a.tif", STORED[0, 0].astype(np.uint16), photometric="minisblack")
-    source = open_source(tmp_path / "a.tif")
+    with pytest.raises(ValueError, match=r"'qyx'.*axes='zyx'"):
+        open_source(tmp_path / "a.tif")  # it names its first axis by no letter of ours
+    source = open_source(tmp_path / "a.tif", "zyx")
     found = source.at(0)((slice(0, 4), slice(0, 5), slice(0, 6)))
     np.testing.assert_array_equal(found[0, ..., 0], STORED[0, 0])
     source.array.store.close()  # or the file stays open until the process ends
+
+
+def test_axes_and_pixel_sizes_of_tiff(tmp_path):
+    stack, ome_name = STORED[0].astype(np.uint16), tmp_path / "b.ome.tif"
+    named = {"axes": "TYX", "spacing": 2.5, "unit": "um", "finterval": 3.0}
+    tifffile.imwrite(tmp_path / "a.tif", stack[0], imagej=True, resolution=(10.0, 5.0), metadata=named)
+    tifffile.imwrite(ome_name, stack, metadata={"axes": "CZYX", "PhysicalSizeX": 0.25, "PhysicalSizeXUnit": "nm"})
+    films, image = open_source(tmp_path / "a.tif"), open_source(ome_name)
+    assert (films.axes, films.times, films.space) == ("tyx", 4, (5, 6))
+    assert {name: films.geometry.scale[name] for name in "tyx"} == {"t": 3.0, "y": 0.2, "x": 0.1}
+    assert (films.geometry.units["x"], films.geometry.units["t"]) == ("micrometer", "second")
+    assert (image.axes, image.channels, image.space) == ("czyx", 3, (4, 5, 6))
+    assert (image.geometry.scale, image.geometry.units) == ({"x": 0.25}, {"x": "nanometer"})
+    np.testing.assert_array_equal(image.at(0)((slice(0, 4),) * 3)[0], np.moveaxis(stack, 0, -1)[:4, :4, :4])
+    other = open_source(tmp_path / "a.tif", "zyx")  # what is asked for goes first, without sizes that belong elsewhere
+    assert (other.axes, other.geometry.scale) == ("zyx", {})
+    with pytest.raises(ValueError, match="`level`"):
+        open_source(ome_name, level=1)
+    tifffile.imwrite(tmp_path / "c.tif", np.zeros((8, 8, 3), np.uint8), photometric="rgb")
+    with pytest.raises(ValueError, match="'yxs'"):
+        open_source(tmp_path / "c.tif")
+    for opened in (films, image, other):
+        opened.array.store.close()
+
+
+@pytest.mark.parametrize("stored", [">u2", "<u2", ">f4", ">f8"])
+def test_pixels_are_in_the_byte_order_of_the_machine(stored):
+    source = open_source(STORED[0, 0].astype(stored))
+    found = source.at(0)((slice(0, 4), slice(0, 5), slice(0, 6)))
+    assert source.dtype.isnative
+    assert found.dtype.isnative
+    assert found.dtype == source.dtype == np.dtype(stored).newbyteorder("=")
+    np.testing.assert_array_equal(found[0, ..., 0], STORED[0, 0])
+
+
+@pytest.mark.parametrize("form", ["~/{}", "file://{}/{}", "local://{}/{}", "file:{}/{}"])
+def test_places_of_this_machine(form, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    uri = form.format("o.zarr") if form[0] == "~" else form.format(tmp_path, "o.zarr")
+    write_all(begun(uri))
+    begun(uri).journal().add(1)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["o.zarr"]
+    np.testing.assert_array_equal(open_source(uri).array[:], STORED)
+    np.testing.assert_array_equal(open_prediction(uri)[:], STORED)
+    with pytest.raises(ValueError, match="`storage_options`"):
+        begun(uri, storage_options={"anon": True})
+
+
+def test_images_in_a_group_are_named(tmp_path):
+    group = zarr.create_group(tmp_path / "g.zarr")
+    group.create_group("notes")
+    with pytest.raises(ValueError, match="groups notes"):
+        open_source(tmp_path / "g.zarr")
+    ome(tmp_path / "g.zarr" / "first", STORED, "tczyx", 3, [[1] * 5])
+    ome(tmp_path / "g.zarr" / "second", STORED, "tczyx", 3, [[1] * 5])
+    with pytest.raises(ValueError, match="images first, second"):
+        open_source(tmp_path / "g.zarr")
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("place", ["disk", "memory"])
+def test_lost_chunks_are_found(zarr_format, place, tmp_path):
+    uri = str(tmp_path / "o.zarr") if place == "disk" else f"memory://{uuid.uuid4().hex}/o.zarr"
+    into = begun(uri, zarr_format)
+    first, last = (slice(0, 2), slice(0, 4), slice(0, 3)), (slice(2, 4), slice(4, 5), slice(3, 6))
+    for cut in (first, last):
+        into.write(cut, {"": np.zeros((1, 2, 4, 3, 3))}, time=1)  # nothing but the fill value, and stored all the same
+    tiles = [(1, first), (0, first), (1, last)]
+    assert list(into.lost(tiles)) == [False, True, False]
+    files, path = url_to_fs(f"{uri}/0")
+    files.rm_file(f"{path}/c/1/0/1/1/1" if zarr_format == 3 else f"{path}/1/0/1/1/1")
+    assert list(open_target(uri).lost(tiles)) == [False, True, True]
 
 
 def test_what_is_no_image_is_refused(tmp_path):

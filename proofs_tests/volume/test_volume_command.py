@@ -12,11 +12,13 @@ import zarr
 
 from proofs_tests.volume.small import expected, volume
 from shiftjax.__main__ import main
-from shiftjax.volume import open_prediction
+from shiftjax._target import UsageError
+from shiftjax.volume import VolumeError, command, open_prediction
 from shiftjax.volume.command import memory
 
 NET = ["--net", "proofs_tests.volume.small:net_int", "--dtype", "int32"]
-BLEND = "proofs_tests.volume.test_volume_command:centred"
+HERE = "proofs_tests.volume.test_volume_command"
+BLEND = f"{HERE}:centred"
 
 
 def centred(image):
@@ -99,10 +101,40 @@ def test_segment(tmp_path, capsys):
 def test_segment_from_the_image(tmp_path, capsys):
     zarr.create_array(tmp_path / "in.zarr", data=blobs()[..., 1].round().astype(np.float32))
     zarr.create_array(tmp_path / "mask.zarr", data=blobs()[..., 0] > 0)
-    net = "proofs_tests.volume.test_volume_command:embedded"
+    net = f"{HERE}:embedded"
     asked = ["segment", "--net", net, str(tmp_path / "in.zarr"), str(tmp_path / "o"), "--tile", "8", "--quiet"]
     assert main([*asked, "--bandwidth", "1", "--mask", str(tmp_path / "mask.zarr"), "--name", "cells"]) == 0
     assert capsys.readouterr().out.endswith("labels/cells: 4 objects\n")
+
+
+def test_segment_with_preprocessing(tmp_path, capsys):
+    zarr.create_array(tmp_path / "in.zarr", data=(1000 * blobs()[..., 1]).round().astype(np.uint16))
+    zarr.create_array(tmp_path / "mask.zarr", data=blobs()[..., 0] > 0)
+    net = f"{HERE}:embedded"
+    asked = ["segment", "--net", net, str(tmp_path / "in.zarr"), str(tmp_path / "o"), "--tile", "8", "--quiet"]
+    asked += ["--mask", str(tmp_path / "mask.zarr"), "--bandwidth", "0.3"]
+    assert main([*asked, "--normalize", "0,100"]) == 0
+    assert capsys.readouterr().out.endswith("labels/instances: 4 objects\n")
+    made_from = zarr.open_group(tmp_path / "o" / "labels" / "instances").attrs["shiftjax"]
+    assert made_from["preprocess"] != "none"
+    own = ["--preprocess", f"{HERE}:thousandth", "--name", "own"]
+    assert main([*asked, *own]) == 0
+    assert main([*asked, *own, "--normalize", "0,100"]) == 2
+    alone = [word for word in asked if word not in ("--net", net)]
+    assert main([*alone, "--normalize", "0,100"]) == 2
+    assert "`--net`" in capsys.readouterr().err.splitlines()[-1]
+
+
+def thousandth(image):
+    return image.astype(jnp.float32) / 1000
+
+
+def own_fault(image):
+    raise RuntimeError("the user's own\nfault")
+
+
+def full_disk():
+    raise VolumeError("full")
 
 
 def test_what_cannot_be_tiled(source, tmp_path, capsys):
@@ -120,6 +152,7 @@ def test_what_cannot_be_tiled(source, tmp_path, capsys):
         (["plan", "--net", "nowhere:net", "--shape", "1,8,8,8,1"], "cannot load"),
         (["plan", *NET, "--shape", "1,8,8,8,1", "--memory", "10"], "`memory_bytes`"),
         (["plan", *NET, "--shape", "1,8,8,8,1", "--dtype", "int7"], "int7"),
+        (["predict", "--net", f"{HERE}:own_fault", "SOURCE", "o", "--tile", "8"], "RuntimeError: the user's own fault"),
         (["predict", *NET, "SOURCE", "o", "--axes", "zy"], "`axes`"),
         (["predict", *NET, "SOURCE", "o", "--region", "0:8"], "`region`"),
         (["predict", *NET, "SOURCE", "o", "--normalize", "1,99", "--preprocess", "a:b"], "found both"),
@@ -137,6 +170,13 @@ def test_bad_usage_is_one_line(asked, say, source, tmp_path, capsys, monkeypatch
     assert said.startswith(f"python -m shiftjax {asked[0]}: ")
     assert said.count("\n") == 1
     assert not (tmp_path / "o").exists()
+
+
+def test_any_error_of_the_network_is_one_line():
+    with pytest.raises(UsageError, match=r"^RuntimeError: the user's own fault$"):
+        command.asked(lambda: own_fault(None))
+    with pytest.raises(VolumeError):  # not usage: exit code 1, and what is finished is kept
+        command.asked(full_disk)
 
 
 @pytest.mark.parametrize("asked", [["--memory", "much"], ["--memory", "0"], ["--tile", "a"], ["--level", "x"]])

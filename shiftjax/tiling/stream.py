@@ -39,6 +39,7 @@ def stream(
     batch_size: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     mesh: Mesh | None = None,
+    checked: bool = False,
 ) -> Iterator[tuple[Place, Any]]:
     """Runs a function over tiles, with one compiled shape.
 
@@ -53,6 +54,7 @@ def stream(
         batch_size: tiles per call; by default the plan's.
         devices: tiles are spread over these; by default all that this process has.
         mesh: a mesh of devices that shares out every single tile instead, one spatial axis per axis of the mesh.
+        checked: whether the caller has had `check_function` look at this function and plan.
 
     Yields:
         The place of a tile and its output, `(batch, *plan.tile_output, channel)` on the host, in the order of `places`;
@@ -64,7 +66,8 @@ def stream(
     count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1)
     if count > 1 and not plan.batchwise:
         fail("batch_size", "1, since this function may mix the images of a batch", count)
-    _check_function(fn, plan)
+    if not checked:
+        check_function(fn, plan)
     lanes = _lanes(fn, plan, count, devices, mesh)
     turn, running = cycle(lanes), deque[tuple[Group, Any]]()
     for group, tiles in _ahead(read_tile, _groups(places, count), count, len(lanes) + 1):
@@ -81,7 +84,7 @@ def stream(
         yield from _apart(*running.popleft(), plan.image_shape[0])
 
 
-def _check_function(fn: Fn, plan: TilePlan) -> None:
+def check_function(fn: Fn, plan: TilePlan) -> None:
     """Refuses any other function than the one planned for, also where its outputs have the planned shapes."""
     image = jax.ShapeDtypeStruct(plan.certificate.shape, plan.dtype)
     mend = "make a plan for this function"

@@ -115,7 +115,7 @@ def nearest_codes(pixels: np.ndarray, codes: np.ndarray, *, bandwidth: float, ro
     reach = float(np.square(codes - origin).sum(1).max())
     exact = 4 * np.finfo(np.float32).eps * reach > KERNELS["gaussian"].rounding * bandwidth**2
     step = max(STEP, -(-room // 8))
-    padded = np.pad(pixels, ((0, -len(pixels) % step), (0, 0)))
+    padded = np.pad(pixels.astype(np.float32, copy=False), ((0, -len(pixels) % step), (0, 0)))
     found = _nearest(padded, codes, origin, jnp.asarray(exact), chunk=min(sizes()[1], step))
     return np.asarray(found)[: len(pixels)]
 

@@ -15,7 +15,8 @@ from shiftjax.certify import CertificationError
 from shiftjax.tiling.border import PADS
 from shiftjax.tiling.plan import TilePlan
 from shiftjax.tiling.planner import plan_tiles
-from shiftjax.volume.errors import VolumeError
+from shiftjax.volume.errors import VolumeError, reason
+from shiftjax.volume.intensity import normalize
 from shiftjax.volume.source import Source, open_source
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -33,6 +34,29 @@ def net_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> 
     parser.add_argument("--dtype", default="float32", help="of the image as the network takes it (default: float32)")
     parser.add_argument("--axes", help="of the source: t, c, z, y, x in its order (default: its metadata, else zyx)")
     parser.add_argument("--level", type=int, default=0, help="of an OME-Zarr source (default: 0, the finest)")
+
+
+def preprocess_arguments(parser: argparse.ArgumentParser) -> None:
+    """What comes before the network."""
+    parser.add_argument("--normalize", type=percentiles, metavar="LOW,HIGH", help="percentiles that become 0 and 1")
+    parser.add_argument("--preprocess", help="package.module:callable, a JAX function of every pixel alone")
+
+
+def percentiles(text: str) -> tuple[float, float]:
+    """`1,99.8` as a pair."""
+    try:
+        low, high = map(float, text.split(","))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"expected two percentiles like 1,99.8, found {text!r}") from error
+    return low, high
+
+
+def preprocess(options: argparse.Namespace, volume: Source) -> Callable[[Any], Any] | None:
+    """What comes before the network, as the options ask for; None for nothing."""
+    if options.normalize:
+        low, high = options.normalize
+        return asked(lambda: normalize(volume, low=low, high=high))
+    return _target.function(options.preprocess) if options.preprocess else None
 
 
 def memory(text: str) -> int:
@@ -70,6 +94,8 @@ def asked(do: Callable[[], Any]) -> Any:
         raise
     except (ValueError, TypeError, ImportError) as error:
         raise _target.UsageError(" ".join(str(error).split())) from error
+    except Exception as error:  # whatever the network raises
+        raise _target.UsageError(reason(error)) from error
 
 
 def answered(do: Callable[[], object]) -> int:

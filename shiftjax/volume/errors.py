@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+WAIT = "wait until it has ended, and call again"
+
 
 class VolumeError(RuntimeError):
     """Storage that cannot be read or written, or a target that belongs to other work; says where and how to go on."""

@@ -39,6 +39,7 @@ def identity(
         ValueError: the plan was made for another function.
     """
     image = jax.ShapeDtypeStruct(plan.certificate.shape, plan.dtype)
+    stored = jax.ShapeDtypeStruct(plan.certificate.shape, source.dtype)
     certificate = certify(fn, image)
     if not certificate.same_map(plan.certificate):
         fail("plan", "a plan for this function", f"one for `{plan.certificate.function}`", "plan again")
@@ -47,7 +48,7 @@ def identity(
         "plan": digest(*geometry(plan)),
         "net": digest(certificate.fingerprint, *_constants(certificate), *leaves(fn)),
         "source": {"pixels": digest(source.axes, source.array.shape, source.dtype), "blocks": sample(source)},
-        "preprocess": "none" if preprocess is None else pointwise_digest(preprocess, image),
+        "preprocess": "none" if preprocess is None else pointwise_digest(preprocess, stored),
         **more,
     }
 

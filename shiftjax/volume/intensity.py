@@ -17,6 +17,7 @@ from shiftjax._checks import fail, number
 from shiftjax._typing import Array, Shaped
 from shiftjax.certify import CertificationError, batchwise, certify
 from shiftjax.tiling.plan import TilePlan
+from shiftjax.volume.casting import holds
 from shiftjax.volume.identity import sampled_blocks
 from shiftjax.volume.source import Source, open_source
 
@@ -32,6 +33,7 @@ def normalize(
     Args:
         source: as `predict_volume` takes it.
         low: percentile that becomes 0, per channel, over blocks sampled from the whole volume (always the same ones).
+            NaN and infinity do not count; the function returned leaves them as they are.
         high: percentile that becomes 1.
         axes: of the source.
         level: of an OME-Zarr image.
@@ -56,7 +58,12 @@ def percentiles(source: Source, low: float, high: float) -> np.ndarray:
     """Two percentiles per channel, `(2, channel)` in float32, over blocks sampled from the whole volume."""
     blocks = [source.at(time)(slices) for time, slices in sampled_blocks(source, BLOCKS, BLOCK)]
     pixels = np.concatenate([block.reshape(-1, source.channels) for block in blocks])
-    return np.percentile(pixels, [low, high], axis=0).astype(np.float32)
+    pixels = pixels.view(np.uint8) if pixels.dtype == bool else pixels
+    finite = [channel[np.isfinite(channel)] for channel in pixels.T]
+    empty = [c for c, channel in enumerate(finite) if not channel.size]
+    if empty:
+        fail("source", "finite intensities", f"none in the blocks sampled of channel {empty[0]}")
+    return np.stack([np.percentile(channel, [low, high]) for channel in finite], axis=1).astype(np.float32)
 
 
 def scale(
@@ -81,7 +88,7 @@ def check_preprocess(preprocess: Callable[[Any], Any] | None, plan: TilePlan, dt
         ValueError: with the certifier's reason, or with the types that do not match.
     """
     if preprocess is None:
-        if not np.can_cast(dtype, plan.dtype, "same_kind"):
+        if not holds(np.dtype(plan.dtype), dtype):
             fail("source", f"pixels that {plan.dtype} holds, as planned", dtype, "give a `preprocess` that converts")
         return
     mend = "scale all pixels alike, as `shiftjax.volume.normalize` does"

@@ -72,6 +72,17 @@ class Journal:
             self._unwritten = []
         self._last = time.monotonic()
 
+    def clear(self) -> None:
+        """Forgets all items.
+
+        Raises:
+            OSError: what is stored of them could not be removed.
+        """
+        self.finished.clear()
+        self._unwritten = []
+        for name in self._names():
+            self._files.rm_file(name)
+
     def _names(self) -> list[str]:
         self._files.invalidate_cache()
         if not self._files.exists(self._folder):

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
 from shiftjax._checks import fail
 from shiftjax._extras import require
 from shiftjax.volume import ome
-from shiftjax.volume.errors import VolumeError, reason
+from shiftjax.volume.errors import WAIT, VolumeError, reason
 from shiftjax.volume.identity import Identity
-from shiftjax.volume.target import Layout, Target, begin_target
+from shiftjax.volume.target import RACES, Layout, Target, begin_target
+
+
+def check_name(name: Any) -> None:
+    """Refuses what cannot be the name of labels."""
+    if not isinstance(name, str) or not name or "/" in name or name.startswith("."):
+        fail("name", "a name for the labels, without `/`", repr(name))
 
 
 def begin_labels(
@@ -37,8 +44,6 @@ def begin_labels(
     Raises:
         VolumeError: labels of other work, or a place that cannot be written.
     """
-    if not name or "/" in name or name.startswith("."):
-        fail("name", "a name for the labels, without `/`", repr(name))
     try:
         group = _group(str(target), zarr_format, storage_options)
         zarr_format = group.metadata.zarr_format
@@ -49,6 +54,8 @@ def begin_labels(
     except VolumeError:
         raise
     except Exception as error:  # whatever the storage raises
+        if type(error).__name__ in RACES:
+            raise VolumeError(f"another process is making the target {target} now; {WAIT}") from error
         raise VolumeError(f"cannot write labels to {target} ({reason(error)})") from error
     begun = begin_target(
         f"{str(target).rstrip('/')}/labels/{name}",
@@ -61,6 +68,7 @@ def begin_labels(
         image_label=described,
     )
     _list(labels, name, zarr_format)
+    _consolidate(str(target), name, storage_options)
     return begun
 
 
@@ -88,3 +96,16 @@ def _list(labels: Any, name: str, zarr_format: int) -> None:
     if name not in names:
         described = {**described, "labels": [*names, name]}
         labels.attrs.update(described if zarr_format == 2 else {"ome": described})
+
+
+def _consolidate(uri: str, name: str, storage_options: dict[str, Any] | None) -> None:
+    """Enters the labels in the group's summary of all that is in it, if it has one; readers look nowhere else."""
+    zarr = require("zarr", "volume")
+    try:
+        group = zarr.open_group(uri, mode="r+", storage_options=storage_options)
+        if group.metadata.consolidated_metadata is not None and f"labels/{name}/0" not in group:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # that Zarr v3 does not specify it: the group had it before
+                zarr.consolidate_metadata(group.store, path=group.path or None)
+    except Exception as error:  # whatever the storage raises
+        raise VolumeError(f"cannot enter the labels in the consolidated metadata of {uri} ({reason(error)})") from error

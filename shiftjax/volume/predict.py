@@ -12,6 +12,8 @@ from jax.sharding import Mesh
 
 from shiftjax._checks import fail
 from shiftjax.tiling.plan import TilePlan
+from shiftjax.volume.arguments import check_arguments
+from shiftjax.volume.casting import check_target
 from shiftjax.volume.cluster import check_reachable, group_size, run_group, run_on_workers
 from shiftjax.volume.identity import identity
 from shiftjax.volume.intensity import check_preprocess
@@ -60,13 +62,17 @@ def predict_volume(
         axes: a letter for each axis of the source, t, c, z, y and x in any order. By default those that its metadata
             name, else "zyx" or "yx". Every time point is predicted.
         preprocess: a JAX function of an image that treats every pixel alike and gives the plan's dtype, such as
-            `shiftjax.volume.normalize` returns.
-        where: only the tiles that this holds for: an array (or path) that is nonzero there, of the image's size or an
-            integer fraction of it; or a function of a tile's input as stored, `(1, *tile_input, channel)`. Other tiles
-            are left at 0.
+            `shiftjax.volume.normalize` returns. It is given the source's dtype, and runs on the host's processor.
+            Pixels that are NaN or infinite after it stop the run; it may replace them, as with `jnp.nan_to_num`.
+            Without it the source's dtype must fit into the plan's.
+        where: only the tiles that this holds for: an array (or path) that is nonzero there, of the image's size or a
+            fraction of it, one pixel for each 2, 3... (tiles that it may mean by any of the factors that fit its size
+            are computed); or a function of a tile's input as stored, `(1, *tile_input, channel)`, that gives True or
+            False. Other tiles are left at 0.
         region: slices in image pixels, one per spatial axis (z, y, x): only the tiles that meet them. The target has
             the whole image's size all the same, and further calls may name other regions and masks.
-        dtype: of the target, such as "bfloat16"; by default that of the outputs.
+        dtype: of the target, such as "bfloat16"; by default that of the outputs. It must hold them: of integers all
+            values, of floats those that occur, rounded.
         level: of an OME-Zarr source; 0 is the finest.
         resume: whether to go on with a target that the same call began; otherwise an existing one is refused.
         progress: whether to show a bar with tiles per second and the time left.
@@ -82,10 +88,14 @@ def predict_volume(
         The target's zarr array; a dictionary of them by name where `fn` has several outputs.
 
     Raises:
-        VolumeError: storage that fails, with the tile and its pixels (finished tiles are kept), or a target that was
-            made with another plan, net, source or preprocessing, or not by shiftjax.
+        VolumeError: storage that fails, or pixels that are not finite or do not fit the target, with the tile and its
+            pixels (finished tiles are kept); or a target that was made with another plan, net, source or
+            preprocessing, or not by shiftjax.
         ValueError: a plan, source, function or option that does not fit the others.
     """
+    target = check_arguments(
+        plan, target, zarr_format=zarr_format, storage_options=storage_options, resume=resume, progress=progress
+    )
     opened = open_source(source, axes, level=level)
     _check_plan(plan, opened)
     check_preprocess(preprocess, plan, opened.dtype)
@@ -93,11 +103,13 @@ def predict_volume(
     work = Work(fn, plan, opened, preprocess, test, batch_size)
     chosen = _chosen(plan, region, None if where is test else where, opened.axes)
     if client is not None:
-        check_reachable(client, opened, str(target), devices, mesh)
+        check_reachable(client, opened, target, devices, mesh)
     shapes = [
         layout(opened, plan.tile_output, channels=output.channels, dtype=dtype or output.dtype)
         for output in plan.outputs
     ]
+    for output, shape in zip(plan.outputs, shapes, strict=True):
+        check_target(shape.dtype, output.dtype)
     begun = begin_target(
         target,
         dict(zip(work.names, shapes, strict=True)),
@@ -126,7 +138,7 @@ def _check_plan(plan: TilePlan, source: Source) -> None:
         fail("plan", f"a plan for images {found}, as the source has them", f"one for {plan.image_shape}", mend)
 
 
-def _chosen(plan: TilePlan, region: Sequence[slice] | None, mask: Any, axes: str) -> np.ndarray:
+def _chosen(plan: TilePlan, region: Any, mask: Any, axes: str) -> np.ndarray:
     """Numbers of the tiles that a region and a mask leave, in raster order."""
     meets = in_region(plan, region)
     holds = (lambda place: True) if mask is None else in_mask(plan, mask, axes)

@@ -6,7 +6,6 @@ import argparse
 
 from shiftjax import _target
 from shiftjax.volume import command
-from shiftjax.volume.intensity import normalize
 from shiftjax.volume.predict import predict_volume
 
 
@@ -16,22 +15,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="path or URI of the volume: Zarr, OME-Zarr or TIFF")
     parser.add_argument("target", help="path or URI of the OME-Zarr image to be written")
     parser.add_argument("--resume", action="store_true", help="go on with a target that the same command began")
-    parser.add_argument("--normalize", type=percentiles, metavar="LOW,HIGH", help="percentiles that become 0 and 1")
-    parser.add_argument("--preprocess", help="package.module:callable, a JAX function of every pixel alone")
+    command.preprocess_arguments(parser)
     parser.add_argument("--where", help="path or URI of a mask: only tiles where it is nonzero")
     parser.add_argument("--region", type=region, help="only tiles that meet these pixels: 0:64,:,100:200")
     parser.add_argument("--target-dtype", help="of the target, such as bfloat16 (default: the network's)")
     parser.add_argument("--zarr-format", type=int, choices=(2, 3), help="of the target (default: the source's, else 3)")
     parser.add_argument("--quiet", action="store_true", help="show no bar")
-
-
-def percentiles(text: str) -> tuple[float, float]:
-    """`1,99.8` as a pair."""
-    try:
-        low, high = map(float, text.split(","))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"expected two percentiles like 1,99.8, found {text!r}") from error
-    return low, high
 
 
 def region(text: str) -> tuple[slice, ...]:
@@ -56,10 +45,7 @@ def _predict(options: argparse.Namespace) -> None:
     fn = _target.function(options.net)
     volume = command.source(options)
     plan = command.plan(options, fn, (1, *volume.space, volume.channels))
-    preprocess = _target.function(options.preprocess) if options.preprocess else None
-    if options.normalize:
-        low, high = options.normalize
-        preprocess = command.asked(lambda: normalize(volume, low=low, high=high))
+    preprocess = command.preprocess(options, volume)
     choice = {"where": options.where, "region": options.region, "dtype": options.target_dtype}
     kept = {"resume": options.resume, "progress": not options.quiet, "zarr_format": options.zarr_format}
     command.asked(lambda: predict_volume(fn, volume, options.target, plan, preprocess=preprocess, **choice, **kept))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
@@ -23,11 +23,23 @@ class Run:
         tiles: numbers of the chosen tiles, in raster order.
         progress: whether to show a bar.
         name: of the journal, where the work on a target has several passes.
+        writes: whether a finished item is one whose chunks the target has; one that has lost some is computed again.
     """
 
-    def __init__(self, work: Work, target: Target, tiles: np.ndarray, progress: bool, *, name: str = "journal") -> None:
+    def __init__(
+        self,
+        work: Work,
+        target: Target,
+        tiles: np.ndarray,
+        progress: bool,
+        *,
+        name: str = "journal",
+        writes: bool = True,
+    ) -> None:
         self._work, self._target, self._tiles = work, target, tiles
         self._journal = target.journal(name)
+        if writes:
+            self._journal.finished.difference_update(lost(work, target, self._journal.finished))
         self._done = sum(number in self._journal.finished for number in self._numbers())
         total = len(tiles) * work.source.times
         bar = require("tqdm", "volume").tqdm
@@ -87,3 +99,13 @@ class Run:
     def _numbers(self) -> Iterator[int]:
         count = int(np.prod(self._work.plan.grid))
         return (time * count + int(tile) for time in range(self._work.source.times) for tile in self._tiles)
+
+
+def lost(work: Work, target: Target, numbers: Iterable[int | str]) -> list[int]:
+    """Those of finished items of which chunks have been removed from the target since."""
+    finished = sorted(int(number) for number in numbers)
+    if not finished:
+        return []
+    items = map(work.item, finished)
+    written = ((time, work.plan.output_slices(tuple(place))) for time, *place in items)
+    return [number for number, gone in zip(finished, target.lost(written), strict=True) if gone]

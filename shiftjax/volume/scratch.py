@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from contextlib import suppress
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
 from shiftjax._extras import require
-from shiftjax.volume.errors import VolumeError, reason
+from shiftjax.volume.errors import WAIT, VolumeError, reason
 
 CHECK = 32  # bytes of the checksum in front
 
@@ -33,6 +34,8 @@ class Scratch:
                 self._files.makedirs(self._folder, exist_ok=True)
                 self._made = True
             self._files.pipe_file(f"{self._folder}/{name}", pack(arrays))
+        except FileNotFoundError as error:
+            raise self._gone(name) from error
         except OSError as error:
             raise VolumeError(f"cannot write {name} to {self._folder} ({reason(error)})") from error
 
@@ -44,16 +47,23 @@ class Scratch:
         """
         try:
             return unpack(self._files.cat_file(f"{self._folder}/{name}"))
+        except FileNotFoundError as error:
+            raise self._gone(name) from error
         except (OSError, ValueError) as error:
-            advice = "remove the target and begin again"
+            advice = f"if another process works on this target, {WAIT}; otherwise remove the target and begin again"
             raise VolumeError(f"cannot read {name} from {self._folder} ({reason(error)}); {advice}") from error
 
     def clear(self) -> None:
         """Removes all objects."""
         self._files.invalidate_cache()
-        if self._files.exists(self._folder):
-            self._files.rm(self._folder, recursive=True)
+        with suppress(FileNotFoundError):  # another process does the same
+            if self._files.exists(self._folder):
+                self._files.rm(self._folder, recursive=True)
         self._made = False
+
+    def _gone(self, name: str) -> VolumeError:
+        found = f"{name} is gone from {self._folder}: another process worked on this target, and has finished it"
+        return VolumeError(f"{found} or is still at work; {WAIT}")
 
 
 def pack(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -12,16 +12,17 @@ import numpy as np
 from shiftjax._checks import fail, finite, integer, number, single_key
 from shiftjax._typing import ArrayLike, PRNGKeyArray
 from shiftjax.tiling.plan import TilePlan
+from shiftjax.volume.arguments import check_arguments
 from shiftjax.volume.cluster import check_reachable, group_size, run_on_workers
 from shiftjax.volume.codebook import find_codes, seed_of
 from shiftjax.volume.embedding import open_embedding
 from shiftjax.volume.errors import VolumeError, reason
 from shiftjax.volume.foreground import open_foreground
 from shiftjax.volume.identity import digest
-from shiftjax.volume.labels import begin_labels
+from shiftjax.volume.labels import begin_labels, check_name
 from shiftjax.volume.merge import merge
 from shiftjax.volume.passes import Channels, Labeller, Pass, PieceFinder, Pixels, Sampler, run_pass, tables
-from shiftjax.volume.run import Run
+from shiftjax.volume.run import Run, lost
 from shiftjax.volume.scratch import Scratch
 from shiftjax.volume.target import Target, layout
 from shiftjax.volume.work import Item
@@ -111,11 +112,15 @@ def segment_volume(
         VolumeError: storage that fails (finished tiles are kept), or labels that were made from something else.
         ValueError: a plan, embedding, foreground or option that does not fit the others.
     """
+    target = check_arguments(
+        plan, target, zarr_format=zarr_format, storage_options=storage_options, resume=resume, progress=progress
+    )
+    check_name(name)
     opened = open_embedding(embedding, plan, axes)
     if client is not None:
-        check_reachable(client, opened.work.source, str(target), None, None)
+        check_reachable(client, opened.work.source, target, None, None)
     inside, identified = open_foreground(foreground, opened)
-    pixels = Pixels(opened, inside, channels)
+    pixels = Pixels(opened, inside, _check_channels(channels, opened.channels))
     given = None if codebook is None else _check_codebook(codebook, pixels.width())
     seed = _seed(key)
     settings = Settings(
@@ -143,6 +148,18 @@ def _seed(key: PRNGKeyArray) -> int:
     return seed_of(key)
 
 
+def _check_channels(channels: Any, count: int) -> Channels:
+    """An index of at least one channel that keeps the axis."""
+    wanted = f"a slice or a list of channels from 0 to {count - 1}"
+    try:
+        found = np.arange(count)[channels if isinstance(channels, slice) else list(channels)]
+    except (TypeError, IndexError, ValueError):
+        fail("channels", wanted, repr(channels))
+    if found.ndim != 1 or not found.size:
+        fail("channels", wanted, repr(channels))
+    return channels if isinstance(channels, slice) else [int(channel) for channel in found]
+
+
 def _check_codebook(codebook: ArrayLike, width: int) -> np.ndarray:
     codes = np.asarray(codebook, np.float32)
     if codes.ndim != 2 or codes.shape[1] != width:
@@ -165,6 +182,7 @@ class _Segmentation:
         """All that is left to do."""
         self._once("codes", lambda: {"codes": self._find_codes(seed) if codebook is None else codebook})
         codes = self._result.get("codes")["codes"]
+        self._check_labels()
         self._once("objects", lambda: {"objects": np.array(self._label(codes))})
         self._scratch.clear()
         return Segmented(self._target.arrays[""], int(self._result.get("objects")["objects"]), codes)
@@ -178,6 +196,17 @@ class _Segmentation:
             self._stages.add(stage)
         except OSError as error:
             raise VolumeError(f"cannot write the journal of {self._target.uri} ({reason(error)})") from error
+
+    def _check_labels(self) -> None:
+        """Where labels have been removed since they were finished, finds the pieces again, which are not kept."""
+        numbers = range(self._work.source.times * int(np.prod(self._work.plan.grid)))
+        if "objects" in self._stages.finished and lost(self._work, self._target, numbers):
+            self._scratch.clear()
+            try:
+                self._target.journal("pieces").clear()
+            except OSError as error:
+                raise VolumeError(f"cannot clear the journal of {self._target.uri} ({reason(error)})") from error
+            self._stages.finished.discard("objects")
 
     def _find_codes(self, seed: int) -> np.ndarray:
         """First pass and mean shift."""
@@ -197,7 +226,7 @@ class _Segmentation:
 
     def _pass(self, name: str, compute: Pass, client: Any = None) -> None:
         tiles = np.arange(np.prod(self._work.plan.grid))
-        run = Run(self._work, self._target, tiles, self._progress, name=name)
+        run = Run(self._work, self._target, tiles, self._progress, name=name, writes=name == "labels")
         if client is None:
             run(lambda items: compute(items, run.finish))
             return

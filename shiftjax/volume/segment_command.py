@@ -17,6 +17,7 @@ from shiftjax.volume.segment import segment_volume
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     command.net_arguments(parser, required=False)
+    command.preprocess_arguments(parser)
     parser.add_argument("source", help="path or URI of the embedding; with `--net`, of the image")
     parser.add_argument("target", help="path or URI of an OME-Zarr group: the labels become labels/NAME in it")
     parser.add_argument("--bandwidth", type=float, required=True, help="of mean shift, in units of the embedding")
@@ -39,6 +40,10 @@ def run(options: argparse.Namespace) -> int:
 def _segment(options: argparse.Namespace) -> None:
     if options.mask is not None and options.foreground is not None:
         raise _target.UsageError("expected `--mask` or `--foreground`, found both")
+    if options.normalize and options.preprocess:
+        raise _target.UsageError("expected `--normalize` or `--preprocess`, found both")
+    if (options.normalize or options.preprocess) and not options.net:
+        raise _target.UsageError("expected `--net` beside `--normalize` or `--preprocess`, which come before a network")
     volume = command.source(options)
     fn = _target.function(options.net) if options.net else _same
     plan = command.plan(options, fn, (1, *volume.space, volume.channels))
@@ -49,10 +54,11 @@ def _segment(options: argparse.Namespace) -> None:
             raise _target.UsageError(f"`--foreground`: expected 0 to {width - 1}, found {options.foreground}")
         choice["foreground"] = partial(_above_zero, options.foreground)
         choice["channels"] = [channel for channel in range(width) if channel != options.foreground]
+    preprocess = command.preprocess(options, volume)
     kept = {"name": options.name, "resume": options.resume, "progress": not options.quiet}
     found = command.asked(
         lambda: segment_volume(
-            Recompute(fn, volume) if options.net else volume,
+            Recompute(fn, volume, preprocess=preprocess) if options.net else volume,
             options.target,
             plan,
             bandwidth=options.bandwidth,

@@ -12,8 +12,9 @@ import numpy as np
 from shiftjax._checks import fail, integer
 from shiftjax._extras import require
 from shiftjax.volume import axes as axis_names
-from shiftjax.volume import bfloat16, ome
+from shiftjax.volume import bfloat16, ome, tiff
 from shiftjax.volume.errors import VolumeError, reason
+from shiftjax.volume.place import check_place
 
 Read = Callable[[tuple[slice, ...]], np.ndarray]
 
@@ -26,7 +27,7 @@ class Source:
         name: for messages.
         array: the stored array.
         axes: a letter for each of its axes.
-        geometry: pixel sizes, from OME-Zarr's metadata.
+        geometry: pixel sizes, from the metadata of OME-Zarr or TIFF.
         zarr_format: 2 or 3 where it is a Zarr array, else None.
         opened: what `open_source` was given, where that was a path or URI, so that another process can open it too.
     """
@@ -40,8 +41,8 @@ class Source:
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the pixels."""
-        return np.dtype(self.array.dtype)
+        """Of the pixels as they are read: in this machine's byte order, whatever the stored one."""
+        return np.dtype(self.array.dtype).newbyteorder("=")
 
     @property
     def space(self) -> tuple[int, ...]:
@@ -71,7 +72,7 @@ class Source:
             places: dict[str, Any] = dict(zip(axis_names.spatial(self.axes), slices, strict=True))
             index = tuple(time if name == "t" else places.get(name, slice(None)) for name in self.axes)
             try:
-                block = np.asarray(self.array[index])
+                block = np.asarray(self.array[index]).astype(self.dtype, copy=False)
             except Exception as error:  # whatever the storage and its codecs raise
                 where = axis_names.pixels(self.axes, slices) + (f" at time {time}" if "t" in self.axes else "")
                 raise VolumeError(f"cannot read pixels {where} of {self.name} ({reason(error)})") from error
@@ -96,8 +97,8 @@ def open_source(
     Args:
         source: path or fsspec URI of a Zarr v2 or v3 array, of an OME-Zarr image, or of a TIFF file; a zarr array,
             group or store; or anything with `shape`, `dtype` and slicing (numpy, memmap, h5py, dask).
-        axes: a letter for each axis, t, c, z, y and x in any order; by default those that OME-Zarr names, else "zyx",
-            or "yx" for two axes.
+        axes: a letter for each axis, t, c, z, y and x in any order; by default those that OME-Zarr or TIFF names,
+            else "zyx", or "yx" for two axes.
         level: of an OME-Zarr image; 0 is the finest.
         storage_options: for fsspec.
 
@@ -107,7 +108,11 @@ def open_source(
     if isinstance(source, Source):
         return source
     integer("level", level, least=0)
-    name = str(source) if isinstance(source, str | Path) else f"the {type(source).__name__} given"
+    if isinstance(source, str | Path):
+        source = check_place("source", source, storage_options)
+        if tiff.is_tiff(source):
+            return _open_tiff(source, axes, level)
+    name = source if isinstance(source, str) else f"the {type(source).__name__} given"
     found = _opened(source, storage_options)
     named, geometry = None, ome.Geometry()
     if not hasattr(found, "shape"):  # a group
@@ -116,8 +121,20 @@ def open_source(
         fail("level", "0 for an array without levels", level)
     chosen = _axes(axes, named, len(found.shape))
     zarr_format = getattr(getattr(found, "metadata", None), "zarr_format", None)
-    opened = (str(source), chosen, level, storage_options) if isinstance(source, str | Path) else None
+    opened = (source, chosen, level, storage_options) if isinstance(source, str) else None
     return Source(name, found, chosen, geometry, zarr_format, opened)
+
+
+def _open_tiff(source: str, axes: str | None, level: int) -> Source:
+    """A TIFF file; axes that are asked for go before those that it names, and are without its pixel sizes."""
+    found, named, geometry = tiff.open_level(source, level)
+    if axes is None and not set(named) <= set(axis_names.ORDER):
+        mend = f"say which they are, such as axes={axis_names.default_axes(len(named))!r}"
+        fail("axes", "axes among t, c, z, y and x", f"{named!r} in {source}, as the TIFF file has them", mend)
+    chosen = axis_names.check_axes(named if axes is None else axes, len(named))
+    return Source(
+        source, found, chosen, geometry if chosen == named else ome.Geometry(), None, (source, chosen, level, None)
+    )
 
 
 def _reopen(source: str, axes: str, level: int, storage_options: dict[str, Any] | None) -> Source:
@@ -133,12 +150,9 @@ def _opened(source: Any, storage_options: dict[str, Any] | None) -> Any:
     if isinstance(source, zarr.Group):
         return source
     wanted = "a Zarr array, an OME-Zarr image, a TIFF file or an array"
-    if not isinstance(source, str | Path | require("zarr.abc.store", "volume").Store):
+    if not isinstance(source, str | require("zarr.abc.store", "volume").Store):
         fail("source", wanted, type(source).__name__)
-    tiff = isinstance(source, str | Path) and str(source).lower().endswith((".tif", ".tiff"))
     try:
-        if tiff:
-            return zarr.open(require("tifffile", "volume").imread(source, aszarr=True), mode="r")
         return zarr.open(source, mode="r", storage_options=storage_options)
     except (OSError, ValueError, TypeError, KeyError) as error:
         fail("source", wanted, f"none at {str(source)!r} ({reason(error)})")
@@ -147,11 +161,18 @@ def _opened(source: Any, storage_options: dict[str, Any] | None) -> Any:
 def _level(group: Any, name: str, level: int) -> tuple[Any, str | None, ome.Geometry]:
     image = ome.multiscale(group.attrs.asdict())
     if image is None:
-        arrays = sorted(path for path, _ in group.arrays())
-        listed = "arrays " + ", ".join(arrays) if arrays else "no arrays"
-        fail("source", "an array or an OME-Zarr image", f"a group with {listed} at {name}", "name one array in it")
+        fail("source", "an array or an OME-Zarr image", f"a group with {_within(group)} at {name}", "name one of them")
     path, axes, geometry = ome.read_level(image, level)
     return group[path], axes, geometry
+
+
+def _within(group: Any) -> str:
+    """What of a group may have been meant."""
+    arrays = sorted(path for path, _ in group.arrays())
+    groups = {path: ome.multiscale(found.attrs.asdict()) is not None for path, found in group.groups()}
+    images = sorted(path for path in groups if groups[path])
+    kinds = (("arrays", arrays), ("images", images), ("groups", [] if arrays or images else sorted(groups)))
+    return " and ".join(f"{kind} {', '.join(names)}" for kind, names in kinds if names) or "no arrays"
 
 
 def _axes(asked: str | None, named: str | None, ndim: int) -> str:

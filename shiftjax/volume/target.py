@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,14 +13,18 @@ from shiftjax._checks import fail
 from shiftjax._extras import require
 from shiftjax.volume import axes as axis_names
 from shiftjax.volume import bfloat16, ome
-from shiftjax.volume.errors import VolumeError, reason
+from shiftjax.volume.casting import cast
+from shiftjax.volume.chunks import every_chunk, keys, stored
+from shiftjax.volume.errors import WAIT, VolumeError, reason
 from shiftjax.volume.identity import Identity, differences
 from shiftjax.volume.journal import Journal
+from shiftjax.volume.place import check_place
 from shiftjax.volume.source import Source
 
 KEY = "shiftjax"  # of the group's attributes: what the target was made from
 TORN = frozenset({".zattrs"})  # what may be there when the process that made a Zarr v2 group was killed
 GROUP = TORN | {".zgroup", "zarr.json"}  # what an empty group consists of
+RACES = ("ContainsGroupError", "ContainsArrayError")  # of zarr: there now, though not a moment ago
 CHUNK_BYTES = 2**22  # uncompressed; larger tiles are stored as several chunks
 
 
@@ -101,23 +105,34 @@ class Target:
             time: the time point.
 
         Raises:
-            VolumeError: it could not be written; names the pixels.
+            VolumeError: it could not be written, or holds a number beyond the array's type; names the pixels.
         """
         places: dict[str, Any] = {"t": slice(time, time + 1), **_named(self.axes, slices)}
         index = tuple(places.get(name, slice(None)) for name in self.axes)
         kept = (slice(None), *(slice(at.stop - at.start) for at in slices))
         try:
             for name, array in self.arrays.items():
-                image = np.asarray(images[name])[kept].astype(array.dtype, copy=False)
+                image = cast(np.asarray(images[name])[kept], array.dtype)
                 array[index] = axis_names.from_image(image, self.axes)
         except Exception as error:  # whatever the storage and its codecs raise
             where = axis_names.pixels(self.axes, slices) + (f" at time {time}" if "t" in self.axes else "")
             raise VolumeError(f"cannot write pixels {where} of {self.uri} ({reason(error)})") from error
 
+    def lost(self, written: Iterable[tuple[int, Sequence[slice]]]) -> Iterator[bool]:
+        """For each tile that was written, by time point and pixels, whether some chunk of it is not there any more."""
+        there = {name: stored(self._folder(name), self.storage_options) for name in self.arrays}
+        for time, slices in written:
+            places: dict[str, Any] = {"t": slice(time, time + 1), "c": slice(0, 1), **_named(self.axes, slices)}
+            at = [places[axis] for axis in self.axes]  # c has one chunk only
+            yield not all(keys(array, at) <= there[name] for name, array in self.arrays.items())
+
+    def _folder(self, name: str) -> str:
+        """Of the array of this name."""
+        return "/".join([self.uri.rstrip("/"), *[name] * bool(name), "0"])
+
     def journal(self, name: str = "journal", *, seconds: int | float | None = None) -> Journal:
         """The journal of the work on this target; it lies beside the chunks of the first array."""
-        first = next(iter(self.arrays))
-        folder = "/".join([self.uri.rstrip("/"), *[first] * bool(first), "0", name])
+        folder = f"{self._folder(next(iter(self.arrays)))}/{name}"
         try:
             return Journal(folder, seconds=seconds, storage_options=self.storage_options)
         except OSError as error:
@@ -158,7 +173,7 @@ def begin_target(
     """
     if zarr_format == 2 and any(each.dtype == bfloat16.NAME for each in layouts.values()):
         fail("dtype", "a type that Zarr v2 has", bfloat16.NAME, "write Zarr v3 with `zarr_format=3`")
-    uri = str(target)
+    uri = check_place("target", target, storage_options)
     wanted = {**identity, "target": {name: _plain(each) for name, each in layouts.items()}}
     try:
         group = _claim(uri, wanted, resume, zarr_format, storage_options)
@@ -168,10 +183,13 @@ def begin_target(
             place = group.require_group(name) if name else group
             if ome.multiscale(place.attrs.asdict()) is None:
                 place.attrs.update(described)
-            arrays[name] = place["0"] if "0" in place else _create(place, each, zarr_format)
+            with every_chunk():
+                arrays[name] = place["0"] if "0" in place else _create(place, each, zarr_format)
     except VolumeError:
         raise
     except Exception as error:  # whatever the storage raises
+        if type(error).__name__ in RACES:
+            raise VolumeError(f"another process is making the target {uri} now; {WAIT}") from error
         raise VolumeError(f"cannot write to the target {uri} ({reason(error)})") from error
     return Target(uri, arrays, next(iter(layouts.values())).axes, storage_options)
 
@@ -237,11 +255,12 @@ def open_target(target: str | Path, *, mode: str = "r", storage_options: dict[st
     """
     zarr = require("zarr", "volume")
     bfloat16.register()
-    uri = str(target)
+    uri = check_place("target", target, storage_options)
     try:
         group = zarr.open_group(uri, mode=mode, storage_options=storage_options)
         layouts = group.attrs[KEY]["target"]
-        arrays = {name: group[f"{name}/0" if name else "0"] for name in layouts}
+        with every_chunk():
+            arrays = {name: group[f"{name}/0" if name else "0"] for name in layouts}
     except (OSError, KeyError) as error:
         raise VolumeError(f"no target of shiftjax at {uri} ({reason(error)})") from error
     return Target(uri, arrays, next(iter(layouts.values()))["axes"], storage_options)

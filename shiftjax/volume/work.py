@@ -10,12 +10,15 @@ from functools import cached_property
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
 from shiftjax.tiling.border import read_window
 from shiftjax.tiling.plan import Place, TilePlan
-from shiftjax.tiling.stream import stream
+from shiftjax.tiling.stream import check_function, stream
+from shiftjax.volume.axes import pixels
+from shiftjax.volume.casting import cast
 from shiftjax.volume.errors import VolumeError
 from shiftjax.volume.select import Test, foreground
 from shiftjax.volume.source import Source
@@ -99,34 +102,51 @@ class Work:
             return self._host(tile, item)
 
         options: dict[str, Any] = {"batch_size": self.batch_size, "devices": devices, "mesh": mesh}
-        with closing(stream(self._network, self.plan, read, todo, **options)) as results:  # type: ignore[type-var]
+        options["checked"] = self._checked
+        with closing(stream(self.fn, self.plan, read, todo, **options)) as results:  # type: ignore[type-var]
             for item, output in results:
                 yield item, dict(zip(self.names, jax.tree.leaves(output), strict=True))
 
     @cached_property
-    def _network(self) -> Callable[[Any], Any]:
-        """What runs on the device. Preprocessing is part of it, except where it must come before a border of zeros."""
-        if self.preprocess is None or self.plan.pad == "constant":
-            return self.fn
-        return jax.tree_util.Partial(_after, self.preprocess, self.fn)
+    def _checked(self) -> bool:
+        """Once for all calls of `outputs` in a process."""
+        check_function(self.fn, self.plan)
+        return True
 
     def _host(self, tile: np.ndarray, item: Item) -> np.ndarray:
-        """What is done to a tile before it is sent to the device."""
-        if self.preprocess is None:
-            return tile.astype(self.plan.dtype, copy=False)
-        if self.plan.pad != "constant":
-            return tile
-        done = np.array(self._jitted(tile))
+        """What is done to a tile before it is sent to the device: preprocessing, the border, and a look for NaN."""
         starts, space = self.plan.input_start(item[1:]), self.plan.image_shape[1:-1]
-        for axis, (start, whole) in enumerate(zip(starts, space, strict=True), start=1):
-            place = np.arange(start, start + done.shape[axis])
-            done[(slice(None),) * axis + ((place < 0) | (place >= whole),)] = 0
+        try:
+            done = cast(tile, np.dtype(self.plan.dtype)) if self.preprocess is None else self._preprocessed(tile)
+        except OverflowError as error:
+            raise VolumeError(f"{self._where(item)}: {error}; give a `preprocess` that converts") from error
+        if self.preprocess is not None and self.plan.pad == "constant":
+            for axis, (start, whole) in enumerate(zip(starts, space, strict=True), start=1):
+                place = np.arange(start, start + done.shape[axis])
+                done[(slice(None),) * axis + ((place < 0) | (place >= whole),)] = 0
+        if jnp.issubdtype(done.dtype, jnp.inexact) and not np.isfinite(done).all():
+            bad = f"NaN or infinity in {done.size - np.isfinite(done).sum()} of {done.size} values of the input"
+            raise VolumeError(f"{self._where(item)}: {bad}; replace them, for example in `preprocess`")
         return done
+
+    def _where(self, item: Item) -> str:
+        """An item with the pixels of the image that it reads."""
+        bounds = zip(self.plan.input_start(item[1:]), self.plan.tile_input, self.plan.image_shape[1:-1], strict=True)
+        slices = [slice(max(0, start), min(start + size, whole)) for start, size, whole in bounds]
+        return f"{self.describe(item)}, pixels {pixels(self.source.axes, slices)}"
+
+    def _preprocessed(self, tile: np.ndarray) -> np.ndarray:
+        """On the processor, so that neither the device's time nor its memory go into it."""
+        known = cast(tile, jax.dtypes.canonicalize_dtype(tile.dtype))  # JAX would wrap 64-bit integers around
+        return np.array(self._jitted(jax.device_put(known, _processor())))
 
     @cached_property
     def _jitted(self) -> Callable[[Any], Any]:
         return jax.jit(self.preprocess)  # type: ignore[arg-type]
 
 
-def _after(first: Callable[[Any], Any], then: Callable[[Any], Any], image: Any) -> Any:
-    return then(first(image))
+def _processor() -> jax.Device | None:
+    try:
+        return jax.local_devices(backend="cpu")[0]
+    except RuntimeError:  # JAX was told to load another backend only
+        return None
