@@ -37,7 +37,7 @@ NETS: dict[str, dict[str, Any]] = {
     "3-D, l=3, 8 features": {"features": 8, "factors": (2, 2, 2), "ndim": 3},
     "small": {"features": 4, "factors": (2, 2), "convs": 1},
 }
-WHOLE = {"2-D, l=4, 16 features": 3000, "3-D, l=3, 8 features": 250}  # pixels per axis that still fit in one piece
+WHOLE = {"2-D, l=4, 16 features": 2000, "3-D, l=3, 8 features": 160}  # pixels per axis that still fit in one piece
 
 
 def network(name: str, **changes: Any) -> tuple[sj.UNet, Any]:
@@ -118,9 +118,8 @@ def throughput() -> None:
 def _planned(name: str, side: str) -> tuple[Any, Any, np.ndarray]:
     fn, ndim = function(name), NETS[name].get("ndim", 2)
     image = np.random.default_rng(0).normal(size=(1, *(int(side),) * ndim, 1)).astype(np.float32)
-    # Half of the image per axis, or the whole of it would be one tile.
-    tile = int(side) // 2 if ndim == 2 else int(side) // 2 + 8
-    return fn, sj.plan_tiles(fn, image.shape, tile=tile, memory_bytes=BUDGET), image
+    half = -(-int(side) // 32) * 16  # or the whole of it would be one tile
+    return fn, sj.plan_tiles(fn, image.shape, tile=half, memory_bytes=BUDGET), image
 
 
 def task_throughput(name: str, side: str) -> dict[str, Any]:
