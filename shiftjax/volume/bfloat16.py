@@ -33,6 +33,9 @@ def register() -> None:
 def _data_type(zarr_dtypes: Any, native: np.dtype) -> type:
     """The data type as a class; made here because its base class is in an optional package."""
 
+    errors = require("zarr.errors", "volume")  # the class moved there in zarr 3.2
+    mismatch = getattr(errors, "DataTypeValidationError", None) or zarr_dtypes.DataTypeValidationError
+
     @dataclass(frozen=True, kw_only=True)
     class BFloat16(zarr_dtypes.Float16):
         """Two bytes like float16; little-endian, the only order in use."""
@@ -44,7 +47,7 @@ def _data_type(zarr_dtypes: Any, native: np.dtype) -> type:
         @classmethod
         def from_native_dtype(cls, dtype: Any) -> Any:
             if dtype != native:
-                raise zarr_dtypes.DataTypeValidationError(f"expected {native}, found {dtype}")
+                raise mismatch(f"expected {native}, found {dtype}")
             return cls()
 
         def to_native_dtype(self) -> Any:

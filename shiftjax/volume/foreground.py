@@ -69,7 +69,9 @@ def open_foreground(foreground: Any, embedding: Embedding) -> tuple[Inside, Any]
     if foreground is None:
         return everywhere, "all"
     if callable(foreground) and not hasattr(foreground, "shape"):
-        image = jax.ShapeDtypeStruct((1, *embedding.work.plan.tile_output, embedding.channels), embedding.dtype)
+        image = jax.ShapeDtypeStruct(
+            (1, *embedding.work.plan.tile_output, embedding.channels), jax.dtypes.canonicalize_dtype(embedding.dtype)
+        )
         _check_function(foreground, image)
         return WhereTrue(foreground), pointwise_digest(foreground, image)
     mask = _open_mask(foreground, embedding.work.source)

@@ -39,7 +39,7 @@ def identity(
         ValueError: the plan was made for another function.
     """
     image = jax.ShapeDtypeStruct(plan.certificate.shape, plan.dtype)
-    stored = jax.ShapeDtypeStruct(plan.certificate.shape, source.dtype)
+    stored = jax.ShapeDtypeStruct(plan.certificate.shape, jax.dtypes.canonicalize_dtype(source.dtype))
     certificate = certify(fn, image)
     if not certificate.same_map(plan.certificate):
         fail("plan", "a plan for this function", f"one for `{plan.certificate.function}`", "plan again")

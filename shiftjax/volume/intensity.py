@@ -92,7 +92,7 @@ def check_preprocess(preprocess: Callable[[Any], Any] | None, plan: TilePlan, dt
             fail("source", f"pixels that {plan.dtype} holds, as planned", dtype, "give a `preprocess` that converts")
         return
     mend = "scale all pixels alike, as `shiftjax.volume.normalize` does"
-    image = jax.ShapeDtypeStruct((1, *plan.tile_input, plan.image_shape[-1]), dtype)
+    image = jax.ShapeDtypeStruct((1, *plan.tile_input, plan.image_shape[-1]), jax.dtypes.canonicalize_dtype(dtype))
     try:
         certificate = certify(preprocess, image)
     except (CertificationError, TypeError, ValueError) as refusal:  # the last two from the function itself
