@@ -138,8 +138,8 @@ def test_a_function_with_random_numbers_of_its_own_is_itself():
 
 def test_the_image_is_taken_in_the_planned_type():
     plan = sj.plan_tiles(lambda x: 300 * x, (1, 20, 20, 1), tile=8)
-    found = sj.predict_tiled(lambda x: 300 * x, np.full((1, 20, 20, 1), 300, np.uint16), _planned := plan)
-    assert found.dtype == _planned.outputs[0].dtype == "float32"
+    found = sj.predict_tiled(lambda x: 300 * x, np.full((1, 20, 20, 1), 300, np.uint16), plan)
+    assert found.dtype == plan.outputs[0].dtype == "float32"
     assert (found == 90000).all()
     narrow = sj.plan_tiles(lambda x: x, (1, 20, 20, 1), tile=8, dtype=jnp.int32)
     with pytest.raises(ValueError, match="`image`: expected values that the planned int32 holds, found int64"):
@@ -179,12 +179,12 @@ def test_one_tile_for_all_has_one_phase():
     [
         ({"tile": True}, "`tile`: expected an integer >= 1"),
         ({"image_shape": np.zeros((1, 9, 9, 1))}, r"found an array of shape \(1, 9, 9, 1\); give its shape"),
-        ({"spatial_axes": 1}, "`spatial_axes`: expected"),
+        ({"spatial_axes": 1}, "spatial_axes"),
         ({"illegal_tile": True}, "`tile`: expected a size to keep as wished"),
     ],
 )
 def test_bad_arguments(arguments, message):
-    with pytest.raises((ValueError, TypeError), match=message if "spatial_axes" not in arguments else "spatial_axes"):
+    with pytest.raises((ValueError, TypeError), match=message):
         sj.plan_tiles(_fussy, **{"image_shape": (1, 20, 20, 1), **arguments})
 
 

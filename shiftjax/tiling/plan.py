@@ -134,8 +134,7 @@ class TilePlan:
     def explain(self) -> str:
         """The plan in words."""
         space = self.image_shape[1:-1]
-        one = self.legal or all(t % p == 0 or n == 1 for t, p, n in zip(self.tile_output, self.period, self.grid))  # noqa: B905
-        phases = "share one phase" if one else "differ in phase"
+        phases = "share one phase" if share_one_phase(self.tile_output, self.period, self.grid) else "differ in phase"
         memory = "" if self.memory is None else f" They take {_bytes(self.memory)} at a time."
         return "\n".join(
             [
@@ -173,6 +172,11 @@ def _starts(output: TileOutput) -> dict[str, list[int]]:
         "crop": [index.start for index in output.crop[1:-1]],
         "whole_crop": [index.start for index in output.whole_crop[1:-1]],
     }
+
+
+def share_one_phase(stride: Sequence[int], period: Sequence[int], grid: Sequence[int]) -> bool:
+    """Whether all tiles lie at one phase: where there are several along an axis, their stride is whole periods."""
+    return all(t % p == 0 or n == 1 for t, p, n in zip(stride, period, grid, strict=True))
 
 
 def times(numbers: Sequence[Any]) -> str:

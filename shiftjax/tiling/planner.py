@@ -16,7 +16,7 @@ from shiftjax.certify import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling.border import PADS
 from shiftjax.tiling.call import Callee, Fn
 from shiftjax.tiling.cheapest import Candidates, Sizes, candidates, within_bytes, within_pixels
-from shiftjax.tiling.plan import Index, TileOutput, TilePlan, times
+from shiftjax.tiling.plan import Index, TileOutput, TilePlan, share_one_phase, times
 from shiftjax.tiling.search import first_certificate, leanest, smallest_input
 from shiftjax.tiling.window import windows
 
@@ -162,10 +162,9 @@ def _plan(
     grid = tuple(-(-n // t) for n, t in zip(space, output, strict=True))
     padded = tuple((n - 1) * t + s for n, t, s in zip(grid, output, size, strict=True))
     after = tuple(whole - w.start - n for whole, w, n in zip(padded, found, space, strict=True))
-    one_phase = all(t % p == 0 or n == 1 for t, p, n in zip(output, period, grid, strict=True))
     why = (
         _difference(problem, certificate, padded)
-        if one_phase
+        if share_one_phase(output, period, grid)
         else f"a tile stride of {times(output)} px is no multiple of the period, {times(period)} px"
     )
     alone = problem.batchwise(size)
