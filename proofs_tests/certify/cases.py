@@ -105,6 +105,16 @@ WINDOWS = [
     Case("slice", lambda x: x[:, 3:20:2], ("slice",)),
     Case("last channel", lambda x: x[:, 1:, 1:], ("slice",)),
 ]
+CUTS = ((0, 9), (7, 13), (11, N))
+
+
+def _filled(x: Any, places: list[int]) -> Any:
+    y = jnp.zeros((1, N - 2, C), x.dtype)
+    for k in places:
+        y = lax.dynamic_update_slice(y, _conv(x[:, k : k + 8]), (0, k, 0))
+    return y
+
+
 LAYOUT = [
     Case("repeat", lambda x: jnp.repeat(x[:, 1:], 3, axis=1), ("broadcast_in_dim", "reshape")),
     Case("transpose", lambda x: x[:, 1:].transpose(0, 2, 1), ("transpose",)),
@@ -118,6 +128,7 @@ LAYOUT = [
     Case("wrap", lambda x: jnp.pad(x, ((0, 0), (2, 3), (0, 0)), mode="wrap"), ("concatenate",)),
     Case("reflect", lambda x: _conv(jnp.pad(x, ((0, 0), (2, 2), (0, 0)), mode="reflect"), 3), ("rev", "concatenate")),
     Case("edge", lambda x: jnp.pad(x, ((0, 0), (2, 1), (0, 0)), mode="edge"), ("broadcast_in_dim", "concatenate")),
+    Case("end to end", lambda x: jnp.concatenate([_conv(x[:, a:b]) for a, b in CUTS], 1), ("concatenate",)),
     Case("reversed channels", lambda x: x[:, 1:, ::-1], ("rev",)),
     Case("split channels", lambda x: jnp.split(x[:, 1:], 2, axis=-1), ("split",)),
     Case("split space", lambda x: jnp.split(x, [5, 18], axis=1)[1], ("split",)),
@@ -164,6 +175,8 @@ INDEXING = [
         lambda x: lax.dynamic_update_slice(x[:, 1:], 3 * x[:, :-1, :1], (0, 0, 1)),
         ("dynamic_update_slice",),
     ),
+    Case("filled", lambda x: _filled(x, [0, 5, 11]), ("dynamic_update_slice",)),
+    Case("filled with a gap", lambda x: _filled(x, [0, 5, 12]), ("dynamic_update_slice",)),
     *[
         Case(f"scatter {name}", lambda x, name=name: getattr(x[:, 1:].at[..., 0], name)(x[:, :-1, 1] * 5), (prim,))
         for name, prim in {

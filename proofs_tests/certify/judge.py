@@ -69,7 +69,7 @@ class Judge:
             add("outside", self.mixed(here, fields, outside=True), index)
             for k, end in product(range(len(self.size)), (0, 1)):
                 slab = [f if j != k else (f[end] - end, f[end] - end + 1) for j, f in enumerate(fields)]
-                for base, x in bases * 2:
+                for base, x in bases * 4:
                     add("end", self.mixed(x, slab, outside=False), index, k, end, base)
         return runs, plan
 

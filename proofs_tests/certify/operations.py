@@ -26,6 +26,19 @@ class Weights:
         return jnp.ones(shape, jnp.int32) if self._values is None else next(self._values)
 
 
+class Again:
+    """The same parameters for every turn."""
+
+    def __init__(self, weights: Weights) -> None:
+        self.weights, self.handed, self.at = weights, [], 0
+
+    def __call__(self, *shape: int) -> Any:
+        if self.at == len(self.handed):
+            self.handed.append(self.weights(*shape))
+        self.at += 1
+        return self.handed[self.at - 1]
+
+
 def run(ops: Sequence[Op], weights: Weights, x: Any) -> Any:
     for op in ops:
         x = op(weights, x)
@@ -186,6 +199,31 @@ def branched(w: Weights, x: Any, *, a: Sequence[Op], b: Sequence[Op], join: str,
 def _common(x: Any, space: Sequence[int], shift: Sequence[float]) -> Any:
     starts = [int((n - m) * f) for n, m, f in zip(x.shape[1:-1], space, shift, strict=True)]
     return x[(slice(None), *(slice(s, s + m) for s, m in zip(starts, space, strict=True)))]
+
+
+def in_pieces(w: Weights, x: Any, *, ops: Sequence[Op], cuts: Sequence[float], how: str, slips: Sequence[int]) -> Any:
+    """In pieces of the first axis, put together again: the same as in one piece if each is read where it belongs."""
+    again = Again(w)
+
+    def piece(start: int, stop: int) -> Any:
+        again.at = 0
+        return run(ops, again, x[:, start:stop])
+
+    n, m = x.shape[1], jax.eval_shape(lambda: piece(0, x.shape[1])).shape[1]
+    again.handed.clear()
+    step = max(1, round(n / m))
+    lost = n - step * m
+    ends = [0, *sorted({int(m * cut) for cut in cuts} - {0, m}), m]
+    reads = [(step * a + slip, step * b + slip + lost) for a, b, slip in zip(ends, ends[1:], slips, strict=False)]
+    parts = [piece(max(0, a), min(n, b)) for a, b in reads]
+    if how == "concatenate":
+        return jnp.concatenate(parts, 1)
+    y = jnp.zeros((x.shape[0], sum(part.shape[1] for part in parts), *parts[0].shape[2:]), jnp.int32)
+    at = 0
+    for part in parts:
+        y = lax.dynamic_update_slice(y, part, (0, at, *(0 for _ in parts[0].shape[2:])))
+        at += part.shape[1] if how == "update" else part.shape[1] - 1
+    return y
 
 
 def wrapped(w: Weights, x: Any, *, op: Op, how: str) -> Any:

@@ -21,6 +21,7 @@ from proofs_tests.certify.operations import (
     crop,
     dense,
     either,
+    in_pieces,
     injective,
     interior,
     looped,
@@ -106,11 +107,14 @@ def _padding(draw: Any, d: int) -> Any:
     return kind if kind != "free" else [(draw(st.integers(-1, 2)), draw(st.integers(-1, 2))) for _ in range(d)]
 
 
+COMPOSED = ("branched", "branched", "unet", "unet", "either", "wrapped", "pieces", "pieces")
+
+
 @st.composite
 def operations(draw: Any, shape: tuple[int, ...], *, depth: int = 0) -> tuple[str, Op]:
     """One operation for an array of this shape."""
     d = len(shape) - 2
-    kinds = list(SIMPLE) + (["branched", "branched", "unet", "unet", "either", "wrapped"] if depth == 0 else [])
+    kinds = [*SIMPLE, *(COMPOSED if depth == 0 else ())]
     kind = draw(st.sampled_from(kinds))
     if kind in SIMPLE:
         op, text = SIMPLE[kind](draw, d, shape)
@@ -119,6 +123,8 @@ def operations(draw: Any, shape: tuple[int, ...], *, depth: int = 0) -> tuple[st
         how = draw(st.sampled_from(["jit", "remat", "vmap"]))
         name, op = draw(operations(shape, depth=1))
         return f"{how}({name})", functools.partial(wrapped, op=op, how=how)
+    if kind == "pieces":
+        return _pieces(draw, shape)
     if kind == "either":
         (n1, a), (n2, b) = draw(operations(shape, depth=1)), draw(operations(shape, depth=1))
         return f"either({n1}, {n2})", functools.partial(either, a=a, b=b)
@@ -128,6 +134,17 @@ def operations(draw: Any, shape: tuple[int, ...], *, depth: int = 0) -> tuple[st
     two = _down_and_up(draw, d) if kind == "unet" else [draw(operations(shape, depth=1)) for _ in range(2)]
     op = functools.partial(branched, a=[o for _, o in one], b=[o for _, o in two], join=join, shift=shift)
     return f"{join}([{', '.join(n for n, _ in one)}], [{', '.join(n for n, _ in two)}])", op
+
+
+def _pieces(draw: Any, shape: tuple[int, ...]) -> tuple[str, Op]:
+    inner = [draw(operations(shape, depth=1)) for _ in range(draw(st.integers(1, 2)))]
+    options = {
+        "cuts": draw(st.lists(st.sampled_from([0.25, 0.4, 0.5, 0.75]), min_size=1, max_size=2, unique=True)),
+        "how": draw(st.sampled_from(["concatenate", "update", "overlap"])),
+        "slips": draw(st.sampled_from([(0, 0, 0), (0, 0, 0), (0, 0, 1), (0, -1, 0), (1, 1, 1)])),
+    }
+    op = functools.partial(in_pieces, ops=[o for _, o in inner], **options)
+    return f"pieces({', '.join(n for n, _ in inner)}, {tuple(options.values())})", op
 
 
 def _down_and_up(draw: Any, d: int) -> list[tuple[str, Op]]:

@@ -54,6 +54,15 @@ NOT_CLAIMED = {
     "clamped away": lambda p, x: jnp.minimum(jax.nn.relu(body(p, x)), -1.0),
     "only its sign twice": lambda p, x: jnp.sign(jnp.sign(body(p, x)) * 0.0),
     "added and taken away": lambda p, x: (body(p, x) + conv(x, p[0])[:, 2:16, 2:16]) - body(p, x),
+    "rows of a stack that cancel": lambda p, x: jax.lax.scan(
+        lambda c, row: (c + row, None), 0 * body(p, x), jnp.stack([body(p, x), -body(p, x)])
+    )[0],
+    "channels that are never positive": lambda p, x: (
+        lambda y: jnp.maximum(jnp.minimum(y, 0)[..., :1], jnp.minimum(-y, 0)[..., :1])
+    )(body(p, x)),
+    "channels side by side": lambda p, x: (
+        lambda y: jnp.maximum(y[..., : y.shape[-1] // 2], y[..., y.shape[-1] // 2 :])
+    )(jnp.concatenate([jnp.minimum(body(p, x), 0), jnp.minimum(-body(p, x), 0)], -1)),
     "never the larger": lambda p, x: jnp.maximum(x[:, 3:17, 3:17], x[:, 3:17, 3:17] - jnp.exp(body(p, x))),
     "below what is never negative": lambda p, x: jnp.maximum(
         jax.nn.relu(conv(x, p[0])[:, 2:16, 2:16]), -jax.nn.relu(body(p, x))

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import collections
+from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jax.tree_util import Partial
 
 from proofs_tests.certify.judge import equals_larger, parameters, verdicts
 from proofs_tests.certify.programs import Program, programs
-from shiftjax.certify import CertificationError, certify
+from shiftjax.certify import CertificationError, _pieces, certify
+from shiftjax.certify._values import Image
 
 PROGRAMS = 16 * settings.default.max_examples  # 512 in the default run, ten thousand in the deep one
 QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None, "print_blob": False}
@@ -48,9 +51,16 @@ def test_certificates_hold(program: Program, seed: int) -> None:
     check(program, seed)
 
 
-def test_the_generator_finds_hard_cases() -> None:
+def test_the_generator_finds_hard_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most programs are certified, many with periods, phases, borders and provable minimality of their own."""
     seen: collections.Counter[str] = collections.Counter()
+    put_together = _pieces.together
+
+    def together(pieces: Sequence[_pieces.Piece]) -> Image:
+        seen["pieces"] += len(pieces) > 1
+        return put_together(pieces)
+
+    monkeypatch.setattr(_pieces, "together", together)
 
     @settings(max_examples=150, derandomize=True, **QUIET)
     @given(programs())
@@ -74,3 +84,4 @@ def test_the_generator_finds_hard_cases() -> None:
     for kind, least in {"period": 40, "phases": 40, "fraction": 15, "border": 30, "exact": 60, "attained": 25}.items():
         assert seen[kind] > least, (kind, seen)
     assert seen["minimal"] > 5, seen
+    assert seen["pieces"] > 10, seen

@@ -203,13 +203,18 @@ def _longest(indices: Sequence[int]) -> tuple[int, int]:
 
 def images(tags: Iterable[Tag]) -> list[int]:
     """The image axes that these array axes run along."""
-    found = []
-    for tag in tags:
-        if isinstance(tag, Flat):
-            found += [piece.image for _, piece in tag.pieces if piece is not None]
-        elif tag is not None:
-            found.append(tag.image)
-    return found
+    return [part.image for tag in tags for part in _parts(tag)]
+
+
+def plain(tags: Iterable[Tag]) -> list[Axis]:
+    """Those of them whose indices follow the image."""
+    return [part for tag in tags for part in _parts(tag) if isinstance(part, Axis)]
+
+
+def _parts(tag: Tag) -> list[Axis | Void]:
+    if isinstance(tag, Flat):
+        return [piece for _, piece in tag.pieces if piece is not None]
+    return [] if tag is None else [tag]
 
 
 def empty(axis: Axis) -> bool:

@@ -34,6 +34,12 @@ NUMPY: dict[str, Callable[..., np.ndarray]] = {
     "or": np.bitwise_or,
     "not": np.invert,
 }
+COUNTING: dict[str, Callable[..., np.ndarray]] = {  # of integers alone
+    "min": np.minimum,
+    "max": np.maximum,
+    "select_n": lambda which, *cases: np.choose(which.astype(int), cases),
+    "convert_element_type": lambda value: value,
+}
 
 
 def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
@@ -70,17 +76,18 @@ def _once(compute: Callable[[], Any]) -> Callable[[], Any]:
 
 
 def _compute(eqn: Equation, operands: list[np.ndarray]) -> list[np.ndarray]:
-    name, params = eqn.name, eqn.params
-    with np.errstate(all="ignore"):
-        if name in NUMPY:
-            return [np.broadcast_to(NUMPY[name](*map(squash, operands)), eqn.shape)]
-        if name == "broadcast_in_dim":
-            shape = [1] * len(eqn.shape)
-            for n, k in zip(operands[0].shape, params["broadcast_dimensions"], strict=True):
-                shape[k] = n
-            return [np.broadcast_to(operands[0].reshape(shape), eqn.shape)]
+    counts = "int" in eqn.dtype and all("int" in str(v.dtype) for v in operands[-1:])
+    quick = NUMPY.get(eqn.name) or (COUNTING.get(eqn.name) if counts else None)
     try:
-        return adapter.evaluate(eqn.call.primitive, params, operands)
+        with np.errstate(all="ignore"):
+            if quick:
+                return [np.broadcast_to(quick(*map(squash, operands)), eqn.shape).astype(eqn.dtype, copy=False)]
+            if eqn.name == "broadcast_in_dim":
+                shape = [1] * len(eqn.shape)
+                for n, k in zip(operands[0].shape, eqn.params["broadcast_dimensions"], strict=True):
+                    shape[k] = n
+                return [np.broadcast_to(operands[0].reshape(shape), eqn.shape)]
+        return adapter.evaluate(eqn.call.primitive, eqn.params, operands)
     except Exception as error:
         eqn.refuse(f"this constant cannot be computed: {error}", "Compute it outside the function and close over it.")
 

@@ -58,7 +58,8 @@ def sliced(image: Image, axes: Sequence[Tag], strides: Sequence[int], *, every: 
     life = moved(image, axes, every=every)
     one = all(tag.phases == 1 for tag in image.axes if isinstance(tag, Axis))
     channels = tuple(n if tag is None else None for n, tag in zip(image.shape, image.axes, strict=True))
-    return replace(life, kin=("slices", image.name, tuple(strides), channels)) if one and life.reach else life
+    translates = one and life.reach and not every
+    return replace(life, kin=("slices", image.name, tuple(strides), channels)) if translates else life
 
 
 def parted(image: Image, axes: Sequence[Tag], inner: Sequence[int]) -> Life:

@@ -6,15 +6,18 @@ import dataclasses
 import enum
 import hashlib
 import itertools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
 from shiftjax.certify import _domain as domain
+from shiftjax.certify import _shift
 from shiftjax.certify._domain import Axis, Tag
+from shiftjax.certify._shift import Shift
 
 _opaque = itertools.count()
 
@@ -35,18 +38,21 @@ class Generic(enum.IntEnum):
     FREE = 2  # moreover, entries vary independently
 
 
+PLAIN = (bool, int, float, complex, str, bytes)
+
+
 def stable(value: Any) -> Any:
     """A parameter as plain text and numbers, the same in every run; an unknown object is like no other."""
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+    if value is None or isinstance(value, PLAIN):
         return value
-    if isinstance(value, enum.Enum):
-        return f"{type(value).__name__}.{value.name}"
     if type(value).__name__ == "PRNGImpl":  # a tuple of functions, one of a few
         return "random keys", value.name
-    if isinstance(value, dict):
-        return tuple((k, stable(v)) for k, v in sorted(value.items()))
     if isinstance(value, tuple | list):
         return type(value).__name__, tuple(map(stable, value))
+    if isinstance(value, enum.Enum):
+        return f"{type(value).__name__}.{value.name}"
+    if isinstance(value, dict):
+        return tuple((k, stable(v)) for k, v in sorted(value.items()))
     if isinstance(value, np.dtype | np.generic) or (isinstance(value, type) and issubclass(value, np.generic)):
         return repr(value)
     if isinstance(value, np.ndarray):
@@ -160,8 +166,14 @@ class Image:
 
     shape: tuple[int, ...]
     axes: tuple[Tag, ...]
-    name: str  # digest of the map from the image, up to sizes along image axes
+    map: str  # digest of the map from the image, up to sizes along image axes and to the shift
     life: Life = DEAD
+    shift: Shift = field(default_factory=dict)  # how far along its map index 0 is
+
+    @property
+    def name(self) -> str:
+        """Digest of map and shift: arrays of one name show the same, index by index."""
+        return digest("shifted", self.map, _shift.key(self.shift)) if self.shift else self.map
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -176,6 +188,20 @@ class Image:
     def channels(self) -> tuple[int | None, ...]:
         """The shape without sizes along image axes."""
         return tuple(n if tag is None else None for n, tag in zip(self.shape, self.axes, strict=True))
+
+    @property
+    def strides(self) -> dict[int, Fraction]:
+        """Input pixels per index, of every image axis that is still one."""
+        return {tag.image: tag.stride for tag in domain.plain(self.axes)}
+
+    def frozen(self) -> Image:
+        """The same array with its shift told by the map's name, for operations that do not move along."""
+        return replace(self, map=self.name, shift={})
+
+    def elsewhere(self, shape: Sequence[int], axes: Sequence[Tag], by: Shift, life: Life) -> Image:
+        """The same map, read so much further along."""
+        found = replace(self, shape=tuple(shape), axes=tuple(axes), shift=_shift.plus(self.shift, by))
+        return replace(found, life=life if life.base else replace(life, base=found.name))
 
     def along(self, image: int) -> Axis | None:
         """The axis that runs along an image axis, where it stands alone."""

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 from shiftjax.certify import _adapter as adapter
 from shiftjax.certify import _domain as domain
+from shiftjax.certify import _shift
 from shiftjax.certify._refusal import CertificationError
 from shiftjax.certify._values import DEAD, Constant, Image, Known, Life, Value, digest
 
@@ -102,16 +103,24 @@ class Equation:
         *key: Any,
         life: Life = DEAD,
         out: int = 0,
+        moves: bool = False,
     ) -> Image:
         """An output named by this primitive, the names of its operands and the rule's own key, which must hold every
         parameter that matters except sizes along image axes.
+
+        `moves` says that, were all operands read further along by a whole number of steps of the output, the output
+        would be so too; then their common shift is the output's, and only what is left of it enters the name.
         """
-        names = tuple(o.name if isinstance(o, Image) else o for o in operands)
         shape, dtype = self.call.out_shapes[out], self.call.out_dtypes[out]
-        channels = tuple(n if tag is None else None for n, tag in zip(shape, axes, strict=True))
+        found = Image(shape, tuple(axes), "")
+        images = [o for o in operands if isinstance(o, Image)]
+        shift = _shift.whole(images[0].shift, found.strides) if moves and images else {}
+        names = tuple(
+            replace(o, shift=_shift.minus(o.shift, shift)).name if isinstance(o, Image) else o for o in operands
+        )
         tags = tuple((k, i) for k, tag in enumerate(axes) for i in domain.images([tag]))
-        name = digest(self.name, out, dtype, channels, tags, names, key)
-        return Image(shape, tuple(axes), name, life if life.base else replace(life, base=name))
+        found = replace(found, map=digest(self.name, out, dtype, found.channels, tags, names, key), shift=shift)
+        return replace(found, life=life if life.base else replace(life, base=found.name))
 
 
 def split_operands(values: Sequence[Value]) -> tuple[list[Image], list[Constant]]:

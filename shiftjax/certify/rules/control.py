@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from shiftjax.certify import _adapter as adapter
+from shiftjax.certify import _domain as domain
 from shiftjax.certify._values import Image, Known, Unknown, Value, digest
 from shiftjax.certify.rules._table import Equation, rule
 from shiftjax.certify.rules.pointwise import together
@@ -99,8 +100,14 @@ def _follow(eqn: Equation, turn: Callable[..., list[Value]], carry: list[Value],
     count = len(carry)
     outputs: list[list[Value]] = []
     order = range(length - 1, -1, -1) if eqn.params["reverse"] else range(length)
+    steps = eqn.record.steps
+    known = len(steps)
+    looks: dict[Any, tuple[Equation, Image]] = {}
     for at in order:
         found = turn(carry, at)
+        for step in steps[known:]:
+            looks.setdefault(_look(step), step)
+        steps[known:] = looks.values()
         carry = found[:count]
         outputs.append(found[count:])
     if eqn.params["reverse"]:
@@ -109,11 +116,19 @@ def _follow(eqn: Equation, turn: Callable[..., list[Value]], carry: list[Value],
     return [*carry, *(_stack(eqn, [row[k] for row in outputs], shape) for k, shape in enumerate(shapes))]
 
 
+def _look(step: tuple[Equation, Image]) -> Any:
+    """A step up to where it reads and writes: those that look alike are shown once per loop."""
+    eqn, image = step
+    axes = domain.plain(image.axes)
+    widths = tuple(tuple(sorted(hi - lo for lo, hi in zip(tag.lo, tag.hi, strict=True))) for tag in axes)
+    return eqn.name, eqn.source, tuple((tag.period, tag.phases) for tag in axes), widths
+
+
 def _row(value: Value, at: int | None) -> Value:
     """One row of what a scan runs over; any row if `at` is None."""
     shape = value.shape[1:]
     if isinstance(value, Image):
-        return replace(value, shape=shape, axes=value.axes[1:], name=digest("row", value.name, at))
+        return Image(shape, value.axes[1:], digest("row", value.name, at))
     even = frozenset(k for k in range(len(shape)) if value.uniform(k + 1))
     if isinstance(value, Known) and at is not None:
         return Known.of(np.asarray(value.value[at]), value.origin)
@@ -164,7 +179,9 @@ def loop(eqn: Equation, *values: Value) -> list[Value]:
 
 def _renamed(value: Value, by: str) -> Value:
     """What a loop of unknown length leaves: named by its condition too."""
-    return replace(value, name=digest(value.name, by)) if not isinstance(value, Known) else value
+    if isinstance(value, Image):
+        return replace(value.frozen(), map=digest(value.name, by))
+    return replace(value, name=digest(value.name, by)) if isinstance(value, Unknown) else value
 
 
 def _steady(eqn: Equation, body: Callable[[list[Value]], list[Value]], start: list[Value], key: Any) -> list[Value]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from shiftjax.certify import _domain as domain
-from shiftjax.certify import _pattern
+from shiftjax.certify import _pattern, _pieces
 from shiftjax.certify._domain import Axis, Tag
 from shiftjax.certify._values import Constant, Image, Known, Value
 from shiftjax.certify.rules._table import Equation, rule
@@ -14,6 +15,10 @@ from shiftjax.certify.rules.windows import cut, slide
 
 DEPENDS = "Where a tile is read must not depend on what it shows."
 PLACE = "Compute the place from shapes alone, so that the trace holds its value."
+OVERWRITE = (
+    "Pad, crop or concatenate instead; or fill an array of zeros by `jax.lax.dynamic_update_slice`, in order, with "
+    "pieces of one function of the image."
+)
 GATHER = "Index one image axis at a time with a known, regular list of places, or use slices."
 
 
@@ -44,22 +49,42 @@ def dynamic_slice(eqn: Equation, image: Value, *starts: Value) -> Image:
 
 
 @rule("dynamic_update_slice")
-def dynamic_update_slice(eqn: Equation, operand: Value, update: Value, *starts: Value) -> Image:
-    """Channels may be overwritten; along the image the update must be as long as the array."""
+def dynamic_update_slice(eqn: Equation, operand: Value, update: Value, *starts: Value) -> Value:
+    """Channels may be overwritten; along the image, arrays may be filled piece by piece."""
+    if update.shape == operand.shape:
+        return update
     image = operand if isinstance(operand, Image) else update
     if not isinstance(image, Image):
         eqn.refuse("the place of a slice depends on the image", DEPENDS)
     for start in starts:
         if isinstance(start, Image):
             eqn.refuse("the place of a slice depends on the image", DEPENDS)
-    for k, tag in enumerate(image.axes):
-        if tag is not None and operand.shape[k] != update.shape[k]:
-            eqn.refuse("a part of the image is overwritten", "Pad, crop or concatenate instead.")
+    parts = [k for k, tag in enumerate(image.axes) if tag is not None and operand.shape[k] != update.shape[k]]
+    if parts:
+        return _filled(eqn, operand, update, starts, parts)
     channels = [k for k, tag in enumerate(image.axes) if tag is None]
     axes, names = together(eqn, [operand, update], eqn.shape, loose=channels)
     places = [s.identity() for k, s in enumerate(starts) if k in channels and not isinstance(s, Image)]
     sizes = [n for k, n in enumerate(update.shape) if k in channels]
     return eqn.image(axes, [*names, *places], sizes)
+
+
+def _filled(eqn: Equation, operand: Value, update: Value, starts: Sequence[Value], parts: list[int]) -> Image:
+    """A piece of the image written into an array of constants, or into one of the same map."""
+    along = parts[0]
+    other = [k for k in range(len(eqn.shape)) if k != along and operand.shape[k] != update.shape[k]]
+    at = _start(eqn, starts[along], update.shape[along], eqn.shape[along], spatial=True)
+    if other or not isinstance(update, Image) or not isinstance(update.axes[along], Axis) or at is None:
+        eqn.refuse("a part of the image is overwritten", OVERWRITE)
+    piece = _pieces.place(update, eqn.shape, along, at)
+    if not isinstance(operand, Image):
+        return piece.image
+    if not isinstance(operand.axes[along], Axis):
+        eqn.refuse("a part of the image is overwritten", OVERWRITE)
+    below = _pieces.place(operand, eqn.shape, along, 0)
+    if not piece.continues(below):
+        eqn.refuse("a part of the image is overwritten by what is not its continuation", OVERWRITE)
+    return _pieces.together([below, piece])
 
 
 SCATTER = "dimension_numbers indices_are_sorted mode unique_indices update_consts update_jaxpr"
@@ -105,7 +130,7 @@ def _overwritten(eqn: Equation, operand: Value, update: Value, k: int, j: int | 
         return None
     moves = k in eqn.params["dimension_numbers"].scatter_dims_to_operand_dims
     if j is None or moves or operand.shape[k] != update.shape[j]:
-        eqn.refuse("a part of the image is overwritten", "Pad, crop or concatenate instead.")
+        eqn.refuse("a part of the image is overwritten", OVERWRITE)
     plain = [tag for tag in found if isinstance(tag, Axis)]
     if len(plain) != len(found):
         eqn.refuse("flattened image axes are written to", GATHER)

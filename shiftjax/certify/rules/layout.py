@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 from shiftjax.certify import _domain as domain
-from shiftjax.certify import _life
+from shiftjax.certify import _life, _pieces
 from shiftjax.certify._domain import Axis, Tag, Void
 from shiftjax.certify._refusal import CertificationError
 from shiftjax.certify._values import Image, Value
@@ -31,7 +32,7 @@ def broadcast(eqn: Equation, image: Image, *sizes: Value) -> Image:
     for k, (place, tag) in enumerate(zip(places, image.axes, strict=True)):
         grows = image.shape[k] != eqn.shape[place]
         axes[place] = _stretched(eqn, tag) if grows and tag is not None else tag
-    return eqn.image(axes, [image], tuple(places), life=_life.moved(image, axes))
+    return eqn.image(axes, [image], tuple(places), life=_life.moved(image, axes), moves=True)
 
 
 def _stretched(eqn: Equation, tag: Tag) -> Tag:
@@ -47,7 +48,7 @@ def _stretched(eqn: Equation, tag: Tag) -> Tag:
 def transpose(eqn: Equation, image: Image) -> Image:
     order = eqn.params["permutation"]
     axes = [image.axes[k] for k in order]
-    return eqn.image(axes, [image], tuple(order), life=_life.moved(image, axes))
+    return eqn.image(axes, [image], tuple(order), life=_life.moved(image, axes), moves=True)
 
 
 @rule("squeeze", params="dimensions", void=True)
@@ -56,7 +57,7 @@ def squeeze(eqn: Equation, image: Image) -> Image:
     if any(image.axes[k] is not None for k in gone):
         eqn.refuse("an image axis of one pixel is dropped", "Keep the image axis, or leave it out of `spatial_axes`.")
     axes = [tag for k, tag in enumerate(image.axes) if k not in gone]
-    return eqn.image(axes, [image], tuple(sorted(gone)), life=_life.moved(image, axes))
+    return eqn.image(axes, [image], tuple(sorted(gone)), life=_life.moved(image, axes), moves=True)
 
 
 @rule("concatenate", params="dimension", void=True)
@@ -70,30 +71,28 @@ def concatenate(eqn: Equation, *values: Value) -> Image:
         if image.void:
             raise image.void.why
     axes, names = together(eqn, values, eqn.shape, loose=[along])
-    return eqn.image(axes, names, along, life=_life.stacked(values, axes))
+    return eqn.image(axes, names, along, life=_life.stacked(values, axes), moves=True)
 
 
 def _border(eqn: Equation, values: Sequence[Value], along: int) -> Image:
-    """Along an image axis: the longest piece of the image goes on, what is put beside it is a border, not exact."""
-    longest = max(
-        (k for k, v in enumerate(values) if isinstance(v, Image) and isinstance(v.axes[along], Axis)),
-        key=lambda k: values[k].shape[along],
-        default=None,
-    )
-    carrier = values[longest] if longest is not None else values[0]
-    if longest is None or not isinstance(carrier, Image) or carrier.void:
+    """Along an image axis: the longest piece of the image goes on, with those that continue it; what else is put
+    beside it is a border, not exact.
+    """
+    lefts = accumulate((v.shape[along] for v in values[:-1]), initial=0)
+    pieces = [
+        _pieces.place(v, eqn.shape, along, left)
+        for v, left in zip(values, lefts, strict=True)
+        if isinstance(v, Image) and not v.void and isinstance(v.axes[along], Axis)
+    ]
+    if not pieces:
         if why := next((v.void.why for v in values if isinstance(v, Image) and v.void), None):
             raise why
         eqn.refuse("flattened image axes are put end to end", "Reshape them back to one axis each first.")
+    longest = max(pieces, key=lambda piece: piece.written[1] - piece.written[0])
     for other in values:
-        if isinstance(other, Image) and domain.images(other.axes) != domain.images(carrier.axes):
+        if isinstance(other, Image) and domain.images(other.axes) != domain.images(longest.image.axes):
             eqn.refuse("two arrays meet whose axes run along different image axes", "Transpose one of them first.")
-    left = sum(v.shape[along] for v in values[:longest])
-    axes = list(carrier.axes)
-    tag = axes[along]
-    assert isinstance(tag, Axis)
-    axes[along] = domain.window(tag, eqn.shape[along], left=left)
-    return eqn.image(axes, [carrier], along, left, life=_life.moved(carrier, axes))
+    return _pieces.together([piece for piece in pieces if piece.continues(longest)])
 
 
 @rule("rev", params="dimensions", void=True)
@@ -109,18 +108,20 @@ def reverse(eqn: Equation, image: Image) -> Image:
 
 @rule("split", params="sizes axis")
 def split(eqn: Equation, image: Image) -> list[Image]:
-    along = eqn.params["axis"]
-    starts = [sum(eqn.params["sizes"][:k]) for k in range(len(eqn.params["sizes"]))]
+    along, sizes = eqn.params["axis"], eqn.params["sizes"]
+    tag = image.axes[along]
+    if tag is not None and not isinstance(tag, Axis):
+        eqn.refuse("flattened image axes are split", "Reshape them back to one axis each first.")
     found = []
-    for k, start in enumerate(starts):
+    for k, start in enumerate(accumulate(sizes[:-1], initial=0)):
         axes = list(image.axes)
-        tag = axes[along]
-        if tag is not None:
-            if not isinstance(tag, Axis):
-                eqn.refuse("flattened image axes are split", "Reshape them back to one axis each first.")
-            axes[along] = domain.window(tag, eqn.params["sizes"][k], left=-start)
-        life = _life.moved(image, axes, every=True)
-        found.append(eqn.image(axes, [image], along, start, life=life, out=k))
+        if isinstance(tag, Axis):
+            axes[along] = domain.window(tag, sizes[k], left=-start)
+            by = {tag.image: start * tag.stride}
+            found.append(image.elsewhere(eqn.call.out_shapes[k], axes, by, _life.moved(image, axes)))
+        else:
+            life = _life.moved(image, axes, every=True)
+            found.append(eqn.image(axes, [image], along, start, life=life, out=k, moves=True))
     return found
 
 
@@ -130,7 +131,7 @@ def stack(eqn: Equation, *values: Value) -> Image:
     axes, names = together(eqn, values, tuple(n for k, n in enumerate(eqn.shape) if k != along))
     life = _life.stacked(values, axes)
     axes.insert(along, None)
-    return eqn.image(axes, names, along, life=life)
+    return eqn.image(axes, names, along, life=life, moves=True)
 
 
 @rule("unstack", params="axis")
@@ -140,7 +141,7 @@ def unstack(eqn: Equation, image: Image) -> list[Image]:
         eqn.refuse("an image axis is unstacked", "Keep the image axis.")
     axes = [tag for k, tag in enumerate(image.axes) if k != along]
     life = _life.moved(image, axes, every=True)
-    return [eqn.image(axes, [image], along, life=life, out=k) for k in range(len(eqn.call.out_shapes))]
+    return [eqn.image(axes, [image], along, life=life, out=k, moves=True) for k in range(len(eqn.call.out_shapes))]
 
 
 @rule("tile", params="reps")
@@ -148,4 +149,4 @@ def tile(eqn: Equation, image: Image) -> Image:
     reps = eqn.params["reps"]
     if any(tag is not None and n != 1 for tag, n in zip(image.axes, reps, strict=True)):
         eqn.refuse("the image is repeated side by side", "Repeat along channels only.")
-    return eqn.image(image.axes, [image], tuple(reps), life=_life.moved(image, image.axes))
+    return eqn.image(image.axes, [image], tuple(reps), life=_life.moved(image, image.axes), moves=True)

@@ -12,7 +12,7 @@ from shiftjax.certify import _life, _pattern
 from shiftjax.certify._domain import Axis, Tag
 from shiftjax.certify._values import Image, Known, Value
 from shiftjax.certify.rules._table import Equation, rule
-from shiftjax.certify.rules.pointwise import lay, together
+from shiftjax.certify.rules.pointwise import even, lay, together
 
 WHOLE = "Its output reads the whole tile, so tiles never equal the whole image; use a window of fixed size instead."
 
@@ -33,7 +33,7 @@ def contraction(eqn: Equation, lhs: Value, rhs: Value) -> Image:
         if any(tag is not None for tags in free for tag in tags):
             eqn.refuse("every pixel is multiplied with every other (attention)", WHOLE)
         shared_axes, names = _shared(eqn, lhs, rhs, batch)
-        return eqn.image([*shared_axes, *free[0], *free[1]], names, key)
+        return eqn.image([*shared_axes, *free[0], *free[1]], names, key, moves=True)
     image, constant, places, others = (lhs, rhs, *batch) if isinstance(lhs, Image) else (rhs, lhs, batch[1], batch[0])
     if not isinstance(image, Image) or isinstance(constant, Image):
         raise AssertionError("one side depends on the image, the other does not")
@@ -47,8 +47,9 @@ def contraction(eqn: Equation, lhs: Value, rhs: Value) -> Image:
         if k not in places and k not in (contract[0] if image is lhs else contract[1])
     ):
         life = _life.limited(life, image.life.reach)
-    names = [image, name] if image is lhs else [name, image]
-    return eqn.image(axes, names, key, life=life)
+    moving = image if even(tags, constant, others) else image.frozen()
+    names = [moving, name] if image is lhs else [name, moving]
+    return eqn.image(axes, names, key, life=life, moves=True)
 
 
 def _band(eqn: Equation, lhs: Value, rhs: Value) -> Image:
@@ -85,7 +86,7 @@ def _shared(
 ) -> tuple[list[Tag], list[Image | str]]:
     """Two images that meet along batch dimensions join there as in a pointwise product."""
     slices = [
-        Image(tuple(i.shape[k] for k in places), tuple(i.axes[k] for k in places), i.name)
+        Image(tuple(i.shape[k] for k in places), tuple(i.axes[k] for k in places), i.map, shift=i.shift)
         for i, places in zip((lhs, rhs), batch, strict=True)
     ]
     axes, _ = together(eqn, slices, slices[0].shape)
@@ -108,14 +109,14 @@ def _reduced(eqn: Equation, image: Image, gone: tuple[int, ...]) -> Image:
     if any(image.axes[k] is not None for k in gone):
         eqn.refuse("it reduces over an image axis", WHOLE)
     axes = [tag for k, tag in enumerate(image.axes) if k not in gone]
-    return eqn.image(axes, [image], gone, [image.shape[k] for k in gone])
+    return eqn.image(axes, [image], gone, [image.shape[k] for k in gone], moves=True)
 
 
 @rule("cumsum cumprod cummax cummin cumlogsumexp", params="axis reverse")
 def cumulation(eqn: Equation, image: Image) -> Image:
     if image.axes[eqn.params["axis"]] is not None:
         eqn.refuse("it accumulates along an image axis", WHOLE)
-    return eqn.image(image.axes, [image], eqn.params)
+    return eqn.image(image.axes, [image], eqn.params, moves=True)
 
 
 @rule("sort", params="dimension is_stable num_keys")
@@ -123,7 +124,7 @@ def sort(eqn: Equation, *values: Value) -> list[Image]:
     axes, names = together(eqn, values, eqn.shape)
     if axes[eqn.params["dimension"]] is not None:
         eqn.refuse("it sorts along an image axis", WHOLE)
-    return [eqn.image(axes, names, eqn.params, out=k) for k in range(len(values))]
+    return [eqn.image(axes, names, eqn.params, out=k, moves=True) for k in range(len(values))]
 
 
 TOP = "k axis is_stable aggregate_to_topk is_max_k recall_target reduction_dimension reduction_input_size_override"
@@ -134,7 +135,7 @@ def top_k(eqn: Equation, image: Image) -> list[Image]:
     axis = eqn.params.get("axis", eqn.params.get("reduction_dimension", -1)) % len(image.shape)
     if image.axes[axis] is not None:
         eqn.refuse("it sorts along an image axis", WHOLE)
-    return [eqn.image(image.axes, [image], eqn.params, image.shape[axis], out=k) for k in range(2)]
+    return [eqn.image(image.axes, [image], eqn.params, image.shape[axis], out=k, moves=True) for k in range(2)]
 
 
 @rule("reduce", params="computation dimensions jaxpr")

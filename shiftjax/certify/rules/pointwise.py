@@ -36,7 +36,7 @@ PARAMETER = "What varies over space is a positional embedding or noise; use one 
 def pointwise(eqn: Equation, *values: Value) -> Image:
     axes, names = together(eqn, values, eqn.shape)
     key = {k: v for k, v in eqn.params.items() if k not in ("sharding", "weak_type", "name")}
-    return eqn.image(axes, names, key, life=_life.pointwise(eqn.name, eqn.params, values, eqn.dtype))
+    return eqn.image(axes, names, key, life=_life.pointwise(eqn.name, eqn.params, values, eqn.dtype), moves=True)
 
 
 def together(
@@ -69,6 +69,8 @@ def together(
             names.append(value.identity())
         else:
             names.append(lay(eqn, axes, value, range(len(shape))))
+    if not all(even(axes, value, range(len(shape))) for value in values if not isinstance(value, Image)):
+        names = [name.frozen() if isinstance(name, Image) else name for name in names]
     _look_at_centres(eqn, images, concatenated=bool(loose))
     return axes, names
 
@@ -122,6 +124,11 @@ def lay(eqn: Equation, axes: list[Tag], value: Known | Unknown, places: Sequence
     return value.identity(repeats)
 
 
+def even(axes: Sequence[Tag], value: Known | Unknown, places: Sequence[int]) -> bool:
+    """Whether a constant laid along `axes` is uniform there; if not, it does not move along with the image."""
+    return not value.shape or all(tag is None or value.uniform(k) for tag, k in zip(axes, places, strict=True))
+
+
 def recurrence(value: Known, axis: int) -> int | None:
     """The period of a constant along an axis, if it shows at least two full ones."""
     rows = [row.tobytes() for row in np.moveaxis(value.squashed, axis, 0)]
@@ -147,14 +154,14 @@ def bitcast(eqn: Equation, image: Image) -> Image:
 def _look_at_centres(eqn: Equation, images: Sequence[Image], *, concatenated: bool) -> None:
     """Notes branches whose fields are not centred on each other by more than half a step of the joined arrays.
 
-    Where values are added up, only a field inside the other is looked at: sums of shifted slices are no skips.
+    Shifted slices of one array are no skips, nor are sums of arrays unless one's field lies inside the other's.
     """
     for k, tag in enumerate(images[0].axes):
         if not isinstance(tag, Axis):
             continue
         for other in images[1:]:
             there = other.axes[k]
-            if not isinstance(there, Axis) or there == tag:
+            if not isinstance(there, Axis) or there == tag or other.map == images[0].map:
                 continue
             a, b = domain.centre(tag), domain.centre(there)
             if a is None or b is None or abs(a - b) <= tag.stride / 2:

@@ -20,7 +20,7 @@ Piece = tuple[int, Tag]  # size, and the image axis that runs along it
 def reshape(eqn: Equation, image: Image) -> Image:
     if (order := eqn.params["dimensions"]) is not None:  # a transposition that comes first
         shape, tags = (tuple(old[k] for k in order) for old in (image.shape, image.axes))
-        image = replace(image, shape=shape, axes=tags, name=digest("order", image.name, order))
+        image = replace(image, shape=shape, axes=tags, map=digest("order", image.map, order))
     pieces = [list(_pieces(n, tag)) for n, tag in zip(image.shape, image.axes, strict=True)]
     axes: list[Tag] = []
     key: list[object] = []
@@ -39,7 +39,7 @@ def reshape(eqn: Equation, image: Image) -> Image:
         if len(fine) > len([n for n, tag in group if n != 1 or tag is not None]):
             inner += [k for k in new if axes[k] is None and eqn.shape[k] > 1]
     life = _life.parted(image, axes, inner) if inner else _life.moved(image, axes, every=merged)
-    return eqn.image(axes, [image], key, life=_life.DEAD if inner and merged else life)
+    return eqn.image(axes, [image], key, life=_life.DEAD if inner and merged else life, moves=True)
 
 
 def _pieces(size: int, tag: Tag) -> Sequence[Piece]:

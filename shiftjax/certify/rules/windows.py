@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Any
 
 from shiftjax.certify import _domain as domain
@@ -54,7 +55,7 @@ def convolution(eqn: Equation, lhs: Value, rhs: Value) -> Image:
     names: list[Image | str] = [lhs, rhs.identity()]
     rest = (p["dimension_numbers"], p["feature_group_count"], p["batch_group_count"], p["preferred_element_type"])
     life = _life.kernel(lhs, rhs, axes, mixes=p["feature_group_count"] == p["batch_group_count"] == 1)
-    return eqn.image(axes, names, key, rest, p["precision"], life=life)
+    return eqn.image(axes, names, key, rest, p["precision"], life=life, moves=True)
 
 
 POOL = "window_dimensions window_strides padding base_dilation window_dilation"
@@ -63,7 +64,7 @@ POOL = "window_dimensions window_strides padding base_dilation window_dilation"
 @rule("reduce_window_max reduce_window_min reduce_window_sum", params=POOL)
 def pooling(eqn: Equation, image: Image) -> Image:
     axes, key = _pool(eqn, image.axes)
-    return eqn.image(axes, [image], key, life=_life.pooling(eqn.name, image, axes, dict(key)))
+    return eqn.image(axes, [image], key, life=_life.pooling(eqn.name, image, axes, dict(key)), moves=True)
 
 
 @rule("reduce_window", params=f"{POOL} jaxpr consts")
@@ -77,7 +78,7 @@ def general_pooling(eqn: Equation, *values: Value) -> list[Image]:
     tags, names = together(eqn, operands, operands[0].shape)
     axes, key = _pool(eqn, tuple(tags))
     names = [*names, *(v.identity() for v in starts if not isinstance(v, Image))]
-    return [eqn.image(axes, names, key, eqn.text("jaxpr"), out=k) for k in range(count)]
+    return [eqn.image(axes, names, key, eqn.text("jaxpr"), out=k, moves=True) for k in range(count)]
 
 
 def _pool(eqn: Equation, tags: tuple[Tag, ...]) -> tuple[list[Tag], list[tuple[int, Any]]]:
@@ -110,9 +111,17 @@ def padding(eqn: Equation, image: Value, fill: Value) -> Image:
         still = left == right == interior == 0
         axes.append(tag if still else slide(eqn, tag, eqn.shape[k], base=interior + 1, left=left))
         key.append((left, interior, right if tag is None else None))
-    life = _life.moved(image, axes, every=_channels_move(image, key))
-    life = _life.limited(life, Reach.SOME if _channels_move(image, key) else Reach.EACH)
-    return eqn.image(axes, [image, fill.identity()], key, life=life)
+    channels = _channels_move(image, key)
+    life = _life.moved(image, axes, every=channels)
+    if not channels and all(isinstance(tag, Axis) and not interior for tag, (_, interior, _) in _spatial(image, key)):
+        by = {tag.image: -left * tag.stride for tag, (left, _, _) in _spatial(image, key) if isinstance(tag, Axis)}
+        return image.elsewhere(eqn.shape, axes, by, life)
+    life = _life.limited(life, Reach.SOME if channels else Reach.EACH)
+    return eqn.image(axes, [image, fill.identity()], key, life=life, moves=True)
+
+
+def _spatial(image: Image, key: list[Any]) -> list[tuple[Tag, Any]]:
+    return [(tag, entry) for tag, entry in zip(image.axes, key, strict=True) if tag is not None]
 
 
 def _channels_move(image: Image, key: list[tuple[int, int, int | None]]) -> bool:
@@ -127,16 +136,23 @@ def slicing(eqn: Equation, image: Image) -> Image:
 
 
 def cut(eqn: Equation, image: Image, starts: Any, strides: Any) -> Image:
-    """A slice: a window of size 1 with negative padding."""
+    """A slice: a window of size 1 with negative padding. Its start along the image is a shift, no map of its own."""
     axes: list[Tag] = []
-    key = []
+    by: dict[int, Fraction] = {}
     for k, tag in enumerate(image.axes):
         start, stride = int(starts[k]), int(strides[k])
         still = (start, stride) == (0, 1)
         if tag is None or isinstance(tag, domain.Void) or (still and eqn.shape[k] == image.shape[k]):
             axes.append(tag)
-        else:
-            axes.append(slide(eqn, tag, eqn.shape[k], stride=stride, left=-start))
-        key.append((start, stride))
+            continue
+        axes.append(slide(eqn, tag, eqn.shape[k], stride=stride, left=-start))
+        assert isinstance(tag, Axis)
+        by[tag.image] = start * tag.stride
     whole = all(tag is not None or eqn.shape[k] == image.shape[k] for k, tag in enumerate(image.axes))
-    return eqn.image(axes, [image], key, life=_life.sliced(image, axes, strides, every=not whole))
+    life = _life.sliced(image, axes, strides, every=not whole)
+    if whole and all(int(stride) == 1 for stride in strides) and not image.void:
+        return image.elsewhere(eqn.shape, axes, by, life)
+    key = [
+        (0 if isinstance(tag, Axis) else int(a), int(t)) for tag, a, t in zip(image.axes, starts, strides, strict=True)
+    ]
+    return eqn.image(axes, [image.elsewhere(image.shape, image.axes, by, life)], key, life=life, moves=True)
