@@ -3,8 +3,8 @@
     python benchmarks/tiling.py [memory] [throughput] [monai]
 
 - memory: peak resident memory of `predict_volume` while the volume grows 16-fold; it should stay flat.
-- throughput: tile-and-stitch within 2 GiB against the bound without redundancy, the time of the whole image in one pass
-  times the plan's redundancy; both in one process, taking turns.
+- throughput: tile-and-stitch against the bound without redundancy, the time of the whole image in one pass times the
+  plan's redundancy; both in one process, taking turns. Then plans within 2 GiB: redundancy, account, resident memory.
 - monai: `sliding_window_inference` at its defaults with a same-padded PyTorch twin of equal weights, and ours within
   the memory that it took: seconds, and error against the whole image in units of its standard deviation.
 
@@ -37,6 +37,7 @@ NETS: dict[str, dict[str, Any]] = {
     "3-D, l=3, 8 features": {"features": 8, "factors": (2, 2, 2), "ndim": 3},
     "small": {"features": 4, "factors": (2, 2), "convs": 1},
 }
+LARGE = {"2-D, l=4, 16 features": 20000, "3-D, l=3, 8 features": 2000}  # pixels per axis
 WHOLE = {"2-D, l=4, 16 features": 2000, "3-D, l=3, 8 features": 160}  # pixels per axis that still fit in one piece
 
 
@@ -99,31 +100,29 @@ def task_memory(side: str) -> dict[str, Any]:
 def throughput() -> None:
     """One row per network."""
     head = f"{'network':24}{'image':>12}{'tile reads':>16}{'redundancy':>12}"
-    print(f"{head}{'whole, s':>10}{'tiled, s':>10}{'of the bound':>14}{'account, MiB':>14}{'resident, MiB':>15}")
+    print(f"{head}{'whole, s':>10}{'tiled, s':>10}{'of the bound':>14}")
     for name, side in WHOLE.items():
         row = apart("throughput", name, side)
-        used = apart("resident", name, side)
         share = row["whole"] * row["redundancy"] / row["tiled"]
         print(
             f"{name:24}{str(side) + '^' + str(row['ndim']):>12}{row['reads']:>16}{row['redundancy']:12.2f}"
-            f"{row['whole']:10.2f}{row['tiled']:10.2f}{share:14.2f}{used['account']:14.0f}{used['resident']:15.0f}"
+            f"{row['whole']:10.2f}{row['tiled']:10.2f}{share:14.2f}"
         )
-    print("redundancy of a plan within 2 GiB for a large image:")
-    for name, side in (("2-D, l=4, 16 features", 20000), ("3-D, l=3, 8 features", 2000)):
-        fn = function(name)
-        plan = sj.plan_tiles(fn, (1, *(side,) * (3 if "3-D" in name else 2), 1), memory_bytes=BUDGET)
-        print(f"{name:24}{plan.redundancy:6.2f}, tiles read {plan.tile_input}")
-
-
-def _planned(name: str, side: str) -> tuple[Any, Any, np.ndarray]:
-    fn, ndim = function(name), NETS[name].get("ndim", 2)
-    image = np.random.default_rng(0).normal(size=(1, *(int(side),) * ndim, 1)).astype(np.float32)
-    half = -(-int(side) // 32) * 16  # or the whole of it would be one tile
-    return fn, sj.plan_tiles(fn, image.shape, tile=half, memory_bytes=BUDGET), image
+    print("\nplans within 2 GiB, and what two of their tiles took")
+    print(f"{'network':24}{'image':>12}{'tile reads':>16}{'redundancy':>12}{'account, MiB':>14}{'resident, MiB':>15}")
+    for name, side in LARGE.items():
+        row = apart("resident", name, side)
+        print(
+            f"{name:24}{str(side) + '^' + str(row['ndim']):>12}{row['reads']:>16}{row['redundancy']:12.2f}"
+            f"{row['account']:14.0f}{row['resident']:15.0f}"
+        )
 
 
 def task_throughput(name: str, side: str) -> dict[str, Any]:
-    fn, plan, image = _planned(name, side)
+    fn, ndim = function(name), NETS[name].get("ndim", 2)
+    image = np.random.default_rng(0).normal(size=(1, *(int(side),) * ndim, 1)).astype(np.float32)
+    half = -(-int(side) // 32) * 16  # or the whole of it would be one tile
+    plan = sj.plan_tiles(fn, image.shape, tile=half)
     run = jax.jit(lambda image: fn(image)[plan.whole_crop])
     padded = np.pad(image, plan.pad_width, mode="reflect")
     whole: dict[str, Callable[[], Any]] = {
@@ -143,13 +142,23 @@ def task_throughput(name: str, side: str) -> dict[str, Any]:
 
 
 def task_resident(name: str, side: str) -> dict[str, Any]:
-    fn, plan, image = _planned(name, side)
+    fn, ndim = function(name), NETS[name].get("ndim", 2)
+    large = sj.plan_tiles(fn, (1, *(int(side),) * ndim, 1), memory_bytes=BUDGET)
+    *rest, last = large.tile_output
+    image = np.random.default_rng(0).normal(size=(1, *rest, 2 * last, 1)).astype(np.float32)
+    plan = sj.plan_tiles(fn, image.shape, tile=large.tile_output, memory_bytes=BUDGET)
     result = np.ones((*image.shape[:-1], 3), np.float32)  # what holds the result is the caller's
     before = peak()
     del result
     sj.predict_tiled(fn, image, plan)
     assert plan.memory is not None
-    return {"account": plan.memory / 2**20, "resident": (peak() - before) / 2**20}
+    return {
+        "ndim": ndim,
+        "reads": " x ".join(map(str, large.tile_input)),
+        "redundancy": large.redundancy,
+        "account": plan.memory / 2**20,
+        "resident": (peak() - before) / 2**20,
+    }
 
 
 def monai() -> None:

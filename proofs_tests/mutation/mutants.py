@@ -24,13 +24,23 @@ class Mutant:
     claim: str
 
     def swap_in(self) -> None:
-        """Replaces the operator for the rest of the process."""
+        """Replaces the operator for the rest of the process; a broken convolution in all layers."""
+        if self.target == f"{OPERATORS}:convolve":
+            import_module(OPERATORS).convolve_in_turn = layer_by_layer
         module, _, path = self.target.partition(":")
         *owners, name = path.split(".")
         owner: Any = import_module(module)
         for step in owners:
             owner = getattr(owner, step)
         setattr(owner, name, self.broken(getattr(owner, name)))
+
+
+def layer_by_layer(xs: Any, layers: Any, activation: Any, *, padding: str = "VALID") -> Any:
+    """By the convolution that is in place now."""
+    x = jnp.concatenate(xs, axis=-1)
+    for kernel, bias in layers:
+        x = activation(import_module(OPERATORS).convolve(x, kernel, bias, padding=padding))
+    return x
 
 
 def pool_with_the_wrong_stride(original: Original) -> Original:
@@ -119,6 +129,11 @@ def convolution_one_pixel_to_the_right(original: Original) -> Original:
         return jnp.concatenate([y[:, 1:], y[:, :1]], axis=1) if y.shape[1] > 1 else y
 
     return convolve
+
+
+def volume_filled_one_slice_late(original: Original) -> Original:
+    """The pieces of a volume, each one slice further on than it belongs."""
+    return lambda *args: jnp.roll(original(*args), 1, axis=1)
 
 
 def skip_start_off_by_one(original: Original) -> Original:
@@ -213,6 +228,9 @@ MUTANTS = {
     "skip crop that depends on the size": Mutant(f"{OPERATORS}:crop", skip_crop_that_depends_on_the_size, "stitching"),
     "convolution that leaks its position": Mutant(
         f"{OPERATORS}:convolve", convolution_that_leaks_its_position, "phase-operators"
+    ),
+    "a volume filled one slice late": Mutant(
+        "shiftjax.nets.correlation:filled", volume_filled_one_slice_late, "receptive-field"
     ),
     "padding on the wrong side": Mutant(
         f"{OPERATORS}:convolve", convolution_padded_on_the_wrong_side, "same-padding-leaks"

@@ -1,25 +1,35 @@
 """The forms of a correlation that the CPU runs fast, against the one that says what it is; in int32, bit for bit."""
 
+from itertools import pairwise
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shiftjax.nets import correlation
+from shiftjax.nets import correlation, operators, pieces
 
 CASES = {
     "few features of many channels": ((9, 8), (3, 2), 40, 3),
     "channels that do not divide evenly": ((7, 7), (3, 3), 17, 16),
     "many features": ((7, 7), (3, 3), 17, 17),
+    "one pixel": ((5, 6), (1, 1), 4, 3),
     "three dimensions": ((6, 7, 8), (3, 2, 1), 2, 3),
     "three dimensions, even depth, many channels": ((6, 5, 6), (4, 3, 2), 35, 2),
+    "three dimensions, one slice left": ((3, 5, 6), (3, 3, 2), 2, 2),
+    "three dimensions, one pixel": ((5, 6, 3), (1, 1, 1), 4, 3),
+    "three dimensions, in pieces": ((35, 5, 6), (4, 3, 2), 3, 2),
+    "three dimensions, in as many pieces as there may be": ((300, 3, 4), (3, 3, 2), 1, 2),
     "one dimension": ((12,), (3,), 33, 2),
 }
 
 
+def _draw(*shape):
+    return jnp.asarray(np.random.default_rng(sum(shape)).integers(-(2**31), 2**31, shape, np.int32))
+
+
 def _arrays(space, window, channels, features):
-    rng = np.random.default_rng(0)
-    draw = lambda shape: jnp.asarray(rng.integers(-(2**31), 2**31, shape, np.int32))  # noqa: E731
-    return draw((2, *space, channels)), draw((*window, channels, features))
+    return _draw(2, *space, channels), _draw(*window, channels, features)
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)
@@ -32,7 +42,96 @@ def test_all_forms_give_the_same_sums(case, padding):
     assert np.array_equal(found, wanted)
 
 
-def test_control_a_piece_that_is_left_out_shows():
+def test_control_channels_that_are_left_out_show():
     x, kernel = _arrays(*CASES["few features of many channels"])
-    less = kernel.at[..., correlation.FEW :, :].set(0)
+    less = kernel.at[..., 20:, :].set(0)
     assert not np.array_equal(correlation.correlate(x, less, "VALID"), correlation._direct(x, kernel, "VALID"))
+
+
+def _layers(ndim, channels):
+    return [(_draw(*(3,) * ndim, a, b), _draw(b)) for a, b in pairwise(channels)]
+
+
+def _one_by_one(xs, layers, padding):
+    x = jnp.concatenate(xs, -1)
+    for kernel, bias in layers:
+        x = jax.nn.relu(correlation._direct(x, kernel, padding) + bias)
+    return x
+
+
+@pytest.mark.parametrize("space", [(9, 8), (8, 7, 9), (5, 6, 7), (41, 6, 7)])
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+def test_layers_in_turn(space, padding):
+    """Two arrays side by side, two layers, one piece or several."""
+    xs, layers = [_draw(1, *space, 2), _draw(1, *space, 1)], _layers(len(space), (3, 2, 4))
+    found = operators.convolve_in_turn(xs, layers, jax.nn.relu, padding=padding)
+    assert np.array_equal(found, _one_by_one(xs, layers, padding))
+
+
+def test_control_a_piece_in_the_wrong_place_shows(monkeypatch):
+    """Were every piece read one slice too far, the results would differ."""
+    xs, layers = [_draw(1, 41, 6, 7, 3)], _layers(3, (3, 2, 4))
+    true = pieces.lax.dynamic_slice_in_dim
+    monkeypatch.setattr(pieces.lax, "dynamic_slice_in_dim", lambda x, at, *args, **kw: true(x, at + 1, *args, **kw))
+    found = operators.convolve_in_turn(xs, layers, jax.nn.relu)
+    monkeypatch.undo()
+    assert not np.array_equal(found, _one_by_one(xs, layers, "VALID"))
+
+
+@pytest.mark.parametrize("space", [(9, 8), (21, 7, 6)])
+def test_derivatives_are_those_of_the_plain_form(space):
+    """Of small whole numbers, whose sums floats hold exactly: backwards, forwards, for several images at a time."""
+    small = lambda a: (a % 4).astype(jnp.float32)  # noqa: E731
+    xs = [small(_draw(2, *space, 2))]
+    layers = [(small(kernel), small(bias)) for kernel, bias in _layers(len(space), (2, 1, 1))]
+
+    def fast(xs, layers):
+        return jnp.sum(operators.convolve_in_turn(xs, layers, jax.nn.relu))
+
+    def plain(xs, layers):
+        return jnp.sum(_one_by_one(xs, layers, "VALID"))
+
+    for how in (jax.grad, lambda f, argnums: jax.jit(jax.grad(f, argnums))):
+        for one, two in zip(*(jax.tree.leaves(how(f, (0, 1))(xs, layers)) for f in (fast, plain)), strict=True):
+            assert np.array_equal(one, two)
+    tangents = jax.tree.map(lambda a: (a + 1) % 3, (xs, layers))
+    assert np.array_equal(*(jax.jvp(f, (xs, layers), tangents)[1] for f in (fast, plain)))
+    images = [jnp.stack([x, x + 1]) for x in xs]
+    assert np.array_equal(*(jax.vmap(f, (0, None))(images, layers) for f in (fast, plain)))
+
+
+def test_an_activation_that_may_read_more_sees_whole_layers():
+    """One that subtracts the largest value of the layer, and one that closes over a number with a gradient."""
+    xs, layers = [_draw(1, 41, 6, 7, 3)], _layers(3, (3, 2, 4))
+    centred = lambda y: y - y.max()  # noqa: E731
+    x = xs[0]
+    for kernel, bias in layers:
+        x = centred(correlation._direct(x, kernel, "VALID") + bias)
+    assert np.array_equal(operators.convolve_in_turn(xs, layers, centred), x)
+    ones = jax.tree.map(lambda a: jnp.ones(a.shape), (xs, layers))
+    slope = jax.grad(lambda a: operators.convolve_in_turn(*ones, lambda y: a * y).sum())(1.0)
+    assert slope > 0
+
+
+def test_crops_of_their_own():
+    x = _draw(2, 30, 7, 8, 2)
+    wanted = operators.crop(x, (3, 1, 2), (22, 4, 6))
+    assert np.array_equal(operators.crop_apart(x, (3, 1, 2), (22, 4, 6)), wanted)
+    y = x.astype(jnp.float32)
+    ones = jnp.zeros_like(y).at[:, 3:25, 1:5, 2:8].set(1)
+    assert np.array_equal(jax.grad(lambda y: operators.crop_apart(y, (3, 1, 2), (22, 4, 6)).sum())(y), ones)
+
+
+def test_a_volume_takes_less_than_two_copies_of_its_widest_layer():
+    """By XLA's account, which the planner goes by; layer by layer it would be more than two."""
+    if jax.default_backend() != "cpu":
+        pytest.skip("accelerators take correlations as they are")
+    layers = jax.tree.map(jnp.float32, _layers(3, (1, 8, 8)))
+    x = jax.ShapeDtypeStruct((1, 60, 60, 60, 1), jnp.float32)
+
+    def temporary(fn):
+        return jax.jit(lambda x: fn(x).max(axis=-1)).lower(x).compile().memory_analysis().temp_size_in_bytes
+
+    widest = 58**3 * 8 * 4
+    assert temporary(lambda x: operators.convolve_in_turn([x], layers, jax.nn.relu)) < 1.6 * widest
+    assert temporary(lambda x: _one_by_one([x], layers, "VALID")) > 1.8 * widest

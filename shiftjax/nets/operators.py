@@ -6,13 +6,16 @@ and two ways to the same output agree bit for bit.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 
+import jax
 import jax.numpy as jnp
 from jax import lax
 
 from shiftjax._typing import Array, Shaped
-from shiftjax.nets.correlation import correlate
+from shiftjax.nets.correlation import correlate, correlate_in_turn
+from shiftjax.nets.pieces import filled
 
 
 def convolve(
@@ -29,6 +32,17 @@ def convolve(
     """
     y = correlate(x, kernel, padding)
     return y if bias is None else y + bias
+
+
+def convolve_in_turn(
+    xs: Sequence[Shaped[Array, "batch *space _"]],
+    layers: Sequence[tuple[Array, Array]],
+    activation: Callable[[Array], Array],
+    *,
+    padding: str = "VALID",
+) -> Shaped[Array, "batch *out features"]:
+    """`activation(convolve(x, kernel, bias))` for every layer in turn; the first reads all of `xs`, as channels."""
+    return correlate_in_turn(xs, layers, activation, padding)
 
 
 def max_pool(x: Shaped[Array, "batch *space channel"], factors: Sequence[int]) -> Shaped[Array, "batch *out channel"]:
@@ -90,3 +104,21 @@ def crop(
     """`size` pixels of every axis from pixel `start` on."""
     stop = [a + n for a, n in zip(start, size, strict=True)]
     return lax.slice(x, (0, *start, 0), (x.shape[0], *stop, x.shape[-1]))
+
+
+@functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def crop_apart(
+    x: Shaped[Array, "batch *space channel"], start: tuple[int, ...], size: tuple[int, ...]
+) -> Shaped[Array, "batch *out channel"]:
+    """The same as an array of its own, so that `x` need not be kept until it is used."""
+    if jax.default_backend() != "cpu":
+        return lax.optimization_barrier(crop(x, start, size))
+    if x.ndim != 5:
+        return crop(x, start, size)
+    # There, XLA looks through barriers, but not into loops.
+    return filled(lambda y: crop(y, (0, *start[1:]), (y.shape[1], *size[1:])), [x], 0, start[0], size[0])
+
+
+@crop_apart.defjvp
+def _(start: tuple[int, ...], size: tuple[int, ...], at: tuple[Array], along: tuple[Array]) -> tuple[Array, Array]:
+    return crop_apart(*at, start, size), crop(*along, start, size)

@@ -153,18 +153,18 @@ class UNet(nn.Module):
         factors = [per_axis("factors", f, self.ndim) for f in self.factors]
         skips = []
         for level, factor in enumerate(factors):
-            x = self._pass(x, features[level], down, f"encoder_{level}", train)
-            skips.append(x)
+            x = self._pass([x], features[level], down, f"encoder_{level}", train)
+            size = tuple(walk.keep[level] for walk in walks)
+            start = tuple(axis.skip_start(level) for axis in geometry)
+            skips.append(operators.crop_apart(x, start, size))
             x = operators.max_pool(x, factor)
-        x = self._pass(x, features[-1], down, "bottom", train)
+        x = self._pass([x], features[-1], down, "bottom", train)
         for level in reversed(range(len(factors))):
-            size = [walk.keep[level] for walk in walks]
-            start = [axis.skip_start(level) for axis in geometry]
+            size = tuple(walk.keep[level] for walk in walks)
             x = operators.crop(self._upsampled(x, factors[level], features[level], level), [0] * self.ndim, size)
-            x = jnp.concatenate([operators.crop(skips[level], start, size), x], axis=-1)
-            x = self._pass(x, features[level], up, f"decoder_{level}", train)
+            x = self._pass([skips[level], x], features[level], up, f"decoder_{level}", train)
         head = per_axis("head_kernel_size", self.head_kernel_size, self.ndim)
-        return self._convolution(self.out_channels, head, "head")(x)
+        return self._convolved(x, self.out_channels, head, "head")
 
     @property
     def _convolutions(self) -> tuple[int, int]:
@@ -189,15 +189,28 @@ class UNet(nn.Module):
                 ) from None
         return geometry
 
-    def _pass(self, x: Array, features: int, convs: int, name: str, train: bool) -> Array:
+    def _pass(self, xs: list[Array], features: int, convs: int, name: str, train: bool) -> Array:
+        """The convolutions of one level, on arrays side by side as channels."""
         kernel = per_axis("kernel_size", self.kernel_size, self.ndim)
+        if self.norm is None:
+            layers = []
+            for i in range(convs):
+                channels = features if i else sum(x.shape[-1] for x in xs)
+                layers.append(self._weights(channels, features, kernel, f"{name}_conv_{i}"))
+            xs, layers = _promoted(self.dtype, xs, layers)
+            return operators.convolve_in_turn(xs, layers, self.activation, padding=self.padding)
+        x = jnp.concatenate(xs, axis=-1)
         for i in range(convs):
-            x = self._convolution(features, kernel, f"{name}_conv_{i}")(x)
+            x = self._convolved(x, features, kernel, f"{name}_conv_{i}")
             x = self.activation(self._normalised(x, f"{name}_norm_{i}", train))
         return x
 
-    def _convolution(self, features: int, kernel_size: tuple[int, ...], name: str) -> _Convolution:
-        return _Convolution(features, kernel_size, self.padding, self.dtype, self.param_dtype, name=name)
+    def _convolved(self, x: Array, features: int, kernel_size: tuple[int, ...], name: str) -> Array:
+        x, weights = _promoted(self.dtype, x, self._weights(x.shape[-1], features, kernel_size, name))
+        return operators.convolve(x, *weights, padding=self.padding)
+
+    def _weights(self, channels: int, features: int, kernel_size: tuple[int, ...], name: str) -> tuple[Array, Array]:
+        return _Convolution(channels, features, kernel_size, self.param_dtype, name=name)()
 
     def _upsampled(self, x: Array, factor: tuple[int, ...], features: int, level: int) -> Array:
         if self.upsample == "nearest":
@@ -219,22 +232,16 @@ class UNet(nn.Module):
 class _Convolution(nn.Module):
     """Kernel and bias of one convolution, held raw: `nn.Conv` would turn int32 into float32."""
 
+    channels: int
     features: int
     kernel_size: tuple[int, ...]
-    padding: str
-    dtype: Any
     param_dtype: Any
 
     @nn.compact
-    def __call__(self, x: Array) -> Array:
-        kernel = self.param(
-            "kernel",
-            _weights(math.prod(self.kernel_size)),
-            (*self.kernel_size, x.shape[-1], self.features),
-            self.param_dtype,
-        )
-        bias = self.param("bias", _biases, (self.features,), self.param_dtype)
-        return operators.convolve(*_promoted(self.dtype, x, kernel, bias), padding=self.padding)
+    def __call__(self) -> tuple[Array, Array]:
+        shape = (*self.kernel_size, self.channels, self.features)
+        kernel = self.param("kernel", _weights(math.prod(self.kernel_size)), shape, self.param_dtype)
+        return kernel, self.param("bias", _biases, (self.features,), self.param_dtype)
 
 
 class _Upsampling(nn.Module):
@@ -259,9 +266,10 @@ def _check_dtype(name: str, dtype: Any) -> None:
         fail(name, "a dtype such as jax.numpy.float32", repr(dtype))
 
 
-def _promoted(dtype: Any, *arrays: Array) -> tuple[Array, ...]:
-    wanted = jnp.result_type(*arrays) if dtype is None else dtype
-    return tuple(a.astype(wanted) for a in arrays)
+def _promoted(dtype: Any, *arrays: Any) -> Any:
+    """Arrays, or trees of them, of one type."""
+    wanted = jnp.result_type(*jax.tree.leaves(arrays)) if dtype is None else dtype
+    return jax.tree.map(lambda a: a.astype(wanted), arrays)
 
 
 def _weights(window: int) -> Callable[..., Array]:

@@ -67,7 +67,8 @@ class Callee:
         images = int(np.prod(tiles.shape)) * tiles.dtype.itemsize
         return Account(
             int(found.argument_size_in_bytes) - images,
-            images + int(found.output_size_in_bytes),
+            images,
+            int(found.output_size_in_bytes),
             int(found.temp_size_in_bytes) + beside,
         )
 
@@ -77,10 +78,11 @@ class Callee:
 
 
 class Account(NamedTuple):
-    """Bytes of one call: parameters, tiles with their outputs, and temporaries."""
+    """Bytes of one call."""
 
     parameters: int
-    transferred: int
+    tiles: int
+    outputs: int
     temporary: int
 
 

@@ -21,6 +21,7 @@ from shiftjax.tiling.search import first_certificate, leanest, smallest_input
 from shiftjax.tiling.window import windows
 
 TILE_PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory is given
+OVER = 1.3  # resident memory against the account, on a CPU
 BATCH_PIXELS = 2**18  # input pixels that make a call worth while: smaller tiles share one
 
 
@@ -46,8 +47,9 @@ def plan_tiles(
         tile: wished output pixels of a tile, one integer or one per axis; rounded down to a multiple of the period,
             at least one period.
         memory_bytes: the most that predicting may take on a device: by XLA's account the parameters, the temporaries
-            of one call, and the tiles and outputs of two, found by at most 8 trial compilations. On a CPU the tiles and
-            outputs of four, and what its convolutions take beside that account. Image and result are not counted.
+            of one call, and the tiles and outputs of two, found by at most 8 trial compilations. On a CPU those of one,
+            and what its convolutions take beside that account; what is read and written meanwhile may take up to
+            0.3 times as much again. Image and result are not counted.
         pad: "reflect", "edge" or "constant" (zeros), for the border of the image.
         spatial_axes: must be all axes between batch and channel.
         dtype: of the image.
@@ -124,14 +126,17 @@ class Problem:
             raise
 
     def account(self, size: Sizes) -> int:
-        """Bytes of a run with one tile per call: one computed, others read, sent, fetched and written meanwhile.
+        """Bytes that a run with one tile per call is held to; the crop is left out, it makes the outputs no larger.
 
-        A device holds two calls' tiles and outputs. On a CPU it shares its memory with the host, which reads and writes
-        two more. The crop is left out: it makes the outputs no larger.
+        A device holds two calls' tiles and outputs: one computed, one sent or fetched. A CPU shares its memory with the
+        host, where one tile is read ahead and the caller has two outputs; that may go beyond the account of the call,
+        but by no more than `OVER`.
         """
-        found = Callee(self.fn).account(self.image(size))
-        copies = 4 if jax.default_backend() == "cpu" else 2
-        return found.parameters + found.temporary + copies * found.transferred
+        parameters, tiles, outputs, temporary = Callee(self.fn).account(self.image(size))
+        once = parameters + tiles + outputs + temporary
+        if jax.default_backend() != "cpu":
+            return once + tiles + outputs
+        return max(once, int((once + 2 * tiles + 2 * outputs) / OVER))
 
     def batchwise(self, size: Sizes) -> bool:
         return batchwise(self.fn, jax.ShapeDtypeStruct((1, *size, self.shape[-1]), self.dtype))

@@ -20,9 +20,10 @@ def windows_copied(jaxpr: Any) -> int:
 
 
 def _convolutions(jaxpr: Any) -> Iterator[Any]:
-    """The 2-D convolutions of a jaxpr and of all that it calls."""
+    """The 2-D convolutions without padding of a jaxpr and of all that it calls."""
     for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
-        if eqn.primitive.name == "conv_general_dilated" and len(eqn.outvars[0].aval.shape) == 4:
+        plane = eqn.primitive.name == "conv_general_dilated" and len(eqn.outvars[0].aval.shape) == 4
+        if plane and not any(map(any, eqn.params["padding"])):
             yield eqn
         for value in eqn.params.values():
             for inner in value if isinstance(value, tuple | list) else (value,):

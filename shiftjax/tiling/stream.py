@@ -15,6 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from shiftjax._checks import fail, integer
 from shiftjax.certify import CertificationError, certify
+from shiftjax.tiling.aligned import stacked
 from shiftjax.tiling.call import Callee, Fn
 from shiftjax.tiling.plan import Place, TilePlan
 
@@ -70,7 +71,9 @@ def stream(
         check_function(fn, plan)
     lanes = _lanes(fn, plan, count, devices, mesh)
     turn, running = cycle(lanes), deque[tuple[Group, Any]]()
-    for group, tiles in _ahead(read_tile, _groups(places, count), count, len(lanes) + 1):
+    # A CPU shares its memory with the host: there, no tile beyond the next one is read.
+    ahead = len(lanes) + (jax.default_backend() != "cpu")
+    for group, tiles in _ahead(read_tile, _groups(places, count), count, ahead):
         lane = next(turn)
         sent = jax.device_put(tiles, lane.place)
         done = running.popleft() if len(running) == len(lanes) else None
@@ -80,6 +83,8 @@ def stream(
         running.append((group, outputs))
         if done:
             yield from _apart(*done, plan.image_shape[0])
+            del done
+        del outputs, sent, tiles
     while running:
         yield from _apart(*running.popleft(), plan.image_shape[0])
 
@@ -132,8 +137,7 @@ def _ahead(read_tile: ReadTile, groups: Iterator[Group], count: int, depth: int)
     """Groups with their inputs, up to `depth` of them read in another thread before they are asked for."""
 
     def read(group: Group) -> np.ndarray:
-        tiles = [read_tile(place) for place in group]
-        return np.concatenate(tiles + tiles[-1:] * (count - len(tiles)))  # one compiled shape
+        return stacked([read_tile(place) for place in group], count)  # one compiled shape
 
     waiting = deque[tuple[Group, Future[np.ndarray]]]()
     reader = ThreadPoolExecutor(1, thread_name_prefix="tiles")
@@ -141,12 +145,17 @@ def _ahead(read_tile: ReadTile, groups: Iterator[Group], count: int, depth: int)
         for group in groups:
             waiting.append((group, reader.submit(read, group)))
             if len(waiting) >= depth:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for first, future in waiting:
-            yield first, future.result()
+                yield _taken(waiting)
+        while waiting:
+            yield _taken(waiting)
     finally:
         reader.shutdown(cancel_futures=True)
+
+
+def _taken(waiting: deque[tuple[Group, Future[np.ndarray]]]) -> tuple[Group, np.ndarray]:
+    """The first that is waiting, kept nowhere else."""
+    group, future = waiting.popleft()
+    return group, future.result()
 
 
 def _apart(group: Group, outputs: Any, batch: int) -> Iterator[tuple[Place, Any]]:
