@@ -19,7 +19,7 @@ from flax import nnx
 from jax import lax
 from jax.tree_util import Partial
 
-from shiftjax.certify import Certificate, CertificationError, certify
+from shiftjax.certifier import Certificate, CertificationError, certify
 
 Entry = tuple[str, Callable[[Any], Any], tuple[int, ...], tuple[int, ...] | None]
 

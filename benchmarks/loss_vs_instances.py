@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from _timing import time_alternating
 
-from shiftjax.losses import discriminative_loss
+from shiftjax._losses import discriminative_loss
 
 torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
 

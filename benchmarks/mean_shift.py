@@ -15,7 +15,7 @@ import jax
 import numpy as np
 from _timing import time_alternating
 
-from shiftjax.clustering import Clusters, mean_shift
+from shiftjax.clustering._mean_shift import Clusters, mean_shift
 
 MIB = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss counts bytes there and kilobytes elsewhere
 

@@ -13,9 +13,9 @@ install_import_hook("shiftjax", "beartype.beartype")
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for `import proofs_tests...` under a bare `pytest`
 
-from proofs_tests import profiles, report
-from proofs_tests.given import plugin as given
+from proofs_tests.given_net import plugin as given
 from proofs_tests.mutation import plugin as mutation
+from proofs_tests.support import profiles, report
 
 profiles.register()
 

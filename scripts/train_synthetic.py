@@ -4,7 +4,7 @@ Without options: trains one network at a window larger than its period and one a
 with legal and illegal tiles, prints a table, and writes metrics.json and figure.png. Under 90 seconds on two cores.
 """
 
-from shiftjax.experiments.command import main
+from shiftjax._cli.train_synthetic import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -1,24 +1,33 @@
 """shiftjax: shift equivariance, exact tiling and certificates for encoder-decoders in JAX."""
 
 import importlib as _importlib
+from importlib.metadata import version as _version
 from types import ModuleType as _ModuleType
 
+from shiftjax import certifier as certifier
+from shiftjax import clustering as clustering
+from shiftjax import labelling as labelling
+from shiftjax import metrics as metrics
+from shiftjax import nets as nets
 from shiftjax import synthetic as synthetic
-from shiftjax.certify import Certificate as Certificate
-from shiftjax.certify import CertificationError as CertificationError
-from shiftjax.certify import certify as certify  # the function; its package stays importable by name
+from shiftjax import theory as theory
+from shiftjax import tiling as tiling
+from shiftjax import volume as volume
+from shiftjax._losses import discriminative_loss as discriminative_loss
+from shiftjax.certifier import Certificate as Certificate
+from shiftjax.certifier import CertificationError as CertificationError
+from shiftjax.certifier import certify as certify
 from shiftjax.clustering import Clusters as Clusters
 from shiftjax.clustering import mean_shift as mean_shift
-from shiftjax.instances import connected_components as connected_components
-from shiftjax.instances import drop_small as drop_small
-from shiftjax.losses import discriminative_loss as discriminative_loss
+from shiftjax.labelling import connected_components as connected_components
+from shiftjax.labelling import drop_small as drop_small
+from shiftjax.labelling import relabel as relabel
 from shiftjax.metrics import average_precision as average_precision
 from shiftjax.metrics import distinct_embeddings as distinct_embeddings
 from shiftjax.metrics import seam_disagreement as seam_disagreement
 from shiftjax.metrics import split_merge_counts as split_merge_counts
 from shiftjax.nets import IllegalSizeError as IllegalSizeError
 from shiftjax.nets import UNet as UNet
-from shiftjax.relabel import relabel as relabel
 from shiftjax.theory import lattice_capacity as lattice_capacity
 from shiftjax.tiling import TilePlan as TilePlan
 from shiftjax.tiling import plan_tiles as plan_tiles
@@ -27,12 +36,16 @@ from shiftjax.volume import VolumeError as VolumeError
 from shiftjax.volume import predict_volume as predict_volume
 from shiftjax.volume import segment_volume as segment_volume
 
-__version__ = "0.1.0"
+__version__ = _version("shiftjax")
 
-_LAZY = ("testing", "training")  # they bring hypothesis, chex and optax along
+_LAZY = ("testing", "training")  # loaded when first used: training needs optax
 
 
 def __getattr__(name: str) -> _ModuleType:
     if name in _LAZY:
         return _importlib.import_module(f"shiftjax.{name}")
     raise AttributeError(f"module `shiftjax` has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({name for name in globals() if not name.startswith("_")} | set(_LAZY))

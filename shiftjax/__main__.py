@@ -7,14 +7,14 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from shiftjax._target import UsageError
+from shiftjax._cli.network import UsageError
 
 COMMANDS = {
-    "certify": ("shiftjax.certify.command", "prove how a network tiles, or say what stops the proof"),
-    "check": ("shiftjax.testing.command", "try to contradict the claims about a network, where they are not proved"),
-    "plan": ("shiftjax.volume.plan_command", "lay out the tiles of a volume, and say what they cost"),
-    "predict": ("shiftjax.volume.predict_command", "predict a volume tile by tile, from storage to storage"),
-    "segment": ("shiftjax.volume.segment_command", "label the objects of a volume, from its embedding or its image"),
+    "certify": ("shiftjax._cli.certify", "prove how a network tiles, or say what stops the proof"),
+    "check": ("shiftjax._cli.check", "try to contradict the claims about a network, where they are not proved"),
+    "plan": ("shiftjax._cli.plan", "lay out the tiles of a volume, and say what they cost"),
+    "predict": ("shiftjax._cli.predict", "predict a volume tile by tile, from storage to storage"),
+    "segment": ("shiftjax._cli.segment", "label the objects of a volume, from its embedding or its image"),
 }
 
 

@@ -230,7 +230,7 @@ MUTANTS = {
         f"{OPERATORS}:convolve", convolution_that_leaks_its_position, "phase-operators"
     ),
     "a volume filled one slice late": Mutant(
-        "shiftjax.nets.correlation:filled", volume_filled_one_slice_late, "receptive-field"
+        "shiftjax.nets._correlation:filled", volume_filled_one_slice_late, "receptive-field"
     ),
     "padding on the wrong side": Mutant(
         f"{OPERATORS}:convolve", convolution_padded_on_the_wrong_side, "same-padding-leaks"
@@ -239,7 +239,7 @@ MUTANTS = {
         f"{OPERATORS}:convolve", convolution_one_pixel_to_the_right, "receptive-field"
     ),
     "skip joined one pixel early": Mutant(
-        "shiftjax.nets.geometry:AxisGeometry.skip_start", skip_start_off_by_one, "same-padding-leaks"
+        "shiftjax.nets._geometry:AxisGeometry.skip_start", skip_start_off_by_one, "same-padding-leaks"
     ),
     "a norm that reads the tile": Mutant(f"{OPERATORS}:max_pool", activation_that_reads_the_tile, "normalisation"),
     "images of a batch that see each other": Mutant(
@@ -252,15 +252,15 @@ MUTANTS = {
         "shiftjax.theory:nearest_capacity", nearest_capacity_of_all_levels, "lattice-capacity"
     ),
     "stitch origin off by one": Mutant(
-        "shiftjax.tiling.plan:TilePlan.input_start", stitch_origin_off_by_one, "stitching"
+        "shiftjax.tiling._plan:TilePlan.input_start", stitch_origin_off_by_one, "stitching"
     ),
-    "tiles of any size": Mutant("shiftjax.tiling.planner:_legal_tile", tiles_of_any_size, "stitching"),
+    "tiles of any size": Mutant("shiftjax.tiling._planner:_legal_tile", tiles_of_any_size, "stitching"),
     "loss blind to coinciding means": Mutant(
-        "shiftjax.losses:_push", loss_blind_to_coinciding_means, "training-window"
+        "shiftjax._losses:_push", loss_blind_to_coinciding_means, "training-window"
     ),
-    "loss with a margin squared": Mutant("shiftjax.losses:_pull", loss_with_a_margin_squared, "loss-zero-recovers"),
+    "loss with a margin squared": Mutant("shiftjax._losses:_pull", loss_with_a_margin_squared, "loss-zero-recovers"),
     "splitting by the label": Mutant(
-        "shiftjax.testing.splitting:_first_phases", splitting_by_the_label, "training-window"
+        "shiftjax.testing._splitting_map:_first_phases", splitting_by_the_label, "training-window"
     ),
     "window of one period": Mutant("shiftjax.theory:training_window", window_of_one_period, "training-window"),
 }

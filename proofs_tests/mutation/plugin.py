@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from proofs_tests.mutation.mutants import MUTANTS
-from proofs_tests.report import recorded
+from proofs_tests.support.report import recorded
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

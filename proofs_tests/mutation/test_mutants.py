@@ -17,14 +17,14 @@ import pytest
 from hypothesis import settings
 
 from proofs_tests.mutation.mutants import DEFAULT, MUTANTS
-from proofs_tests.report import CLAIMS
+from proofs_tests.support.report import CLAIMS
 
 SUITE = Path(__file__).parent.parent
 
 
 def run(report: Path, claims: tuple[str, ...], *options: str) -> dict[str, dict[str, Any]]:
     """The claims in a new process: the rows of their report, by claim."""
-    files = [f"proofs_tests/test_{claim.replace('-', '_')}.py" for claim in claims]
+    files = [f"proofs_tests/claims/test_{claim.replace('-', '_')}.py" for claim in claims]
     command = [sys.executable, "-m", "pytest", *files, "-q", "-n0", "-p", "no:cacheprovider", "--tb=no"]
     command += [f"--claims-report={report}", *options]
     done = subprocess.run(command, cwd=SUITE.parent, capture_output=True, text=True)

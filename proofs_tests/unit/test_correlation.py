@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shiftjax.nets import correlation, operators, pieces
+from shiftjax.nets import _correlation as correlation
+from shiftjax.nets import _slabs as pieces
+from shiftjax.nets import operators
 
 CASES = {
     "few features of many channels": ((9, 8), (3, 2), 40, 3),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiftjax.losses import BACKGROUNDS, discriminative_loss
+from shiftjax._losses import BACKGROUNDS, discriminative_loss
 
 SHAPES = ((1, 1, 2), (2, 2, 4, 2))
 MOST = 5

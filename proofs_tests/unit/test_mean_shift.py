@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from sklearn.cluster import MeanShift
 
-from shiftjax import _mean_shift as pieces
-from shiftjax import clustering
-from shiftjax.clustering import mean_shift
+from shiftjax.clustering import _climb as pieces
+from shiftjax.clustering import _mean_shift as clustering
+from shiftjax.clustering._mean_shift import mean_shift
 
 
 def blobs(seed, *, pixels=600, channels=2, clusters=6, spread=4.0, width=0.3):

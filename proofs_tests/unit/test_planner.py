@@ -8,8 +8,8 @@ from jax import lax
 from jax.tree_util import Partial
 
 import shiftjax as sj
-from shiftjax.certify import CertificationError
-from shiftjax.tiling.cheapest import candidates, within_bytes
+from shiftjax.certifier import CertificationError
+from shiftjax.tiling._cheapest import candidates, within_bytes
 
 
 def _conv(x, kernel, **options):

@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from jax.tree_util import Partial
 
 import shiftjax as sj
-from proofs_tests import ledger
-from proofs_tests.report import Row
+from proofs_tests.support import record as ledger
+from proofs_tests.support.report import Row
 from shiftjax import testing
-from shiftjax.testing import evidence, strategies
-from shiftjax.testing.given import FAILS, HOLDS, OPEN, examine
+from shiftjax.testing import _comparison as evidence
+from shiftjax.testing import strategies
+from shiftjax.testing._claims import FAILS, HOLDS, OPEN, examine
 
 FACTORS = (2, 2)
 

@@ -10,14 +10,15 @@ import pytest
 from jax import lax
 
 from shiftjax import metrics, synthetic
-from shiftjax.experiments import command, sweep, sweep_figure
-from shiftjax.experiments.data import Picture, render
-from shiftjax.experiments.evaluate import Stitched, key_of, score, stitch, whole_picture
-from shiftjax.experiments.run import Result
-from shiftjax.experiments.settings import EXPERIMENTS, SWEEP
-from shiftjax.experiments.task import scene_task
+from shiftjax._cli import train_synthetic as command
+from shiftjax._experiments import sweep, sweep_figure
+from shiftjax._experiments.data import Picture, render
+from shiftjax._experiments.evaluate import Stitched, key_of, score, stitch, whole_picture
+from shiftjax._experiments.run import Result
+from shiftjax._experiments.settings import EXPERIMENTS, SWEEP
+from shiftjax._experiments.task import scene_task
 from shiftjax.nets import UNet
-from shiftjax.testing import phase_code
+from shiftjax.testing import _phase_code as phase_code
 
 PERIOD, PITCH, RADIUS = 8, 7, 2.6
 

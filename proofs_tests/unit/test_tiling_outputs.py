@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 
 import shiftjax as sj
 from shiftjax.testing import integer_variables
-from shiftjax.tiling.call import Callee
+from shiftjax.tiling._compiled import Callee
 
 
 @cache

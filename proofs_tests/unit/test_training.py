@@ -8,7 +8,7 @@ import pytest
 
 import shiftjax as sj
 from shiftjax import training
-from shiftjax.training import backend
+from shiftjax.training import _backend as backend
 
 NET = sj.UNet(2, features=2, factors=(2,), convs=1)
 OPTIMIZER = optax.adam(1e-2)

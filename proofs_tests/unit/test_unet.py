@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jax.tree_util import Partial
 
 import shiftjax as sj
-from shiftjax.nets.geometry import AxisGeometry, IllegalSizeError
+from shiftjax.nets._geometry import AxisGeometry, IllegalSizeError
 
 
 def _image(net, wish, dtype=jnp.float32, channels=1):

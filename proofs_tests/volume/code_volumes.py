@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from shiftjax.instances import connected_components, drop_small
+from shiftjax.labelling._components import connected_components, drop_small
 
 
 @st.composite

@@ -7,9 +7,10 @@ import sys
 import time
 
 from proofs_tests.volume.small import net, plan
-from shiftjax.volume import VolumeError, journal, predict_volume
-from shiftjax.volume.target import Target
-from shiftjax.volume.writer import Writer
+from shiftjax.volume import VolumeError, predict_volume
+from shiftjax.volume._jobs.writer import Writer
+from shiftjax.volume._storage import journal
+from shiftjax.volume._storage.target import Target
 
 
 class Slowly:

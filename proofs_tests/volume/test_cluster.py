@@ -18,10 +18,11 @@ from jax.tree_util import Partial
 
 import shiftjax as sj
 from proofs_tests.volume.small import WEIGHTS, convolve, expected, net, plan, times_three, volume
-from shiftjax.volume import VolumeError, cluster, open_source, predict_volume
-from shiftjax.volume.journal import Journal
-from shiftjax.volume.target import begin_target, layout
-from shiftjax.volume.work import Work
+from shiftjax.volume import VolumeError, open_source, predict_volume
+from shiftjax.volume._jobs import workers as cluster
+from shiftjax.volume._jobs.job import Work
+from shiftjax.volume._storage.journal import Journal
+from shiftjax.volume._storage.target import begin_target, layout
 
 distributed = pytest.importorskip("distributed")
 TILES = 36

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import shiftjax as sj
-from shiftjax.volume.codebook import Sample, draw, find_codes, join, nearest_codes, ranks, seed_of
+from shiftjax.volume._segmentation.codebook import Sample, draw, find_codes, join, nearest_codes, ranks, seed_of
 
 SEED = seed_of(jax.random.key(3))
 
@@ -108,7 +108,7 @@ def test_an_empty_sample_has_no_codes_and_no_pixel_gets_one():
 
 def test_a_sample_that_does_not_come_to_rest_is_told(monkeypatch):
     slow = lambda *args, **options: sj.mean_shift(*args, **options, max_iter=1)  # noqa: E731
-    monkeypatch.setattr("shiftjax.volume.codebook.mean_shift", slow)
+    monkeypatch.setattr("shiftjax.volume._segmentation.codebook.mean_shift", slow)
     pixels = np.random.default_rng(0).normal(size=(50, 2)).astype(np.float32)
     sample = draw(pixels, np.ones(50, bool), seed=SEED, start=(0,), most=50)
     with pytest.warns(UserWarning, match="did not come to rest"):

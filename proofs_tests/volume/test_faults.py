@@ -18,8 +18,9 @@ import zarr
 from hypothesis import settings
 
 from proofs_tests.volume.small import expected, net, plan, volume
-from shiftjax.volume import VolumeError, journal, predict_volume
-from shiftjax.volume.journal import Journal
+from shiftjax.volume import VolumeError, predict_volume
+from shiftjax.volume._storage import journal
+from shiftjax.volume._storage.journal import Journal
 
 ROOT = Path(__file__).parents[2]
 PLACES = list(plan().places())

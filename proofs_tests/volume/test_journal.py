@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from shiftjax.volume.journal import Journal
+from shiftjax.volume._storage.journal import Journal
 
 
 @pytest.fixture(params=["disk", "memory"])

@@ -20,14 +20,14 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 import shiftjax as sj
-from proofs_tests.profiles import fewer
+from proofs_tests.support.profiles import fewer
 from proofs_tests.volume.code_volumes import in_memory, spiral, tilings, u_shape
-from shiftjax.volume import merge as merging
-from shiftjax.volume import passes, segment
-from shiftjax.volume.embedding import Recompute
-from shiftjax.volume.errors import VolumeError
-from shiftjax.volume.predict import predict_volume
-from shiftjax.volume.segment import segment_volume
+from shiftjax.volume._predict import predict_volume
+from shiftjax.volume._segmentation import merge as merging
+from shiftjax.volume._segmentation import passes, segment
+from shiftjax.volume._segmentation.embedding import Recompute
+from shiftjax.volume._segmentation.segment import segment_volume
+from shiftjax.volume._storage.errors import VolumeError
 
 KEY = jax.random.key(0)
 SAMPLES = 150  # everywhere alike, so that mean shift is compiled once

@@ -16,8 +16,9 @@ from fsspec.core import url_to_fs
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shiftjax.volume import VolumeError, axes, bfloat16, open_prediction, open_source, target
-from shiftjax.volume.target import begin_target, layout, open_target
+from shiftjax.volume import VolumeError, open_prediction, open_source
+from shiftjax.volume._storage import axes, bfloat16, target
+from shiftjax.volume._storage.target import begin_target, layout, open_target
 
 IDENTITY = {"format": 1, "net": "a"}
 STORED = np.random.default_rng(0).integers(0, 99, (2, 3, 4, 5, 6)).astype(np.int16)  # t, c, z, y, x

@@ -12,9 +12,10 @@ import zarr
 
 from proofs_tests.volume.small import expected, volume
 from shiftjax.__main__ import main
-from shiftjax._target import UsageError
-from shiftjax.volume import VolumeError, command, open_prediction
-from shiftjax.volume.command import memory
+from shiftjax._cli import options as command
+from shiftjax._cli.network import UsageError
+from shiftjax._cli.options import memory
+from shiftjax.volume import VolumeError, open_prediction
 
 NET = ["--net", "proofs_tests.volume.small:net_int", "--dtype", "int32"]
 HERE = "proofs_tests.volume.test_volume_command"

@@ -17,8 +17,8 @@ from jax.tree_util import Partial
 import shiftjax as sj
 from proofs_tests.volume.small import SHAPE, WEIGHTS, convolve, expected, net, plan, times_three, volume
 from shiftjax.volume import VolumeError, normalize, open_prediction, open_source, predict_volume
-from shiftjax.volume.journal import Journal
-from shiftjax.volume.target import Target
+from shiftjax.volume._storage.journal import Journal
+from shiftjax.volume._storage.target import Target
 
 QUIET = {"progress": False}
 

@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 import shiftjax as sj
 from proofs_tests.volume.small import expected, net, plan, times_three, volume
-from shiftjax.volume import VolumeError, casting, normalize, open_source, predict_volume
-from shiftjax.volume.identity import differences, identity
-from shiftjax.volume.intensity import BLOCKS
-from shiftjax.volume.select import in_mask
+from shiftjax.volume import VolumeError, normalize, open_source, predict_volume
+from shiftjax.volume._jobs.tile_selection import in_mask
+from shiftjax.volume._normalize import BLOCKS
+from shiftjax.volume._storage import casting
+from shiftjax.volume._storage.provenance import differences, identity
 
 QUIET = {"progress": False}
 SHAPE = (20, 17)

@@ -6,8 +6,8 @@ import numpy as np
 
 from shiftjax import _checks
 from shiftjax._host import host_labels, same_shape
-from shiftjax._objects import overlap, sparse
 from shiftjax._typing import ArrayLike, Integer
+from shiftjax.labelling._objects import overlap, sparse
 
 
 def average_precision(

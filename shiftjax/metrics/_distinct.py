@@ -6,8 +6,8 @@ import numpy as np
 
 from shiftjax import _checks
 from shiftjax._host import host_embedding, host_labels
-from shiftjax._objects import objects
 from shiftjax._typing import ArrayLike, Integer, Num
+from shiftjax.labelling._objects import objects
 
 
 def distinct_embeddings(

@@ -1,4 +1,4 @@
 """Encoder-decoders: plain operators, their geometry, and a thin module that holds the parameters."""
 
-from shiftjax.nets.geometry import IllegalSizeError as IllegalSizeError
-from shiftjax.nets.unet import UNet as UNet
+from shiftjax.nets._geometry import IllegalSizeError as IllegalSizeError
+from shiftjax.nets._unet import UNet as UNet

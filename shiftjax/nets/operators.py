@@ -14,8 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from shiftjax._typing import Array, Shaped
-from shiftjax.nets.correlation import correlate, correlate_in_turn
-from shiftjax.nets.pieces import filled
+from shiftjax.nets._correlation import correlate, correlate_in_turn
+from shiftjax.nets._slabs import filled, in_pieces
 
 
 def convolve(
@@ -111,11 +111,9 @@ def crop_apart(
     x: Shaped[Array, "batch *space channel"], start: tuple[int, ...], size: tuple[int, ...]
 ) -> Shaped[Array, "batch *out channel"]:
     """The same as an array of its own, so that `x` need not be kept until it is used."""
-    if jax.default_backend() != "cpu":
+    if not in_pieces(x):
         return lax.optimization_barrier(crop(x, start, size))
-    if x.ndim != 5:
-        return crop(x, start, size)
-    # There, XLA looks through barriers, but not into loops.
+    # On a CPU, XLA looks through barriers, but not into loops.
     return filled(lambda y: crop(y, (0, *start[1:]), (y.shape[1], *size[1:])), [x], 0, start[0], size[0])
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from shiftjax.testing.asserts import assert_periodic_equivariant as assert_periodic_equivariant
-from shiftjax.testing.asserts import assert_stitches as assert_stitches
-from shiftjax.testing.integers import injective as injective
-from shiftjax.testing.integers import integer_variables as integer_variables
-from shiftjax.testing.phase_code import phase_code as phase_code
-from shiftjax.testing.splitting import splitting_map as splitting_map
+from shiftjax.testing._asserts import assert_periodic_equivariant as assert_periodic_equivariant
+from shiftjax.testing._asserts import assert_stitches as assert_stitches
+from shiftjax.testing._integer_weights import injective as injective
+from shiftjax.testing._integer_weights import integer_variables as integer_variables
+from shiftjax.testing._phase_code import phase_code as phase_code
+from shiftjax.testing._splitting_map import splitting_map as splitting_map
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,228 @@
+"""Programs made to mislead the certifier. Each certificate is held against what the program really does."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from jax.tree_util import Partial
+
+from proofs_tests.certifier.evidence import failures, measure
+from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
+
+SHAPE = (1, 24, 2)
+PARAMETER = [np.full((1, 2), 3, np.float32)]
+
+
+def image(dtype: Any = np.int32, shape: tuple[int, ...] = SHAPE) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def first_ten(x: Any) -> Any:
+    """A gather along channels that crops the image on the way."""
+    numbers = lax.GatherDimensionNumbers((1, 2, 3), (), start_index_map=(2,))
+    return lax.gather(x, jnp.array([[0], [1]]), numbers, (1, 10, 1))
+
+
+def scattered(x: Any) -> Any:
+    """Adds every pixel to every pixel: the image runs along the axis of the updates that is summed away."""
+    numbers = lax.ScatterDimensionNumbers((1,), (1,), (1,))
+    update = jnp.broadcast_to(x[0, :, :1], (24, 24))
+    return lax.scatter_add(x[0], (jnp.arange(24) % 2)[:, None], update, numbers)[None]
+
+
+def end_to_end(x: Any) -> Any:
+    flat = x.reshape(-1, 2)
+    return jnp.concatenate([flat, flat]).reshape(2, *x.shape[1:])[:1]
+
+
+def refuted(fn: Callable[[Any], Any], cert: Certificate, dtype: Any) -> list[str]:
+    seen = measure(fn, cert.shape, 1, cert.axes[0].output_axis, dtype, 4)
+    return [claim for found in seen for claim in failures(cert.axes[0], found)]
+
+
+def test_a_gather_that_crops_the_image() -> None:
+    """Exact pixels are those that are there."""
+    cert = certify(first_ten, image())
+    assert cert.axes[0].exact == (0, 10)
+    assert refuted(first_ten, cert, np.int32) == []
+
+
+@pytest.mark.parametrize(
+    ("fn", "shape", "primitive"),
+    [(scattered, SHAPE, "scatter-add"), (end_to_end, (1, 6, 4, 2), "concatenate")],
+)
+def test_axes_of_the_image_in_odd_places_are_refused(fn: Any, shape: tuple[int, ...], primitive: str) -> None:
+    """Where the updates of a scatter are summed, and in flattened axes put end to end."""
+    with pytest.raises(CertificationError) as refusal:
+        certify(fn, image(shape=shape))
+    assert refusal.value.primitive == primitive
+
+
+def test_the_scattered_image_is_read_as_a_whole() -> None:
+    """Control: the refusal is not for nothing."""
+    (found,) = measure(scattered, SHAPE, 1, 1, np.int32, 1)
+    assert found.reads.all()
+
+
+def turn(carry: Any, row: Any) -> Any:
+    """A scanned parameter is added and taken away: what was a square stays one, and dies."""
+    return jnp.maximum(-(carry * carry + row - row), 0), None
+
+
+DEAD: dict[str, tuple[Callable[[Any], Any], Any]] = {
+    "integer division": (lambda x: lax.div(jnp.clip(x, -1, 1), np.int32(2)), np.int32),
+    "division by an array": (lambda x: lax.div(jnp.clip(x, -1, 1), jnp.array([[[2, 3]]] * 24)[:, 0][None]), np.int32),
+    "bits": (lambda x: jnp.clip(x, 0, 1) & 4, np.int32),
+    "no negatives": (lambda x: jnp.minimum(x, np.uint8(0)), np.uint8),
+    "below zero": (lambda x: x < 0, np.uint8),
+    "above the largest": (lambda x: jnp.maximum(x, np.int8(127)), np.int8),
+    "flat where it matters": (
+        lambda x: (lambda y: jnp.where((y > 0.4) & (y < 0.8), 0.5, y))((0.45 + 0.3 * jax.nn.sigmoid(x))[:, 1:]),
+        np.float32,
+    ),
+    "beyond the samples": (lambda x: jnp.clip((2000 + jax.nn.sigmoid(x))[:, 1:], -1500, 1500), np.float32),
+    "sine and cosine": (lambda x: jnp.sin(x) ** 2 + jnp.cos(x) ** 2, np.float32),
+    "the same again": (lambda x: (x + 0.1) - x, np.float32),
+}
+
+
+@pytest.mark.parametrize("name", DEAD)
+def test_constants_in_disguise_claim_nothing(name: str) -> None:
+    """An output that reads nothing attains no bound."""
+    fn, dtype = DEAD[name]
+    assert not certify(fn, image(dtype)).axes[0].attained
+    (found,) = measure(fn, SHAPE, 1, 1, dtype, 1)
+    assert name in ("sine and cosine", "the same again") or not found.reads.any()  # those round
+
+
+def test_what_resembles_them_claims_its_bounds() -> None:
+    """Control: without the trap the same claim is made, and it holds."""
+    alive: list[Callable[[Any], Any]] = [
+        lambda x: jnp.clip(x, -1, 1) * 2,
+        lambda x: jnp.minimum(x, 0),
+        lambda x: jax.nn.leaky_relu(jax.nn.sigmoid(x)[:, 1:]),
+    ]
+    assert all(certify(fn, image(np.float32)).axes[0].attained for fn in alive)
+
+
+def test_rows_of_a_scanned_parameter_are_known_as_such() -> None:
+    """The second use of a row may cancel the first."""
+
+    def fn(p: Any, x: Any) -> Any:
+        return lax.scan(turn, x, p[0])[0]
+
+    assert not certify(Partial(fn, PARAMETER), image(np.float32)).axes[0].attained
+    (found,) = measure(lambda x: fn(PARAMETER, x), SHAPE, 1, 1, np.float32, 1)
+    assert not found.reads.any()
+
+
+def test_booleans_and_gradients_pass() -> None:
+    """Both once stopped the certifier by accident."""
+    assert certify(lambda x: jnp.where(x, 1, 2), image(np.bool_)).period == (1,)
+    gradient = jax.grad(lambda x: (x[:, 1:] * x[:, :-1]).sum())
+    cert = certify(gradient, image(np.float32))
+    assert (cert.axes[0].lo, cert.axes[0].hi) == ((-1,), (1,))
+
+
+def test_a_resizing_with_few_outputs_has_the_period_of_its_ratio() -> None:
+    """Of 24 px to 10, six in the middle repeat by accident after 5 px; all ten repeat after 12."""
+    cert = certify(lambda x: jax.image.resize(x, (1, 10, 2), "nearest"), image())
+    assert (cert.period, cert.axes[0].phases, cert.axes[0].exact) == ((12,), 5, (0, 10))
+    larger = certify(lambda x: jax.image.resize(x, (1, 20, 2), "nearest"), image(shape=(1, 48, 2)))
+    assert cert.same_map(larger)
+
+
+def blurred(gain: float) -> Callable[[Any], Any]:
+    """A product with a small matrix that is regular up to rounding only."""
+    rounding = 1 + 1e-6 * np.random.default_rng(0).normal(size=(24, 24))
+    matrix = (1e-6 * gain * (np.eye(24) + np.eye(24, k=1)) * rounding).astype(np.float32)
+    return lambda x: jnp.einsum("bnc,nm->bmc", x, matrix)
+
+
+def test_small_matrices_are_told_apart() -> None:
+    """Weights are compared relative to the largest."""
+    one, same, other = (certify(blurred(gain), image(np.float32)) for gain in (1, 1, 3))
+    assert one.same_map(same)
+    assert not one.same_map(other)
+
+
+def test_a_reduction_that_closes_over_an_array_is_refused() -> None:
+    """The array would not show in the name of the map, and may be another one at another size."""
+    gain = {24: jnp.float32(2), 36: jnp.float32(5)}
+
+    def fn(x: Any) -> Any:
+        return lax.reduce(x, np.float32(0), lambda a, b: a + b * gain[x.shape[1]], (2,))
+
+    with pytest.raises(CertificationError, match="closes over arrays"):
+        certify(fn, image(np.float32))
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda x: x * x.shape[0],
+        lambda x: x * jnp.where(jnp.arange(x.shape[0]) < 2, 1, 0)[:, None, None],
+        lambda x: x if x.shape[0] == 2 else -x,
+        lambda x: x if x.shape[0] == 1 else -x,
+    ],
+)
+def test_the_number_of_images_may_not_enter(fn: Any) -> None:
+    """Tiles that share a call must come out as they would alone."""
+    assert not batchwise(fn, image())
+
+
+def test_flattening_the_batch_is_no_harm() -> None:
+    """Control: also where one image makes its axis one pixel long."""
+    assert batchwise(lambda x: (x.reshape(-1, 2) @ jnp.ones((2, 2), jnp.int32)).reshape(x.shape), image())
+
+
+BAD = """
+import numpy as np
+from shiftjax.certifier import certify
+
+x = np.zeros((1, 8, 2), np.float32)
+for fn, options in [(3, {}), (abs, {"spatial_axes": 1}), (abs, {"spatial_axes": ("a",)}), (abs, {"output_axes": 1})]:
+    try:
+        certify(fn, x, **options)
+    except ValueError as error:
+        print(error)
+"""
+
+
+def test_bad_arguments_are_answered_in_a_sentence() -> None:
+    """In a program of its own, where annotations are not checked."""
+    done = subprocess.run([sys.executable, "-c", BAD], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == [
+        "`fn`: expected a callable of one array, found int.",
+        "`spatial_axes`: expected integers, one per image axis, found 1.",
+        "`spatial_axes`: expected integers, one per image axis, found ('a',).",
+        "`output_axes`: expected integers, one per image axis, found 1.",
+    ]
+
+
+def test_axes_beyond_the_rank() -> None:
+    """They are not counted round: axis 4 of three is not axis 1."""
+    with pytest.raises(CertificationError, match=r"not at \(4,\)"):
+        certify(lambda x: x, image(), output_axes=(4,))
+    assert certify(lambda x: x, image(), output_axes=(-2,)).output_axes == (1,)
+
+
+@pytest.mark.parametrize("fn", [lambda x: None, lambda x: ()])
+def test_functions_without_an_output(fn: Any) -> None:
+    with pytest.raises(CertificationError, match="returns no array"):
+        certify(fn, image())
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "leaves": 3}', json.dumps({"a": 1})])
+def test_text_that_is_no_certificate(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a certificate of format 1"):
+        Certificate.from_json(text)

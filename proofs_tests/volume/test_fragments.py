@@ -1,0 +1,118 @@
+"""Pieces of tiles, merged across faces, are the regions of the whole: exactly, in any tiling, in 2-D and 3-D."""
+
+from __future__ import annotations
+
+import weakref
+from itertools import product
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from proofs_tests.support.profiles import more
+from proofs_tests.volume.code_volumes import in_memory, spiral, tilings, u_shape
+from shiftjax.volume._segmentation import merge as merging
+from shiftjax.volume._segmentation.fragments import find_pieces, from_arrays, to_arrays
+from shiftjax.volume._segmentation.merge import merge
+from shiftjax.volume._storage.intermediates import pack, unpack
+
+
+def in_tiles(codes, tile, *, min_size=0, repack=False):
+    """Labels of codes `(time, *space)`, found tile by tile."""
+    shape, grid = codes.shape, tuple(-(-n // t) for n, t in zip(codes.shape[1:], tile, strict=True))
+    places = list(product(range(shape[0]), *map(range, grid)))
+    at = {p: (p[0], *(slice(i * t, (i + 1) * t) for i, t in zip(p[1:], tile, strict=True))) for p in places}
+    start = {p: (p[0], *(i * t for i, t in zip(p[1:], tile, strict=True))) for p in places}
+    found = {p: find_pieces(codes[at[p]], start=start[p], shape=shape) for p in places}
+    tables = ((p, from_arrays(unpack(pack(to_arrays(found[p][1])))) if repack else found[p][1]) for p in places)
+    merged = merge(tables, grid=grid, min_size=min_size)
+    labels = np.zeros(shape, np.uint64)
+    for p in places:
+        labels[at[p]] = merged.of_tile(p)[found[p][0]]
+    return labels, merged
+
+
+@more
+@given(tilings(), st.integers(0, 6))
+@example((spiral(16)[None], (4, 4)), 0)
+@example((spiral(16)[None], (3, 5)), 0)
+@example((u_shape()[None], (3, 3)), 0)
+@example((np.stack([u_shape()] * 5)[None], (2, 3, 4)), 0)
+@example((np.full((2, 5, 5), -1, np.int32), (2, 2)), 0)
+def test_merged_pieces_are_the_regions_of_the_whole(case, min_size):
+    codes, tile = case
+    found, merged = in_tiles(codes, tile, min_size=min_size)
+    expected = in_memory(codes, min_size=min_size)
+    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(merged.size, np.bincount(expected.ravel().astype(int))[1:])
+
+
+@pytest.mark.parametrize("codes", [spiral(16), u_shape()])
+def test_the_winding_objects_touch_many_tiles_and_are_one(codes):
+    assert (in_tiles(codes[None], (3, 3))[0] > 0).sum() == (codes >= 0).sum()
+    touched = sum((codes[a : a + 3, b : b + 3] == 0).any() for a in range(0, 15, 3) for b in range(0, 15, 3))
+    assert touched >= 7
+    assert len(np.unique(in_tiles(codes[None], (3, 3))[0][0][codes == 0])) == 1
+
+
+def test_control_faces_not_merged(monkeypatch):
+    monkeypatch.setattr(merging, "_meetings", lambda *faces: np.zeros((0, 2), np.int64))
+    codes = spiral(16)[None]
+    assert in_tiles(codes, (4, 4))[0].max() > in_memory(codes).max() == 1
+
+
+def test_control_merged_without_comparing_codes(monkeypatch):
+    right = merging._meetings
+    blind = lambda high, a, low, b: right(high, np.zeros_like(a), low, np.zeros_like(b))  # noqa: E731
+    monkeypatch.setattr(merging, "_meetings", blind)
+    codes = np.array([[[0, 0, 1, 1]]], np.int32)
+    assert in_tiles(codes, (1, 2))[0].max() == 1
+    assert in_memory(codes).max() == 2
+
+
+def test_control_merged_along_one_axis_only(monkeypatch):
+    right, calls = merging._meetings, []
+
+    def every_other(*faces):
+        calls.append(1)
+        return right(*faces)[: len(calls) % 2 * 10**6]
+
+    monkeypatch.setattr(merging, "_meetings", every_other)
+    assert not np.array_equal(in_tiles(spiral(16)[None], (4, 4))[0], in_memory(spiral(16)[None]))
+
+
+def test_time_points_do_not_join():
+    codes = np.zeros((3, 4, 4), np.int32)
+    assert np.unique(in_tiles(codes, (2, 2))[0].reshape(3, -1), axis=1).tolist() == [[1], [2], [3]]
+
+
+def test_of_all_faces_only_those_of_one_layer_of_tiles_wait():
+    def most_waiting(layers):
+        faces, most = [], 0
+
+        def tables():
+            nonlocal most
+            for place in product([0], range(layers), range(3)):
+                start, shape = (0, 2 * place[1], 2 * place[2]), (1, 2 * layers, 6)
+                table = find_pieces(np.zeros((2, 2), np.int32), start=start, shape=shape)[1]
+                faces.extend(weakref.ref(face) for face in table.high)
+                yield place, table
+                del table
+                most = max(most, sum(face() is not None for face in faces))
+
+        assert len(merge(tables(), grid=(layers, 3)).size) == 1
+        return most
+
+    assert 0 < most_waiting(30) == most_waiting(3) < 3 * 3 * 2
+
+
+def test_tables_survive_packing_and_torn_ones_do_not():
+    codes = np.random.default_rng(0).integers(-1, 3, (2, 6, 7, 5)).astype(np.int32)
+    np.testing.assert_array_equal(in_tiles(codes, (2, 3, 4), repack=True)[0], in_memory(codes))
+    data = pack(to_arrays(find_pieces(codes[0], start=(0, 0, 0, 0), shape=codes.shape)[1]))
+    flipped = bytearray(data)
+    flipped[len(data) // 3] ^= 0xFF
+    for torn in (data[: len(data) // 2], bytes(flipped), b""):
+        with pytest.raises(ValueError, match="damaged"):
+            unpack(torn)

@@ -1,0 +1,1 @@
+"""Command lines: each module has `arguments(parser)` and `run(options) -> int`."""

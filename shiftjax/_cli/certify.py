@@ -1,0 +1,36 @@
+"""`python -m shiftjax certify package.module:callable --shape 1,236,236,1 [--json]`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from shiftjax._cli import network as _target
+from shiftjax.certifier._certify import certify
+from shiftjax.certifier._refusal import CertificationError
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """What the command takes."""
+    _target.arguments(parser)
+    parser.add_argument("--json", action="store_true", help="print the certificate, or the refusal, as JSON")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Prints the page and returns 0, or prints the refusal and returns 1."""
+    fn, image = _target.function(options.function), _target.image(options)
+    try:
+        cert = certify(fn, image, spatial_axes=options.spatial)
+    except CertificationError as refusal:
+        print(json.dumps(_fields(refusal), indent=1) if options.json else f"No certificate: {refusal}")
+        return 1
+    except Exception as error:  # whatever the user's code raises
+        reason = f"{type(error).__name__}: {error}"
+        raise _target.UsageError(f"the function does not take an image of shape {image.shape}: {reason}") from error
+    print(cert.to_json() if options.json else cert.explain(), end="\n" if options.json else "")
+    return 0
+
+
+def _fields(refusal: CertificationError) -> dict[str, dict[str, str]]:
+    names = ("primitive", "source", "reason", "advice")
+    return {"refused": {name: getattr(refusal, name) for name in names}}

@@ -1,0 +1,169 @@
+"""The command line of `scripts/train_synthetic.py`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from shiftjax._experiments import figure, nuclei, sweep, sweep_figure
+from shiftjax._experiments.evaluate import verdict
+from shiftjax._experiments.run import open_folder, run, write_json
+from shiftjax._experiments.settings import DEFAULT, EXPERIMENTS, SWEEP, Training, find
+from shiftjax._experiments.task import Task, scene_task
+from shiftjax._extras import require
+from shiftjax.training import TrainingDivergedError
+
+BAD_INPUT, INTERRUPTED = 2, 130
+MOST = 2**31 - 1
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code: 0, 1 for a diverged run, 2 for bad input, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    if options.list:
+        print(_listing(options.size))
+        return 0
+    try:
+        return _run(options)
+    except KeyboardInterrupt as interrupt:
+        print(f"\n{interrupt or 'stopped'}; go on with --resume", file=sys.stderr)
+        return INTERRUPTED
+    except TrainingDivergedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="train_synthetic.py", description=__doc__)
+    parser.add_argument("--experiment", default=DEFAULT, help="see --list; default: %(default)s")
+    parser.add_argument("--size", choices=sorted(EXPERIMENTS), default="small", help="default: %(default)s")
+    parser.add_argument("--steps", type=_count(0), help="training steps, instead of the experiment's own")
+    parser.add_argument("--seed", type=_count(0), default=0)
+    parser.add_argument("--replicas", type=_count(1), default=1, help="train so many seeds, from --seed on")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the computation")
+    parser.add_argument("--out", type=Path, help="output folder; default: runs/EXPERIMENT-SIZE-seedS")
+    parser.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
+    parser.add_argument("--list", action="store_true", help="list the experiments and leave")
+    parser.add_argument("--image", type=Path, help="experiments on nuclei: a 2-D TIFF image")
+    parser.add_argument(
+        "--labels", type=Path, help="experiments on nuclei: its instance labels, a TIFF of the same shape"
+    )
+    return parser
+
+
+def _count(least: int) -> Any:
+    def integer(text: str) -> int:
+        if not text.isdigit() or not least <= int(text) <= MOST:
+            raise argparse.ArgumentTypeError(f"expected an integer from {least} to {MOST}, found {text!r}")
+        return int(text)
+
+    return integer
+
+
+def _listing(size: str) -> str:
+    width = max(map(len, EXPERIMENTS[size])) + 2
+    return "\n".join(f"{name:{width}}{experiment.expected}" for name, experiment in EXPERIMENTS[size].items())
+
+
+def _run(options: argparse.Namespace) -> int:
+    experiment = find(options.experiment, options.size)
+    task: Callable[[Training], Task] = scene_task
+    if any(training.scene.kind == "nuclei" for training in experiment.trainings.values()):
+        task = nuclei.task_of(nuclei.load(options.image, options.labels))
+    elif options.image or options.labels:
+        raise ValueError(
+            f"--image and --labels: expected with --experiment {nuclei.NAME} only, or {SWEEP} --size paper"
+        )
+    for training in experiment.trainings.values():
+        task(training)
+    for module in ("orbax.checkpoint", "tqdm", "matplotlib"):
+        require(module, "train")
+    out = options.out or Path("runs") / f"{experiment.name}-{options.size}-seed{options.seed}"
+    open_folder(out, _config(options), resume=options.resume)
+    done = out / "metrics.json"
+    if done.exists():
+        print(f"finished already: {done}\n\n{_table(json.loads(done.read_text()))}")
+        return 0
+    result = run(
+        experiment,
+        out=out,
+        seed=options.seed,
+        replicas=options.replicas,
+        steps=options.steps,
+        dtype=options.dtype,
+        task=task,
+    )
+    draw = sweep_figure.draw if experiment.name == SWEEP else figure.draw
+    draw(result, out / "figure.png")
+    write_json(done, result.metrics)
+    print(f"\nexpected: {experiment.expected}\n\n{_table(result.metrics)}\n")
+    print(f"written: {done}, {out / 'figure.png'}")
+    return 0
+
+
+def _config(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("experiment", "size", "steps", "seed", "replicas", "dtype")
+    images = {name: str(getattr(options, name)) for name in ("image", "labels") if getattr(options, name)}
+    return {**{name: getattr(options, name) for name in names}, **images}
+
+
+def _table(metrics: dict[str, Any]) -> str:
+    if not metrics["stitchings"]:
+        return _columns(
+            ["network", "distinct embeddings", "clusters", "bound"],
+            [[o["name"], o["distinct_embeddings"], o["clusters"], o["capacity"]] for o in metrics["outcomes"]],
+        )
+    text = _columns(
+        [
+            "network",
+            "window",
+            "tile",
+            "period",
+            "legal",
+            "excess",
+            "seam",
+            "grid",
+            "splits",
+            "merges",
+            "AP50",
+            "codes",
+            "vs whole",
+            "",
+        ],
+        [_row(row) for row in metrics["stitchings"]],
+    )
+    return f"{text}\n\n{sweep.summary(metrics['stitchings'])}" if metrics["experiment"] == SWEEP else text
+
+
+def _row(row: dict[str, Any]) -> list[Any]:
+    legal = {(True, True): "yes", (True, False): "window no", (False, True): "tile no", (False, False): "neither"}
+    return [
+        row["name"],
+        row["train_window"],
+        row["tile"],
+        row["period"],
+        legal[row["legal_tile"], row["legal_window"]],
+        f"{row['seam_excess']:z.3f}",
+        f"{row['seam_disagreement']:.3f}",
+        f"{row['grid_disagreement']:.3f}",
+        row["false_splits"],
+        row["false_merges"],
+        f"{row['average_precision']:.3f}",
+        row["distinct_embeddings"],
+        f"{row['differs_from_whole']:.1e}",
+        verdict(row),
+    ]
+
+
+def _columns(head: list[str], rows: list[list[Any]]) -> str:
+    lines = [head, *[[str(cell) for cell in row] for row in rows]]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
+    text = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([text[0], "  ".join("-" * w for w in widths), *text[1:]])

@@ -1,0 +1,167 @@
+"""The figure of an experiment: what went in, what came out, and where tiles meet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from shiftjax._experiments.evaluate import Stitched, Whole, departure, rms, verdict
+from shiftjax._experiments.run import Result
+from shiftjax._extras import require
+
+SHOWN = 8  # periods of the test image per panel side, so that single pixels can be seen
+ROUNDING = 1e-4  # standard deviations
+GOOD, BAD, UNSURE = "#1a7f37", "#c62828", "#8a6d00"
+
+
+def draw(result: Result, path: Path) -> None:
+    """Draws `result` into a PNG file."""
+    save(_stitched(result) if result.views else _whole(result), path)
+
+
+def pyplot() -> Any:
+    """The module `matplotlib.pyplot`, drawing into files."""
+    require("matplotlib", "train").use("Agg")
+    return require("matplotlib.pyplot", "train")
+
+
+def save(figure: Any, path: Path) -> None:
+    """Writes a figure whole or not at all."""
+    draft = path.with_suffix(".draft.png")
+    figure.savefig(draft, dpi=130, bbox_inches="tight")
+    pyplot().close(figure)
+    draft.replace(path)
+
+
+def _stitched(result: Result) -> Any:
+    columns = 1 + max(len(views) for views in result.views.values())
+    tables = {name: [row for row in result.metrics["stitchings"] if row["name"] == name] for name in result.views}
+    heights = [7.4 if _open(rows) else 5.1 for rows in tables.values()]
+    figure = pyplot().figure(figsize=(2.1 * columns, sum(heights)), layout="constrained")
+    parts = figure.subfigures(len(heights), 1, squeeze=False, hspace=0.04, height_ratios=heights)[:, 0]
+    for part, (name, rows) in zip(parts, tables.items(), strict=True):
+        _network(part, result, name, rows, columns)
+    return figure
+
+
+def _open(rows: list[dict[str, Any]]) -> bool:
+    """Whether some stitching can be judged by the whole picture only, which is shown then."""
+    return any(verdict(row) not in ("seams", "no seams") for row in rows)
+
+
+def _network(part: Any, result: Result, name: str, rows: list[dict[str, Any]], columns: int) -> None:
+    """Rows of panels, embedding above, instances below; input and truth first, then a column per tile size."""
+    picture, views = result.pictures[name], result.views[name]
+    window, period = rows[0]["train_window"], rows[0]["period"]
+    relation = "larger than" if window > period else "not larger than"
+    part.suptitle(f"{name}: training window {window} px, {relation} the period of {period} px", fontsize=11)
+    axes = part.subplots(2 + _open(rows), columns, squeeze=False)
+    side = min(SHOWN * period, *(s.stop - s.start for s in picture.scored))
+    at = tuple(slice(s.start, s.start + side) for s in picture.scored)
+    axes[0, 0].imshow(np.asarray(picture.image)[0, ..., 0][at], cmap="gray", vmin=0, vmax=1)
+    axes[0, 0].set_title("input", fontsize=9)
+    axes[1, 0].imshow(_coloured(views[0].true[0])[at])
+    axes[1, 0].set_title("truth", fontsize=9)
+    for column, (view, row) in enumerate(zip(views, rows, strict=True), start=1):
+        _tile(axes[:, column], view, row, at)
+    for panel, words in zip(
+        axes[:, 1], ("embedding", "instances", "where it differs from\nthe whole image"), strict=False
+    ):
+        panel.set_ylabel(words, fontsize=9)
+    if _open(rows):
+        axes[2, 0].set_visible(False)
+        _departures(part, axes[2, 1:], result.references[name], views, at)
+    for panel in axes[:, len(views) + 1 :].flat:
+        panel.set_visible(False)
+    _bare(axes)
+
+
+def _tile(axes: np.ndarray, view: Stitched, row: dict[str, Any], at: tuple[slice, ...]) -> None:
+    """The column of one tile size."""
+    words, colour = _verdict(row)
+    times = f"{row['tile'] // row['period']} x {row['period']}" if row["legal_tile"] else ""
+    tile = f"{row['tile']} = {times}" if times else f"{row['tile']}, off the grid"
+    axes[0].imshow(_rgb(view.embedding[0], view.true[0] > 0)[at])
+    axes[0].set_title(f"tile {tile}\n{words}", fontsize=9, color=colour)
+    axes[1].imshow(_coloured(view.instances[0])[at])
+    axes[1].set_title(f"{row['false_splits']} false splits, AP {row['average_precision']:.2f}", fontsize=9)
+    for panel in axes[:2]:
+        _draw_seams(panel, view, at)
+    for panel in axes:
+        for side in panel.spines.values():
+            side.set(color=colour, linewidth=2)
+
+
+def _departures(part: Any, axes: np.ndarray, whole: Whole, views: list[Stitched], at: tuple[slice, ...]) -> None:
+    """Where stitching differs from the whole picture, on one scale for all tiles; no lines drawn, seams draw them."""
+    distances = [departure(view, whole)[0][at] for view in views]
+    most = max(1e-6, float(np.percentile(distances, 99)))
+    for panel, distance in zip(axes, distances, strict=False):
+        shown = panel.imshow(distance, cmap="inferno", vmin=0, vmax=most)
+        # Convolutions of another size round otherwise, by some 1e-7.
+        panel.set_title("nowhere" if distance.max() < ROUNDING else f"rms {rms(distance):.2f}", fontsize=9)
+    part.colorbar(shown, ax=list(axes), shrink=0.8, label="standard deviations")
+
+
+def _verdict(row: dict[str, Any]) -> tuple[str, str]:
+    words = verdict(row)
+    if words != "seams":
+        return words, UNSURE if words.startswith("not") else GOOD
+    worst = max(("seam", row["seam_disagreement"]), ("grid", row["grid_disagreement"]), key=lambda pair: pair[1])
+    return f"SEAMS ({worst[0]} {worst[1]:.2f})", BAD
+
+
+def _whole(result: Result) -> Any:
+    figure, axes = pyplot().subplots(len(result.wholes), 3, figsize=(9, 3.2 * len(result.wholes)), squeeze=False)
+    outcomes = {o["name"]: o for o in result.metrics["outcomes"]}
+    for row, (name, (image, embedding, labels)) in zip(axes, result.wholes.items(), strict=True):
+        outcome = outcomes[name]
+        colours = _rgb(embedding[0], labels[0] > 0)
+        row[0].imshow(image[0, ..., 0], cmap="gray", vmin=0, vmax=1)
+        row[0].set_title(f"{name}\ninput", fontsize=9)
+        row[1].imshow(colours)
+        row[1].set_title(f"embedding of the output window\nexpected: {outcome['expected']}", fontsize=9)
+        shown = labels[0] > 0
+        row[2].scatter(*embedding[0][shown][:, :2].T, s=6, c=colours[shown])
+        row[2].set_title(
+            f"{outcome['distinct_embeddings']} distinct embeddings,\nat most {outcome['capacity']}", fontsize=9
+        )
+        row[2].set_xlabel("channel 0", fontsize=8)
+        row[2].set_ylabel("channel 1", fontsize=8)
+    _bare(axes[:, :2])
+    figure.tight_layout()
+    return figure
+
+
+def _draw_seams(axes: Any, view: Stitched, at: tuple[slice, ...]) -> None:
+    for k, draw_line in enumerate((axes.axhline, axes.axvline)):
+        for pixel in range(at[k].start + 1, at[k].stop):
+            if (pixel - view.plan.origin[k]) % view.plan.tile_stride[k] == 0:
+                draw_line(pixel - at[k].start - 0.5, color="white", linewidth=0.8, linestyle=(0, (2, 2)))
+
+
+def _rgb(embedding: np.ndarray, objects: np.ndarray) -> np.ndarray:
+    """The three main directions of the objects' embeddings as red, green and blue; the background is dimmed."""
+    pixels = embedding[objects].astype(np.float64)
+    _, directions = np.linalg.eigh(np.cov(pixels.T).reshape(embedding.shape[-1], -1))
+    turned = embedding @ directions[:, ::-1][:, :3]
+    low, high = np.percentile(turned[objects], [2, 98], axis=0)
+    span = np.maximum(high - low, max(np.max(high - low), 1e-6) / 3)  # a direction of little more than noise stays dim
+    scaled = np.clip((turned - (low + high) / 2) / span + 0.5, 0, 1)
+    wide = np.concatenate([scaled, np.zeros((*scaled.shape[:-1], 3 - scaled.shape[-1]))], axis=-1)
+    return np.where(objects[..., None], 0.15 + 0.85 * wide, 0.35 * wide)
+
+
+def _coloured(labels: np.ndarray) -> np.ndarray:
+    """A colour of its own for each instance, black for the background."""
+    colours = np.random.default_rng(7).uniform(0.25, 1, (int(labels.max()) + 1, 3))
+    colours[0] = 0
+    return colours[labels]
+
+
+def _bare(axes: np.ndarray) -> None:
+    for panel in axes.flat:
+        panel.set_xticks([])
+        panel.set_yticks([])

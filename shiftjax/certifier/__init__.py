@@ -1,0 +1,9 @@
+"""The certifier: how any network tiles, proved from its jaxpr."""
+
+from shiftjax.certifier._axis_certificate import AxisCertificate
+from shiftjax.certifier._batchwise import batchwise
+from shiftjax.certifier._certificate import Certificate, Misalignment
+from shiftjax.certifier._certify import certify
+from shiftjax.certifier._refusal import CertificationError
+
+__all__ = ["AxisCertificate", "Certificate", "CertificationError", "Misalignment", "batchwise", "certify"]

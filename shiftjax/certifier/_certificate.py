@@ -1,0 +1,199 @@
+"""What a proof leaves behind: plain numbers that compare, print short and travel as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from math import prod
+from typing import Any
+
+from shiftjax import theory
+from shiftjax.certifier._axis_certificate import AxisCertificate
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Step:
+    """One line of the derivation, per image axis."""
+
+    operation: str
+    source: str
+    scope: str
+    stride: tuple[str, ...]
+    period: tuple[int, ...]
+    phases: tuple[int, ...]
+    field: tuple[int, ...]
+    exact: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class Misalignment:
+    """Two joined branches whose receptive fields are not centred on each other: legal, but rarely meant.
+
+    Attributes:
+        axis: the image axis.
+        shift: input pixels from the first branch's centre to the second's.
+    """
+
+    operation: str
+    source: str
+    axis: int
+    shift: Fraction
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An array that the function closes over: it counts by value, which `digest` names."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    digest: str
+
+
+@dataclass(frozen=True)
+class Output:
+    """One output array: its name in the pytree, its shape, its axes, and the digest of its derivation."""
+
+    name: str
+    shape: tuple[int, ...]
+    axes: tuple[AxisCertificate, ...]
+    fingerprint: str
+
+
+@dataclass(frozen=True, repr=False)
+class Certificate:
+    """A proof about one function at one input shape, in exact (real or integer) arithmetic.
+
+    Attributes:
+        function: name of the function.
+        shape: of the input.
+        dtype: of the input.
+        leaves: one entry per output array.
+        parameters: names of the array leaves of the function; their values are unknown to the proof.
+        constants: arrays closed over, which count by value.
+        assumptions: what the proof takes for granted about larger images.
+        misaligned: joins of branches that are not centred on each other.
+        steps: the derivation.
+    """
+
+    function: str
+    shape: tuple[int, ...]
+    dtype: str
+    leaves: tuple[Output, ...]
+    parameters: tuple[str, ...] = ()
+    constants: tuple[Constant, ...] = ()
+    assumptions: tuple[str, ...] = ()
+    misaligned: tuple[Misalignment, ...] = ()
+    steps: tuple[Step, ...] = ()
+
+    @property
+    def outputs(self) -> tuple[Certificate, ...]:
+        """A certificate for each output array, in the order of the pytree's leaves."""
+        return tuple(dataclasses.replace(self, leaves=(leaf,)) for leaf in self.leaves)
+
+    @property
+    def axes(self) -> tuple[AxisCertificate, ...]:
+        """One entry per spatial axis of the input. Only for a single output: take `outputs` apart otherwise."""
+        return self._single.axes
+
+    @property
+    def _single(self) -> Output:
+        if len(self.leaves) != 1:
+            raise AttributeError(f"the function has {len(self.leaves)} outputs: use `outputs[i]`")
+        return self.leaves[0]
+
+    @property
+    def output_shape(self) -> tuple[int, ...]:
+        """Shape of the output."""
+        return self._single.shape
+
+    @property
+    def output_axes(self) -> tuple[int, ...]:
+        """Where the spatial axes lie in the output."""
+        return tuple(axis.output_axis for axis in self.axes)
+
+    @property
+    def period(self) -> tuple[int, ...]:
+        """Input pixels, per axis."""
+        return tuple(axis.period for axis in self.axes)
+
+    @property
+    def capacity(self) -> int:
+        """Upper bound on the embeddings of same-looking objects: the product of the periods."""
+        return prod(self.period)
+
+    @property
+    def training_window(self) -> tuple[int, ...]:
+        """Output pixels, per axis, of the smallest training window that sees every pair of neighbouring phases."""
+        return theory.training_window([axis.phases for axis in self.axes])
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Digest of the derivation up to sizes along image axes: equal ones at two shapes are the same map."""
+        return "-".join(leaf.fingerprint for leaf in self.leaves)
+
+    def same_map(self, other: Certificate) -> bool:
+        """Whether both shapes give the same map of an infinite image, so that exact outputs at the same place agree.
+
+        Parameters count as equal if their places in the function are.
+        """
+        return self.fingerprint == other.fingerprint and self.parameters == other.parameters
+
+    def __repr__(self) -> str:
+        outputs = "; ".join(
+            f"period {tuple(a.period for a in leaf.axes)}, phases {tuple(a.phases for a in leaf.axes)}, "
+            f"field {tuple(a.field for a in leaf.axes)}, exact {tuple(a.exact for a in leaf.axes)}"
+            for leaf in self.leaves
+        )
+        return f"<Certificate of {self.function} at {self.shape}: {outputs}>"
+
+    def explain(self) -> str:
+        """A page for people: the derivation as a table, and what it means."""
+        from shiftjax.certifier._page import page
+
+        return page(self)
+
+    def to_json(self) -> str:
+        """The certificate as JSON text."""
+        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, default=str, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> Certificate:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ValueError: if the text is no certificate of this version.
+        """
+        try:
+            return cls._from_plain(json.loads(text))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"`text`: expected a certificate of format {FORMAT}, found something else.") from error
+
+    @classmethod
+    def _from_plain(cls, data: dict[str, Any]) -> Certificate:
+        if data.pop("format", None) != FORMAT:
+            raise KeyError("format")
+        data["leaves"] = [
+            Output(**{**leaf, "axes": tuple(AxisCertificate(**_tuples(a)) for a in leaf["axes"])})
+            for leaf in map(_tuples, data["leaves"])
+        ]
+        data["misaligned"] = [Misalignment(**{**m, "shift": Fraction(m["shift"])}) for m in data["misaligned"]]
+        data["constants"] = [Constant(**_tuples(c)) for c in data["constants"]]
+        data["steps"] = [Step(**_tuples(step)) for step in data["steps"]]
+        return cls(**_tuples(data))
+
+
+def _tuples(value: Any) -> Any:
+    """Lists as tuples, one level of a dictionary kept."""
+    if isinstance(value, dict):
+        return {k: v if k == "axes" else _tuple(v) for k, v in value.items()}
+    return _tuple(value)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(map(_tuple, value)) if isinstance(value, list) else value

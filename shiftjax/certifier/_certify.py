@@ -1,0 +1,178 @@
+"""The front door of the certifier."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from shiftjax._checks import fail
+from shiftjax.certifier import _jaxpr as adapter
+from shiftjax.certifier._axis_certificate import AxisCertificate
+from shiftjax.certifier._certificate import Certificate, Constant, Misalignment, Output, Step
+from shiftjax.certifier._closed_over import innermost, names
+from shiftjax.certifier._domain import attained as _life
+from shiftjax.certifier._domain import axis as domain
+from shiftjax.certifier._domain.axis import Axis
+from shiftjax.certifier._domain.values import Generic, Image, Known, Reach, Unknown, Value, digest
+from shiftjax.certifier._interpret import run
+from shiftjax.certifier._refusal import CertificationError
+from shiftjax.certifier._rules import Equation, Record
+
+SINGLE = "Return an array that keeps every image axis."
+
+
+def certify(
+    fn: Callable[[Any], Any],
+    x: Any,
+    *,
+    spatial_axes: Sequence[int] | None = None,
+    output_axes: Sequence[int] | None = None,
+) -> Certificate:
+    """Proves how a function of an image tiles, from its jaxpr alone: nothing is run.
+
+    Args:
+        fn: any callable of one array. If it is a pytree (`jax.tree_util.Partial(net.apply, variables)`, an Equinox
+            module), its array leaves are parameters with unknown values; `jax.ShapeDtypeStruct` leaves will do. Arrays
+            that it closes over count by value.
+        x: the image, or a `jax.ShapeDtypeStruct` of its shape.
+        spatial_axes: the axes of `x` that are space; by default all but the first and the last.
+        output_axes: where they must lie in every output; by default wherever they are found.
+
+    Returns:
+        The certificate, for the shape of `x`: period, receptive field per phase, exact window, capacity.
+
+    Raises:
+        CertificationError: where there is no proof; it names the operation and the source line.
+
+    Example:
+        >>> import jax
+        >>> cert = certify(lambda x: x[:, ::2], jax.ShapeDtypeStruct((1, 8, 3), "float32"))
+        >>> cert.period, cert.axes[0].phases, cert.axes[0].exact
+        ((2,), 1, (0, 4))
+    """
+    if not hasattr(x, "shape") or not hasattr(x, "dtype"):
+        fail("x", "an array or a jax.ShapeDtypeStruct", type(x).__name__)
+    if not callable(fn):
+        fail("fn", "a callable of one array", type(fn).__name__)
+    spatial = _spatial(x.shape, spatial_axes)
+    wanted = None if output_axes is None else _integers("output_axes", output_axes)
+    traced = adapter.trace(fn, x)
+    if not traced.outputs:
+        raise CertificationError("output", "unknown", "the function returns no array", SINGLE)
+    record = Record(names=names(fn))
+    values: list[Value] = [
+        Unknown(shape, digest("parameter", k, shape, dtype), generic=Generic.FREE, leaves=frozenset([k]))
+        for k, (shape, dtype) in enumerate(traced.parameter_shapes)
+    ]
+    tags = [domain.fresh(spatial.index(k), n) if k in spatial else None for k, n in enumerate(x.shape)]
+    channels = tuple(None if k in spatial else n for k, n in enumerate(x.shape))
+    name = digest("image", channels, spatial, str(x.dtype))
+    image = Image(tuple(x.shape), tuple(tags), name, life=_life.fresh(str(x.dtype), name))
+    results = run(traced.program, [*values, image], record)
+    outputs = [
+        _output(name, value, spatial, x.shape, wanted) for name, value in zip(traced.outputs, results, strict=True)
+    ]
+    return Certificate(
+        function=_name(fn),
+        shape=tuple(x.shape),
+        dtype=str(x.dtype),
+        leaves=tuple(outputs),
+        parameters=traced.parameters,
+        constants=tuple(_constant(known) for _, known in record.constants.values()),
+        assumptions=tuple(dict.fromkeys(record.assumptions)),
+        misaligned=tuple(Misalignment(eqn.name, eqn.source, axis, shift) for eqn, axis, shift in record.misaligned),
+        steps=tuple(_step(eqn, found, len(spatial)) for eqn, found in record.steps),
+    )
+
+
+def _spatial(shape: tuple[int, ...], axes: Sequence[int] | None) -> tuple[int, ...]:
+    """The spatial axes, checked and counted from the front."""
+    rank = len(shape)
+    chosen = tuple(range(1, rank - 1)) if axes is None else _integers("spatial_axes", axes)
+    if any(not -rank <= k < rank for k in chosen) or len({k % rank for k in chosen}) != len(chosen) or not chosen:
+        fail("spatial_axes", f"different axes of an array of shape {shape}, at least one", axes)
+    return tuple(k % rank for k in chosen)
+
+
+def _integers(name: str, axes: Any) -> tuple[int, ...]:
+    try:
+        return tuple(map(operator.index, axes))
+    except TypeError:
+        fail(name, "integers, one per image axis", axes)
+
+
+def _name(fn: Any) -> str:
+    """A short name for the function."""
+    inner = innermost(fn)
+    owner = type(getattr(inner, "__self__", None)).__name__
+    name = getattr(inner, "__qualname__", type(inner).__name__)
+    return f"{owner}.{name.rsplit('.', 1)[-1]}" if hasattr(inner, "__self__") else name
+
+
+def _constant(known: Known) -> Constant:
+    return Constant(known.origin, known.shape, str(known.value.dtype), known.identity())
+
+
+def _output(
+    name: str, value: Value, spatial: tuple[int, ...], shape: tuple[int, ...], wanted: Sequence[int] | None
+) -> Output:
+    """The public numbers of one output."""
+    where = f"output {name}" if name else "output"
+    if not isinstance(value, Image):
+        raise CertificationError(where, "unknown", "the output does not depend on the image", SINGLE)
+    if value.void:
+        raise value.void.why
+    places = {tag.image: k for k, tag in enumerate(value.axes) if isinstance(tag, Axis)}
+    if len(places) != len(spatial):
+        raise CertificationError(where, "unknown", "the output ends with flattened image axes", SINGLE)
+    found = tuple(places[k] for k in range(len(spatial)))
+    if wanted is not None and tuple(k + len(value.shape) if k < 0 else k for k in wanted) != found:
+        reason = f"the image axes end at {found} of the output, not at {tuple(wanted)}"
+        raise CertificationError(where, "unknown", reason, "Transpose the output, or leave `output_axes` out.")
+    axes = tuple(_axis(value, k, shape[spatial[j]], spatial[j]) for j, k in enumerate(found))
+    return Output(name, value.shape, axes, value.name)
+
+
+def _axis(value: Image, place: int, size: int, source: int) -> AxisCertificate:
+    tag = value.axes[place]
+    assert isinstance(tag, Axis)
+    lo, hi = _finite(tag)
+    attained = _life.settled(value.life).reach is not Reach.NO
+    return AxisCertificate(
+        period=tag.period,
+        phases=tag.phases,
+        lo=lo,
+        hi=hi,
+        exact=(tag.start, tag.stop),
+        attained=attained,
+        minimal=tag.period == 1 or (attained and domain.tells_its_period(tag)),
+        size=size,
+        out=value.shape[place],
+        input_axis=source,
+        output_axis=place,
+    )
+
+
+def _finite(tag: Axis) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The bounds as integers: a phase that reads nothing gets an empty field beside its neighbours'."""
+    full = [r for r in range(tag.phases) if tag.lo[r] <= tag.hi[r]]
+    at = int(tag.lo[full[0]]) if full else 0
+    lo = tuple(int(tag.lo[r]) if r in full else at for r in range(tag.phases))
+    hi = tuple(int(tag.hi[r]) if r in full else at - 1 for r in range(tag.phases))
+    return lo, hi
+
+
+def _step(eqn: Equation, image: Image, ndim: int) -> Step:
+    tags = [image.along(k) for k in range(ndim)]
+    plain = [tag for tag in tags if tag is not None]
+    return Step(
+        operation=eqn.name,
+        source=eqn.source,
+        scope=eqn.scope,
+        stride=tuple(str(tag.stride) for tag in plain),
+        period=tuple(tag.period for tag in plain),
+        phases=tuple(tag.phases for tag in plain),
+        field=tuple(max(0, *(int(h - lo + 1) for lo, h in zip(*_finite(tag), strict=True))) for tag in plain),
+        exact=tuple((tag.start, tag.stop) for tag in plain),
+    )

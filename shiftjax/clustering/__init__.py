@@ -1,0 +1,4 @@
+"""Mean shift on the accelerator: from embeddings to codes."""
+
+from shiftjax.clustering._mean_shift import Clusters as Clusters
+from shiftjax.clustering._mean_shift import mean_shift as mean_shift

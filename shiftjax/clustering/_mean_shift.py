@@ -1,0 +1,161 @@
+"""Mean shift on the accelerator: seeds climb to the modes of the embeddings, pixels take the nearest mode."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shiftjax._checks import fail, finite, integer, number, one_of, single_key
+from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
+from shiftjax.clustering._climb import KERNELS, climb, gather, merge, nearest, sizes, spread
+
+
+class Clusters(NamedTuple):
+    """What mean shift found.
+
+    Attributes:
+        centroids: the densest first, zero where not valid.
+        valid: which centroids exist.
+        labels: index of the nearest valid centroid of every pixel, -1 outside the mask.
+        converged: whether every seed came to rest within max_iter and all centroids found room in max_centroids.
+    """
+
+    centroids: Float[Array, "centroid channel"]
+    valid: Bool[Array, " centroid"]
+    labels: Int[Array, " *space"]
+    converged: Bool[Array, ""]
+
+
+def mean_shift(
+    embedding: ArrayLike,
+    *,
+    bandwidth: int | float,
+    seeds: int | ArrayLike = 1000,
+    key: PRNGKeyArray | None = None,
+    kernel: str = "gaussian",
+    mask: ArrayLike | None = None,
+    max_centroids: int | None = None,
+    max_iter: int = 300,
+    tol: int | float = 1e-3,
+) -> Clusters:
+    """Clusters all pixels of an embedding together: give it a stitched image once, not tile by tile.
+
+    With the flat kernel and the same seeds it agrees with `sklearn.cluster.MeanShift`. With the Gaussian kernel a seed
+    that comes within a tenth of a bandwidth of a centroid found earlier ends there. Pixels are visited in chunks, so
+    the memory does not grow with pixels times seeds; half precision is computed in float32.
+
+    Args:
+        embedding: floating point, `(*anything, channel)`.
+        bandwidth: the length h of the kernel, in units of the embedding.
+        seeds: how many pixels start a climb, or where to start, `(seed, channel)`. Pixels are taken one from each of
+            as many equal stretches of the (masked) image.
+        key: draws the pixel of every stretch; without a key they are spread evenly.
+        kernel: weight of a pixel at distance r: `"gaussian"`, exp(-r^2 / 2h^2), or `"flat"`, 1 where r <= h.
+        mask: the pixels to cluster, booleans of shape `embedding.shape[:-1]`; all by default.
+        max_centroids: static bound on the centroids; by default the number of seeds, which always suffices.
+        max_iter: steps after which a seed is given up, its last position being its centroid.
+        tol: a seed rests when a step is at most this fraction of the bandwidth.
+
+    Returns:
+        `centroids`, `valid`, `labels` and `converged`. An empty mask has no valid centroid.
+
+    Raises:
+        ValueError: wrong shapes or options, or NaN in a known embedding.
+        TypeError: an embedding that is not floating point or a mask that is not boolean.
+
+    References:
+        Comaniciu and Meer: Mean shift, a robust approach toward feature space analysis, 2002.
+    """
+    h = number("bandwidth", bandwidth, above=0.0)
+    if key is not None:
+        single_key(key)
+    one_of("kernel", kernel, KERNELS)
+    shape = _check_shapes(embedding, mask)
+    pixels = jnp.asarray(embedding).reshape(-1, shape[-1])
+    pixels = pixels.astype(jnp.promote_types(pixels.dtype, jnp.float32))
+    finite("embedding", pixels)
+    start, count = _check_seeds(seeds, pixels)
+    inside = jnp.ones(len(pixels), bool) if mask is None else jnp.asarray(mask).reshape(-1)
+    padding = -len(pixels) % _step_of_sizes(len(pixels))
+    found = _mean_shift(
+        jnp.pad(pixels, ((0, padding), (0, 0))),
+        jnp.pad(inside, (0, padding)),
+        start,
+        key,
+        h,
+        integer("max_iter", max_iter, least=1),
+        number("tol", tol, least=0.0),
+        kernel=kernel,
+        seeds=count,
+        most=count if max_centroids is None else integer("max_centroids", max_centroids, least=1),
+        sizes=sizes(),
+    )
+    return found._replace(labels=found.labels[: len(pixels)].reshape(shape[:-1]))
+
+
+def _step_of_sizes(pixels: int) -> int:
+    """Padding to multiples of this costs at most a quarter, and images of like size share one compilation."""
+    return 1 << max(pixels.bit_length() - 3, 0)
+
+
+def _check_shapes(embedding: ArrayLike, mask: ArrayLike | None) -> tuple[int, ...]:
+    """Refuses wrong types and shapes; the shape of the embedding."""
+    if not jnp.issubdtype(jnp.result_type(embedding), jnp.floating):
+        raise TypeError(f"`embedding`: expected floating point values, found {jnp.result_type(embedding)}.")
+    shape = np.shape(embedding)
+    if len(shape) < 2 or 0 in shape:
+        fail("embedding", "a shape (*anything, channel) without empty axes", shape)
+    if mask is None:
+        return shape
+    if jnp.result_type(mask) != jnp.bool_:
+        raise TypeError(f"`mask`: expected booleans, found {jnp.result_type(mask)}; write `mask > 0`.")
+    if np.shape(mask) != shape[:-1]:
+        fail("mask", f"the shape {shape[:-1]} of the embedding without its channels", np.shape(mask))
+    return shape
+
+
+def _check_seeds(seeds: int | ArrayLike, pixels: Array) -> tuple[Array | None, int]:
+    """Where to start, where that is given, and the number of seeds."""
+    if np.ndim(seeds) == 0:
+        return None, min(integer("seeds", seeds, least=1), len(pixels))
+    shape = np.shape(seeds)
+    if len(shape) != 2 or shape[0] == 0 or shape[1] != pixels.shape[1]:
+        fail("seeds", f"a number of pixels or positions of shape (seed, {pixels.shape[1]})", f"shape {shape}")
+    start = jnp.asarray(seeds, pixels.dtype)
+    finite("seeds", start)
+    return start, len(start)
+
+
+@partial(jax.jit, static_argnames=("kernel", "seeds", "most", "sizes"))
+def _mean_shift(
+    embedding: Float[Array, "pixel channel"],
+    inside: Bool[Array, " pixel"],
+    start: Float[Array, "seed channel"] | None,
+    key: PRNGKeyArray | None,
+    bandwidth: ArrayLike,
+    max_iter: ArrayLike,
+    tol: ArrayLike,
+    *,
+    kernel: str,
+    seeds: int,
+    most: int,
+    sizes: tuple[int, int],
+) -> Clusters:
+    """The pure part: scale to units of the bandwidth around the mean, climb, merge, label."""
+    lanes, chunk = min(sizes[0], seeds), min(sizes[1], len(embedding))
+    origin = jnp.sum(embedding, axis=0, where=inside[:, None]) / jnp.maximum(jnp.sum(inside), 1)
+    scaled = (embedding - origin) / bandwidth
+    pixels = gather(scaled, inside, chunk, KERNELS[kernel].rounding)
+    if start is None:
+        start, total = spread(pixels, key, seeds)
+    else:
+        start, total = (start - origin) / bandwidth, jnp.where(pixels.size > 0, seeds, 0)
+    end = climb(start, total, pixels, KERNELS[kernel], max_iter, tol, lanes, chunk)
+    centroids, valid, overflow = merge(end.found, end.density, most)
+    labels = jnp.where(inside, nearest(scaled, centroids, valid, pixels.exact, chunk), -1)
+    centroids = jnp.where(valid[:, None], origin + bandwidth * centroids, 0)
+    return Clusters(centroids, valid, labels, jnp.all(jnp.isfinite(origin)) & ~(end.late | overflow))

@@ -1,0 +1,5 @@
+"""Labels on the host: connected components, consecutive numbers, objects and how two labellings overlap."""
+
+from shiftjax.labelling._components import connected_components as connected_components
+from shiftjax.labelling._components import drop_small as drop_small
+from shiftjax.labelling._relabel import relabel as relabel

@@ -1,0 +1,78 @@
+"""Tile-and-stitch in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from shiftjax._checks import fail, finite
+from shiftjax._typing import Array, Shaped
+from shiftjax.tiling._padding import read_window
+from shiftjax.tiling._pipeline import stream
+from shiftjax.tiling._plan import Place, TilePlan
+
+
+def predict_tiled(
+    fn: Callable[[Any], Any],
+    image: Shaped[Array, "batch *space channel"] | Shaped[np.ndarray, "batch *space channel"],
+    plan: TilePlan,
+    *,
+    batch_size: int | None = None,
+    devices: Sequence[jax.Device] | None = None,
+    mesh: Mesh | None = None,
+) -> Any:
+    """Predicts an image tile by tile and stitches the outputs.
+
+    Only tiles travel to the device; the image and the result stay on the host.
+
+    Args:
+        fn: the function that was planned for.
+        image: of the shape that was planned for.
+        plan: from `plan_tiles`.
+        batch_size: tiles per call of `fn`, stacked along its batch axis; by default as many as make a call worth while,
+            one where `fn` may mix the images of a batch.
+        devices: tiles are spread over these; by default all that this process has.
+        mesh: a mesh of devices that shares out every single tile instead, one spatial axis per axis of the mesh.
+
+    Returns:
+        `(batch, *space, channel)`, on the host; a pytree of such where `fn` returns one. Where `plan.equals_whole` it
+        equals `fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]`: bit for bit in integer arithmetic.
+
+    Raises:
+        ValueError: the image has another shape or holds NaN, `fn` is another function, or `batch_size` is above 1 where
+            the plan forbids it.
+    """
+    if tuple(getattr(image, "shape", ())) != plan.image_shape:
+        found = getattr(image, "shape", type(image).__name__)
+        fail("image", f"the planned shape {plan.image_shape}", found, "make a plan for this image")
+    finite("image", image)
+    host = _as_planned(np.asarray(image), plan.dtype)
+
+    def read_tile(place: Place) -> np.ndarray:
+        start = plan.input_start(place)
+        return read_window(lambda at: host[(slice(None), *at)], host.shape[1:-1], start, plan.tile_input, plan.pad)
+
+    stitched: Any = None
+    tiles = stream(fn, plan, read_tile, plan.places(), batch_size=batch_size, devices=devices, mesh=mesh)
+    for place, output in tiles:
+        if stitched is None:
+            shape = plan.image_shape[:-1]
+            stitched = jax.tree.map(lambda y, shape=shape: np.empty((*shape, y.shape[-1]), y.dtype), output)
+        at = plan.output_slices(place)
+        kept = (slice(None), *(slice(0, s.stop - s.start) for s in at))
+        for whole, part in zip(jax.tree.leaves(stitched), jax.tree.leaves(output), strict=True):
+            whole[(slice(None), *at)] = part[kept]
+    return stitched
+
+
+def _as_planned(image: np.ndarray, dtype: str) -> np.ndarray:
+    """The image in the planned type, if that holds its values."""
+    planned = jnp.dtype(dtype)
+    if not (jnp.issubdtype(planned, jnp.floating) or np.can_cast(image.dtype, planned, "safe")):
+        fail("image", f"values that the planned {dtype} holds", image.dtype, f"plan with dtype={str(image.dtype)!r}")
+    return image.astype(planned, copy=False)

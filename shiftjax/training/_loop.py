@@ -1,0 +1,140 @@
+"""The training loop: chunks of steps, a progress bar, checkpoints, and a clean way out."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple, NoReturn
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shiftjax._checks import fail, integer
+from shiftjax._extras import require
+from shiftjax._typing import Array
+from shiftjax.training._backend import chunked
+from shiftjax.training._checkpoint import Checkpoints
+from shiftjax.training._step import State
+
+CHUNK = 25  # steps between looks at the loss and at Ctrl-C
+
+
+class TrainingDivergedError(ArithmeticError):
+    """The loss is no longer finite."""
+
+
+class History(NamedTuple):
+    """Losses `(replica, step)` of the steps run by this call, and their rate without compilation."""
+
+    losses: np.ndarray
+    steps_per_second: float
+
+
+def train(
+    step: Callable[[State], tuple[State, Array]],
+    states: State,
+    steps: int,
+    *,
+    checkpoints: Checkpoints | None = None,
+    every: int = 500,
+    progress: str | None = None,
+) -> tuple[State, History]:
+    """Runs stacked `states` (see `training.backend.stack`) up to `steps` steps each.
+
+    Args:
+        step: from `make_step`.
+        states: of all replicas; those already trained go on from where they are.
+        checkpoints: where to save every `every` steps, at the end, and on Ctrl-C.
+        progress: title of the progress bar; none is shown without.
+
+    Raises:
+        TrainingDivergedError: a loss, or a state to be saved, is not finite; names step and last good checkpoint.
+        KeyboardInterrupt: after Ctrl-C, once the state is saved.
+    """
+    integer("steps", steps, least=0)
+    integer("every", every, least=1)
+    if np.ndim(states.step) != 1:
+        fail("states", "stacked states of all replicas", "a single state", "give `stack([state])`")
+    run, done = chunked(step), int(states.step[0])
+    losses: list[np.ndarray] = []
+    seconds, timed = 0.0, 0
+    with _interrupts() as interrupted, _bar(progress, done, steps) as bar:
+        while done < steps and not interrupted():
+            count = min(CHUNK, steps - done, every - done % every)
+            start = time.perf_counter()
+            states, chunk = run(states, count)
+            losses.append(np.asarray(chunk))
+            if len(losses) > 1:  # the first chunk compiles
+                seconds, timed = seconds + time.perf_counter() - start, timed + count
+            _check_finite(losses[-1], done, checkpoints)
+            done += count
+            bar(count, float(losses[-1][:, -1].mean()))
+            if checkpoints is not None and (done % every == 0 or done == steps):
+                _save(checkpoints, done, states)
+        if interrupted():
+            if checkpoints is not None:
+                _save(checkpoints, done, states)
+            raise KeyboardInterrupt(f"stopped after {done} steps" + (", saved" if checkpoints is not None else ""))
+    empty = np.zeros((len(states.step), 0), np.float32)
+    rate = timed / seconds if timed else float("nan")
+    return states, History(np.concatenate([empty, *losses], axis=1), rate)
+
+
+def _save(checkpoints: Checkpoints, done: int, states: State) -> None:
+    """Saves good states only: a finite loss may still have had a gradient that was not."""
+    leaves = [leaf for leaf in jax.tree.leaves(states) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
+    if not all(bool(jnp.isfinite(leaf).all()) for leaf in leaves):
+        _diverged(f"the state after step {done}", checkpoints)
+    checkpoints.save(done, states)
+
+
+def _check_finite(losses: np.ndarray, done: int, checkpoints: Checkpoints | None) -> None:
+    bad = ~np.isfinite(losses).all(axis=0)
+    if bad.any():
+        _diverged(f"the loss of step {done + int(np.argmax(bad)) + 1}", checkpoints)
+
+
+def _diverged(what: str, checkpoints: Checkpoints | None) -> NoReturn:
+    last = None if checkpoints is None else checkpoints.latest
+    saved = "no checkpoint was saved" if last is None else f"the last good checkpoint is of step {last}"
+    raise TrainingDivergedError(
+        f"{what} is not finite; {saved}; lower the learning rate, or check the labels against `max_instances`"
+    )
+
+
+@contextmanager
+def _interrupts() -> Iterator[Callable[[], bool]]:
+    """Lets the first Ctrl-C wait for the end of a chunk; a second one interrupts at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    seen = threading.Event()
+    before = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: object) -> None:
+        seen.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield seen.is_set
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _bar(title: str | None, done: int, steps: int) -> Iterator[Callable[[int, float], None]]:
+    if title is None:
+        yield lambda count, loss: None
+        return
+    with require("tqdm", "train").tqdm(total=steps, initial=done, desc=title, unit="step") as bar:
+
+        def show(count: int, loss: float) -> None:
+            bar.set_postfix(loss=f"{loss:.3g}", refresh=False)
+            bar.update(count)
+
+        yield show

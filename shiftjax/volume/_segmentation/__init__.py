@@ -1,0 +1,1 @@
+"""Segmentation: from the embedding of a volume to its objects."""

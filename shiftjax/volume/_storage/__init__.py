@@ -1,0 +1,1 @@
+"""Storage: where the pixels of a volume come from and go to, and what is remembered about them."""
