@@ -180,13 +180,13 @@ def test_resizing_weights_that_repeat_only_nearly_are_disclosed() -> None:
     assert certify(by(3), IMAGE).axes[0].exact == (1, 59)
 
 
-def test_a_list_of_places_is_taken_to_go_on() -> None:
+def test_a_list_of_indices_is_taken_to_continue() -> None:
     """A pattern seen for few turns may be an accident of this size (17 to 24 px repeats every 10), so it is said."""
     found = certify(
         lambda x: jax.image.resize(x, (1, 24, *x.shape[2:]), "nearest"), jax.ShapeDtypeStruct((1, 17, 9, 1), "f4")
     )
-    assert "which shows 2.4 turns" in found.assumptions[0]
-    assert "which shows" in found.explain()
+    assert "for 2.4 turns" in found.assumptions[0]
+    assert "for 2.4 turns" in found.explain()
     assert certify(lambda x: x[:, ::2], IMAGE).assumptions == ()
 
 

@@ -16,8 +16,9 @@ from jax.tree_util import Partial
 from proofs_tests.certifier.judge import equals_larger, parameters, verdicts
 from proofs_tests.certifier.programs import Program, programs
 from shiftjax.certifier import CertificationError, certify
-from shiftjax.certifier._domain import assembly as _pieces
+from shiftjax.certifier._domain import assembly
 from shiftjax.certifier._domain.values import Image
+from shiftjax.certifier._rules import indexing, layout
 
 PROGRAMS = 16 * settings.default.max_examples  # 512 in the default run, ten thousand in the deep one
 QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None, "print_blob": False}
@@ -55,13 +56,13 @@ def test_certificates_hold(program: Program, seed: int) -> None:
 def test_the_generator_finds_hard_cases(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most programs are certified, many with periods, phases, borders and provable minimality of their own."""
     seen: collections.Counter[str] = collections.Counter()
-    put_together = _pieces.together
 
-    def together(pieces: Sequence[_pieces.Piece]) -> Image:
-        seen["pieces"] += len(pieces) > 1
-        return put_together(pieces)
+    def assemble(parts: Sequence[assembly.Part]) -> Image:
+        seen["parts"] += len(parts) > 1
+        return assembly.assemble(parts)
 
-    monkeypatch.setattr(_pieces, "together", together)
+    for family in (indexing, layout):
+        monkeypatch.setattr(family, "assemble", assemble)
 
     @settings(max_examples=150, derandomize=True, **QUIET)
     @given(programs())
@@ -85,4 +86,4 @@ def test_the_generator_finds_hard_cases(monkeypatch: pytest.MonkeyPatch) -> None
     for kind, least in {"period": 40, "phases": 40, "fraction": 15, "border": 30, "exact": 60, "attained": 25}.items():
         assert seen[kind] > least, (kind, seen)
     assert seen["minimal"] > 5, seen
-    assert seen["pieces"] > 10, seen
+    assert seen["parts"] > 10, seen

@@ -141,10 +141,10 @@ def test_an_unknown_parameter_of_a_known_primitive_is_refused(monkeypatch: pytes
     import dataclasses
 
     from shiftjax.certifier import _interpret as interpret
-    from shiftjax.certifier import _jaxpr as adapter
+    from shiftjax.certifier import _jaxpr
 
-    primitive, true = adapter.primitive("tanh"), interpret.rules()
-    blind = dataclasses.replace(true[primitive], params=frozenset())
+    primitive, true = _jaxpr.primitive("tanh"), interpret.rules()
+    blind = dataclasses.replace(true[primitive], named=frozenset())
     monkeypatch.setattr(interpret, "rules", lambda: {**true, primitive: blind})
     with pytest.raises(CertificationError, match="accuracy"):
         certify(jnp.tanh, X)

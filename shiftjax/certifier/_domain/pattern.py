@@ -1,21 +1,27 @@
-"""Regular maps among known values: gathers and matrices that move along with the image. No JAX here."""
+"""Regular patterns among known values: gathers and matrices that move along with the image."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
+from shiftjax.certifier._domain.axis import Run
 from shiftjax.certifier._domain.values import digest
 
 TOLERANCE = 1e-5  # of the weights of a computed matrix, relative to the largest; disclosed where it is needed
+Same = Callable[[int, int, int], bool]  # output j, output k, step: whether k reads what j reads, `step` further on
 
 
 @dataclass(frozen=True)
 class Pattern:
-    """Output `m * len(first) + r` takes from `first[r] + m * step` to `last[r] + m * step`, in `start .. stop - 1`."""
+    """Output `m * len(first) + r` reads from `first[r] + m * step` to `last[r] + m * step`, in `start .. stop - 1`.
+
+    Attributes:
+        name: digest of the pattern and of the weights.
+        error: how far weights that count as equal differ.
+    """
 
     first: tuple[int, ...]
     last: tuple[int, ...]
@@ -25,82 +31,93 @@ class Pattern:
     name: str
     error: float = 0.0
 
+    def assumption(self, what: str, source: str) -> str:
+        """What a proof that rests on this pattern takes for granted."""
+        turns = (self.stop - self.start) / len(self.first)
+        return f"the {what} read at {source} continue at other sizes as they do at this one, for {turns:.3g} turns"
 
-def _run(count: int, period: int, same: Callable[[int], bool]) -> tuple[int, int] | None:
-    """The run of outputs around the middle that repeats with a period, if it holds half of them and two periods."""
+
+@dataclass(frozen=True)
+class _Repetition:
+    """Outputs `j` and `j + period` of the run differ by `step` elements and in nothing else."""
+
+    period: int
+    step: int
+    run: Run
+
+    @property
+    def length(self) -> int:
+        return self.run[1] - self.run[0]
+
+
+def regular(indices: Sequence[int]) -> Pattern | None:
+    """The pattern of a list of indices; None if it has none, stands still or turns back."""
+    repetition = _best_repetition(indices, lambda j, k, step: indices[k] - indices[j] == step)
+    if repetition is None:
+        return None
+    period, step, (start, stop) = repetition.period, repetition.step, repetition.run
+    first = [0] * period
+    for j in range(start, start + period):
+        first[j % period] = indices[j] - j // period * step
+    return Pattern(tuple(first), tuple(first), step, start, stop, digest("indices", first, step))
+
+
+def banded(matrix: np.ndarray) -> Pattern | None:
+    """The pattern of a matrix (elements, outputs) whose columns repeat, moved down; None if it has none."""
+    nonzero = [np.flatnonzero(column) for column in matrix.T]
+    first = [int(rows[0]) if len(rows) else 0 for rows in nonzero]
+    last = [int(rows[-1]) if len(rows) else -1 for rows in nonzero]
+    limit = TOLERANCE * float(np.abs(matrix).max(initial=0.0))
+    repetition = _best_repetition(first, lambda j, k, step: _difference(matrix, j, k, step) <= limit)
+    return None if repetition is None else _band(matrix, first, last, repetition)
+
+
+def _best_repetition(firsts: Sequence[int], same: Same) -> _Repetition | None:
+    """The repetition that explains the most outputs: on a short run, a wrong period may fit by accident.
+
+    A longer period replaces a shorter one only if it explains a turn more.
+    """
+    best: _Repetition | None = None
+    for period in range(1, len(firsts) // 2 + 1):
+        middle = (len(firsts) - period) // 2
+        step = firsts[middle + period] - firsts[middle]
+        if step < 1 or (best and not _may_explain_more(period, best, len(firsts), same)):
+            continue
+        run = _repeating_run(len(firsts), period, step, same)
+        if run and (best is None or run[1] - run[0] >= best.length + best.period):
+            best = _Repetition(period, step, run)
+    return best
+
+
+def _repeating_run(count: int, period: int, step: int, same: Same) -> Run | None:
+    """The run of outputs around the middle that repeats, if it holds half of them and two periods."""
     middle = (count - period) // 2
-    if middle < 0 or not same(middle):
+    if not same(middle, middle + period, step):
         return None
     start, stop = middle, middle
-    while start > 0 and same(start - 1):
+    while start > 0 and same(start - 1, start - 1 + period, step):
         start -= 1
-    while stop + 1 < count - period and same(stop + 1):
+    while stop + 1 < count - period and same(stop + 1, stop + 1 + period, step):
         stop += 1
     stop += period + 1
     return (start, stop) if stop - start >= max(2 * period, count / 2) else None
 
 
-def _longest(places: Sequence[int], same: Callable[[int, int, int], bool]) -> tuple[int, int, tuple[int, int]] | None:
-    """Period, step and run of the pattern that explains the most outputs: a short run may fit a period by accident."""
-    best: tuple[int, int, tuple[int, int]] | None = None
-    for period in range(1, len(places) // 2 + 1):
-        middle = (len(places) - period) // 2
-        step = places[middle + period] - places[middle]
-        if step < 1 or (best and not _outgrows(period, best, len(places), same)):
-            continue
-        run = _run(len(places), period, lambda j, q=period, s=step: same(j, j + q, s))  # type: ignore[misc]
-        if run and (best is None or run[1] - run[0] >= best[2][1] - best[2][0] + best[0]):
-            best = (period, step, run)
-    return best
-
-
-def _outgrows(period: int, best: Any, count: int, same: Callable[[int, int, int], bool]) -> bool:
-    """Whether a longer period may explain a turn more; a multiple must go on where the shorter one breaks off."""
-    known, step, (start, stop) = best
-    if count < stop - start + known:
+def _may_explain_more(period: int, best: _Repetition, count: int, same: Same) -> bool:
+    """Whether a longer period may explain a turn more. A multiple must hold where the shorter one breaks off."""
+    start, stop = best.run
+    if count < best.length + best.period:
         return False
-    if period % known:
+    if period % best.period:
         return True
-    step *= period // known
+    step = best.step * (period // best.period)
     return (stop < count and same(stop - period, stop, step)) or (
         start > 0 and same(start - 1, start - 1 + period, step)
     )
 
 
-def regular(at: Sequence[int]) -> Pattern | None:
-    """The pattern of a list of places; None if it has none, stands still or turns back."""
-    found = _longest(at, lambda j, k, step: at[k] - at[j] == step)
-    if found is None:
-        return None
-    period, step, run = found
-    first = _from_zero(at, run[0], period, step)
-    return Pattern(first, first, step, *run, digest("places", first, step))
-
-
-def _from_zero(at: Sequence[int], start: int, period: int, step: int) -> tuple[int, ...]:
-    """The places of outputs 0 .. period - 1 as the run would have them."""
-    found = [0] * period
-    for j in range(start, start + period):
-        found[j % period] = at[j] - j // period * step
-    return tuple(found)
-
-
-def banded(matrix: np.ndarray) -> Pattern | None:
-    """The pattern of a matrix (elements, outputs) whose columns repeat, moved down; None if it has none."""
-    filled = [np.flatnonzero(column) for column in matrix.T]
-    first = [int(f[0]) if len(f) else 0 for f in filled]
-    last = [int(f[-1]) if len(f) else -1 for f in filled]
-    limit = TOLERANCE * float(np.abs(matrix).max(initial=0.0))
-    found = _longest(first, lambda j, k, step: _error(matrix, j, k, step) <= limit)
-    if found is None:
-        return None
-    period, step, run = found
-    error = max(_error(matrix, j, j + period, step) for j in range(run[0], run[1] - period))
-    return _band(matrix, first, last, period, step, run, error)
-
-
-def _error(matrix: np.ndarray, j: int, k: int, step: int) -> float:
-    """How far column `k` is from column `j` moved down by `step`; nothing may be lost at either end."""
+def _difference(matrix: np.ndarray, j: int, k: int, step: int) -> float:
+    """How far column `k` is from column `j` moved down by `step`; what would be lost at either end counts too."""
     a, b = matrix[:, j], matrix[:, k]
     if step > len(a):
         return np.inf
@@ -108,26 +125,19 @@ def _error(matrix: np.ndarray, j: int, k: int, step: int) -> float:
     return float(max(lost, np.abs(a[: len(a) - step] - b[step:]).max(initial=0.0)))
 
 
-def _band(
-    matrix: np.ndarray,
-    first: list[int],
-    last: list[int],
-    period: int,
-    step: int,
-    run: tuple[int, int],
-    error: float,
-) -> Pattern:
+def _band(matrix: np.ndarray, first: list[int], last: list[int], repetition: _Repetition) -> Pattern:
     """The bounds hold every weight of the run, also one so small that only some of its columns show it."""
-    turns = {j: j // period * step for j in range(*run)}
+    period, step, (start, stop) = repetition.period, repetition.step, repetition.run
+    error = max(_difference(matrix, j, j + period, step) for j in range(start, stop - period))
     low, high = [0] * period, [-1] * period
     for r in range(period):
-        mine = [j for j in range(*run) if j % period == r]
-        low[r] = min(first[j] - turns[j] for j in mine)
-        high[r] = max(last[j] - turns[j] for j in mine)
-    at = run[0]
-    exact = [matrix[first[j] : last[j] + 1, j].astype(np.float64) for j in range(at, at + period)]
+        columns = [j for j in range(start, stop) if j % period == r]
+        low[r] = min(first[j] - j // period * step for j in columns)
+        high[r] = max(last[j] - j // period * step for j in columns)
+    exact = [matrix[first[j] : last[j] + 1, j].astype(np.float64) for j in range(start, start + period)]
     scale = float(f"{max(np.abs(column).max(initial=0.0) for column in exact):.3e}")
     weights = [(np.round(column / scale, 4) if error else column).tolist() for column in exact]
     if error:
         weights.append([scale])
-    return Pattern(tuple(low), tuple(high), step, *run, digest("band", low, high, step, at % period, weights), error)
+    name = digest("band", low, high, step, start % period, weights)
+    return Pattern(tuple(low), tuple(high), step, start, stop, name, error)
