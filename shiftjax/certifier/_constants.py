@@ -9,17 +9,13 @@ from typing import Any
 import numpy as np
 
 from shiftjax.certifier import _jaxpr
+from shiftjax.certifier._domain.rounding import STEPS, errors, is_float, undecided
 from shiftjax.certifier._domain.values import Constant, Known, Unknown, compact, digest
 from shiftjax.certifier._rules.pointwise import BINARY, OTHER, UNARY
-from shiftjax.certifier._rules.table import Equation
+from shiftjax.certifier._rules.table import Equation, plain_parameters
 
 POINTWISE = frozenset(f"{UNARY} {BINARY} {OTHER}".split())
-# Operations on floats after which a compiled program has the same bits as one that runs them one by one.
-ARITHMETIC = "add sub mul neg abs max min floor ceil round sign convert_element_type"
-LAYOUT = "iota select_n copy broadcast_in_dim reshape transpose squeeze slice rev concatenate pad gather"
-EXACT = frozenset(f"{ARITHMETIC} {LAYOUT}".split())
-CUTS = frozenset({"floor", "ceil", "round"})  # to whole numbers, the same ones unless the cut is decided by rounding
-CLOSE = 1e-5  # of a float32, relative: some 80 roundings
+DEPENDENT = frozenset({"rng_uniform", "platform_index"})  # on chance, or on the machine
 
 # Operations whose results NumPy gives bit for bit as XLA does; each spares a compilation.
 NUMPY: dict[str, Callable[..., np.ndarray]] = {
@@ -47,42 +43,55 @@ NUMPY_INTEGERS: dict[str, Callable[..., np.ndarray]] = {  # likewise, of integer
 
 
 def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
-    """The results of an operation on constants."""
-    shapes = eqn.call.out_shapes
+    """The results of an operation on constants.
+
+    They are known if they can be computed, and if rounding does not decide what a discontinuous operation gives.
+    """
+
+    def derive(k: int) -> Unknown:
+        return Unknown(eqn.call.out_shapes[k], _name(eqn, operands, k), _uniform_axes(eqn, operands, k))
+
     known = [v for v in operands if isinstance(v, Known)]
-    if len(known) == len(operands) and _computable(eqn) and not _decided_by_rounding(eqn, known):
-        compute = functools.lru_cache(maxsize=1)(lambda: _compute(eqn, [v.value for v in known]))
-        origin = next((v.origin for v in known if v.origin), "")
-        rounded = _rounded(eqn, known)
-        return [
-            Known(shape, functools.partial(lambda k: compute()[k], k), origin, rounded=rounded)
-            for k, shape in enumerate(shapes)
+    if len(known) < len(operands) or not _computable(eqn, known):
+        return [derive(k) for k in range(len(eqn.call.out_shapes))]
+    compute = functools.cache(lambda: _with_errors(eqn, known))
+    origin = next((v.origin for v in known if v.origin), "")
+    return [
+        Known(shape, functools.partial(lambda k: compute()[k], k), functools.partial(derive, k), origin)
+        for k, shape in enumerate(eqn.call.out_shapes)
+    ]
+
+
+def _computable(eqn: Equation, operands: Sequence[Known]) -> bool:
+    """Whether the value is the same on every machine, at every run, and however XLA computes it, but for rounding."""
+    if eqn.name in DEPENDENT or any("key<" in dtype for dtype in eqn.call.out_dtypes):  # NumPy cannot hold keys
+        return False
+    if not any(map(is_float, (*eqn.call.in_dtypes, *_jaxpr.inner_dtypes(eqn.params)))):
+        return True
+    if eqn.name in STEPS and not (eqn.name == "convert_element_type" and is_float(eqn.dtype)):
+        return not undecided(eqn.name, [v.compact for v in operands], [v.error for v in operands])
+    if all(map(is_float, eqn.call.out_dtypes)):
+        return True
+    # Whole numbers that other operations make of floats: the index of a maximum, the counter of a loop.
+    return all(v.exact for v in operands) and not any(map(is_float, _jaxpr.inner_dtypes(eqn.params)))
+
+
+def _with_errors(eqn: Equation, operands: Sequence[Known]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """The values of the results, with bounds on their errors."""
+    values, before = [v.value for v in operands], [v.error for v in operands]
+    results = _compute(eqn, values)
+
+    def move(bounds: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Selects among the bounds as the operation does among the values; indices stay what they are."""
+        data = {"select_n": range(1, len(values)), "gather": range(1), "dynamic_slice": range(1)}
+        moved = [
+            np.broadcast_to(bound, v.shape).astype(np.float32) if k in data.get(eqn.name, range(len(values))) else v
+            for k, (bound, v) in enumerate(zip(bounds, values, strict=True))
         ]
-    return [Unknown(shape, _name(eqn, operands, k), _uniform_axes(eqn, operands, k)) for k, shape in enumerate(shapes)]
+        return _jaxpr.evaluate(eqn.call.primitive, eqn.params, moved)
 
-
-def _rounded(eqn: Equation, operands: Sequence[Known]) -> bool:
-    """Whether a compiled program may give a float that differs in its last bits; a quotient may become a product."""
-    if not any("float" in dtype for dtype in eqn.call.out_dtypes) or eqn.name in CUTS:
-        return False
-    if eqn.name == "div" and not operands[1].rounded:
-        return operands[0].rounded or bool((np.frexp(operands[1].compact.astype(np.float64))[0] != 0.5).any())
-    return eqn.name not in EXACT or any(v.rounded for v in operands)
-
-
-def _decided_by_rounding(eqn: Equation, operands: Sequence[Known]) -> bool:
-    """Whether a float is cut to an integer so close to the next one that its last bits decide."""
-    if eqn.name not in {*CUTS, "convert_element_type"} or not operands[0].rounded:
-        return False
-    if eqn.name == "convert_element_type" and "int" not in eqn.dtype:
-        return False
-    value = operands[0].compact.astype(np.float64) + (eqn.name == "round") / 2
-    return bool((np.abs(value - np.round(value)) <= CLOSE * np.maximum(1, np.abs(value))).any())
-
-
-def _computable(eqn: Equation) -> bool:
-    """Not what depends on the machine, and not random keys, which NumPy cannot hold."""
-    return eqn.name != "platform_index" and not any("key<" in dtype for dtype in eqn.call.out_dtypes)
+    shown = [list(map(compact, arrays)) if eqn.name in POINTWISE else arrays for arrays in (values, results)]
+    return list(zip(results, errors(eqn.name, eqn.params, shown[0], before, shown[1], move), strict=True))
 
 
 def _compute(eqn: Equation, operands: list[np.ndarray]) -> list[np.ndarray]:
@@ -106,7 +115,7 @@ def _name(eqn: Equation, operands: Sequence[Constant], out: int) -> str:
     """Sizes along axes that a broadcast made are left out, so that a bias is the same at every image size."""
     uniform = _uniform_axes(eqn, operands, out)
     sizes = tuple(None if k in uniform else n for k, n in enumerate(eqn.call.out_shapes[out]))
-    params: Any = {k: _jaxpr.nameable(v) for k, v in eqn.params.items()}
+    params: Any = plain_parameters(eqn.params)
     keys: tuple[str, ...] = tuple(v.name if isinstance(v, Unknown) else v.key() for v in operands)
     if eqn.name == "broadcast_in_dim":
         params = eqn.params["broadcast_dimensions"]
@@ -118,7 +127,8 @@ def _name(eqn: Equation, operands: Sequence[Constant], out: int) -> str:
         )
     else:
         keys = (*keys, *(str(v.shape) for v in operands))
-    return digest("constant", eqn.name, params, keys, sizes, out)
+    chance = object() if eqn.name in DEPENDENT else None  # a name like no other
+    return digest("constant", eqn.name, params, keys, sizes, out, chance)
 
 
 def _uniform_axes(eqn: Equation, operands: Sequence[Constant], out: int) -> frozenset[int]:

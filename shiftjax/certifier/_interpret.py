@@ -58,7 +58,7 @@ class Interpreter:
             return constants[id(value)][1]
         host = _jaxpr.concrete(value)
         if host is None:
-            return Unknown(tuple(np.shape(value)), digest("unread", object()))
+            return Unknown(tuple(np.shape(value)), digest("unread", _jaxpr.key_data(value)))
         known = Known.of(host if dtype is None else host.astype(dtype, copy=False))
         if host.ndim:
             known.origin = name_of(value, host, self._record.names) or f"constant {len(constants)}"
@@ -86,7 +86,10 @@ class Interpreter:
         except Mismatch as mismatch:
             eqn.refuse(str(mismatch), MISMATCH)
         results = applied if isinstance(applied, list) else [applied]
-        results = [Known.of(np.zeros(v.shape)) if 0 in v.shape else v for v in results]  # nothing to depend on
+        results = [
+            Known.of(np.zeros(v.shape, dtype)) if 0 in v.shape and not dtype.startswith("key<") else v
+            for v, dtype in zip(results, call.out_dtypes, strict=True)
+        ]  # arrays without elements depend on nothing
         _check(eqn, images, results)
         if not rule.control:
             _note(eqn, images, results)

@@ -9,7 +9,7 @@ import functools
 import sys
 import sysconfig
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,10 @@ class Call:
     @property
     def out_shapes(self) -> tuple[Shape, ...]:
         return tuple(shape(v) for v in self.results)
+
+    @property
+    def in_dtypes(self) -> tuple[str, ...]:
+        return tuple(str(getattr(v.aval, "dtype", v.aval)) for v in self.operands)
 
     @property
     def out_dtypes(self) -> tuple[str, ...]:
@@ -114,25 +118,24 @@ def is_program(value: Any) -> bool:
     return hasattr(value, "eqns") or hasattr(getattr(value, "jaxpr", None), "eqns")
 
 
-def text(jaxpr: Any) -> str:
-    """A small program as text, variables named in order."""
-    return str(jaxpr)
+def programs(params: dict[str, Any]) -> Iterator[Any]:
+    """The jaxprs among the parameters of an equation."""
+    for value in params.values():
+        yield from filter(is_program, value if isinstance(value, tuple | list) else (value,))
+
+
+def inner_dtypes(params: dict[str, Any]) -> Iterator[str]:
+    """The types of all values in the programs among some parameters, and in those that they run."""
+    for jaxpr in programs(params):
+        for call in program(jaxpr).calls:
+            yield from (*call.in_dtypes, *call.out_dtypes)
+            yield from inner_dtypes(call.params)
 
 
 def nameable(value: Any) -> Any:
     """A parameter with the kinds of random keys, which are tuples of functions, by their names."""
     is_key_kind = type(value).__name__ == "PRNGImpl"  # JAX does not export its type
     return f"random keys {value.name}" if is_key_kind else value
-
-
-def holds_arrays(jaxpr: Any) -> bool:
-    """Whether a small program, or one that it runs, closes over arrays, as constants or as literals."""
-    if getattr(jaxpr, "consts", ()):
-        return True
-    calls = program(jaxpr).calls
-    inner = [value for call in calls for value in call.params.values()]
-    programs = [v for value in inner for v in (value if isinstance(value, tuple) else (value,)) if is_program(v)]
-    return any(len(shape(v)) for call in calls for v in call.operands) or any(map(holds_arrays, programs))
 
 
 def literal(atom: Any) -> Any | None:
@@ -181,6 +184,14 @@ def concrete(value: Any) -> np.ndarray | None:
         return np.asarray(value)
     except (TypeError, ValueError, jax.errors.JAXTypeError):
         return None
+
+
+def key_data(value: Any) -> Any:
+    """What names a constant that has no value on the host: the bits of a random key; for a tracer, nothing."""
+    try:
+        return str(value.dtype), np.asarray(jax.random.key_data(value))
+    except (AttributeError, TypeError, ValueError, jax.errors.JAXTypeError):
+        return object()
 
 
 def evaluate(primitive: Any, params: dict[str, Any], operands: Sequence[np.ndarray]) -> list[np.ndarray]:

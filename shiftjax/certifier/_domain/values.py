@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -53,53 +54,6 @@ def compact(value: np.ndarray) -> np.ndarray:
     return value[(..., *(slice(None) if step else slice(1) for step in value.strides))]
 
 
-class Known:
-    """An array whose value does not depend on the image and can be computed. It is computed when asked for."""
-
-    def __init__(
-        self, shape: tuple[int, ...], compute: Callable[[], np.ndarray], origin: str = "", *, rounded: bool = False
-    ) -> None:
-        self.shape = shape
-        self.origin = origin  # the name of the closed-over array that it is or comes from, if any
-        self.rounded = rounded  # whether another order of operations, as a compiler may choose, could change last bits
-        self._keys: dict[tuple[tuple[int, int], ...], str] = {}
-        self._compute: Callable[[], np.ndarray] | None = compute
-        self._value: np.ndarray | None = None
-
-    @property
-    def value(self) -> np.ndarray:
-        if self._compute is not None:
-            self._value, self._compute = self._compute(), None
-        assert self._value is not None
-        return self._value
-
-    @classmethod
-    def of(cls, value: np.ndarray, origin: str = "") -> Known:
-        """A value that is at hand."""
-        return cls(value.shape, lambda: value, origin)
-
-    @property
-    def compact(self) -> np.ndarray:
-        """The value, cut to one element along axes of a broadcast."""
-        return compact(self.value)
-
-    def uniform(self, axis: int) -> bool:
-        """Whether the value is the same all along an axis, bit for bit."""
-        value = self.value
-        if value.shape[axis] < 2 or value.strides[axis] == 0:
-            return True
-        rows = np.moveaxis(self.compact, axis, 0)
-        return all(row.tobytes() == rows[0].tobytes() for row in rows)
-
-    def key(self, repeats: Repeats = NONE) -> str:
-        """The name of the value. Along an axis in `repeats` its first elements name it, whatever its length."""
-        parts = tuple(sorted(repeats.items()))
-        if parts not in self._keys:
-            value = self.value[tuple(slice(repeats.get(k)) for k in range(len(self.shape)))]
-            self._keys[parts] = digest("known", value.shape, str(value.dtype), value.tobytes())
-        return self._keys[parts]
-
-
 @dataclass(frozen=True)
 class Unknown:
     """An array that does not depend on the image and whose value is unknown: a parameter, or computed from one."""
@@ -116,6 +70,71 @@ class Unknown:
         """The name of the value; sizes along the axes in `repeats` are left out."""
         sizes = tuple(None if k in repeats else n for k, n in enumerate(self.shape))
         return digest("unknown", self.name, sizes)
+
+
+class Known:
+    """An array whose value does not depend on the image and can be computed. It is computed when asked for.
+
+    A value that may be off by rounding (`exact` is False) proves nothing about what the compiled network sees, so it
+    is named, and called uniform, by how it is derived.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        compute: Callable[[], tuple[np.ndarray, np.ndarray]],
+        derive: Callable[[], Unknown],
+        origin: str = "",
+    ) -> None:
+        self.shape = shape
+        self.origin = origin  # the name of the closed-over array that it is or comes from, if any
+        self._keys: dict[tuple[tuple[int, int], ...], str] = {}
+        self._compute = functools.cache(compute)
+        self._derive = functools.cache(derive)
+
+    @classmethod
+    def of(cls, value: np.ndarray, origin: str = "") -> Known:
+        """A value that is at hand, and exact."""
+        return cls(value.shape, lambda: (value, np.zeros(())), lambda: Unknown(value.shape, ""), origin)
+
+    @property
+    def value(self) -> np.ndarray:
+        return self._compute()[0]
+
+    @property
+    def error(self) -> np.ndarray:
+        """A bound on how far other ways to compute the value may be off, broadcast to its shape; see `rounding`."""
+        return self._compute()[1]
+
+    @functools.cached_property
+    def exact(self) -> bool:
+        """Whether every way to compute the value gives these bits."""
+        return not self.error.any()
+
+    @property
+    def compact(self) -> np.ndarray:
+        """The value, cut to one element along axes of a broadcast."""
+        return compact(self.value)
+
+    def uniform(self, axis: int) -> bool:
+        """Whether the value is surely the same all along an axis, bit for bit."""
+        if not self.exact:
+            return self._derive().uniform(axis)
+        value = self.value
+        if value.shape[axis] < 2 or value.strides[axis] == 0:
+            return True
+        rows = np.moveaxis(self.compact, axis, 0)
+        return all(row.tobytes() == rows[0].tobytes() for row in rows)
+
+    def key(self, repeats: Repeats = NONE) -> str:
+        """The name of the value. Along an axis in `repeats` its first elements name it, whatever its length."""
+        if not self.exact:
+            return self._derive().key(repeats)
+        parts = tuple(sorted(repeats.items()))
+        if parts not in self._keys:
+            value = self.value[tuple(slice(repeats.get(k)) for k in range(len(self.shape)))]
+            self._keys[parts] = digest("known", value.shape, str(value.dtype), value.tobytes())
+        return self._keys[parts]
 
 
 @dataclass(frozen=True)

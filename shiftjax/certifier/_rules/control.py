@@ -141,7 +141,7 @@ def _row(value: Value, at: int | None) -> Value:
 def _stack(eqn: Equation, rows: Sequence[Value], shape: tuple[int, ...]) -> Value:
     """The rows that a scan puts out, as one array."""
     if not rows:
-        return Known.of(np.zeros(shape))
+        return Known.of(np.zeros(shape))  # no turn, no element
     value = join_branches(eqn, rows, shape[1:], "stack")
     if isinstance(value, Image):
         names = tuple(v.name if isinstance(v, Image) else v.key() for v in rows)

@@ -52,12 +52,13 @@ def _banded_product(eqn: Equation, lhs: Value, rhs: Value) -> Image:
     plain = len(summed) == 1 and not any(batch) and len(matrix.shape) == 2
     if not isinstance(matrix, Known) or not plain or not isinstance(tag, Axis):
         eqn.refuse("a product sums over an image axis", WHOLE)
-    pattern = banded(np.moveaxis(np.asarray(matrix.value), rows[0], 0))
+    columns, error = (np.moveaxis(np.broadcast_to(a, matrix.shape), rows[0], 0) for a in (matrix.value, matrix.error))
+    pattern = banded(columns, error, matrix.key())
     if pattern is None:
         eqn.refuse("a product along an image axis has a matrix that does not move along with the image", WHOLE)
     if pattern.error:
-        eqn.record.assumptions.append(
-            f"the weights of the resizing at {eqn.source} repeat only to {pattern.error:.1e}; they count as equal"
+        eqn.record.approximations.append(
+            f"the weights of the resizing at {eqn.source} are rounded, so that they repeat only to {pattern.error:.1e}"
         )
     eqn.record.assumptions.append(pattern.assumption("weights", eqn.source))
     reads = list(zip(pattern.first, pattern.last, strict=True))

@@ -126,7 +126,8 @@ def align_constant(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, o
                 f"{period} along its axis {k} in larger images"
             )
         elif isinstance(value, Known):
-            eqn.refuse(f"a constant varies along its axis {k}, which runs along the image", CONSTANT)
+            rounded = "" if value.exact else ", as far as its rounded values tell"
+            eqn.refuse(f"a constant varies along its axis {k}, which runs along the image{rounded}", CONSTANT)
         else:
             reason = f"a parameter, or another unknown value, may vary along its axis {k}, which runs along the image"
             eqn.refuse(reason, PARAMETER)
@@ -139,7 +140,9 @@ def uniform_along(axes: Sequence[AxisTag], value: Known | Unknown, own_axes: Seq
 
 
 def constant_period(value: Known, axis: int) -> int | None:
-    """The period of a constant along an axis, if its value shows at least two full ones."""
+    """The period of a constant along an axis, if its value is exact and shows at least two full ones."""
+    if not value.exact:
+        return None
     rows = [row.tobytes() for row in np.moveaxis(value.compact, axis, 0)]
     for period in range(2, len(rows) // 2 + 1):
         if rows[period:] == rows[:-period]:

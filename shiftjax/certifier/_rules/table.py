@@ -85,6 +85,7 @@ class Record:
     steps: list[tuple[Equation, Image]] = field(default_factory=list)
     misaligned: list[tuple[Equation, int, Fraction]] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
+    approximations: list[str] = field(default_factory=list)  # what holds up to rounding only
 
 
 @dataclass(frozen=True)
@@ -160,19 +161,53 @@ class Equation:
         return replace(result, map=digest(*parts), offset=offset)
 
     def named_parameters(self) -> dict[str, Any]:
-        """The parameters that enter names by themselves; small programs by their text."""
+        """The parameters that enter names by themselves."""
         assert self.rule is not None
-        return {
-            name: self._text(value) if _jaxpr.is_program(value) else _jaxpr.nameable(value)
-            for name, value in self.params.items()
-            if name in self.rule.named
-        }
+        return plain_parameters({k: v for k, v in self.params.items() if k in self.rule.named})
 
-    def _text(self, program: Any) -> str:
-        """A small program as text, such as the scalar function of a reduction. Text does not show arrays."""
-        if _jaxpr.holds_arrays(program):
-            self.refuse("its scalar function closes over arrays", "Close over plain numbers only.")
-        return _jaxpr.text(program)
+
+def plain_parameters(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as names know them, programs among them equation by equation."""
+    return {name: _plain(value) for name, value in params.items()}
+
+
+def _plain(value: Any) -> Any:
+    if _jaxpr.is_program(value):
+        return _program_name(value)
+    if type(value) in (tuple, list) and any(map(_jaxpr.is_program, value)):
+        return tuple(map(_plain, value))
+    return _jaxpr.nameable(value)
+
+
+def _program_name(jaxpr: Any) -> str:
+    """Digest of a program: its operations, how they are connected, and every array that it holds at any depth."""
+    program = _jaxpr.program(jaxpr)
+    numbers = {variable: k for k, variable in enumerate(program.inputs)}
+
+    def name(atom: Any) -> Any:
+        value = _jaxpr.literal(atom)
+        return numbers[atom] if value is None else _constant_name(value)
+
+    equations = []
+    for call in program.calls:
+        operands = tuple(map(name, call.operands))
+        for result in call.results:
+            numbers[result] = len(numbers)
+        rule = TABLE.get(call.name)
+        # What a control rule needs no name for is how a program is run, not the program.
+        named = {
+            k: _plain(v)
+            for k, v in call.params.items()
+            if rule is None or k not in rule.inert or (rule.control and isinstance(_plain(v), int | str | tuple))
+        }
+        equations.append((call.name, named, operands, call.out_shapes, call.out_dtypes))
+    constants = tuple(map(_constant_name, program.constants))
+    return digest("program", equations, constants, tuple(map(name, program.outputs)))
+
+
+def _constant_name(value: Any) -> Any:
+    host = _jaxpr.concrete(value)
+    return _jaxpr.key_data(value) if host is None else host
 
 
 @runtime_checkable
