@@ -76,9 +76,9 @@ def banded(matrix: np.ndarray, error: np.ndarray, key: str) -> Pattern | None:
         key: the name of the matrix.
     """
     bands = _bands(matrix)
-    exact = np.logical_not(np.any(np.broadcast_to(error, matrix.shape), axis=0))
+    exact = np.asarray(~np.broadcast_to(error, matrix.shape).any(axis=0))
     repetition = _best_repetition(
-        bands.first, lambda period, step: bands.repeat(period, step, 0) & _both(exact, period)
+        bands.first, lambda period, step: bands.repeat(period, step, 0) & exact[period:] & exact[:-period]
     )
     if repetition is not None:
         return _band(bands, repetition)
