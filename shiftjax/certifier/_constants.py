@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from shiftjax.certifier import _jaxpr
-from shiftjax.certifier._domain.rounding import STEPS, errors, is_float, undecided
+from shiftjax.certifier._domain.rounding import STEPS, Rounding, is_float, rounding, undecided
 from shiftjax.certifier._domain.values import Constant, Known, Unknown, compact, digest
 from shiftjax.certifier._rules.pointwise import BINARY, OTHER, UNARY
 from shiftjax.certifier._rules.table import Equation, plain_parameters
@@ -54,10 +54,13 @@ def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
     known = [v for v in operands if isinstance(v, Known)]
     if len(known) < len(operands) or not _computable(eqn, known):
         return [derive(k) for k in range(len(eqn.call.out_shapes))]
-    compute = functools.cache(lambda: _with_errors(eqn, known))
+    compute = functools.cache(lambda: _evaluate(eqn, known))
     origin = next((v.origin for v in known if v.origin), "")
+    quotient = is_float(eqn.dtype) and eqn.name not in STEPS and (eqn.name == "div" or any(v.quotient for v in known))
     return [
-        Known(shape, functools.partial(lambda k: compute()[k], k), functools.partial(derive, k), origin)
+        Known(
+            shape, functools.partial(lambda k: compute()[k], k), functools.partial(derive, k), origin, quotient=quotient
+        )
         for k, shape in enumerate(eqn.call.out_shapes)
     ]
 
@@ -69,29 +72,35 @@ def _computable(eqn: Equation, operands: Sequence[Known]) -> bool:
     if not any(map(is_float, (*eqn.call.in_dtypes, *_jaxpr.inner_dtypes(eqn.params)))):
         return True
     if eqn.name in STEPS and not (eqn.name == "convert_element_type" and is_float(eqn.dtype)):
-        return not undecided(eqn.name, [v.compact for v in operands], [v.error for v in operands])
+        values = [v.compact for v in operands]
+        return not undecided(eqn.name, values, [v.rounding for v in operands], quotient=operands[0].quotient)
     if all(map(is_float, eqn.call.out_dtypes)):
         return True
     # Whole numbers that other operations make of floats: the index of a maximum, the counter of a loop.
     return all(v.exact for v in operands) and not any(map(is_float, _jaxpr.inner_dtypes(eqn.params)))
 
 
-def _with_errors(eqn: Equation, operands: Sequence[Known]) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The values of the results, with bounds on their errors."""
-    values, before = [v.value for v in operands], [v.error for v in operands]
+def _evaluate(eqn: Equation, operands: Sequence[Known]) -> list[tuple[np.ndarray, Rounding]]:
+    """The values of the results, and their rounding."""
+    values, before = [v.value for v in operands], [v.rounding for v in operands]
     results = _compute(eqn, values)
 
-    def move(bounds: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Selects among the bounds as the operation does among the values; indices stay what they are."""
+    def select(errors: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Selects among errors as the operation does among values; indices stay what they are."""
         data = {"select_n": range(1, len(values)), "gather": range(1), "dynamic_slice": range(1)}
-        moved = [
-            np.broadcast_to(bound, v.shape).astype(np.float32) if k in data.get(eqn.name, range(len(values))) else v
-            for k, (bound, v) in enumerate(zip(bounds, values, strict=True))
+        selected = [
+            np.broadcast_to(error, v.shape).astype(np.float32) if k in data.get(eqn.name, range(len(values))) else v
+            for k, (error, v) in enumerate(zip(errors, values, strict=True))
         ]
-        return _jaxpr.evaluate(eqn.call.primitive, eqn.params, moved)
+        return _jaxpr.evaluate(eqn.call.primitive, eqn.params, selected)
 
-    shown = [list(map(compact, arrays)) if eqn.name in POINTWISE else arrays for arrays in (values, results)]
-    return list(zip(results, errors(eqn.name, eqn.params, shown[0], before, shown[1], move), strict=True))
+    if eqn.name in POINTWISE:
+        roundings = rounding(
+            eqn.name, eqn.params, list(map(compact, values)), before, list(map(compact, results)), select
+        )
+    else:
+        roundings = rounding(eqn.name, eqn.params, values, before, results, select)
+    return list(zip(results, roundings, strict=True))
 
 
 def _compute(eqn: Equation, operands: list[np.ndarray]) -> list[np.ndarray]:

@@ -78,7 +78,7 @@ def banded(matrix: np.ndarray, error: np.ndarray, key: str) -> Pattern | None:
     bands = _bands(matrix)
     exact = np.asarray(~np.broadcast_to(error, matrix.shape).any(axis=0))
     repetition = _best_repetition(
-        bands.first, lambda period, step: bands.repeat(period, step, 0) & exact[period:] & exact[:-period]
+        bands.first, lambda period, step: bands.repeat(period, step, 0.0) & exact[period:] & exact[:-period]
     )
     if repetition is not None:
         return _band(bands, repetition)

@@ -1,15 +1,17 @@
-"""How far a computed constant may be from its exact value, element by element.
+"""How far a computed constant may be from its exact value.
 
 A constant is computed here operation by operation. XLA computes it in one program with the rest of the network: it
-turns quotients into products with rounded reciprocals, keeps half floats in float32 between operations, and flushes
-subnormal numbers to zero. An error of zero says that every one of these ways gives the same bits, because no operation
-on the way rounds at all. Any other error is a bound that all ways of computing it keep to, within `SAFETY`.
+turns quotients into products with rounded reciprocals, joins constants that are added or multiplied one after the
+other, keeps half floats in float32 between operations, and flushes subnormal numbers to zero. So a value is called
+exact only where no way of computing it rounds at all: all numbers on the way are multiples of one power of two, and
+so few of it, in sum, that the type holds every partial result. Any other value comes with a bound on its error.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,8 +22,6 @@ FLOATS = {  # largest relative error of one rounding, and smallest normal number
     "float64": (2.0**-53, 2.0**-1022),
 }
 SAFETY = 4  # an expression may be rewritten into one with a few roundings more
-Arrays = Sequence[np.ndarray]
-
 REORDERING = "broadcast_in_dim concatenate pad reshape rev slice split squeeze stack tile transpose unstack"
 CHOOSING = "copy dynamic_slice gather name select_n stop_gradient"
 SELECTING = frozenset(f"{REORDERING} {CHOOSING}".split())
@@ -30,49 +30,93 @@ CUTTING = "floor ceil round convert_element_type sign"
 STEPS = frozenset(f"{COMPARING} {CUTTING}".split())  # where rounding moves a value over a step, they give another
 
 
+class Rounding(NamedTuple):
+    """What is known of the rounding of an array.
+
+    Attributes:
+        error: a bound for each element, broadcast to the array; zero where exact, infinite where nothing is known.
+        unit: a power of two of which all exact elements, and all numbers they were computed from, are multiples.
+        size: a bound on the sum of the magnitudes of the numbers that an element was added up from.
+    """
+
+    error: np.ndarray
+    unit: float
+    size: float
+
+
+UNKNOWN = Rounding(np.full((), np.inf), 0.0, np.inf)
+
+
 def is_float(dtype: Any) -> bool:
     """Whether values of a type, or of the type of this name, are rounded; complex numbers are."""
     return not str(dtype).startswith(("int", "uint", "bool", "key<"))
 
 
-def errors(
-    name: str, params: dict[str, Any], values: Arrays, before: Arrays, results: Arrays, move: Callable[[Arrays], Arrays]
-) -> list[np.ndarray]:
-    """Bounds on the errors of an operation's results.
+def of_value(value: np.ndarray) -> Rounding:
+    """The rounding of an array that is at hand: none, but for subnormal numbers."""
+    if np.iscomplexobj(value):
+        return Rounding(np.zeros(()), 0.0, np.inf)  # exact, but nothing computed from it is
+    wide = np.abs(value.astype(np.float64))
+    smallest = FLOATS.get(str(value.dtype), (1.0, 0.0))[1] if is_float(value.dtype) else 0.0
+    error = np.where((wide > 0) & (wide < smallest), np.inf, 0.0)
+    finite = wide[np.isfinite(wide) & (wide > 0)]
+    mantissa, exponent = np.frexp(finite)
+    whole = np.abs(mantissa * 2.0**53).astype(np.uint64)
+    lowest = np.log2((whole & (~whole + np.uint64(1))).astype(np.float64)) + exponent - 53
+    size = float(wide.max(initial=0.0))
+    return Rounding(error if error.any() else np.zeros(()), float(2.0 ** lowest.min(initial=1023)), size)
+
+
+def rounding(
+    name: str,
+    params: dict[str, Any],
+    values: Sequence[np.ndarray],
+    before: Sequence[Rounding],
+    results: Sequence[np.ndarray],
+    select: Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]],
+) -> list[Rounding]:
+    """The rounding of an operation's results.
 
     Args:
         name: of the operation.
         params: its parameters.
         values: of its operands.
-        before: bounds on their errors, each of the shape of the value or broadcast to it.
+        before: the rounding of its operands.
         results: the values computed.
-        move: does to bounds what the operation does to values; for operations that only select.
+        select: does to errors what the operation does to values; for operations that only select.
 
     Returns:
-        One array for each result; infinite where nothing is known.
+        One entry for each result.
     """
-    exact = all(not error.any() for error in before)
-    if exact and not any(is_float(v.dtype) for v in (*values, *results)):
-        return [np.zeros(())] * len(results)
-    if any(_is_subnormal(v).any() for v in (*values, *results)):
-        return [np.full((), np.inf)] * len(results)
-    if name in SELECTING or (exact and name in STEPS and name != "convert_element_type"):
-        return [np.zeros(())] * len(results) if exact else list(move(before))
+    exact = all(not operand.error.any() for operand in before)
+    if not any(is_float(v.dtype) for v in (*values, *results)):
+        return [Rounding(np.zeros(()), 1.0, float(np.abs(r.astype(np.float64)).max(initial=0))) for r in results]
+    if name in SELECTING:
+        data = before[1:] if name == "select_n" else before[:1] if name in ("gather", "dynamic_slice") else before
+        unit, size = min(operand.unit for operand in data), max(operand.size for operand in data)
+        errors = [np.zeros(())] * len(results) if exact else select([operand.error for operand in before])
+        return [Rounding(np.asarray(error), unit, size) for error in errors]
+    if len(results) > 1 or any(map(np.iscomplexobj, (*values, *results))):
+        return [UNKNOWN] * len(results)
     with np.errstate(all="ignore"):
-        bound = _bound(name, params, values, before, results[0])
-    bound = np.where(np.isnan(bound), np.inf, bound)
-    return [bound] if len(results) == 1 else [np.full((), np.inf)] * len(results)
+        found = _of_arithmetic(name, params, [v.astype(np.float64) for v in values], before, results[0])
+    error = np.asarray(found.error)
+    return [found._replace(error=np.where(np.isnan(error), np.inf, error))]
 
 
-def undecided(name: str, values: Arrays, before: Arrays) -> bool:
-    """Whether rounding may decide what a discontinuous operation gives: a value lies within its error of a step."""
-    if all(not error.any() for error in before):
+def undecided(name: str, values: Sequence[np.ndarray], before: Sequence[Rounding], *, quotient: bool) -> bool:
+    """Whether rounding may decide what a discontinuous operation gives: a value lies within its error of a step.
+
+    A quotient that is cut lies on a step or not whatever its size. It counts as undecided there even where its
+    rounding happens to be none, so that what depends on a ratio is decided alike at every size.
+    """
+    if not quotient and all(not operand.error.any() for operand in before):
         return False
     a = values[0].astype(np.float64)
-    reach = SAFETY * before[0]
+    reach = SAFETY * np.asarray(sum(operand.error for operand in before[:2]))
     with np.errstate(all="ignore"):
         if len(values) == 2:
-            distance, reach = np.abs(a - values[1].astype(np.float64)), SAFETY * (before[0] + before[1])
+            distance = np.abs(a - values[1].astype(np.float64))
         elif name == "sign":
             distance = np.abs(a)
         else:
@@ -81,82 +125,89 @@ def undecided(name: str, values: Arrays, before: Arrays) -> bool:
         return not bool((distance > reach).all())
 
 
-def _bound(name: str, params: dict[str, Any], values: Arrays, before: Arrays, result: np.ndarray) -> np.ndarray:
-    """The error of the one result of an operation that rounds."""
-    unknown = np.full((), np.inf)
-    if any(np.iscomplexobj(v) for v in (*values, result)):
-        return unknown
-    wide = [v.astype(np.float64) for v in values]
+def _of_arithmetic(
+    name: str, params: dict[str, Any], values: Sequence[Any], before: Sequence[Rounding], result: np.ndarray
+) -> Rounding:
+    """The rounding of the one result of an operation on numbers."""
     out = result.astype(np.float64)
-    rounding = _epsilon(result.dtype) * np.abs(out)
-    if name in ("neg", "abs"):
-        return before[0]
-    if name in ("max", "min"):  # that of the operand that is surely chosen, where one is
-        a, b = wide if name == "max" else (-wide[0], -wide[1])
-        apart = SAFETY * (before[0] + before[1])
-        return np.where(a - b > apart, before[0], np.where(b - a > apart, before[1], np.maximum(before[0], before[1])))
-    if name == "clamp":
-        return np.asarray(sum(before))
+    largest = float(np.abs(out).max(initial=0.0))
+    if name in STEPS and not (name == "convert_element_type" and is_float(result.dtype)):
+        whole = (
+            np.trunc(values[0]) == out if name == "convert_element_type" else True
+        )  # a number too large for its type
+        return Rounding(np.where(whole, 0.0, np.inf), 1.0, largest)
     if name == "iota":
-        return np.where(np.abs(out) * _epsilon(result.dtype) < 0.5, 0.0, np.inf)
+        return _rounded(0.0, 1.0, largest, result.dtype)
+    a, *others = before
+    if name == "neg":
+        return a
+    if name == "abs":
+        return a._replace(size=largest)
+    if name in ("max", "min", "clamp"):
+        unit = min(operand.unit for operand in before)
+        return Rounding(_of_choice(name, values, before), unit, largest)
     if name == "convert_element_type":
-        if not is_float(result.dtype):  # `undecided` has been asked before
-            return np.where(np.trunc(wide[0]) == out, 0.0, np.inf)
-        return before[0] + np.where(wide[0] == out, 0.0, rounding)
-    if name in STEPS:
-        return np.zeros(())
+        return _rounded(a.error, a.unit, a.size, result.dtype)
     if name in ("add", "sub"):
-        a, b = wide[0], wide[1] if name == "add" else -wide[1]
-        return before[0] + before[1] + np.where(_exact_sum(a, b, out), 0.0, rounding)
+        (b,) = others
+        return _rounded(a.error + b.error, min(a.unit, b.unit), a.size + b.size, result.dtype)
     if name == "mul":
-        inherited = before[0] * np.abs(wide[1]) + before[1] * np.abs(wide[0]) + before[0] * before[1]
-        small = result.dtype.itemsize < 8  # the product of two float32 is exact in float64
-        return inherited + np.where(small & (wide[0] * wide[1] == out), 0.0, rounding)
+        (b,) = others
+        inherited = a.error * np.abs(values[1]) + b.error * np.abs(values[0]) + a.error * b.error
+        return _rounded(inherited, a.unit * b.unit, a.size * b.size, result.dtype)
     if name == "div":
-        least = np.abs(wide[1]) - before[1]
-        inherited = (before[0] + np.abs(out) * before[1]) / np.where(least > 0, least, np.nan)
-        # Also a quotient that is exact may become a product with a rounded reciprocal.
-        power = np.abs(np.frexp(wide[1])[0]) == 0.5
-        return inherited + np.where(power & (out * wide[1] == wide[0]), 0.0, 3 * rounding)
+        return _of_quotient(values, before, result.dtype)
+    if name == "square" or (name == "integer_pow" and params["y"] > 0):
+        power = 2 if name == "square" else params["y"]
+        inherited = np.where(a.error == 0, 0.0, np.inf)
+        return _rounded(inherited, a.unit**power, a.size**power, result.dtype)
     if name == "reduce_sum":
         axes = tuple(params["axes"])
-        total = np.abs(wide[0]).sum(axes)
-        inherited = np.broadcast_to(before[0], wide[0].shape).sum(axes)
-        terms = np.prod([values[0].shape[k] for k in axes])
-        exact = _sums_exactly(wide[0], axes, total, result.dtype)
-        return inherited + np.where(exact, 0.0, terms * _epsilon(result.dtype) * total)
+        inherited = np.broadcast_to(a.error, values[0].shape).sum(axes)
+        terms = prod(values[0].shape[k] for k in axes)
+        total = float(np.abs(values[0]).sum(axes).max(initial=0.0))
+        return _rounded(inherited, a.unit, total, result.dtype, roundings=terms)
     if name in ("reduce_max", "reduce_min"):
-        return np.broadcast_to(before[0], wide[0].shape).max(tuple(params["axes"]))
-    if name in ("square", "integer_pow") and not before[0].any():
-        whole = (wide[0] == np.round(wide[0])) & (out == np.round(out))
-        return np.where(whole & (np.abs(out) < 1 / _epsilon(result.dtype)), 0.0, np.inf)
-    return unknown
+        return a._replace(error=np.broadcast_to(a.error, values[0].shape).max(tuple(params["axes"])), size=largest)
+    terms = {
+        "reduce_window_sum": lambda: prod(params["window_dimensions"]),
+        "cumsum": lambda: values[0].shape[params["axis"]],
+        "conv_general_dilated": lambda: values[1].size,
+        "dot_general": lambda: prod(values[0].shape[k] for k in params["dimension_numbers"][0][0]),
+    }.get(name, lambda: 0)()
+    if terms and all(not operand.error.any() for operand in before):
+        unit, size = prod(operand.unit for operand in before), terms * prod(operand.size for operand in before)
+        return _rounded(0.0, unit, size, result.dtype, roundings=terms)
+    return UNKNOWN
 
 
-def _epsilon(dtype: Any) -> float:
-    return FLOATS.get(str(dtype), (1.0, np.inf))[0]
+def _rounded(inherited: Any, unit: float, size: float, dtype: Any, *, roundings: int = 1) -> Rounding:
+    """A result that is computed from multiples of `unit` that add up to at most `size`."""
+    epsilon, smallest = FLOATS.get(str(dtype), (1.0, np.inf))
+    held = smallest <= unit and size * epsilon <= unit  # the type then holds every partial result of exact elements
+    own = 2 * roundings * epsilon * size + smallest
+    return Rounding(np.where(held & (np.asarray(inherited) == 0), 0.0, inherited + own), unit, size)
 
 
-def _is_subnormal(value: np.ndarray) -> np.ndarray:
-    if not is_float(value.dtype) or np.iscomplexobj(value):
-        return np.zeros((), bool)
-    size = np.abs(value.astype(np.float64))
-    return (size > 0) & (size < FLOATS.get(str(value.dtype), (1.0, np.inf))[1])
+def _of_quotient(values: Sequence[Any], before: Sequence[Rounding], dtype: Any) -> Rounding:
+    """By powers of two a quotient is exact; by anything else it may become a product with a rounded reciprocal."""
+    a, b = before
+    divisor = np.abs(values[1])
+    least = divisor - b.error
+    inherited = (a.error + np.abs(values[0]) / divisor * b.error) / np.where(least > 0, least, np.nan)
+    power = (np.frexp(divisor)[0] == 0.5) & (b.error == 0)
+    smallest, greatest = float(divisor.min(initial=np.inf)), float(divisor.max(initial=0.0))
+    result = _rounded(np.where(power, inherited, 0.0), a.unit / greatest, a.size / smallest, dtype)
+    epsilon = FLOATS.get(str(dtype), (1.0, np.inf))[0]
+    otherwise = inherited + 4 * epsilon * a.size / divisor
+    return result._replace(error=np.where(power, result.error, otherwise))
 
 
-def _exact_sum(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> np.ndarray:
-    """Whether a + b is a number of the result's type: Knuth's sum without error, in float64."""
-    total = a + b
-    rest = total - a
-    error = (a - (total - rest)) + (b - rest)
-    return (error == 0) & (total == out)
-
-
-def _sums_exactly(value: np.ndarray, axes: tuple[int, ...], total: np.ndarray, dtype: Any) -> np.ndarray:
-    """Whether a sum is exact in any order: its terms are multiples of one power of two, few of them in all."""
-    exact = np.zeros(total.shape, bool)
-    for power in (0, 4, 8, 12, 16, 20):
-        multiples = value * 2.0**power
-        whole = (multiples == np.round(multiples)).all(axes)
-        exact |= whole & (total * 2.0**power < 1 / _epsilon(dtype))
-    return exact
+def _of_choice(name: str, values: Sequence[Any], before: Sequence[Rounding]) -> np.ndarray:
+    """The error of a maximum or minimum: that of the operand that is surely chosen, where one is."""
+    if name == "clamp":
+        return np.asarray(sum(operand.error for operand in before))
+    a, b = values if name == "max" else (-values[0], -values[1])
+    one, two = (operand.error for operand in before)
+    apart = SAFETY * (one + two)
+    return np.where(a - b > apart, one, np.where(b - a > apart, two, np.maximum(one, two)))

@@ -19,6 +19,7 @@ from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain import offset as offsets
 from shiftjax.certifier._domain.axis import Axis, AxisTag, Broken
 from shiftjax.certifier._domain.offset import Offset
+from shiftjax.certifier._domain.rounding import Rounding, of_value
 
 _opaque = itertools.count()
 Repeats = Mapping[int, int]  # array axis -> number of elements after which the values along it repeat
@@ -82,11 +83,14 @@ class Known:
     def __init__(
         self,
         shape: tuple[int, ...],
-        compute: Callable[[], tuple[np.ndarray, np.ndarray]],
+        compute: Callable[[], tuple[np.ndarray, Rounding]],
         derive: Callable[[], Unknown],
         origin: str = "",
+        *,
+        quotient: bool = False,
     ) -> None:
         self.shape = shape
+        self.quotient = quotient  # whether it comes of a division of floats
         self.origin = origin  # the name of the closed-over array that it is or comes from, if any
         self._keys: dict[tuple[tuple[int, int], ...], str] = {}
         self._compute = functools.cache(compute)
@@ -95,21 +99,26 @@ class Known:
     @classmethod
     def of(cls, value: np.ndarray, origin: str = "") -> Known:
         """A value that is at hand, and exact."""
-        return cls(value.shape, lambda: (value, np.zeros(())), lambda: Unknown(value.shape, ""), origin)
+        return cls(
+            value.shape,
+            lambda: (value, of_value(value)),
+            lambda: Unknown(value.shape, digest("value", value.shape, str(value.dtype), value.tobytes())),
+            origin,
+        )
 
     @property
     def value(self) -> np.ndarray:
         return self._compute()[0]
 
     @property
-    def error(self) -> np.ndarray:
-        """A bound on how far other ways to compute the value may be off, broadcast to its shape; see `rounding`."""
+    def rounding(self) -> Rounding:
+        """How far other ways to compute the value may be off."""
         return self._compute()[1]
 
     @functools.cached_property
     def exact(self) -> bool:
         """Whether every way to compute the value gives these bits."""
-        return not self.error.any()
+        return not self.rounding.error.any()
 
     @property
     def compact(self) -> np.ndarray:

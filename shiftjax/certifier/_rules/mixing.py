@@ -52,7 +52,9 @@ def _banded_product(eqn: Equation, lhs: Value, rhs: Value) -> Image:
     plain = len(summed) == 1 and not any(batch) and len(matrix.shape) == 2
     if not isinstance(matrix, Known) or not plain or not isinstance(tag, Axis):
         eqn.refuse("a product sums over an image axis", WHOLE)
-    columns, error = (np.moveaxis(np.broadcast_to(a, matrix.shape), rows[0], 0) for a in (matrix.value, matrix.error))
+    columns, error = (
+        np.moveaxis(np.broadcast_to(a, matrix.shape), rows[0], 0) for a in (matrix.value, matrix.rounding.error)
+    )
     pattern = banded(columns, error, matrix.key())
     if pattern is None:
         eqn.refuse("a product along an image axis has a matrix that does not move along with the image", WHOLE)
