@@ -21,7 +21,7 @@ INK, PALE, GREY, PAPER, WALL = "#1f2733", "#5d6776", "#8b94a1", "#ffffff", "#f4f
 SANS = "system-ui, -apple-system, 'Segoe UI', Helvetica, Arial, 'DejaVu Sans', sans-serif"
 MONO = "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
 WELCOME = "import shiftjax as sj: the public names of the rooms below.  python -m shiftjax: the top floor."
-HELPERS = "helpers at the root: every room stands on them, so no arrows are drawn"
+HELPERS = "helpers at the root: any room may use them, so no arrows are drawn"
 LEGEND = (
     "An arrow says: imports from. Arrows that follow from others are left out. Dashed rooms are private; "
     "inner rooms are named with their files."
