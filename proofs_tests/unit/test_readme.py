@@ -7,6 +7,7 @@ import shlex
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 COMMANDS = re.findall(r"^python -m shiftjax (.*)$", README, re.MULTILINE)
+SHAPE = (8, 10, 12)  # of the volume: z, y, x
 
 MY_PACKAGE = '''
 import jax.numpy as jnp
@@ -44,7 +46,8 @@ def network_3d(image):
 def folder(tmp_path, monkeypatch):
     """An empty folder to work in, with the module and the volume that README.md names."""
     (tmp_path / "my_package.py").write_text(MY_PACKAGE)
-    zarr.save_array(tmp_path / "in.zarr", np.random.default_rng(0).integers(0, 200, (8, 10, 12)).astype(np.uint8))
+    pixels = np.random.default_rng(0).integers(0, 200, SHAPE).astype(np.uint8)
+    zarr.create_array(tmp_path / "in.zarr", data=pixels)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "my_package", raising=False)
@@ -53,7 +56,7 @@ def folder(tmp_path, monkeypatch):
 
 def run(block):
     """The names that a block leaves behind."""
-    names = {}
+    names: dict[str, Any] = {}
     exec(block, names)
     return names
 
@@ -93,7 +96,7 @@ def test_control_other_lines_are_no_excerpt():
 
 def test_from_a_volume_to_labels(folder):
     run(PYTHON[1])
-    assert zarr.open(folder / "out.zarr" / "labels" / "instances" / "0", mode="r").shape == (8, 10, 12)
+    assert zarr.open_array(folder / "out.zarr" / "labels" / "instances" / "0", mode="r").shape == SHAPE
 
 
 def test_in_your_own_test_suite(folder):
@@ -123,7 +126,7 @@ def test_the_table_of_seams_is_that_of_the_experiment():
     """Networks, windows, tiles and what is legal; the other columns take training, and are copied from its output."""
     experiment = find(DEFAULT, "small")
     trainings = experiment.trainings
-    period = int(re.search(r"period (\d+) px\)", README)[1])
+    (period,) = map(int, re.findall(r"period (\d+) px\)", README))
     words = {(True, True): "**yes**", (True, False): "window no", (False, True): "tile no", (False, False): "neither"}
     rows = [row.split(" | ") for row in README.split("| network | window")[1].split("\n\n")[0].splitlines()[2:]]
     assert rows
