@@ -3,13 +3,11 @@
 import inspect
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import shiftjax as sj
 
-README = Path(__file__).parents[2] / "README.md"
 PUBLIC = [name for name in vars(sj) if not name.startswith("_") and callable(getattr(sj, name))]
 
 
@@ -19,15 +17,6 @@ def test_importing_loads_jax_numpy_and_flax_only():
     assert {"jax", "numpy", "flax"} <= set(loaded)
     heavy = {"optax", "chex", "hypothesis", "jaxtyping", "scipy.sparse", "matplotlib", "orbax", "tqdm", "zarr"}
     assert not heavy & set(loaded)
-
-
-def test_the_readmes_example_runs():
-    blocks = README.read_text().split("```python\n")[1:]
-    example = blocks[0].split("```")[0]
-    names: dict = {}
-    exec(example, names)
-    assert names["plan"].equals_whole
-    assert names["instances"].shape == names["labels"].shape
 
 
 def test_parts_that_bring_packages_along_are_loaded_when_asked_for():
