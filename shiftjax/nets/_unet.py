@@ -89,8 +89,10 @@ class UNet(nn.Module):
         if not callable(self.activation):
             fail("activation", "a function of an array", repr(self.activation))
         for name in ("dtype", "param_dtype"):
-            if getattr(self, name) is not None:
-                _check_dtype(name, getattr(self, name))
+            try:
+                jnp.dtype(getattr(self, name))  # NumPy takes None for a type
+            except TypeError:
+                fail(name, "a dtype such as jax.numpy.float32", repr(getattr(self, name)))
         super().__post_init__()
 
     @property
@@ -229,10 +231,3 @@ class UNet(nn.Module):
         if self.norm == "instance":
             return nn.InstanceNorm(**options)(x)
         return nn.GroupNorm(math.gcd(8, x.shape[-1]), **options)(x)
-
-
-def _check_dtype(name: str, dtype: Any) -> None:
-    try:
-        jnp.dtype(dtype)
-    except TypeError:
-        fail(name, "a dtype such as jax.numpy.float32", repr(dtype))

@@ -80,7 +80,7 @@ def plan_tiles(
     wish = None if tile is None else per_axis("tile", tile, ndim)
     if wish is None and illegal_tile:
         fail("tile", "a size to keep as wished, with `illegal_tile`", None)
-    problem = Problem(fn, shape, dtype)
+    problem = Problem(fn, CompiledFunction.of(fn), shape, dtype)
 
     size, certificate = first_certificate(problem.certificate, wish or (1,) * ndim)
     size, certificate = least_overhead(problem.certificate, size, certificate)
@@ -97,7 +97,7 @@ def plan_tiles(
         image_shape=shape,
         tile_output=output,
         pad=pad,
-        output_dtypes=problem.output_dtypes(size),
+        output_dtypes=tuple(str(y.dtype) for y in problem.compiled.outputs(problem.image(size))),
         why="",
         batchwise=problem.batchwise(size),
         batch_size=1,
@@ -121,6 +121,7 @@ class Problem:
     """A function, and the shape and type of its image: what can be asked about inputs of other sizes."""
 
     fn: Fn
+    compiled: CompiledFunction
     shape: tuple[int, ...]
     dtype: Any
 
@@ -137,15 +138,9 @@ class Problem:
         try:
             return certify(self.fn, self.image(space))
         except CertificationError:
-            if any(0 in y.shape for y in self._outputs(space)):
+            if any(0 in y.shape for y in self.compiled.outputs(self.image(space))):
                 raise ValueError(f"an input of {times(space)} px leaves no output") from None
             raise
-
-    def output_dtypes(self, space: Sequence[int]) -> tuple[str, ...]:
-        return tuple(str(y.dtype) for y in self._outputs(space))
-
-    def _outputs(self, space: Sequence[int]) -> list[jax.ShapeDtypeStruct]:
-        return CompiledFunction.of(self.fn).outputs(self.image(space))
 
     def memory(self, size: Sizes) -> int:
         """Bytes that predicting takes with one tile per call; the crop is left out, it makes the outputs no larger.
@@ -154,15 +149,11 @@ class Problem:
         shares its memory with the host, where one tile is read ahead and the caller has two outputs: these may go
         beyond the estimate of the call, but only as far as `RESIDENT_OVER_ESTIMATE` allows.
         """
-        parameters, tiles, outputs, temporary = CompiledFunction.of(self.fn).memory_estimate(self.image(size))
+        parameters, tiles, outputs, temporary = self.compiled.memory_estimate(self.image(size))
         call = parameters + tiles + outputs + temporary
         if jax.default_backend() != "cpu":
             return call + tiles + outputs
         return max(call, int((call + 2 * tiles + 2 * outputs) / RESIDENT_OVER_ESTIMATE))
-
-    @property
-    def parameter_bytes(self) -> int:
-        return CompiledFunction.of(self.fn).nbytes
 
     def batchwise(self, size: Sizes) -> bool:
         return batchwise(self.fn, jax.ShapeDtypeStruct((1, *size, self.shape[-1]), self.dtype))
@@ -170,7 +161,7 @@ class Problem:
     def cheapest(self, tiles: Candidates, limit: int | None) -> Sizes:
         if limit is None:
             return within_pixels(tiles, TILE_PIXELS // self.shape[0])
-        return within_bytes(tiles, self.memory, self.parameter_bytes, limit)
+        return within_bytes(tiles, self.memory, self.compiled.nbytes, limit)
 
 
 def _whole_periods(wish: Sequence[int], period: Sequence[int], space: Sequence[int]) -> tuple[int, ...]:
@@ -185,7 +176,7 @@ def _batch_size(problem: Problem, plan: TilePlan, limit: int | None) -> int:
     tiles = math.prod(plan.grid)
     most = BATCH_PIXELS // (problem.shape[0] * math.prod(plan.tile_input))
     if plan.memory is not None and limit is not None:
-        fixed = problem.parameter_bytes
+        fixed = problem.compiled.nbytes
         most = min(most, (limit - fixed) // max(1, plan.memory - fixed))
     calls = ceil_div(tiles, max(1, most))
     return ceil_div(tiles, calls)

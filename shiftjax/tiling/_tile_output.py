@@ -29,11 +29,6 @@ class TileOutput:
     crop: Index
     whole_crop: Index
 
-    @property
-    def starts(self) -> dict[str, list[int]]:
-        """The first pixel that each crop keeps, per spatial axis."""
-        return {name: [at.start for at in getattr(self, name)[1:-1]] for name in ("crop", "whole_crop")}
-
 
 def tile_outputs(
     certificate: Certificate, dtypes: Sequence[str], tile: Sequence[int], space: Sequence[int]
