@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import cycle, islice
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -18,10 +18,9 @@ from shiftjax._checks import fail, integer
 from shiftjax.certifier import Certificate, CertificationError, certify
 from shiftjax.tiling._aligned import stacked
 from shiftjax.tiling._compiled import CompiledFunction, Fn
-from shiftjax.tiling._plan import TileIndex, TilePlan
+from shiftjax.tiling._plan import TilePlan
 
-ReadTile = Callable[[TileIndex], np.ndarray]
-Group = tuple[TileIndex, ...]  # tiles that share a call
+Tile = TypeVar("Tile")
 
 
 class Lane(NamedTuple):
@@ -35,14 +34,14 @@ class Lane(NamedTuple):
 def run_tiles(
     fn: Fn,
     plan: TilePlan,
-    read_tile: ReadTile,
-    tiles: Iterable[TileIndex],
+    read_tile: Callable[[Tile], np.ndarray],
+    tiles: Iterable[Tile],
     *,
     batch_size: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     mesh: Mesh | None = None,
     checked: bool = False,
-) -> Iterator[tuple[TileIndex, Any]]:
+) -> Iterator[tuple[Tile, Any]]:
     """Runs a function over tiles, with one compiled shape.
 
     Each device computes one batch while the next one is read and sent and the last one is fetched and used by the
@@ -53,15 +52,15 @@ def run_tiles(
         plan: from `plan_tiles`.
         read_tile: gives the input of a tile, `(batch, *plan.tile_input, channel)`, as `plan.read_input` does; called
             ahead, in another thread.
-        tiles: which tiles, in which order.
+        tiles: the tiles in order, by anything that `read_tile` knows them by.
         batch_size: tiles per call; by default the plan's.
         devices: tiles are spread over these; by default all that this process has.
         mesh: a mesh of devices that shares out every single tile instead, one spatial axis per axis of the mesh.
         checked: whether the caller has had `check_function` look at this function and plan.
 
     Yields:
-        A tile and its output for the image pixels `plan.output_slices(tile)`, `(batch, *space, channel)` on the host;
-        a pytree of such where the function returns one.
+        A tile and its output, `(batch, *plan.tile_output, channel)` on the host; a pytree of such where the function
+        returns one. At the image's end it is not cut: only `plan.output_slices` of it lie on the image.
 
     Raises:
         ValueError: the function is not the one that was planned for, or bad options.
@@ -72,9 +71,9 @@ def run_tiles(
     if not checked:
         check_function(fn, plan)
     lanes = _lanes(fn, plan, count, devices, mesh)
-    next_lane, running = cycle(lanes), deque[tuple[Group, Any]]()
+    next_lane, running = cycle(lanes), deque[tuple[tuple[Tile, ...], Any]]()
 
-    def read(group: Group) -> np.ndarray:
+    def read(group: tuple[Tile, ...]) -> np.ndarray:
         return stacked([read_tile(tile) for tile in group], count)  # the last group too has the one compiled shape
 
     # Beside the batch that is handed over next, one is read ahead for every other device, so that none waits. For
@@ -89,10 +88,10 @@ def run_tiles(
         outputs = lane.function(sent, plan.crops, lane.sharding)
         running.append((group, outputs))
         if done:
-            yield from _split(plan, *done)
+            yield from _split(*done, plan.image_shape[0])
         del outputs, sent, batch, done  # or they would be held while the next batch is waited for
     while running:
-        yield from _split(plan, *running.popleft())
+        yield from _split(*running.popleft(), plan.image_shape[0])
 
 
 stream = run_tiles  # its name until `volume` has moved
@@ -145,17 +144,15 @@ def _default_devices() -> tuple[jax.Device, ...]:
     return (chosen,) if isinstance(chosen, jax.Device) else tuple(jax.local_devices(backend=chosen))
 
 
-def _groups(tiles: Iterable[TileIndex], count: int) -> Iterator[Group]:
+def _groups(tiles: Iterable[Tile], count: int) -> Iterator[tuple[Tile, ...]]:
+    """Tiles that share a call."""
     remaining = iter(tiles)
     while group := tuple(islice(remaining, count)):
         yield group
 
 
-def _split(plan: TilePlan, group: Group, outputs: Any) -> Iterator[tuple[TileIndex, Any]]:
-    """The outputs of single tiles, on the host, cut at the image's end."""
+def _split(group: tuple[Tile, ...], outputs: Any, batch: int) -> Iterator[tuple[Tile, Any]]:
+    """The outputs of single tiles, on the host."""
     host = jax.tree.map(np.asarray, outputs)
-    batch = plan.image_shape[0]
     for k, tile in enumerate(group):
-        inside = (slice(at.stop - at.start) for at in plan.output_slices(tile))
-        index = (slice(k * batch, (k + 1) * batch), *inside)
-        yield tile, jax.tree.map(lambda y, index=index: y[index], host)
+        yield tile, jax.tree.map(lambda y, k=k: y[k * batch : (k + 1) * batch], host)

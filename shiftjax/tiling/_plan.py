@@ -115,8 +115,10 @@ class TilePlan:
 
     @property
     def whole_crop(self) -> Index:
-        """What `crop` is of the output on the whole padded image: `predict_tiled(fn, image, plan)` equals
-        `fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]` where `equals_whole`.
+        """What lies over the image in the output on the whole padded image, as an index.
+
+        Where `equals_whole`, `predict_tiled(fn, image, plan)` equals
+        `fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]`. Only for a single output, as `crop`.
         """
         return self._single.whole_crop
 

@@ -60,8 +60,10 @@ def predict_tiled(
         if stitched is None:  # only now the tree of the outputs is known
             shape = plan.image_shape[:-1]
             stitched = jax.tree.map(lambda y, shape=shape: np.empty((*shape, y.shape[-1]), y.dtype), output)
+        slices = plan.output_slices(tile)
+        inside = (slice(None), *(slice(at.stop - at.start) for at in slices))  # the last tiles reach beyond the image
         for whole, part in zip(jax.tree.leaves(stitched), jax.tree.leaves(output), strict=True):
-            whole[(slice(None), *plan.output_slices(tile))] = part
+            whole[(slice(None), *slices)] = part[inside]
     return stitched
 
 
