@@ -84,7 +84,7 @@ def test_a_wrong_plan_is_refuted_by_arithmetic(valid):
     plan = sj.plan_tiles(other, (1, 33, 30, 1), tile=8, dtype=jnp.int32)
     assert not plan.equals_whole
     with pytest.raises(AssertionError, match="differs from that of the whole image at"):
-        testing.assert_stitches(other, replace(plan, equals_whole=True, why=""))
+        testing.assert_stitches(other, replace(plan, why=""))
 
 
 def test_verdicts_about_a_valid_net(valid):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shiftjax import theory
+
 CURVES = {"seam_disagreement": "seam disagreement", "false_splits": "false splits"}
 
 
@@ -26,7 +28,7 @@ def dips(values: Mapping[int, float]) -> list[int]:
 
 def multiples(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """Tile sizes of the sweep that are multiples of the period."""
-    return sorted(row["tile"] for row in rows if row["tile"] % row["period"] == 0)
+    return sorted(row["tile"] for row in rows if theory.legal_tile([row["tile"]], [row["period"]]))
 
 
 def as_predicted(rows: Sequence[Mapping[str, Any]]) -> bool:

@@ -7,7 +7,6 @@ import json
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import prod
 from typing import Any
 
 from shiftjax import theory
@@ -125,7 +124,7 @@ class Certificate:
     @property
     def capacity(self) -> int:
         """Upper bound on the embeddings of same-looking objects: the product of the periods."""
-        return prod(self.period)
+        return theory.capacity(self.period)
 
     @property
     def training_window(self) -> tuple[int, ...]:
