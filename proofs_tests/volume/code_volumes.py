@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -72,17 +74,12 @@ def embedded(codes, *, seed=0, noise=0.3):
     return (CODEBOOK[codes.clip(0)] + rng.uniform(-noise, noise, (*codes.shape, 2))).astype(np.float32)
 
 
-def segmented(codes, tile, target, **options):
+def segmented(codes, tile, target, *, source=None, **options):
     """Segments codes `(*space)` that are stored as an embedding, with the known codebook."""
-    options = {
-        "axes": "zyx"[-codes.ndim :] + "c",
-        "foreground": codes >= 0,
-        "codebook": CODEBOOK,
-        "key": KEY,
-        **options,
-    }
-    source = options.pop("source", embedded(codes))
-    return segment_volume(source, target, plan_for(codes.shape, tile), bandwidth=1, progress=False, **options)
+    known: Any = {"axes": "zyx"[-codes.ndim :] + "c", "foreground": codes >= 0, "codebook": CODEBOOK, "key": KEY}
+    embedding = embedded(codes) if source is None else source
+    plan = plan_for(codes.shape, tile)
+    return segment_volume(embedding, target, plan, bandwidth=1, progress=False, **{**known, **options})
 
 
 def smooth_codes(shape, *, seed=0, codes=3):

@@ -34,8 +34,8 @@ def journal_before_writing():
         self._finish(tile)
         put(self, tile, images)
 
-    Writer.put = early
-    Target.write = lambda self, *args, **options: time.sleep(1000)
+    setattr(Writer, "put", early)  # noqa: B010 - a method may not be assigned to, say type checkers
+    setattr(Target, "write", lambda self, *args, **options: time.sleep(1000))  # noqa: B010
 
 
 def main(source, target, fault=""):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -53,7 +54,13 @@ def test_by_segment_volume(asked, tmp_path):
     planned = sj.plan_tiles(small_net, (1, 20, 26, 1), tile=8)
     asked.clear()
     embedding = Recompute(small_net, source, axes="yx", preprocess=shifted)
-    options = {"bandwidth": 2, "key": KEY, "progress": False, "samples": SAMPLES, "foreground": positive}
+    options: Any = {
+        "bandwidth": 2,
+        "key": KEY,
+        "progress": False,
+        "samples": SAMPLES,
+        "foreground": positive,
+    }
     segment_volume(embedding, tmp_path / "o", planned, **options)
     assert sorted(asked, key=id) == sorted([small_net, shifted, positive], key=id)
 

@@ -64,7 +64,7 @@ def undisturbed(source, target):
 def test_killed_at_random_moments(source, tmp_path):
     whole, target = undisturbed(source, tmp_path / "whole"), tmp_path / "o"
     moments = random.Random(0)
-    before = set()
+    before: set = set()
     for _ in range(20 if is_deep() else 3):
         with start(source, target) as process:
             assert process.stdout.readline() == "begun\n"

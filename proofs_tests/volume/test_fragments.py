@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,15 +22,15 @@ from shiftjax.volume._storage.intermediates import pack, unpack
 def in_tiles(codes, tile, *, min_size=0, repack=False):
     """Labels of codes `(time, *space)`, found tile by tile."""
     shape, grid = codes.shape, tuple(-(-n // t) for n, t in zip(codes.shape[1:], tile, strict=True))
-    places = list(product(range(shape[0]), *map(range, grid)))
-    at = {p: (p[0], *(slice(i * t, (i + 1) * t) for i, t in zip(p[1:], tile, strict=True))) for p in places}
-    start = {p: (p[0], *(i * t for i, t in zip(p[1:], tile, strict=True))) for p in places}
-    found = {p: find_fragments(codes[at[p]], start=start[p], shape=shape) for p in places}
-    tables = ((p, from_arrays(unpack(pack(to_arrays(found[p][1])))) if repack else found[p][1]) for p in places)
+    tiles = list(product(range(shape[0]), *map(range, grid)))
+    window: Any = {k: (k[0], *(slice(i * t, (i + 1) * t) for i, t in zip(k[1:], tile, strict=True))) for k in tiles}
+    start = {k: (k[0], *(i * t for i, t in zip(k[1:], tile, strict=True))) for k in tiles}
+    found = {k: find_fragments(codes[window[k]], start=start[k], shape=shape) for k in tiles}
+    tables = ((k, from_arrays(unpack(pack(to_arrays(found[k][1])))) if repack else found[k][1]) for k in tiles)
     objects = join_fragments(tables, grid=grid, min_size=min_size)
     labels = np.zeros(shape, np.uint64)
-    for p in places:
-        labels[at[p]] = objects.of_tile(p)[found[p][0]]
+    for k in tiles:
+        labels[window[k]] = objects.of_tile(k)[found[k][0]]
     return labels, objects
 
 
@@ -89,7 +90,8 @@ def test_time_points_do_not_join():
 
 def test_of_all_faces_only_those_of_one_layer_of_tiles_wait():
     def most_waiting(layers):
-        faces, most = [], 0
+        faces: list[weakref.ref] = []
+        most = 0
 
         def tables():
             nonlocal most

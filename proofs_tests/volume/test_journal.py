@@ -90,7 +90,7 @@ def test_a_failed_flush_is_told_and_keeps_its_entries(tmp_path):
     with pytest.raises(VolumeError, match=r"cannot write the journal .*journal \(\w+: .*\)$") as stopped:
         journal.flush()
     assert isinstance(stopped.value.__cause__, OSError)
-    assert journal.unwritten == 1
+    assert journal.unwritten == [1]
     Path(folder).unlink()
     journal.flush()
     assert Journal(str(folder)).finished == {1}

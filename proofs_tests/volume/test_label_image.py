@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import zarr
@@ -21,8 +23,8 @@ def test_viewers_find_the_labels_over_the_image(zarr_format, tmp_path):
     codes, uri = smooth_codes((12, 14)), tmp_path / "image.zarr"
     axes = [{"name": "c", "type": "channel"}] + [{"name": n, "type": "space", "unit": "micrometer"} for n in "yx"]
     steps = [{"type": "scale", "scale": [1, 0.5, 0.25]}, {"type": "translation", "translation": [0, 3, 4]}]
-    image = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}], "name": "e"}
-    described = {"multiscales": [{"version": "0.4", **image}]}
+    image: Any = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}], "name": "e"}
+    described: Any = {"multiscales": [{"version": "0.4", **image}]}
     if zarr_format == 3:
         described = {"ome": {"version": "0.5", "multiscales": [image]}}
     group = zarr.create_group(str(uri), zarr_format=zarr_format, attributes=described)
@@ -34,7 +36,7 @@ def test_viewers_find_the_labels_over_the_image(zarr_format, tmp_path):
     ome = lambda node: node.attrs["ome"] if zarr_format == 3 else node.attrs  # noqa: E731
     assert dict(zarr.open_group(str(uri)).attrs) == described
     assert list(ome(zarr.open_group(str(uri / "labels")))["labels"]) == ["cells", "nuclei"]
-    labels = zarr.open_group(str(uri / "labels" / "cells"), mode="r")
+    labels: Any = zarr.open_group(str(uri / "labels" / "cells"), mode="r")
     assert labels.metadata.zarr_format == zarr_format
     assert ome(labels)["image-label"]["source"] == {"image": "../../"}
     found = ome(labels)["multiscales"][0]
@@ -49,7 +51,7 @@ def test_viewers_find_the_labels_over_the_image(zarr_format, tmp_path):
 
 def test_a_target_that_is_no_group_is_refused(tmp_path):
     codes = smooth_codes((8, 8))
-    zarr.save_array(str(tmp_path / "array.zarr"), np.zeros(3))
+    zarr.create_array(str(tmp_path / "array.zarr"), data=np.zeros(3))
     (tmp_path / "file").write_text("mine")
     (tmp_path / "folder").mkdir()
     (tmp_path / "folder" / "notes.txt").write_text("mine")
@@ -69,7 +71,7 @@ def test_readers_of_consolidated_metadata_find_the_labels(zarr_format, tmp_path)
     zarr.consolidate_metadata(uri)
     for name in ("cells", "nuclei"):
         made = segmented(codes, (5, 5), uri, name=name)
-        seen = zarr.open_group(uri, mode="r")
+        seen: Any = zarr.open_group(uri, mode="r")
         assert seen.metadata.consolidated_metadata is not None
         np.testing.assert_array_equal(seen[f"labels/{name}/0"][:], made.labels[:])
     segmented(codes, (5, 5), new_target(tmp_path / "plain.zarr", zarr_format=zarr_format))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ import shiftjax as sj
 from proofs_tests.volume.small import SHAPE, WEIGHTS, convolve, expected, net, plan, times_three, volume
 from shiftjax.volume import normalize, open_source, predict_volume
 
-QUIET = {"progress": False}
+QUIET: Any = {"progress": False}
 
 
 @cache

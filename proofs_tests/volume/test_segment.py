@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from itertools import pairwise
+from typing import Any
 
 import jax
 import numpy as np
@@ -39,7 +40,12 @@ def test_labels_are_those_of_the_whole(tmp_path_factory, case, min_size):
     codes, tile = case
     space = "zyx"[-(codes.ndim - 1) :]
     target = tmp_path_factory.mktemp("labels") / "out.zarr"
-    options = {"axes": f"t{space}c", "foreground": codes >= 0, "min_size": min_size, "codebook": CODEBOOK}
+    options: Any = {
+        "axes": f"t{space}c",
+        "foreground": codes >= 0,
+        "min_size": min_size,
+        "codebook": CODEBOOK,
+    }
     plan = plan_for(codes.shape[1:], tile)
     found = segment_volume(embedded(codes), target, plan, bandwidth=1, key=KEY, progress=False, **options)
     expected = in_memory(codes, min_size=min_size)
@@ -75,7 +81,12 @@ def nearest_in_numpy(embedding, codes):
 def test_the_codebook_is_found_once_for_the_volume_and_does_not_depend_on_its_tiles(tmp_path):
     codes = smooth_codes((24, 30))
     embedding = np.concatenate([(codes >= 0)[..., None], embedded(codes)], -1).astype(np.float32)
-    options = {"axes": "yxc", "foreground": lambda y: y[..., 0] > 0.5, "channels": slice(1, None), "samples": SAMPLES}
+    options: Any = {
+        "axes": "yxc",
+        "foreground": lambda y: y[..., 0] > 0.5,
+        "channels": slice(1, None),
+        "samples": SAMPLES,
+    }
     runs = {}
     for tile in ((24, 30), (7, 9)):
         runs[tile] = segment_volume(
@@ -99,7 +110,7 @@ def test_the_codebook_is_found_once_for_the_volume_and_does_not_depend_on_its_ti
 def test_one_codebook_for_all_time_points(tmp_path):
     """The third code appears in the second time point only; ids run on."""
     codes = np.stack([smooth_codes((12, 12), codes=2), smooth_codes((12, 12), codes=3, seed=1)])
-    options = {"axes": "tyxc", "foreground": codes >= 0, "samples": SAMPLES}
+    options: Any = {"axes": "tyxc", "foreground": codes >= 0, "samples": SAMPLES}
     plan = plan_for(codes.shape[1:], (5, 7))
     found = segment_volume(
         embedded(codes), tmp_path / "out.zarr", plan, bandwidth=1, key=KEY, progress=False, **options
@@ -112,7 +123,13 @@ def test_recomputing_gives_what_storing_gives(tmp_path):
     source = np.random.default_rng(0).normal(size=(20, 26)).astype(np.float32)
     plan = sj.plan_tiles(small_net, (1, 20, 26, 1), tile=8)
     predict_volume(small_net, source, tmp_path / "embedding.zarr", plan, axes="yx", progress=False)
-    options = {"bandwidth": 2, "key": KEY, "progress": False, "samples": SAMPLES, "foreground": lambda y: y[..., 0] > 0}
+    options: Any = {
+        "bandwidth": 2,
+        "key": KEY,
+        "progress": False,
+        "samples": SAMPLES,
+        "foreground": lambda y: y[..., 0] > 0,
+    }
     stored = segment_volume(tmp_path / "embedding.zarr", tmp_path / "stored.zarr", plan, **options)
     again = segment_volume(Recompute(small_net, source, axes="yx"), tmp_path / "again.zarr", plan, **options)
     np.testing.assert_array_equal(stored.codes, again.codes)
@@ -171,7 +188,7 @@ class Endless:
 def peak(depth, tile, target):
     """Bytes held at a time at most, and how many objects."""
     plan = plan_for((depth, 32, 32), tile)
-    options = {"axes": "zyxc", "bandwidth": 1, "key": KEY, "progress": False, "samples": SAMPLES}
+    options: Any = {"axes": "zyxc", "bandwidth": 1, "key": KEY, "progress": False, "samples": SAMPLES}
     tracemalloc.start()
     found = segment_volume(Endless(depth), target, plan, **options)
     most = tracemalloc.get_traced_memory()[1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -32,7 +34,12 @@ from shiftjax.volume import Recompute, new_target, open_source, segment_volume
 )
 def test_arguments_of_another_kind_are_refused(options, say, tmp_path):
     codes = smooth_codes((8, 8))
-    given = {"embedding": embedded(codes), "target": tmp_path / "o", "plan": plan_for((8, 8), (5, 5)), "axes": "yxc"}
+    given: Any = {
+        "embedding": embedded(codes),
+        "target": tmp_path / "o",
+        "plan": plan_for((8, 8), (5, 5)),
+        "axes": "yxc",
+    }
     unchecked = getattr(segment_volume, "__wrapped__", segment_volume)  # as users call it: without the tests' types
     with pytest.raises(ValueError, match=say):
         unchecked(**{**given, "bandwidth": 1, "key": KEY, "codebook": CODEBOOK, "progress": False, **options})
@@ -55,8 +62,8 @@ def test_bad_arguments_are_told_in_one_sentence(tmp_path):
     holed = embedding.copy()
     holed[6, 7, 1] = np.nan
     plan = plan_for((8, 8), (5, 5))
-    options = {"axes": "yxc", "bandwidth": 1, "key": KEY, "progress": False, "codebook": CODEBOOK}
-    wrong = {
+    options: Any = {"axes": "yxc", "bandwidth": 1, "key": KEY, "progress": False, "codebook": CODEBOOK}
+    wrong: Any = {
         r"`embedding`: expected \(8, 8\) pixels, as planned, found \(8, 7\)": ((embedding[:, :7], plan), {}),
         r"`embedding`: expected finite values, found NaN or infinity in tile \(1, 1\)": ((holed, plan), {}),
         r"`embedding`: expected finite values, found 1 of 18": ((holed, plan), {"codebook": None}),

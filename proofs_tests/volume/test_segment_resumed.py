@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import numpy as np
@@ -78,7 +79,7 @@ class Stop(BaseException):
 @pytest.mark.parametrize("after", [0, 1, 5])
 def test_it_goes_on_where_it_was_stopped(pass_name, after, tmp_path, monkeypatch):
     codes = smooth_codes((20, 23))
-    options = {"codebook": None, "samples": SAMPLES}
+    options: Any = {"codebook": None, "samples": SAMPLES}
     whole = segmented(codes, (6, 8), tmp_path / "whole.zarr", **options)
     right, seen = getattr(passes, pass_name).__call__, []
 
@@ -124,7 +125,7 @@ def test_a_finished_target_is_left_alone(tmp_path, monkeypatch):
     assert not list((tmp_path / "out.zarr" / "labels" / "instances").rglob("fragments-*"))
 
 
-OTHERS = {
+OTHERS: Any = {
     "bandwidth": {"bandwidth": 2},
     "key": {"key": jax.random.key(1)},
     "min_size": {"min_size": 9},
@@ -138,7 +139,7 @@ OTHERS = {
 @pytest.mark.parametrize("part", [*OTHERS, "plan", "embedding"])
 def test_labels_of_other_work_are_refused(part, tmp_path):
     codes = smooth_codes((12, 12))
-    options = {"axes": "yxc", "bandwidth": 1, "key": KEY, "progress": False, "codebook": CODEBOOK}
+    options: Any = {"axes": "yxc", "bandwidth": 1, "key": KEY, "progress": False, "codebook": CODEBOOK}
     options["foreground"] = codes >= 0
     first = segment_volume(embedded(codes), tmp_path / "out.zarr", plan_for(codes.shape, (5, 5)), **options)
     before = np.asarray(first.labels)
@@ -212,7 +213,7 @@ def test_labels_of_an_earlier_format_are_refused(tmp_path):
     codes = smooth_codes((8, 8))
     first = segmented(codes, (5, 5), tmp_path / "out.zarr")
     before = first.labels[:]
-    group = zarr.open_group(tmp_path / "out.zarr" / "labels" / "instances", mode="r+")
+    group: Any = zarr.open_group(tmp_path / "out.zarr" / "labels" / "instances", mode="r+")
     group.attrs["shiftjax"] = {**group.attrs["shiftjax"], "format": 1}
     with pytest.raises(VolumeError, match="made with another version of shiftjax; choose another target"):
         segmented(codes, (5, 5), tmp_path / "out.zarr")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import islice
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,9 +31,19 @@ def test_workers_of_a_cluster_give_the_same(tmp_path):
     codes, tile, expected = undisturbed(tmp_path)
     distributed = pytest.importorskip("distributed")
     zarr.save_array(str(tmp_path / "embedding.zarr"), embedded(codes))
-    options = {"source": tmp_path / "embedding.zarr", "codebook": None, "samples": SAMPLES, "min_size": 3}
+    options: Any = {
+        "source": tmp_path / "embedding.zarr",
+        "codebook": None,
+        "samples": SAMPLES,
+        "min_size": 3,
+    }
     alone = segmented(codes, tile, tmp_path / "alone.zarr", **options)
-    cluster = {"n_workers": 2, "threads_per_worker": 2, "processes": is_deep(), "dashboard_address": None}
+    cluster: Any = {
+        "n_workers": 2,
+        "threads_per_worker": 2,
+        "processes": is_deep(),
+        "dashboard_address": None,
+    }
     with distributed.LocalCluster(**cluster) as workers, distributed.Client(workers) as client:
         found = segmented(codes, tile, tmp_path / "out.zarr", client=client, **options)
     np.testing.assert_array_equal(found.codes, alone.codes)
@@ -58,11 +69,12 @@ def test_passes_can_be_sent_to_other_processes(kind, tmp_path, monkeypatch):
     zarr.save_array(str(tmp_path / "embedding.zarr"), embedded(codes))
     zarr.save_array(str(tmp_path / "image.zarr"), embedded(codes)[..., 0])
     zarr.save_array(str(tmp_path / "mask.zarr"), codes >= 0)
+    axes: str | None
     plan, source, axes = plan_for(codes.shape, (5, 5)), tmp_path / "embedding.zarr", "yxc"
     if kind == "network":
         plan, axes = sj.plan_tiles(small_net, (1, 20, 26, 1), tile=4), None
         source = Recompute(small_net, tmp_path / "image.zarr", axes="yx")
-    options = {"bandwidth": 1, "key": KEY, "progress": False, "samples": SAMPLES, "axes": axes}
+    options: Any = {"bandwidth": 1, "key": KEY, "progress": False, "samples": SAMPLES, "axes": axes}
     options["foreground"] = tmp_path / "mask.zarr" if kind == "mask" else lambda y: y[..., 0] > 0
     alone = segment_volume(source, tmp_path / "alone.zarr", plan, **options)
     monkeypatch.setattr(run, "run_on_workers", in_copies)

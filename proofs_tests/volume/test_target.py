@@ -6,6 +6,7 @@ import json
 import pickle
 import uuid
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_control_other_chunks_are_shared():
 def test_targets_are_ome_zarr(zarr_format, tmp_path):
     uri = tmp_path / "o.zarr"
     write_all(begun(uri, zarr_format))
-    group = zarr.open_group(uri, mode="r")
+    group: Any = zarr.open_group(uri, mode="r")
     assert list(group) == ["0"]  # the journal does not show
     np.testing.assert_array_equal(group["0"][:], STORED)
     np.testing.assert_array_equal(open_prediction(uri)[:], STORED)
@@ -177,7 +178,7 @@ def test_bfloat16(tmp_path):
 def test_bfloat16_is_what_others_mean_by_it(tmp_path):
     tensorstore = pytest.importorskip("tensorstore")
     write_all(begun(tmp_path / "o.zarr", dtype="bfloat16"))
-    spec = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(Path(tmp_path / "o.zarr" / "0"))}}
+    spec: Any = {"driver": "zarr3", "kvstore": {"driver": "file", "path": str(Path(tmp_path / "o.zarr" / "0"))}}
     read = tensorstore.open(spec).result().read().result()
     np.testing.assert_array_equal(read.astype(np.float32), STORED.astype(read.dtype).astype(np.float32))
     bfloat16.register()
@@ -207,18 +208,21 @@ def test_targets_that_cannot_be_are_refused(options, say):
 
 
 def test_storage_options_reach_the_file_system_and_are_not_shown(monkeypatch):
-    uri, options, seen = f"memory://{uuid.uuid4().hex}/o.zarr", {"token": "secret"}, []
-    make = MemoryFileSystem.__init__
-    monkeypatch.setattr(
-        MemoryFileSystem, "__init__", lambda self, **given: (seen.append(given.get("token")), make(self, **given))[1]
-    )
+    uri, options, seen = f"memory://{uuid.uuid4().hex}/o.zarr", {"token": "secret"}, set()
+    original = MemoryFileSystem.__init__
+
+    def watched(self, **arguments):
+        seen.add(arguments.get("token"))
+        original(self, **arguments)
+
+    monkeypatch.setattr(MemoryFileSystem, "__init__", watched)
     write_all(begun(uri, storage_options=options))
     new = new_target(uri, storage_options=options)
     np.testing.assert_array_equal(open_prediction(new)[:], STORED)
     source = open_source(uri, storage_options=options)
     again = pickle.loads(pickle.dumps(source))
     np.testing.assert_array_equal(again.array[:], STORED)
-    assert set(seen) == {"secret"}
+    assert seen == {"secret"}
     assert "secret" not in repr(new) + repr(source)
 
 
@@ -227,7 +231,7 @@ def test_targets_of_an_earlier_format_are_refused(zarr_format, tmp_path):
     """As version 1 left them: the arrays and the journal are right, but nobody knows what the digests meant."""
     begun(tmp_path / "o.zarr", zarr_format)
     group = zarr.open_group(tmp_path / "o.zarr", mode="r+")
-    earlier = {"format": 1, "net": "a", "target": {"": {"axes": "tczyx"}}}
+    earlier: Any = {"format": 1, "net": "a", "target": {"": {"axes": "tczyx"}}}
     group.attrs["shiftjax"] = earlier
     with pytest.raises(VolumeError, match="made with another version of shiftjax; choose another target, or remove it"):
         begun(tmp_path / "o.zarr", zarr_format)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -130,7 +131,7 @@ def test_segment(tmp_path, capsys):
     asked = ["segment", str(tmp_path / "in.zarr"), str(tmp_path / "o"), "--axes", "yxc", "--tile", "8", "--quiet"]
     assert main([*asked, "--bandwidth", "1", "--foreground", "0"]) == 0
     assert capsys.readouterr().out.endswith("labels/instances: 4 objects\n")
-    labels = zarr.open_array(tmp_path / "o" / "labels" / "instances" / "0")[:]
+    labels: Any = zarr.open_array(tmp_path / "o" / "labels" / "instances" / "0")[:]
     assert [labels[y, x] for y, x in ((4, 4), (4, 14), (14, 4), (14, 14))] == [1, 2, 3, 4]
     np.testing.assert_array_equal(labels > 0, blobs()[..., 0] > 0)
     assert main([*asked, "--bandwidth", "1", "--foreground", "0", "--new"]) == 1  # it exists
@@ -158,8 +159,8 @@ def test_segment_with_preprocessing(tmp_path, capsys):
     asked += ["--mask", str(tmp_path / "mask.zarr"), "--bandwidth", "0.3"]
     assert main([*asked, "--normalize", "0,100"]) == 0
     assert capsys.readouterr().out.endswith("labels/instances: 4 objects\n")
-    made_from = zarr.open_group(tmp_path / "o" / "labels" / "instances").attrs["shiftjax"]
-    assert made_from["preprocess"] != "none"
+    provenance: Any = zarr.open_group(tmp_path / "o" / "labels" / "instances").attrs["shiftjax"]
+    assert provenance["preprocess"] != "none"
     own = ["--preprocess", f"{HERE}:thousandth", "--name", "own"]
     assert main([*asked, *own]) == 0
     assert main([*asked, *own, "--normalize", "0,100"]) == 2

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +23,7 @@ from shiftjax.volume._normalize import BLOCKS
 from shiftjax.volume._storage import casting
 from shiftjax.volume._storage.provenance import differences
 
-QUIET = {"progress": False}
+QUIET: Any = {"progress": False}
 SHAPE = (20, 17)
 IMAGE = np.random.default_rng(2).normal(size=SHAPE).astype(np.float32)
 
@@ -128,7 +130,7 @@ def test_sources_that_do_not_fit_are_refused(tmp_path):
 
 def test_integers_that_jax_cuts_are_refused(tmp_path):
     image = np.full(SHAPE, 5, np.int64)
-    narrow = {"preprocess": lambda x: x.astype(jnp.float32), **QUIET}
+    narrow: Any = {"preprocess": lambda x: x.astype(jnp.float32), **QUIET}
     np.testing.assert_array_equal(predict_volume(smear, image, tmp_path / "o", planned(), **narrow)[:], 10)
     image[3, 3] = 2**40
     with pytest.raises(VolumeError, match=f"int32 does not hold {2**40}"):
@@ -181,7 +183,7 @@ def test_scaling_leaves_out_what_is_not_finite():
 
 def test_preprocessing_sees_the_type_that_is_stored(tmp_path):
     stored = np.random.default_rng(0).integers(0, 2**16, SHAPE).astype(np.uint16)
-    shift = {"preprocess": lambda x: (x >> 4).astype(jnp.float32), **QUIET}
+    shift: Any = {"preprocess": lambda x: (x >> 4).astype(jnp.float32), **QUIET}
     for pad in ("reflect", "constant"):
         made = predict_volume(smear, stored, tmp_path / pad, planned(pad=pad), **shift)
         np.testing.assert_array_equal(made[0], smeared((stored >> 4).astype(np.float32), pad))
@@ -211,7 +213,7 @@ def test_preprocessing_sees_the_type_that_is_stored(tmp_path):
     ],
 )
 def test_arguments_of_another_kind_are_refused(options, say, tmp_path):
-    given = {"fn": smear, "source": IMAGE, "target": tmp_path / "o", "plan": planned(), **QUIET}
+    given: Any = {"fn": smear, "source": IMAGE, "target": tmp_path / "o", "plan": planned(), **QUIET}
     unchecked = getattr(predict_volume, "__wrapped__", predict_volume)  # as users call it: without the tests' types
     with pytest.raises(ValueError, match=say) as refusal:
         unchecked(**{**given, **options})

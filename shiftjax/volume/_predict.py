@@ -92,15 +92,16 @@ def predict_volume(
     opened = open_source(source, axes=axes)
     _check_plan(plan, opened)
     proved = check_preprocess(preprocess, plan, opened.dtype)
+    tiles = VolumeTiles(plan, opened)
     tile_test = where if callable(where) and not hasattr(where, "shape") else None
-    chosen = select_tiles(plan, region, None if where is tile_test else where, opened.axes)
+    numbers = select_tiles(tiles, region, None if where is tile_test else where)
     if client is not None:
         check_reachable(client, opened, new.path)
         if devices is not None or mesh is not None:
             fail("devices", "nothing beside `client`", "a choice", "each worker uses its own devices")
-    job = Job(fn, VolumeTiles(plan, opened), proved, tile_test, batch_size)
+    job = Job(fn, tiles, proved, tile_test, batch_size)
     begun = begin_target(new, _layouts(job, new), provenance=job.provenance(), resume=resume)
-    run = Run(job.tiles, begun, progress, chosen=chosen)
+    run = Run(tiles, begun, progress, numbers=numbers)
     run(PredictionPass(job, begun, devices, mesh), client=client, batch_size=batch_size)
     return begun.arrays[""] if job.output_names == ("",) else dict(begun.arrays)
 

@@ -22,7 +22,7 @@ class Run:
         tiles: of the volume.
         target: where its journal is.
         progress: whether to show a bar.
-        chosen: numbers of the tiles of one time point to go over, in raster order; None for all.
+        numbers: of the tiles to go over, in their order; None for all.
         name: of the journal, where the work on a target has several passes.
         writes: whether a finished tile is one whose chunks the target has; one that has lost some is computed again.
     """
@@ -33,19 +33,18 @@ class Run:
         target: Target,
         progress: bool,
         *,
-        chosen: np.ndarray | None = None,
+        numbers: np.ndarray | None = None,
         name: str = "journal",
         writes: bool = True,
     ) -> None:
         self._tiles = tiles
-        self._chosen = range(len(tiles) // tiles.source.times) if chosen is None else chosen
+        self._numbers = np.arange(len(tiles)) if numbers is None else numbers
         self._journal = target.journal(name)
         if writes:
             self._journal.finished.difference_update(lost_tiles(tiles, target, self._journal.finished))
-        self._finished = sum(number in self._journal.finished for number in self._numbers())
-        self._total = len(self._chosen) * tiles.source.times
+        self._finished = sum(number in self._journal.finished for number in self._numbers)
         self._bar = require("tqdm", "volume").tqdm(
-            total=self._total,
+            total=len(self._numbers),
             initial=self._finished,
             desc="tiles" if name == "journal" else name,
             unit=" tiles",
@@ -83,8 +82,9 @@ class Run:
         except VolumeError as error:
             with suppress(VolumeError):  # the first error is the one to tell
                 self._journal.flush()
-            kept = f"{self._finished - self._journal.unwritten} of {self._total} tiles are finished and kept"
-            raise VolumeError(f"{error}. {kept}; mend the cause, and the same call goes on from there") from error
+            kept = self._finished - len(self._journal.unwritten)
+            count = f"{kept} of {len(self._numbers)} tiles are finished and kept"
+            raise VolumeError(f"{error}. {count}; mend the cause, and the same call goes on from there") from error
         except BaseException:  # an interrupt, or the network's own error: what is finished is kept all the same
             with suppress(VolumeError):
                 self._journal.flush()
@@ -94,13 +94,7 @@ class Run:
 
     def _left(self) -> Iterator[TileAtTime]:
         finished = frozenset(self._journal.finished)  # the journal's own set grows meanwhile
-        return (self._tiles.tile(number) for number in self._numbers() if number not in finished)
-
-    def _numbers(self) -> Iterator[int]:
-        """Of the chosen tiles at all time points."""
-        tiles_at_a_time = len(self._tiles) // self._tiles.source.times
-        times = range(self._tiles.source.times)
-        return (time * tiles_at_a_time + int(number) for time in times for number in self._chosen)
+        return (self._tiles.tile(int(number)) for number in self._numbers if number not in finished)
 
 
 def lost_tiles(tiles: VolumeTiles, target: Target, numbers: Iterable[int | str]) -> list[int]:

@@ -11,22 +11,23 @@ from shiftjax._ahead import read_ahead
 from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail
 from shiftjax.tiling._plan import Place, TilePlan
-from shiftjax.volume._jobs.tiles import READ_AHEAD, TileAtTime
+from shiftjax.volume._jobs.tiles import READ_AHEAD, TileAtTime, VolumeTiles
 from shiftjax.volume._storage.axes import spatial
 from shiftjax.volume._storage.source import open_source
 
 TileTest = Callable[[np.ndarray], Any]
 
 
-def select_tiles(plan: TilePlan, region: Any, mask: Any, axes: str) -> np.ndarray:
-    """Numbers of the tiles that a region and a mask leave, in raster order; None for either leaves all.
+def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> np.ndarray:
+    """Numbers of the tiles that a region and a mask leave at all time points; None for either leaves all.
 
     Raises:
         ValueError: as `in_region` and `in_mask`.
     """
-    tests = [in_region(plan, region)] if region is not None else []
-    tests += [in_mask(plan, mask, axes)] if mask is not None else []
-    return np.array([k for k, tile in enumerate(plan.places()) if all(test(tile) for test in tests)], np.int64)
+    tests = [in_region(tiles.plan, region)] if region is not None else []
+    tests += [in_mask(tiles.plan, mask, tiles.source.axes)] if mask is not None else []
+    selected = [all(test(tile) for test in tests) for tile in tiles.plan.places()]
+    return np.flatnonzero(np.tile(selected, tiles.source.times))
 
 
 def in_region(plan: TilePlan, region: Any) -> Callable[[Place], bool]:
@@ -52,11 +53,9 @@ def in_region(plan: TilePlan, region: Any) -> Callable[[Place], bool]:
 
 def _is_plain(part: Any) -> bool:
     """Whether this is a slice of integers of step 1."""
-    return (
-        isinstance(part, slice)
-        and part.step in (None, 1)
-        and all(end is None or isinstance(end, int | np.integer) for end in (part.start, part.stop))
-    )
+    if not isinstance(part, slice) or part.step not in (None, 1):
+        return False
+    return all(isinstance(end, int | np.integer | None) for end in (part.start, part.stop))
 
 
 def in_mask(plan: TilePlan, mask: Any, axes: str) -> Callable[[Place], bool]:

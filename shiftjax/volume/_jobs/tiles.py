@@ -48,6 +48,11 @@ class VolumeTiles:
         """Time points, then tiles per spatial axis."""
         return (self.source.times, *self.plan.grid)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Time points, then pixels per spatial axis."""
+        return (self.source.times, *self.source.space)
+
     def __len__(self) -> int:
         return math.prod(self.grid)
 
@@ -66,6 +71,10 @@ class VolumeTiles:
     def output_slices(self, tile: TileAtTime) -> tuple[slice, ...]:
         """The image pixels that a tile delivers, per spatial axis, cut at the image's end."""
         return self.plan.output_slices(tile[1:])
+
+    def output_start(self, tile: TileAtTime) -> tuple[int, ...]:
+        """The time point of a tile, then the first image pixel that it delivers."""
+        return (tile[0], *(part.start for part in self.output_slices(tile)))
 
     def input_start(self, tile: TileAtTime) -> tuple[int, ...]:
         """Image pixel where the input of a tile begins; negative beyond the border."""

@@ -39,32 +39,35 @@ class Recompute:
 
 
 @dataclass(frozen=True)
-class StoredEmbedding:
-    """An embedding read from storage.
+class Embedding:
+    """An embedding, tile by tile.
 
     Attributes:
         volume: its tiles.
+        channels: of the embedding.
+        dtype: of the embedding.
     """
 
     volume: VolumeTiles
-
-    @property
-    def channels(self) -> int:
-        """Of the embedding."""
-        return self.volume.source.channels
-
-    @property
-    def dtype(self) -> str:
-        """Of the embedding."""
-        return str(self.volume.source.dtype)
+    channels: int
+    dtype: str
 
     def provenance(self) -> Provenance:
         """What decides its values."""
-        return {**plan_provenance(self.volume.plan), "embedding": pixels_provenance(self.volume.source)}
+        raise NotImplementedError
 
     def read(self, tiles: Iterable[TileAtTime]) -> EmbeddedTiles:
         """What tiles deliver, cut at the image's end, in the order of `tiles`."""
+        raise NotImplementedError
 
+
+class StoredEmbedding(Embedding):
+    """An embedding read from storage."""
+
+    def provenance(self) -> Provenance:
+        return {**plan_provenance(self.volume.plan), "embedding": pixels_provenance(self.volume.source)}
+
+    def read(self, tiles: Iterable[TileAtTime]) -> EmbeddedTiles:
         def read(tile: TileAtTime) -> np.ndarray:
             return self.volume.source.at(tile[0])(self.volume.output_slices(tile))
 
@@ -72,43 +75,23 @@ class StoredEmbedding:
 
 
 @dataclass(frozen=True)
-class ComputedEmbedding:
-    """An embedding computed from an image, with the same face as a stored one.
+class ComputedEmbedding(Embedding):
+    """An embedding computed from an image.
 
     Attributes:
-        job: computes its tiles.
+        job: computes its tiles, those of the image.
     """
 
     job: Job
 
-    @property
-    def volume(self) -> VolumeTiles:
-        """Its tiles, those of the image."""
-        return self.job.tiles
-
-    @property
-    def channels(self) -> int:
-        """Of the embedding."""
-        return self.job.tiles.plan.outputs[0].channels
-
-    @property
-    def dtype(self) -> str:
-        """Of the embedding."""
-        return self.job.tiles.plan.outputs[0].dtype
-
     def provenance(self) -> Provenance:
-        """What decides its values."""
         return self.job.provenance()
 
     def read(self, tiles: Iterable[TileAtTime]) -> EmbeddedTiles:
-        """What tiles deliver, cut at the image's end, in the order of `tiles`."""
         with closing(self.job.outputs(tiles)) as outputs:  # type: ignore[type-var]
             for tile, images in outputs:
                 inside = (slice(part.stop - part.start) for part in self.volume.output_slices(tile))
                 yield tile, images[""][(slice(None), *inside)]
-
-
-Embedding = StoredEmbedding | ComputedEmbedding
 
 
 def open_embedding(embedding: Any, plan: TilePlan, axes: str | None) -> Embedding:
@@ -118,7 +101,8 @@ def open_embedding(embedding: Any, plan: TilePlan, axes: str | None) -> Embeddin
         ValueError: it does not lie on the image that was planned for, or the network has several outputs.
     """
     if not isinstance(embedding, Recompute):
-        return StoredEmbedding(_tiles(open_source(embedding, axes=axes), plan))
+        source = open_source(embedding, axes=axes)
+        return StoredEmbedding(_tiles(source, plan), source.channels, str(source.dtype))
     if axes is not None:
         fail("axes", "none beside a `Recompute`", repr(axes), "give them to the `Recompute`")
     if len(plan.outputs) != 1:
@@ -127,7 +111,8 @@ def open_embedding(embedding: Any, plan: TilePlan, axes: str | None) -> Embeddin
     tiles = _tiles(source, plan)
     if source.channels != plan.image_shape[-1]:
         fail("source", f"{plan.image_shape[-1]} channels, as planned", source.channels)
-    return ComputedEmbedding(Job(embedding.fn, tiles, check_preprocess(embedding.preprocess, plan, source.dtype)))
+    job = Job(embedding.fn, tiles, check_preprocess(embedding.preprocess, plan, source.dtype))
+    return ComputedEmbedding(tiles, plan.outputs[0].channels, plan.outputs[0].dtype, job)
 
 
 def _tiles(source: Source, plan: TilePlan) -> VolumeTiles:

@@ -79,11 +79,6 @@ class MaskedEmbedding:
     channels: Channels
 
     @property
-    def volume(self) -> VolumeTiles:
-        """Its tiles."""
-        return self.embedding.volume
-
-    @property
     def width(self) -> int:
         """How many channels are clustered."""
         return np.zeros(self.embedding.channels)[self.channels].size
@@ -98,15 +93,6 @@ class MaskedEmbedding:
         with closing(self.embedding.read(tiles)) as embedded:  # type: ignore[type-var]
             for tile, embedding in embedded:
                 yield tile, embedding[0][..., self.channels], self.foreground(tile, embedding)
-
-    def start(self, tile: TileAtTime) -> tuple[int, ...]:
-        """Time point and first pixel of a tile."""
-        return (tile[0], *(part.start for part in self.volume.output_slices(tile)))
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the volume, `(time, *space)`."""
-        return (self.volume.source.times, *self.volume.source.space)
 
 
 def open_foreground(foreground: Any, embedding: Embedding) -> Foreground:

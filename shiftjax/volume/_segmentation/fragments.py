@@ -41,14 +41,14 @@ def find_fragments(
     Returns:
         The number of every pixel's fragment, uint32, 0 = background; and the table.
     """
-    found = regions(codes, background=-1)
-    label = found.label.astype(np.uint32)
-    in_tile = np.unravel_index(found.first, codes.shape)
+    fragments = regions(codes, background=-1)
+    label = fragments.label.astype(np.uint32)
+    in_tile = np.unravel_index(fragments.first, codes.shape)
     in_space = (offset + pixel for offset, pixel in zip(start[1:], in_tile, strict=True))
-    first = np.ravel_multi_index((np.full(len(found.first), start[0]), *in_space), tuple(shape))
+    first = np.ravel_multi_index((np.full(len(fragments.first), start[0]), *in_space), tuple(shape))
     low = tuple(label.take([0], axis) for axis in range(label.ndim))
     high = tuple(label.take([-1], axis) for axis in range(label.ndim))
-    return label, FragmentTable(found.code, found.size, first, low, high)
+    return label, FragmentTable(fragments.code, fragments.size, first, low, high)
 
 
 def to_arrays(table: FragmentTable) -> dict[str, np.ndarray]:

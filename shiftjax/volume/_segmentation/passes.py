@@ -30,19 +30,19 @@ class SamplePass:
     A process remembers the sample of the tiles that it has seen, because pixels beyond it cannot be in the whole one.
     """
 
-    def __init__(self, embedding: MaskedEmbedding, intermediates: Intermediates, seed: int, most: int) -> None:
-        self._embedding, self._intermediates = embedding, intermediates
+    def __init__(self, masked: MaskedEmbedding, intermediates: Intermediates, seed: int, most: int) -> None:
+        self._masked, self._intermediates = masked, intermediates
         self._seed, self._most = seed, most
         self._so_far = self._no_pixels()
 
     def __call__(self, tiles: Iterable[TileAtTime], progress: Progress) -> None:
-        for tile, embedding, inside in self._embedding.read(tiles):
+        for tile, embedding, inside in self._masked.read(tiles):
             full = len(self._so_far.rank) == self._most
             sample = draw(
                 embedding[None],
                 inside[None],
                 seed=self._seed,
-                start=self._embedding.start(tile),
+                start=self._masked.embedding.volume.output_start(tile),
                 most=self._most,
                 below=int(self._so_far.rank[-1]) if full else None,
             )
@@ -54,33 +54,32 @@ class SamplePass:
     def sample(self) -> Sample:
         """Of all tiles together, once every one has been seen by some process."""
         whole = self._no_pixels()
-        for _, arrays in _stored("sample", self._embedding.volume, self._intermediates):
+        for _, arrays in _stored("sample", self._masked.embedding.volume, self._intermediates):
             whole = join_samples([whole, Sample(**arrays)], most=self._most)
         return whole
 
     def _no_pixels(self) -> Sample:
-        return Sample(np.zeros(0, np.uint64), np.zeros((0, self._embedding.width), np.float32))
+        return Sample(np.zeros(0, np.uint64), np.zeros((0, self._masked.width), np.float32))
 
 
 @dataclass(frozen=True)
 class FragmentPass:
     """Second pass: stores the labels and the table of the fragments of every tile."""
 
-    embedding: MaskedEmbedding
+    masked: MaskedEmbedding
     codes: np.ndarray
     bandwidth: float
     intermediates: Intermediates
 
     def __call__(self, tiles: Iterable[TileAtTime], progress: Progress) -> None:
-        volume = self.embedding.volume
+        volume = self.masked.embedding.volume
         room = math.prod(volume.plan.tile_output)
-        for tile, embedding, inside in self.embedding.read(tiles):
+        for tile, embedding, inside in self.masked.read(tiles):
             codes = np.full(inside.shape, -1, np.int32)
             codes[inside] = nearest_codes(embedding[inside], self.codes, bandwidth=self.bandwidth, room=room)
             if len(self.codes) and (codes[inside] < 0).any():
                 fail("embedding", "finite values", f"NaN or infinity in {volume.describe(tile)}")
-            start, shape = self.embedding.start(tile), self.embedding.shape
-            label, table = find_fragments(codes, start=start, shape=shape)
+            label, table = find_fragments(codes, start=volume.output_start(tile), shape=volume.shape)
             self.intermediates.put(_name("fragments", tile), {"label": label})
             self.intermediates.put(_name("table", tile), to_arrays(table))
             progress.finish(tile)

@@ -34,9 +34,9 @@ class Segmentation:
     """
 
     def __init__(
-        self, embedding: MaskedEmbedding, target: Target, settings: Settings, progress: bool, client: Any
+        self, masked: MaskedEmbedding, target: Target, settings: Settings, progress: bool, client: Any
     ) -> None:
-        self._embedding, self._volume, self._target = embedding, embedding.volume, target
+        self._masked, self._volume, self._target = masked, masked.embedding.volume, target
         self._settings, self._progress, self._client = settings, progress, client
         self._intermediates = Intermediates(f"{target.uri}/0/intermediates", target.storage_options)
         self._results = Intermediates(f"{target.uri}/0/results", target.storage_options)
@@ -70,13 +70,13 @@ class Segmentation:
 
     def _find_codes(self, seed: int) -> np.ndarray:
         """First pass and mean shift."""
-        sampling = SamplePass(self._embedding, self._intermediates, seed, self._settings.samples)
+        sampling = SamplePass(self._masked, self._intermediates, seed, self._settings.samples)
         self._pass("codebook", sampling, self._client)
         return find_codes(sampling.sample(), bandwidth=self._settings.bandwidth, seeds=self._settings.seeds)
 
     def _label(self, codes: np.ndarray) -> int:
         """Second and third pass; how many objects there are."""
-        finding = FragmentPass(self._embedding, codes, self._settings.bandwidth, self._intermediates)
+        finding = FragmentPass(self._masked, codes, self._settings.bandwidth, self._intermediates)
         self._pass("fragments", finding, self._client)
         in_order = tables(self._volume, self._intermediates)
         objects = join_fragments(in_order, grid=self._volume.plan.grid, min_size=self._settings.min_size)

@@ -28,7 +28,8 @@ class Journal:
     objects have different names and neither loses entries of the other.
 
     Attributes:
-        finished: all entries so far, those found at the start included.
+        finished: all entries so far, those of earlier runs included.
+        unwritten: those that wait for the next flush; they are lost if none succeeds.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class Journal:
         self._uri = uri
         self._files, self._folder = require("fsspec.core", "volume").url_to_fs(uri, **(storage_options or {}))
         self._seconds = SECONDS if seconds is None else seconds
-        self._unwritten: list[Entry] = []
+        self.unwritten: list[Entry] = []
         self._last_flush = time.monotonic()
         self.finished: set[Entry] = set()
         with storage_errors(f"read the journal {uri}"):
@@ -56,11 +57,6 @@ class Journal:
                 self.finished.update(_unpack(text))
         self._next = len(names)
 
-    @property
-    def unwritten(self) -> int:
-        """How many entries wait for the next flush; they are lost if none succeeds."""
-        return len(self._unwritten)
-
     def add(self, entry: Entry) -> None:
         """Notes an entry whose data are stored; flushes if it is time.
 
@@ -68,7 +64,7 @@ class Journal:
             VolumeError: as `flush`.
         """
         self.finished.add(entry)
-        self._unwritten.append(entry)
+        self.unwritten.append(entry)
         if time.monotonic() - self._last_flush >= self._seconds:
             self.flush()
 
@@ -78,15 +74,15 @@ class Journal:
         Raises:
             VolumeError: they could not be written; they stay noted for the next flush.
         """
-        if self._unwritten:
+        if self.unwritten:
             with storage_errors(f"write the journal {self._uri}"):
                 self._files.makedirs(self._folder, exist_ok=True)
                 # The random part keeps two processes apart; the number grows even if writing fails, so that no later
                 # object takes the name of a torn one.
                 name = f"{self._folder}/{self._next:06d}-{secrets.token_hex(4)}.json"
                 self._next += 1
-                self._files.pipe_file(name, _pack(self._unwritten))
-            self._unwritten = []
+                self._files.pipe_file(name, _pack(self.unwritten))
+            self.unwritten = []
         self._last_flush = time.monotonic()
 
     def clear(self) -> None:
@@ -96,7 +92,7 @@ class Journal:
             VolumeError: what is stored of them could not be removed.
         """
         self.finished.clear()
-        self._unwritten = []
+        self.unwritten = []
         with storage_errors(f"clear the journal {self._uri}"):
             for name in self._names():
                 self._files.rm_file(name)
