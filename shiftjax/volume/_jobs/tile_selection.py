@@ -26,7 +26,7 @@ def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> np.ndarray:
     """
     tests = [in_region(tiles.plan, region)] if region is not None else []
     tests += [in_mask(tiles.plan, mask, tiles.source.axes)] if mask is not None else []
-    selected = [all(test(tile) for test in tests) for tile in tiles.plan.places()]
+    selected = [all(test(tile) for test in tests) for tile in np.ndindex(*tiles.plan.grid)]
     return np.flatnonzero(np.tile(selected, tiles.source.times))
 
 

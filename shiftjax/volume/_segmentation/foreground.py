@@ -33,7 +33,7 @@ class Everywhere:
 
 @dataclass(frozen=True)
 class InMask:
-    """The pixels where a stored mask is not zero; the same at all time points where the mask has one."""
+    """The pixels where a stored mask is not zero; a mask of a single time point counts for all of them."""
 
     mask: Source
     volume: VolumeTiles

@@ -37,7 +37,7 @@ class SamplePass:
 
     def __call__(self, tiles: Iterable[TileAtTime], progress: Progress) -> None:
         for tile, embedding, inside in self._masked.read(tiles):
-            full = len(self._so_far.rank) == self._most
+            full = len(self._so_far.rank) == self._most  # then no later pixel of a higher rank can be drawn
             sample = draw(
                 embedding[None],
                 inside[None],
