@@ -14,8 +14,7 @@ import jax.numpy as jnp
 
 from shiftjax._cli import network
 from shiftjax.certifier import CertificationError
-from shiftjax.tiling import TilePlan, plan_tiles
-from shiftjax.tiling._padding import PADS
+from shiftjax.tiling import PADS, TilePlan, plan_tiles
 from shiftjax.volume import Source, VolumeError, normalize, open_source
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from shiftjax._checks import fail
-from shiftjax.tiling._plan import TilePlan
+from shiftjax.tiling import TilePlan
 from shiftjax.volume._storage.new_target import NewTarget, as_new_target
 
 

@@ -11,7 +11,7 @@ import jax
 from jax.sharding import Mesh
 
 from shiftjax._checks import fail
-from shiftjax.tiling._plan import TilePlan
+from shiftjax.tiling import TilePlan
 from shiftjax.volume._arguments import check_arguments
 from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.pointwise import check_preprocess

@@ -9,7 +9,7 @@ import numpy as np
 
 from shiftjax._checks import fail, finite, integer, number, single_key
 from shiftjax._typing import ArrayLike, PRNGKeyArray
-from shiftjax.tiling._plan import TilePlan
+from shiftjax.tiling import TilePlan
 from shiftjax.volume._arguments import check_arguments
 from shiftjax.volume._jobs.workers import check_reachable
 from shiftjax.volume._segmentation.codebook import seed_of

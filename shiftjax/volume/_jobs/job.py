@@ -15,8 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from shiftjax.certifier import Certificate
-from shiftjax.tiling._padding import read_window
-from shiftjax.tiling._pipeline import check_function, stream
+from shiftjax.tiling import check_function, read_window, run_tiles
 from shiftjax.volume._jobs.pointwise import Pointwise
 from shiftjax.volume._jobs.tile_selection import TileTest, worth_computing
 from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
@@ -104,7 +103,7 @@ class Job:
 
         options: dict[str, Any] = {"batch_size": self.batch_size, "devices": devices, "mesh": mesh}
         options["checked"] = self.certificate is not None
-        results = stream(self.fn, self.tiles.plan, network_input, chosen, **options)
+        results = run_tiles(self.fn, self.tiles.plan, network_input, chosen, **options)
         with closing(results):  # type: ignore[type-var]
             for tile, output in results:
                 yield tile, dict(zip(self.output_names, jax.tree.leaves(output), strict=True))

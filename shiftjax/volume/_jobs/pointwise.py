@@ -17,7 +17,7 @@ import numpy as np
 
 from shiftjax._checks import fail
 from shiftjax.certifier import Certificate, CertificationError, certify
-from shiftjax.tiling._plan import TilePlan
+from shiftjax.tiling import TilePlan
 from shiftjax.volume._storage.casting import holds
 from shiftjax.volume._storage.provenance import function_provenance
 

@@ -10,7 +10,7 @@ import numpy as np
 from shiftjax._ahead import read_ahead
 from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail
-from shiftjax.tiling._plan import Place, TilePlan
+from shiftjax.tiling import TileIndex, TilePlan
 from shiftjax.volume._jobs.tiles import READ_AHEAD, TileAtTime, VolumeTiles
 from shiftjax.volume._storage.axes import spatial
 from shiftjax.volume._storage.source import open_source
@@ -30,7 +30,7 @@ def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> np.ndarray:
     return np.flatnonzero(np.tile(selected, tiles.source.times))
 
 
-def in_region(plan: TilePlan, region: Any) -> Callable[[Place], bool]:
+def in_region(plan: TilePlan, region: Any) -> Callable[[TileIndex], bool]:
     """Whether a tile meets a region, given as slices in image pixels, one per spatial axis (z, y, x).
 
     Raises:
@@ -44,7 +44,7 @@ def in_region(plan: TilePlan, region: Any) -> Callable[[Place], bool]:
     if any(start >= stop for start, stop in bounds):
         fail("region", f"pixels within the image, {space}", region)
 
-    def meets(tile: Place) -> bool:
+    def meets(tile: TileIndex) -> bool:
         pixels = zip(plan.output_slices(tile), bounds, strict=True)
         return all(part.start < stop and part.stop > start for part, (start, stop) in pixels)
 
@@ -58,7 +58,7 @@ def _is_plain(part: Any) -> bool:
     return all(isinstance(end, int | np.integer | None) for end in (part.start, part.stop))
 
 
-def in_mask(plan: TilePlan, mask: Any, axes: str) -> Callable[[Place], bool]:
+def in_mask(plan: TilePlan, mask: Any, axes: str) -> Callable[[TileIndex], bool]:
     """Whether a mask is nonzero anywhere in what a tile delivers.
 
     Args:
@@ -80,7 +80,7 @@ def in_mask(plan: TilePlan, mask: Any, axes: str) -> Callable[[Place], bool]:
         fail("where", f"a mask of {space} pixels, or of an integer fraction of it", stored.space)
     read = stored.at(0)
 
-    def marks(tile: Place) -> bool:
+    def marks(tile: TileIndex) -> bool:
         parts = zip(plan.output_slices(tile), factors, stored.space, strict=True)
         return bool(read(tuple(_mask_pixels(*part) for part in parts)).any())
 

@@ -10,7 +10,7 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from shiftjax.tiling._plan import TilePlan
+from shiftjax.tiling import TilePlan
 from shiftjax.volume._storage.source import Source
 
 TileAtTime = tuple[int, ...]  # the time point, then the tile's index along each spatial axis

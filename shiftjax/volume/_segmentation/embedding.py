@@ -11,7 +11,7 @@ import numpy as np
 
 from shiftjax._ahead import read_ahead
 from shiftjax._checks import fail
-from shiftjax.tiling._plan import TilePlan
+from shiftjax.tiling import TilePlan
 from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.pointwise import check_preprocess
 from shiftjax.volume._jobs.tiles import READ_AHEAD, TileAtTime, VolumeTiles

@@ -12,7 +12,7 @@ import numpy as np
 
 from shiftjax._parameters import take_apart
 from shiftjax.certifier import Certificate
-from shiftjax.tiling._plan import TilePlan
+from shiftjax.tiling import TilePlan
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.source import Source
 
