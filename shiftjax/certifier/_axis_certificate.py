@@ -52,6 +52,11 @@ class AxisCertificate:
         return floor(Fraction(ends, 2 * self.phases) - self.stride * (self.phases - 1) / 2)
 
     @property
+    def pointwise(self) -> bool:
+        """Whether output pixel `i` reads input pixel `i` and no other."""
+        return (self.period, self.phases, self.lo, self.hi) == (1, 1, (0,), (0,))
+
+    @property
     def field(self) -> int:
         """Width of the widest receptive field, in input pixels."""
         return max(hi - lo + 1 for lo, hi in zip(self.lo, self.hi, strict=True))
