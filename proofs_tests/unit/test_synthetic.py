@@ -13,7 +13,7 @@ import pytest
 from scipy import ndimage
 
 from shiftjax import synthetic
-from shiftjax.labelling._components import connected_components
+from shiftjax.labelling import connected_components
 
 KEY = jax.random.key(7)
 DISCS = synthetic.disc_lattice((64, 70), pitch=16, radius=5, origin=9)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shiftjax.labelling._regions import regions
+from shiftjax.labelling import regions
 
 
 class Table(NamedTuple):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shiftjax.labelling._objects import sparse
+from shiftjax._graph import components
 from shiftjax.volume._jobs.job import Item
 from shiftjax.volume._segmentation.fragments import Table
 
@@ -81,9 +81,7 @@ def _meetings(high: np.ndarray, high_code: np.ndarray, low: np.ndarray, low_code
 def _number(
     pieces: dict[Item, tuple[int, int]], pairs: np.ndarray, size: np.ndarray, first: np.ndarray, min_size: int
 ) -> Merged:
-    from scipy.sparse.csgraph import connected_components as components
-
-    count, whole = components(sparse(pairs[:, 0], pairs[:, 1], (len(size), len(size))), directed=False)
+    count, whole = components(pairs[:, 0], pairs[:, 1], len(size))
     pixels, earliest = np.zeros(count, np.int64), np.full(count, np.iinfo(np.int64).max)
     np.add.at(pixels, whole, size)
     np.minimum.at(earliest, whole, first)
