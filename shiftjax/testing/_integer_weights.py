@@ -14,7 +14,7 @@ from shiftjax._typing import Array, Integer, PRNGKeyArray, Shaped
 def injective(x: Shaped[Array, "*shape"]) -> Shaped[Array, "*shape"]:
     """An activation: `x` where x >= 0 and `1 - 5 x` below.
 
-    Piecewise linear like ReLU, but each piece is one-to-one, even in int32, which wraps around. So no unit is ever dead:
+    Piecewise linear like ReLU, but each piece is one-to-one, even in int32, which wraps around. So no unit is dead:
     a network of dead units has a constant output, which satisfies every equality and shows nothing.
 
     Args:
