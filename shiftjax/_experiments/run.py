@@ -14,30 +14,34 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from shiftjax import metrics
+from shiftjax import lattice_capacity, mean_shift, metrics
 from shiftjax._experiments.data import Picture
 from shiftjax._experiments.evaluate import Stitched, Whole, key_of, score, stitch, whole_picture
 from shiftjax._experiments.settings import DELTA_DIST, Experiment, Training
 from shiftjax._experiments.task import Task, scene_task
 from shiftjax._typing import Array
-from shiftjax.clustering._mean_shift import mean_shift
 from shiftjax.nets import UNet
-from shiftjax.theory import lattice_capacity
-from shiftjax.training import Checkpoints, History, State, initial_state, make_step, train
-from shiftjax.training._backend import stack, unstack
+from shiftjax.training import Checkpoints, History, State, initial_state, make_step, stack, train, unstack
 
 SAME_EMBEDDING = 1e-3  # embeddings of a constant image closer than this are one
 
 
 @dataclass
 class Result:
-    """What a run found. `metrics` is what goes into metrics.json; the rest is what the figure shows, by network."""
+    """The result of a run: `metrics` for metrics.json, and for the figure, by network:
+
+    Attributes:
+        views: the picture stitched with each tile size.
+        windows: image, embedding and labels of one output window, where nothing is stitched.
+        pictures: the test picture.
+        references: the whole picture's output, which stitching should repeat.
+    """
 
     metrics: dict[str, Any]
     views: dict[str, list[Stitched]] = field(default_factory=dict)
-    wholes: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
+    windows: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
     pictures: dict[str, Picture] = field(default_factory=dict)
-    references: dict[str, Whole] = field(default_factory=dict)  # what stitching should repeat
+    references: dict[str, Whole] = field(default_factory=dict)
 
 
 class ExistingRunError(ValueError):
@@ -45,7 +49,7 @@ class ExistingRunError(ValueError):
 
 
 def open_folder(out: Path, config: dict[str, Any], *, resume: bool) -> None:
-    """Claims `out` for a run with `config`; never takes over a folder that holds anything else.
+    """Claims `out` for a run with `config`; never touches a folder that holds anything else.
 
     Raises:
         ExistingRunError: the folder is not empty and `resume` is not set, or it holds a run with another config.
@@ -64,11 +68,11 @@ def open_folder(out: Path, config: dict[str, Any], *, resume: bool) -> None:
     if not resume:
         raise ExistingRunError(f"--out: expected a new folder, found {out}; add --resume, or choose another --out")
     try:
-        found = dict(json.loads(path.read_text()))
+        started_with = dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         raise ExistingRunError(f"--resume: expected a run in {out}, found no readable config.json there") from None
-    wanted = json.loads(json.dumps(config))
-    other = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+    as_read = json.loads(json.dumps(config))
+    other = sorted(k for k in as_read.keys() | started_with.keys() if as_read.get(k) != started_with.get(k))
     if other:
         raise ExistingRunError(
             f"--resume: expected the options that {out} was started with, found other {', '.join(other)}; repeat them, "
@@ -77,7 +81,7 @@ def open_folder(out: Path, config: dict[str, Any], *, resume: bool) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file whole or not at all. What cannot be told is NaN there, as Python's json reads it."""
+    """Writes a JSON file completely or not at all. An undefined score is NaN there, which Python's json reads."""
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(content, indent=1) + "\n")
     os.replace(draft, path)
@@ -94,20 +98,20 @@ def run(
     task: Callable[[Training], Task] = scene_task,
     say: Callable[[str], None] = print,
 ) -> Result:
-    """Trains every network of `experiment` (or goes on with it), stitches its output and scores it.
+    """Trains every network of `experiment`, stitches its output and scores it.
 
-    Checkpoints go to `out / "checkpoints" / NETWORK`; a run found there goes on where it stopped.
+    Checkpoints go to `out / "checkpoints" / NETWORK`; a run that has some there continues from the newest.
     """
     config = {"seed": seed, "replicas": replicas, "steps": steps, "dtype": dtype, "expected": experiment.expected}
     networks = {name: asdict(training) for name, training in experiment.trainings.items()}
-    found = Result({"experiment": experiment.name, "config": {**config, "networks": networks}, "stitchings": []})
+    result = Result({"experiment": experiment.name, "config": {**config, "networks": networks}, "stitchings": []})
     rates, outcomes = [], []
     for name, training in experiment.trainings.items():
         job = task(training)
         states, history = _train(training, job, name, out, seed, replicas, steps, dtype)
         rates.append(history.steps_per_second)
         for replica, state in enumerate(unstack(states)):
-            # Any crop of the output at hand is the plan's to make, so the network gives its native output here.
+            # The plan crops the output as tiles need it, so the network itself does not.
             net = training.net(dtype=jnp.dtype(dtype), **({"crop": None} if experiment.tiles else {}))
             label = name if replicas == 1 else f"{name}/seed {seed + replica}"
             if experiment.tiles:
@@ -115,17 +119,17 @@ def run(
                 apply = jax.tree_util.Partial(net.apply, state.variables)
                 whole = whole_picture(apply, job, picture, max(experiment.tiles))
                 rows, views = _stitchings(experiment, training, job, picture, label, apply, whole, seed + replica, say)
-                found.metrics["stitchings"] += rows
-                found.views[label] = views
-                found.pictures[label] = picture
-                found.references[label] = whole
+                result.metrics["stitchings"] += rows
+                result.views[label] = views
+                result.pictures[label] = picture
+                result.references[label] = whole
             else:
-                outcome, found.wholes[label] = _whole(experiment, training, job, label, net, state, seed + replica)
+                outcome, result.windows[label] = _window(experiment, training, job, label, net, state, seed + replica)
                 outcomes.append(outcome)
     finite = [rate for rate in rates if np.isfinite(rate)]
-    found.metrics["steps_per_second"] = float(np.mean(finite)) if finite else None
-    found.metrics["outcomes"] = outcomes
-    return found
+    result.metrics["steps_per_second"] = float(np.mean(finite)) if finite else None
+    result.metrics["outcomes"] = outcomes
+    return result
 
 
 def _train(
@@ -173,10 +177,10 @@ def _stitchings(
     return rows, views
 
 
-def _whole(
+def _window(
     experiment: Experiment, training: Training, task: Task, label: str, net: UNet, state: State, seed: int
 ) -> tuple[dict[str, Any], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """How many embeddings the network tells apart in its output, against the most that it can."""
+    """How many embeddings the network tells apart in one output window, and the bound on that number."""
     image, labels = jax.jit(task.sample)(key_of(seed, 2))
     embedding = np.asarray(jax.jit(net.apply)(state.variables, image), np.float32)
     constant = training.scene.kind == "constant"
@@ -196,7 +200,7 @@ def _whole(
 
 
 def _uncut(labels: np.ndarray) -> np.ndarray:
-    """The labels without the objects that the border cuts: a part of an object has a mean of its own."""
+    """The labels without the objects that the border cuts: the mean of a part is not that of the object."""
     inner = (slice(None), *(slice(1, -1),) * (labels.ndim - 1))
     border = labels.copy()
     border[inner] = 0
