@@ -10,6 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+Bound = int | float | None
+
 
 def fail(name: str, expected: str, found: object, mend: str = "") -> NoReturn:
     """Raises the ValueError that every public boundary of the library raises."""
@@ -33,14 +35,7 @@ def integer(name: str, value: Any, *, least: int) -> int:
     return number
 
 
-def number(
-    name: str,
-    value: Any,
-    *,
-    above: int | float | None = None,
-    least: int | float | None = None,
-    most: int | float | None = None,
-) -> float:
+def number(name: str, value: Any, *, above: Bound = None, least: Bound = None, most: Bound = None) -> float:
     """`value` as a finite float above `above`, at least `least` and at most `most`."""
     bounds = [f"{sign} {bound}" for sign, bound in ((">", above), (">=", least), ("<=", most)) if bound is not None]
     expected = "a finite number " + " and ".join(bounds)

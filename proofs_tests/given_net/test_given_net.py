@@ -3,7 +3,7 @@
 import pytest
 
 from proofs_tests.given_net.plugin import NET
-from shiftjax.testing._claims import CHECKS, PROVED, Subject, Verdict
+from shiftjax.testing._claims import CHECKS, PROVED, Subject, examine_claim
 
 
 @pytest.fixture(scope="module")
@@ -13,7 +13,7 @@ def net(pytestconfig):
 
 @pytest.mark.parametrize("claim", CHECKS)
 def test_claim(claim, net, record_property):
-    outcome = Verdict(claim, *CHECKS[claim](net))
+    outcome = examine_claim(claim, net)
     record_property("verdict", [outcome.claim, outcome.verdict, outcome.detail])
     if outcome.contradicted:
         pytest.fail(f"{claim}: {outcome.detail}", pytrace=False)

@@ -82,22 +82,28 @@ def examine(fn: Callable[[Any], Any], x: jax.ShapeDtypeStruct, *, key: PRNGKeyAr
         A verdict per claim.
     """
     subject = Subject(fn, x, key=key)
-    return [Verdict(claim, *check(subject)) for claim, check in CHECKS.items()]
+    return [examine_claim(claim, subject) for claim in CHECKS]
 
 
-def certificate(subject: Subject) -> Outcome:
+def examine_claim(claim: str, subject: Subject) -> Verdict:
+    """One claim, by its name in `CHECKS`."""
+    if subject.certificate is not None:
+        return Verdict(claim, *CHECKS[claim](subject, subject.certificate))
+    if claim == "certificate":
+        return Verdict(claim, NOT_PROVED, f"no certificate: {subject.refusal}")
+    if claim == "periodic-equivariance":
+        return Verdict(claim, *_without_a_period(subject))
+    return Verdict(claim, NOT_APPLICABLE, "no certificate, so neither a period nor a receptive field is known")
+
+
+def certificate(subject: Subject, certificate: Certificate) -> Outcome:
     """Whether there is a proof at all."""
-    if subject.certificate is None:
-        return NOT_PROVED, f"no certificate: {subject.refusal}"
-    period, capacity = subject.certificate.period, subject.certificate.capacity
-    return PROVED, f"period {period}, capacity {capacity}{exact_windows(subject.certificate)}"
+    return PROVED, f"period {certificate.period}, capacity {certificate.capacity}{exact_windows(certificate)}"
 
 
-def periodic_equivariance(subject: Subject) -> Outcome:
+def periodic_equivariance(subject: Subject, certificate: Certificate) -> Outcome:
     """Whole periods move the whole output along."""
-    if subject.certificate is None:
-        return _without_a_period(subject)
-    period, inexact = subject.certificate.period, exact_windows(subject.certificate)
+    period, inexact = certificate.period, exact_windows(certificate)
     try:
         violation = broken_shift(subject.fn, subject.x, period, period_multiples(len(period)), key=subject.key)
     except AssertionError as too_small:
@@ -130,11 +136,8 @@ def _without_a_period(subject: Subject) -> Outcome:
     return NOT_PROVED, "no certificate, so no period is known; some small shifts move the output along"
 
 
-def period_is_minimal(subject: Subject) -> Outcome:
+def period_is_minimal(subject: Subject, certificate: Certificate) -> Outcome:
     """No smaller shift along an axis moves the exact output along."""
-    certificate = subject.certificate
-    if certificate is None:
-        return NOT_APPLICABLE, "no certificate, so no period is known"
     exact = (slice(None), *(slice(*axis.exact) for axis in certificate.axes))
 
     def exact_output(x: Any) -> Any:
@@ -158,11 +161,8 @@ def period_is_minimal(subject: Subject) -> Outcome:
     return PROVED, f"every shift along an axis below the period of {certificate.period} px changes the output"
 
 
-def receptive_field(subject: Subject) -> Outcome:
+def receptive_field(subject: Subject, certificate: Certificate) -> Outcome:
     """Outputs in the exact window do not change with the input outside their fields."""
-    certificate = subject.certificate
-    if certificate is None:
-        return NOT_APPLICABLE, "no certificate, so no receptive field is known"
     pixels = list(_exact_pixels(certificate))
     if not pixels:
         return NOT_APPLICABLE, "no output is exact at this size: enlarge the image"
@@ -190,11 +190,8 @@ def _exact_pixels(certificate: Certificate) -> Iterator[tuple[int, ...]]:
             yield tuple(a + (turn * (2 * k + 3)) % n for k, (a, n) in enumerate(zip(starts, sizes, strict=True)))
 
 
-def stitching(subject: Subject) -> Outcome:
+def stitching(subject: Subject, certificate: Certificate) -> Outcome:
     """Tiles of whole periods, their output cropped from its first pixel on, equal the image in one piece."""
-    certificate = subject.certificate
-    if certificate is None:
-        return NOT_APPLICABLE, "no certificate, so no legal tile is known"
     inexact, period = exact_windows(certificate), certificate.period
     periods = [axis.out // axis.phases for axis in certificate.axes]  # of output, per axis
     if min(periods) == 0:
@@ -240,11 +237,8 @@ def _seam(
     return None
 
 
-def capacity_bound(subject: Subject) -> Outcome:
+def capacity_bound(subject: Subject, certificate: Certificate) -> Outcome:
     """On a constant image, where all pixels look the same, there are no more embeddings than phases."""
-    certificate = subject.certificate
-    if certificate is None:
-        return NOT_APPLICABLE, "no certificate, so no bound is known"
     output = subject.run(np.ones(subject.x.shape, subject.x.dtype))
     capacity = certificate.capacity
     count = _clusters(output.reshape(-1, output.shape[-1]), tolerance(output), most=capacity)
@@ -263,7 +257,7 @@ def _clusters(embeddings: Shaped[np.ndarray, "pixel channel"], radius: float, *,
     return count
 
 
-CHECKS: dict[str, Callable[[Subject], Outcome]] = {
+CHECKS: dict[str, Callable[[Subject, Certificate], Outcome]] = {
     "certificate": certificate,
     "periodic-equivariance": periodic_equivariance,
     "period-is-minimal": period_is_minimal,
