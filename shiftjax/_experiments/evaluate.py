@@ -8,11 +8,13 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from shiftjax import connected_components, drop_small, mean_shift, metrics, theory
+from shiftjax import metrics, theory
 from shiftjax._experiments.data import Picture
 from shiftjax._experiments.settings import DELTA_DIST
 from shiftjax._experiments.task import Task
 from shiftjax._typing import Array, PRNGKeyArray
+from shiftjax.clustering import mean_shift
+from shiftjax.labelling import connected_components, drop_small
 from shiftjax.tiling import TilePlan, plan_tiles, predict_tiled
 
 

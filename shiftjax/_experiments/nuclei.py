@@ -12,12 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from shiftjax import discriminative_loss, synthetic
+from shiftjax import synthetic
 from shiftjax._checks import finite
 from shiftjax._experiments.data import Picture, under_output
 from shiftjax._experiments.settings import DELTA_DIST, DELTA_VAR, Training
 from shiftjax._experiments.task import Task
 from shiftjax._extras import require
+from shiftjax._losses import discriminative_loss
 from shiftjax._typing import Array, PRNGKeyArray
 from shiftjax.labelling import relabel
 

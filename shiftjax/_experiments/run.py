@@ -14,11 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from shiftjax import lattice_capacity, mean_shift, metrics
+from shiftjax import metrics, theory
 from shiftjax._experiments.data import Picture
 from shiftjax._experiments.evaluate import Stitched, Whole, key_of, score, stitch, whole_picture
 from shiftjax._experiments.settings import DELTA_DIST, Experiment, Training
 from shiftjax._experiments.task import Task, scene_task
+from shiftjax.clustering import mean_shift
 from shiftjax.nets import UNet
 from shiftjax.training import Checkpoints, History, State, initial_state, make_step, stack, train, unstack
 
@@ -190,7 +191,7 @@ def _examine_window(experiment: Experiment, trained: Trained, result: Result) ->
             "seed": trained.seed,
             "distinct_embeddings": metrics.distinct_embeddings(embedding, objects, tolerance=tolerance),
             "clusters": int(np.sum(clusters.valid)),
-            "capacity": lattice_capacity(trained.net.period, (1, 1) if constant else (scene.pitch,) * 2),
+            "capacity": theory.lattice_capacity(trained.net.period, (1, 1) if constant else (scene.pitch,) * 2),
             "expected": experiment.expected,
         }
     )

@@ -8,9 +8,9 @@ from functools import partial
 
 import numpy as np
 
-from shiftjax import discriminative_loss
 from shiftjax._experiments import data
 from shiftjax._experiments.settings import DELTA_DIST, DELTA_VAR, GAMMA, Training
+from shiftjax._losses import discriminative_loss
 from shiftjax._typing import Array, PRNGKeyArray
 from shiftjax.training import SampleBatch
 
