@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from shiftjax.labelling._components import connected_components, drop_small
+from shiftjax.labelling import connected_components, drop_small
 
 
 @pytest.fixture

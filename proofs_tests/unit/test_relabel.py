@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from shiftjax.labelling._relabel import relabel
+from shiftjax.labelling import relabel
 
 
 def reference(labels):

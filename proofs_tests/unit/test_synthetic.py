@@ -13,7 +13,7 @@ import pytest
 from scipy import ndimage
 
 from shiftjax import synthetic
-from shiftjax.labelling._components import connected_components
+from shiftjax.labelling import connected_components
 
 KEY = jax.random.key(7)
 DISCS = synthetic.disc_lattice((64, 70), pitch=16, radius=5, origin=9)
@@ -266,7 +266,7 @@ def test_bad_input_is_refused_in_words():
         (lambda: synthetic.random_crop(KEY, image, labels, size=65), "at most the image's"),
         (lambda: synthetic.nuclei(KEY, (20, 64)), "at least 26 pixels"),
         (lambda: synthetic.nuclei(KEY, (64, 64), count=50), "take fewer"),
-        (lambda: synthetic.nuclei(KEY, (64, 64), touching=2), "a share"),
+        (lambda: synthetic.nuclei(KEY, (64, 64), touching=2), "`touching`: expected .* <= 1"),
         (lambda: synthetic.nuclei(KEY, (64, 64), photons=0), "`photons`"),
     ]
     for call, words in cases:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shiftjax.labelling import sparse
+from shiftjax._graph import components
 from shiftjax.volume._jobs.tiles import TileAtTime
 from shiftjax.volume._segmentation.fragments import FragmentTable
 
@@ -88,10 +88,7 @@ def _number(
     min_size: int,
 ) -> VolumeObjects:
     """The objects that joined fragments make, by first pixel, without those that are too small."""
-    from scipy.sparse.csgraph import connected_components
-
-    graph = sparse(pairs[:, 0], pairs[:, 1], (len(size), len(size)))
-    count, whole = connected_components(graph, directed=False)
+    count, whole = components(pairs[:, 0], pairs[:, 1], len(size))
     pixels, earliest = np.zeros(count, np.int64), np.full(count, np.iinfo(np.int64).max)
     np.add.at(pixels, whole, size)
     np.minimum.at(earliest, whole, first)
