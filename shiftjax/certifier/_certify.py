@@ -6,18 +6,20 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+
 from shiftjax._checks import fail
 from shiftjax.certifier import _jaxpr as adapter
 from shiftjax.certifier._axis_certificate import AxisCertificate
 from shiftjax.certifier._certificate import Certificate, Constant, Misalignment, Output, Step
 from shiftjax.certifier._closed_over import innermost, names
-from shiftjax.certifier._domain import attained as _life
 from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain.axis import Axis
-from shiftjax.certifier._domain.values import Generic, Image, Known, Reach, Unknown, Value, digest
+from shiftjax.certifier._domain.values import Generic, Image, Known, Unknown, Value, digest
 from shiftjax.certifier._interpret import run
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules import Equation, Record
+from shiftjax.certifier._search import with_witnesses
 
 SINGLE = "Return an array that keeps every image axis."
 
@@ -68,12 +70,12 @@ def certify(
     tags = [domain.fresh(spatial.index(k), n) if k in spatial else None for k, n in enumerate(x.shape)]
     channels = tuple(None if k in spatial else n for k, n in enumerate(x.shape))
     name = digest("image", channels, spatial, str(x.dtype))
-    image = Image(tuple(x.shape), tuple(tags), name, life=_life.fresh(str(x.dtype), name))
+    image = Image(tuple(x.shape), tuple(tags), name)
     results = run(traced.program, [*values, image], record)
     outputs = [
         _output(name, value, spatial, x.shape, wanted) for name, value in zip(traced.outputs, results, strict=True)
     ]
-    return Certificate(
+    certificate = Certificate(
         function=_name(fn),
         shape=tuple(x.shape),
         dtype=str(x.dtype),
@@ -84,6 +86,11 @@ def certify(
         misaligned=tuple(Misalignment(eqn.name, eqn.source, axis, shift) for eqn, axis, shift in record.misaligned),
         steps=tuple(_step(eqn, found, len(spatial)) for eqn, found in record.steps),
     )
+
+    def again(shape: tuple[int, ...]) -> Certificate:
+        return certify(fn, jax.ShapeDtypeStruct(shape, x.dtype), spatial_axes=spatial, output_axes=output_axes)
+
+    return with_witnesses(certificate, fn, again)
 
 
 def _spatial(shape: tuple[int, ...], axes: Sequence[int] | None) -> tuple[int, ...]:
@@ -138,15 +145,12 @@ def _axis(value: Image, place: int, size: int, source: int) -> AxisCertificate:
     tag = value.axes[place]
     assert isinstance(tag, Axis)
     lo, hi = _finite(tag)
-    attained = _life.settled(value.life).reach is not Reach.NO
     return AxisCertificate(
         period=tag.period,
         phases=tag.phases,
         lo=lo,
         hi=hi,
         exact=(tag.start, tag.stop),
-        attained=attained,
-        minimal=tag.period == 1 or (attained and domain.tells_its_period(tag)),
         size=size,
         out=value.shape[place],
         input_axis=source,
