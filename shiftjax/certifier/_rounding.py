@@ -20,8 +20,11 @@ from shiftjax.certifier import _jaxpr as adapter
 
 AXIS = "rounding"  # along which the two computations lie
 ENLARGED = 2.0**-44  # of a value; float64 itself errs by 2^-53, and sums of many terms by a few times that
-SMALLEST = 1e-290  # added to all results, so that what underflows to zero is not taken for zero
-FAR = 1024.0  # times the distance of the two computations: beyond that, a difference is not rounding
+SMALLEST = 1e-276  # all results err as if they were at least as large, so that what underflows is not taken for zero
+LENGTH = 2**18  # of the random numbers, which repeat after that
+# Times the distance of the two computations: beyond that, a difference is not rounding. A difference that is nothing but
+# rounding passes where both distances happen to be small: once in 2^46 for a single operation, in 2^34 for sums of 4096.
+FAR = 2.0**14
 
 # Operations that return some of their operands' values as they are, so that nothing is rounded.
 EXACT = frozenset(
@@ -30,8 +33,13 @@ EXACT = frozenset(
     "reduce_precision reduce_window_max reduce_window_min reshape rev scatter select_n sharding_constraint slice split "
     "squeeze stack stop_gradient tile transpose unstack".split()
 )
+# Operations that add up many terms. Each term errs, for they may be large and cancel.
+SUMS = frozenset("conv_general_dilated cumsum dot_general fft reduce_sum reduce_window_sum".split())
 # Operations of floats that jump; so do all that make integers or truth values of floats.
 JUMPING = frozenset("atan2 ceil floor nextafter rem round sign sort".split())
+COMPARING: dict[str, Callable[..., Any]] = {
+    "eq": jnp.equal, "ge": jnp.greater_equal, "gt": jnp.greater, "le": jnp.less_equal, "lt": jnp.less, "ne": jnp.not_equal,
+}  # fmt: skip
 
 
 class Constant(NamedTuple):
@@ -40,16 +48,23 @@ class Constant(NamedTuple):
     value: Any
 
 
-def twice(program: adapter.Program) -> Callable[[Sequence[Any]], list[Any]]:
+def twice(program: adapter.Program) -> Callable[[Any, Sequence[Any]], list[Any]]:
     """The program, with a leading axis of size 2 before every result: as it is, and with errors enlarged.
 
-    To be traced and run where 64 bits are enabled.
+    To be traced and run where 64 bits are enabled, with `errors` as the first operand.
     """
 
-    def once(number: Any, values: Sequence[Any]) -> list[Any]:
-        return _Computation(number)._plainly(program, *map(_widened, values))
+    def once(number: Any, noise: Any, values: Sequence[Any]) -> list[Any]:
+        return _Computation(number, noise)._plainly(program, *map(_widened, values))
 
-    return lambda values: jax.vmap(once, in_axes=(0, None), axis_name=AXIS)(jnp.arange(2), list(values))
+    over_both = jax.vmap(once, in_axes=(0, None, None), axis_name=AXIS)
+    return lambda noise, values: over_both(jnp.arange(2), noise, list(values))
+
+
+@functools.cache
+def errors(seed: int) -> np.ndarray:
+    """Random numbers that errors are made of, between -1 and 1."""
+    return np.random.Philox(key=seed).random_raw(LENGTH).astype(np.float64) * 2.0**-63 - 1
 
 
 def apart(one: np.ndarray, two: np.ndarray) -> np.ndarray:
@@ -64,8 +79,9 @@ def apart(one: np.ndarray, two: np.ndarray) -> np.ndarray:
 class _Computation:
     """One of the two computations, under `vmap` over both."""
 
-    def __init__(self, number: Any) -> None:
+    def __init__(self, number: Any, noise: Any) -> None:
         self.number = number  # 0 as it is, 1 with errors enlarged
+        self.noise = noise
         self.count = 0  # of operations that were rounded, so that each has errors of its own
 
     def run(self, program: adapter.Program, values: Sequence[Any]) -> list[Any]:
@@ -98,34 +114,50 @@ class _Computation:
         if name == "bitcast_convert_type":  # reads the bits of the type that the program has
             narrow = [v.astype(atom.aval.dtype) for v, atom in zip(values, call.operands, strict=True)]
             return [_widened(v) for v in _bind(call, call.params, narrow)]
+        if name in COMPARING and _float(values[0]):
+            return [self._compared(name, *values)]
+        if name == "convert_element_type" and _float(values[0]) and call.results[0].aval.dtype == np.bool_:
+            return [self._compared("ne", values[0], 0.0)]
         if name in JUMPING or not all(_inexact(v.aval) for v in call.results):
             values = [self._moved(v) if _float(v) else v for v in values]
+        if name in SUMS:
+            widest = max(range(len(values)), key=lambda k: values[k].size)
+            values[widest] = self._rounded(values[widest])
         results = _bind(call, {k: _wide(k, v) for k, v in call.params.items()}, values)
         exact = name in EXACT or name in JUMPING
         return [v if exact or not _float(v) else self._rounded(v) for v in results]
 
-    def _noise(self, shape: Sequence[int]) -> Any:
-        """Numbers between -1 and 1 that look random: a hash of the operation and the element."""
+    def _random(self, shape: Sequence[int]) -> Any:
+        """Numbers between -1 and 1, other ones for each operation."""
         self.count += 1
-        bits = lax.iota(np.uint32, int(np.prod(shape, dtype=np.int64))).reshape(shape)
-        bits = (bits + np.uint32(self.count * 0x9E3779B1 % 2**32)) * np.uint32(0x85EBCA77)
-        for shift, factor in ((16, 0x7FEB352D), (15, 0x846CA68B)):
-            bits = (bits ^ (bits >> np.uint32(shift))) * np.uint32(factor)
-        return (bits ^ (bits >> np.uint32(16))).astype(jnp.float64) * 2.0**-31 - 1
+        size, start = int(np.prod(shape, dtype=np.int64)), self.count * 7919 % (LENGTH // 2)
+        if size <= LENGTH // 2:
+            return lax.slice(self.noise, [start], [start + size]).reshape(shape)
+        turns = -(-size // (LENGTH // 2 + 1))
+        row = lax.slice(self.noise, [start], [start + LENGTH // 2 + 1])
+        return lax.slice(lax.broadcast(row, [turns]).reshape(-1), [0], [size]).reshape(shape)
 
     def _rounded(self, value: Any) -> Any:
-        """With an error of its own. What overflows is lost for good: NaN, which no later operation makes finite."""
-        noise = self.number * self._noise(value.shape)
-        wrong = value * (1 + ENLARGED * noise) + SMALLEST * noise
-        return jnp.where(jnp.isfinite(value) | (self.number == 0), wrong, jnp.nan)
+        """With an error of its own. What overflows ends as NaN in at least one of the two."""
+        return value + self.number * ENLARGED * self._random(value.shape) * (jnp.abs(value) + SMALLEST)
+
+    def _error(self, value: Any) -> tuple[Any, Any]:
+        """A value as it is, and far more than its error; NaN where it is lost."""
+        both = lax.all_gather(value, AXIS)
+        return both[0], jnp.where(both[0] == both[1], 0.0, FAR * jnp.abs(both[1] - both[0]))
 
     def _moved(self, value: Any) -> Any:
         """In front of a jump: moved by far more than its error, up in one computation and down in the other."""
-        both = lax.all_gather(value, AXIS)
-        error = FAR * jnp.abs(both[1] - both[0])
-        noise = self._noise(value.shape)
-        noise = (1 - 2 * self.number) * jnp.where(noise < 0, noise - 1, noise + 1)
-        return jnp.where(jnp.isfinite(error), both[0] + error * noise, noise / SMALLEST)
+        value, error = self._error(value)
+        random = self._random(value.shape)
+        way = (1 - 2 * self.number) * jnp.where(random < 0, random - 1, random + 1)
+        return jnp.where(jnp.isfinite(error), value + error * way, way / SMALLEST)
+
+    def _compared(self, name: str, one: Any, two: Any) -> Any:
+        """True in one computation and false in the other where the difference may be nothing but error."""
+        gap, error = self._error(one - two)
+        doubtful = ~(jnp.abs(gap) > error) & (error != 0)
+        return jnp.where(doubtful, self.number == 0, COMPARING[name](gap, 0.0))
 
     def _cond(self, call: adapter.Call, values: list[Any]) -> Any:
         branches = [functools.partial(self._plainly, adapter.program(b)) for b in call.params["branches"]]
@@ -171,6 +203,8 @@ class _Computation:
     def _scatter(self, call: adapter.Call, values: list[Any]) -> Any:
         options = {k: call.params[k] for k in ("indices_are_sorted", "unique_indices", "mode")}
         combine = getattr(lax, call.name.replace("-", "_"))
+        if combine is lax.scatter_add and _float(values[2]):
+            values[2] = self._rounded(values[2])
         result = combine(*values, call.params["dimension_numbers"], **options)
         return [self._rounded(result) if _float(result) else result]
 

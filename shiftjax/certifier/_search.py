@@ -149,12 +149,12 @@ class Source:
         return Witness("", 0, cert.shape, cert.dtype, spatial, margin, 0, self.runner.drawn, ())
 
     @cached_property
-    def results(self) -> Callable[[int, Drawing], list[np.ndarray]]:
-        """What the function returns for an image, with parameters drawn from a seed."""
+    def results(self) -> Callable[[int, Drawing, int], list[np.ndarray]]:
+        """What the function returns for the first or second image of a pair, with parameters drawn from a seed."""
         runner, blank = self.runner, self.blank
         assert runner is not None
         parameters = lru_cache(maxsize=1)(lambda seed: replace(blank, seed=seed).parameters)
-        return lru_cache(maxsize=4)(lambda seed, drawing: runner(parameters(seed), blank.image(drawing)))
+        return lru_cache(maxsize=4)(lambda seed, drawing, n: runner(parameters(seed), blank.image(drawing), n))
 
 
 def _shape(cert: Certificate, up: int) -> tuple[int, ...]:
@@ -227,7 +227,7 @@ class Search:
         start = tuple(needed.shift if j == k else 0 for j in range(len(axes)))
         anew = None if needed.anew is None else (k, needed.anew)
         images = Drawing(trial, still), Drawing(trial, start, anew)
-        outputs = [self._source.results(witness.seed, image)[self._output] for image in images]
+        outputs = [self._source.results(witness.seed, image, n)[self._output] for n, image in enumerate(images)]
         begin = [[0] * (outputs[0].ndim - 1) for _ in images]
         for result, move in enumerate((needed.move, 0)):
             for j, axis in enumerate(axes):

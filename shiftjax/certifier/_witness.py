@@ -19,7 +19,9 @@ import numpy as np
 
 from shiftjax._parameters import take_apart
 from shiftjax.certifier import _jaxpr as adapter
-from shiftjax.certifier._rounding import apart, twice
+from shiftjax.certifier._rounding import apart, errors, twice
+
+QUICK = 2.0**28  # floating-point operations that take less time than compiling them well
 
 # Binary exponents of the image and of pixels drawn anew, and whether all numbers are positive, trial by trial. Pixels
 # drawn anew are larger, to win where a maximum is taken; roots and logarithms need positive numbers.
@@ -97,10 +99,11 @@ class Witness:
         """Whether a function, computed anew, differs as it did, beyond rounding, in every pair of images."""
         runner = Runner(fn, self.shape, self.dtype)
 
-        def value(drawing: Drawing, pixel: tuple[int, ...]) -> np.ndarray:
-            return runner(self.parameters, self.image(drawing))[self.output][(slice(None), *pixel)]
+        def values(difference: Difference, n: int) -> np.ndarray:
+            results = runner(self.parameters, self.image(difference.images[n]), n)
+            return results[self.output][(slice(None), *difference.pixels[n])]
 
-        return all(apart(*map(value, d.images, d.pixels)) > 0 for d in self.differences)
+        return all(apart(values(difference, 0), values(difference, 1)) > 0 for difference in self.differences)
 
     @classmethod
     def from_plain(cls, data: dict[str, Any]) -> Witness:
@@ -179,11 +182,20 @@ class Runner:
     @cached_property
     def work(self) -> float:
         """Floating-point operations for one image."""
-        with jax.enable_x64(True):
-            cost = self._run.lower([*self._arrays, self._image]).cost_analysis()
-        return float((cost or {}).get("flops", 0.0))
+        return float((self._lowered.cost_analysis() or {}).get("flops", 0.0))
 
-    def __call__(self, parameters: Sequence[np.ndarray | None], image: np.ndarray) -> list[np.ndarray]:
+    @cached_property
+    def _lowered(self) -> Any:
+        with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+            return self._run.lower(errors(0), [*self._arrays, self._image])
+
+    @cached_property
+    def _compiled(self) -> Any:
+        options = {"xla_backend_optimization_level": 0} if self.work < QUICK else {}
+        return self._lowered.compile(compiler_options=options)
+
+    def __call__(self, parameters: Sequence[np.ndarray | None], image: np.ndarray, n: int) -> list[np.ndarray]:
+        """Results for an image, with rounding errors of their own for the first and the second of a pair."""
         values = [own if value is None else value for own, value in zip(self._arrays, parameters, strict=True)]
         with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
-            return [np.asarray(result) for result in self._run([*values, image])]
+            return [np.asarray(result) for result in self._compiled(errors(n), [*values, image])]
