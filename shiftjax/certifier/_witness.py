@@ -21,7 +21,7 @@ from shiftjax._parameters import take_apart
 from shiftjax.certifier import _jaxpr as adapter
 from shiftjax.certifier._rounding import apart, errors, twice
 
-QUICK = 2.0**28  # floating-point operations that take less time than compiling them well
+QUICK = 2.0**30  # floating-point operations that take less time than compiling them well
 
 # Binary exponents of the image and of pixels drawn anew, and whether all numbers are positive, trial by trial. Pixels
 # drawn anew are larger, to win where a maximum is taken; roots and logarithms need positive numbers.
@@ -57,7 +57,7 @@ class Difference:
     shows: str
     images: tuple[Drawing, Drawing]
     pixels: tuple[tuple[int, ...], tuple[int, ...]]
-    values: tuple[float, float]
+    values: tuple[int | float, int | float]
 
 
 @dataclass(frozen=True)
