@@ -119,7 +119,7 @@ class _Computation:
             return [self._compared("ne", values[0], 0.0)]
         if name in JUMPING or not all(_inexact(v.aval) for v in call.results):
             values = [self._moved(v) if _float(v) else v for v in values]
-        if name in SUMS:
+        if name in SUMS and _float(values[0]):
             widest = max(range(len(values)), key=lambda k: values[k].size)
             values[widest] = self._rounded(values[widest])
         results = _bind(call, {k: _wide(k, v) for k, v in call.params.items()}, values)
