@@ -30,11 +30,12 @@ if TYPE_CHECKING:
     from shiftjax.certifier._axis_certificate import AxisCertificate
     from shiftjax.certifier._certificate import Certificate
 
-TRIALS = 9  # images drawn before the search ends
-TOGETHER = 3  # trials with the same parameters, where these are drawn
+TRIALS = 32  # of images, after which a search ends
+TOGETHER = 8  # trials with the same parameters, where these are drawn
+IMAGES = 1000  # computed in one search
 LARGEST = 2**20  # elements of an image; a larger one is not tried
 WORK = 2.0**35  # floating-point operations of one search
-STEPS_UP = (0, 1, 2, 4)  # periods above the smallest size that are tried where it does not serve
+MORE = (0, 1, 2, 4)  # periods above the smallest size, tried in turn: not every size is legal, or of the same map
 
 
 class Requirement(NamedTuple):
@@ -110,7 +111,7 @@ class Source:
     def smallest(self) -> Certificate:
         """Of the same map at a smaller shape, as small as holds one exact output of every phase along every axis."""
         cert = self.certificate
-        shapes = dict.fromkeys(_shape(cert, up) for up in STEPS_UP)
+        shapes = dict.fromkeys(_shape(cert, more) for more in MORE)
         return next((found for shape in shapes if (found := self._same(shape))), cert)
 
     def _same(self, shape: tuple[int, ...]) -> Certificate | None:
@@ -157,14 +158,22 @@ class Source:
         return lru_cache(maxsize=4)(lambda seed, drawing, n: runner(parameters(seed), blank.image(drawing), n))
 
 
-def _shape(cert: Certificate, up: int) -> tuple[int, ...]:
-    """`up` periods per axis above the smallest shape that holds an exact output of every phase, as far as one can tell."""
+def _shape(cert: Certificate, more: int) -> tuple[int, ...]:
+    """A shape that holds an exact output of every phase, as far as one can tell, and `more` periods per axis."""
     shape = list(cert.shape)
     for same in zip(*(leaf.axes for leaf in cert.leaves), strict=True):
         step = math.lcm(*(axis.period for axis in same))
-        spare = min((a.exact[1] - a.exact[0] - a.phases) // int(step / a.stride) for a in same)
-        shape[same[0].input_axis] -= step * max(spare - up, min(spare, 0))
+        spare = min(_spare(axis, step) for axis in same)
+        shape[same[0].input_axis] -= step * (spare - more if spare < 0 else max(0, spare - more))
     return tuple(shape)
+
+
+def _spare(axis: AxisCertificate, step: int) -> int:
+    """How many times `step` pixels the image could be smaller; below 0 if it must be larger."""
+    exact = axis.exact[1] - axis.exact[0]
+    if exact >= axis.phases:
+        return (exact - axis.phases) // int(step / axis.stride)
+    return min(-1, (axis.size - axis.field - axis.period) // step)
 
 
 def _numbers(axis: AxisCertificate) -> tuple[Any, ...]:
@@ -205,7 +214,7 @@ class Search:
             return None
         witness = replace(source.blank, kind=kind, output=self._output)
         shown: dict[Requirement, Difference] = {}
-        images = WORK / max(1.0, source.runner.work)
+        images = min(IMAGES, WORK / max(1.0, source.runner.work))
         for trial in range(TRIALS):
             if trial % TOGETHER == 0 and any(witness.drawn):
                 witness, shown = replace(witness, seed=trial // TOGETHER), {}
