@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import pytest
 
 from proofs_tests.certifier.cases import CASES, Case
+from proofs_tests.certifier.demonstration import objections
 from proofs_tests.certifier.evidence import Evidence, failures, measure, smaller
 from shiftjax.certifier import Certificate, CertificationError, _jaxpr, certify
 from shiftjax.certifier import _interpret as interpret
@@ -63,6 +64,7 @@ def test_a_rule_says_what_the_operation_does(index: int) -> None:
     assert all(stop - start >= 6 for one in cert.outputs for start, stop in [one.axes[0].exact])
     for one, seen in zip(cert.outputs, evidence(index), strict=True):
         assert not one.axes[0].minimal or smaller(one.axes[0], seen) is None
+        assert objections(case.fn, one) == []
 
 
 def test_every_rule_has_a_case() -> None:

@@ -6,6 +6,8 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+
 from shiftjax._checks import fail
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._axis_certificate import AxisCertificate
@@ -16,6 +18,7 @@ from shiftjax.certifier._domain.values import Image, Known, Unknown, Value, dige
 from shiftjax.certifier._interpret import Interpreter
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules import Equation, Record
+from shiftjax.certifier._search import with_witnesses
 
 SINGLE = "Return an array that keeps every image axis."
 
@@ -69,7 +72,7 @@ def certify(
     outputs = [
         _output(name, value, spatial, x.shape, expected) for name, value in zip(traced.outputs, results, strict=True)
     ]
-    return Certificate(
+    certificate = Certificate(
         function=_name(fn),
         shape=tuple(x.shape),
         dtype=str(x.dtype),
@@ -77,9 +80,15 @@ def certify(
         parameters=traced.parameters,
         constants=tuple(_constant(known) for _, known in record.constants.values()),
         assumptions=tuple(dict.fromkeys(record.assumptions)),
+        approximations=tuple(dict.fromkeys(record.approximations)),
         misaligned=tuple(Misalignment(eqn.name, eqn.source, axis, shift) for eqn, axis, shift in record.misaligned),
         steps=tuple(_step(eqn, result, len(spatial)) for eqn, result in record.steps),
     )
+
+    def again(shape: tuple[int, ...]) -> Certificate:
+        return certify(fn, jax.ShapeDtypeStruct(shape, x.dtype), spatial_axes=spatial, output_axes=output_axes)
+
+    return with_witnesses(certificate, fn, again)
 
 
 def _spatial(shape: tuple[int, ...], axes: Sequence[int] | None) -> tuple[int, ...]:
@@ -140,8 +149,6 @@ def _axis(value: Image, output_axis: int, size: int, input_axis: int) -> AxisCer
         lo=lo,
         hi=hi,
         exact=(tag.start, tag.stop),
-        attained=False,
-        minimal=tag.period == 1,
         size=size,
         out=value.shape[output_axis],
         input_axis=input_axis,

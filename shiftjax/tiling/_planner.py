@@ -195,6 +195,8 @@ def _difference(problem: Problem, plan: TilePlan) -> str:
         whole = problem.certificate(padded)
     except Exception as error:  # whatever the function raises
         return f"the function does not take the padded image in one piece ({error})"
+    if approximate := plan.certificate.approximations or whole.approximations:
+        return "; ".join(approximate)
     if not plan.certificate.same_map(whole):
         return f"at {times(padded)} px the function is computed in another way than on a tile"
     if any(
