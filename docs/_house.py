@@ -150,9 +150,17 @@ def _module(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+def _run(tree: ast.AST) -> Iterator[ast.AST]:
+    """All nodes but those that a type checker alone reads."""
+    for node in ast.iter_child_nodes(tree):
+        if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"):
+            yield node
+            yield from _run(node)
+
+
 def _imports(path: Path, files: dict[str, Path]) -> Iterator[str]:
     """The modules of the package that a file imports, inside functions too: such an import waits, but it is needed."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in _run(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module in files:
             names = (f"{node.module}.{each.name}" for each in node.names)
             yield from (name if name in files else node.module for name in names)

@@ -10,8 +10,7 @@ from math import floor
 from typing import Any
 
 from shiftjax._checks import one_of
-from shiftjax.certifier._search import Known
-from shiftjax.certifier._witness import Witness
+from shiftjax.certifier._witness import KnownWitnesses, Witness
 
 KINDS = ("minimal", "attained")
 
@@ -45,7 +44,7 @@ class AxisCertificate:
     out: int
     input_axis: int
     output_axis: int
-    search: Callable[[str], Witness | None] = dataclasses.field(default=Known(), repr=False, compare=False)
+    search: Callable[[str], Witness | None] = dataclasses.field(default=KnownWitnesses(), repr=False, compare=False)
 
     @property
     def minimal(self) -> bool:
@@ -83,7 +82,7 @@ class AxisCertificate:
     def from_plain(cls, data: dict[str, Any]) -> AxisCertificate:
         """The inverse of `plain`, where lists have become tuples."""
         numbers = {name: value for name, value in data.items() if name != "witnesses"}
-        return cls(**numbers, search=Known(tuple(map(Witness.from_plain, data["witnesses"]))))
+        return cls(**numbers, search=KnownWitnesses(tuple(map(Witness.from_plain, data["witnesses"]))))
 
     @property
     def stride(self) -> Fraction:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shiftjax.certifier._axis_certificate import AxisCertificate
-from shiftjax.certifier._certificate import Certificate, Step
+
+if TYPE_CHECKING:
+    from shiftjax.certifier._certificate import Certificate, Step
 
 HEADER = ("operation", "source", "module", "stride", "period", "field", "exact")
 LONGEST = 40  # rows of the table before its middle is left out

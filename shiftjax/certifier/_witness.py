@@ -101,7 +101,8 @@ class Witness:
 
         def values(difference: Difference, n: int) -> np.ndarray:
             results = runner(self.parameters, self.image(difference.images[n]), n)
-            return results[self.output][(slice(None), *difference.pixels[n])]
+            index: Any = (slice(None), *difference.pixels[n])
+            return results[self.output][index]
 
         return all(apart(values(difference, 0), values(difference, 1)) > 0 for difference in self.differences)
 
@@ -199,3 +200,13 @@ class Runner:
         values = [own if value is None else value for own, value in zip(self._arrays, parameters, strict=True)]
         with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
             return [np.asarray(result) for result in self._compiled(errors(n), [*values, image])]
+
+
+@dataclass(frozen=True)
+class KnownWitnesses:
+    """The witnesses that are known, of a certificate without its function."""
+
+    witnesses: tuple[Witness, ...] = ()
+
+    def __call__(self, kind: str) -> Witness | None:
+        return next((witness for witness in self.witnesses if witness.kind == kind), None)
