@@ -85,9 +85,9 @@ def disc_count(
 
     Args:
         shape: sizes of the spatial axes in pixels.
-        pitch: as in `disc_lattice`.
-        radius: as in `disc_lattice`.
-        origin: as in `disc_lattice`.
+        pitch: in pixels, as in `disc_lattice`.
+        radius: in pixels, as in `disc_lattice`.
+        origin: a pixel, as in `disc_lattice`.
 
     Returns:
         The number of discs with a pixel in the image.
