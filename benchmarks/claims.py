@@ -1,4 +1,4 @@
-"""How many examples per second does each claim of `pytest proofs_tests` reach, and what takes the time?
+"""How many examples per second does each claim of `pytest proofs_tests/claims` reach, and what takes the time?
 
 One process, no parallel tests, so that the seconds are those of one core and a bit (XLA compiles in threads). An
 architecture costs a fraction of a second to trace and compile, once per shape of its images; everything else about it
@@ -25,8 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def run(profile: str, report: Path, environment: dict[str, str]) -> list[dict[str, Any]]:
     """The rows of the claims' report."""
-    files = sorted(str(path) for path in (ROOT / "proofs_tests").glob("test_*.py"))
-    command = [sys.executable, "-m", "pytest", *files, "-q", "-n0", f"--hypothesis-profile={profile}"]
+    command = [sys.executable, "-m", "pytest", "proofs_tests/claims", "-q", "-n0", f"--hypothesis-profile={profile}"]
     done = subprocess.run([*command, f"--claims-report={report}"], cwd=ROOT, env={**os.environ, **environment})
     if done.returncode:
         sys.exit("a claim fails; its speed does not matter")

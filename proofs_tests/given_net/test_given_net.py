@@ -1,4 +1,4 @@
-"""The claims about the network of `--net`. A claim that does not apply is skipped, with the reason."""
+"""The claims about the network that `--net` names. A claim that does not apply is skipped, with the reason."""
 
 import pytest
 
@@ -13,9 +13,9 @@ def net(pytestconfig):
 
 @pytest.mark.parametrize("claim", CHECKS)
 def test_claim(claim, net, record_property):
-    found = Verdict(claim, *CHECKS[claim](net))
-    record_property("verdict", [found.claim, found.verdict, found.detail])
-    if found.verdict == OPEN:
-        pytest.skip(found.detail)
-    if found.verdict == FAILS:
-        pytest.fail(f"{claim}: {found.detail}", pytrace=False)
+    result = Verdict(claim, *CHECKS[claim](net))
+    record_property("verdict", [result.claim, result.verdict, result.detail])
+    if result.verdict == OPEN:
+        pytest.skip(result.detail)
+    if result.verdict == FAILS:
+        pytest.fail(f"{claim}: {result.detail}", pytrace=False)
