@@ -1,4 +1,4 @@
-"""How many examples per second does each claim of `pytest proofs_tests` reach, and what takes the time?
+"""How many examples per second does each claim of `pytest proofs_tests/claims` reach, and what takes the time?
 
 One process, no parallel tests, so that the seconds are those of little more than one core (XLA compiles in threads). An
 architecture costs a fraction of a second to trace and compile, once per shape of its images; everything else about it

@@ -1,39 +1,39 @@
 """The bound of prod p_k embeddings is reached: by explicit weights on a constant image, and by generic weights.
 
 Hypotheses: learned upsampling with kernel = stride. Explicit weights (`shiftjax.testing.phase_code`): any factors, per
-level and axis, any kernels. Generic weights: copies of one pixel of a texture whose pitch is prime to the period and
-above every factor; p + 1 always serves.
+level and axis, any kernels. Generic weights: copies of one pixel of a texture whose pitch has no divisor in common with
+the period and is above every factor; p + 1 is always such a pitch.
 Source: Rumberger et al., ICCV 2021, for the bound; the construction is ours.
-Idea: each upsampling writes one digit of the phase in mixed radix, for every position in its block has weights of its
-own. A pitch prime to p carries the copies through all phases.
+Idea: the phase is a number whose digits, in mixed radix, are the positions in the blocks of each upsampling. Every
+position has weights of its own, so each upsampling can write its digit. If pitch and period have no divisor in common,
+the copies go through all phases.
 """
 
 from __future__ import annotations
 
 from math import gcd
+from typing import Any
 
 import flax.linen as nn
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofs_tests.support import record as ledger
-from proofs_tests.support.exact import Run, Subject, compiled, constant, distinct
+from proofs_tests.support import record
+from proofs_tests.support.copies import counts, diagonal, texture
+from proofs_tests.support.networks import FLOATS, Run, Subject, compiled, constant, distinct, subjects
 from proofs_tests.support.profiles import fewer, half
-from proofs_tests.support.subjects import FLOATS, subjects
-from proofs_tests.support.textures import counts, diagonal, texture
 from shiftjax import UNet
-from shiftjax.testing import _phase_code as phase_code
-from shiftjax.testing import injective
+from shiftjax.testing import injective, phase_code
 from shiftjax.testing.strategies import architectures, input_for
 
-SMALL = {"upsamples": ("learned",), "largest_period": 16, "pixels": {1: 300, 2: 40, 3: 22}}
+SMALL: dict[str, Any] = {"upsamples": ("learned",), "largest_period": 16, "pixels": {1: 300, 2: 40, 3: 22}}
 
 
-def check_code(net: UNet, image: np.ndarray, wanted: int) -> None:
+def check_code(net: UNet, image: np.ndarray, expected: int) -> None:
     """The explicit weights give the image so many embeddings."""
     output = np.asarray(compiled(net)(phase_code(net, image), image))
-    assert distinct(output) == wanted, f"{distinct(output)} embeddings, not {wanted}"
+    assert distinct(output) == expected, f"{distinct(output)} embeddings, not {expected}"
 
 
 def check(run: Run, subject: Subject, pitch: tuple[int, ...]) -> None:
@@ -42,13 +42,14 @@ def check(run: Run, subject: Subject, pitch: tuple[int, ...]) -> None:
     size = input_for(subject.net, [s * p for s, p in zip(pitch, period, strict=True)])
     output = run(texture(subject.rng, size, diagonal(pitch), subject.channels))[0]
     if constant(output):
-        ledger.discard()
-    found, _ = counts(output, diagonal(pitch), period)
-    assert (found == np.prod(period)).all(), f"{found.min()} embeddings at pitch {pitch}, {np.prod(period)} phases"
+        record.discard()
+    embedded, _ = counts(output, diagonal(pitch), period)
+    all_phases = np.prod(period)
+    assert (embedded == all_phases).all(), f"{embedded.min()} embeddings at pitch {pitch}, {all_phases} phases"
 
 
 def coprime_pitches(net: UNet) -> st.SearchStrategy[tuple[int, ...]]:
-    """Pitches prime to the period and above every factor."""
+    """Pitches without a divisor in common with the period, above every factor."""
     ranges = [range(max([1, *axis.factors]) + 1, axis.period + 2) for axis in net.geometry]
     return st.tuples(
         *(
@@ -62,11 +63,11 @@ def coprime_pitches(net: UNet) -> st.SearchStrategy[tuple[int, ...]]:
 @given(architectures(**SMALL, least_features=2), st.integers(-99, 99))
 def test_explicit_weights_on_a_constant_image(net, value):
     size = input_for(net, net.period)
-    ledger.examine(net, 2)
+    record.examine(net, 2)
     check_code(net, np.full((1, *size, 1), value, np.int32), int(np.prod(net.period)))
 
 
-TEXTURED = {**SMALL, "activation": injective, "largest_period": 8, "pixels": {1: 120, 2: 24, 3: 12}}
+TEXTURED: dict[str, Any] = {**SMALL, "activation": injective, "largest_period": 8, "pixels": {1: 120, 2: 24, 3: 12}}
 
 
 @half
@@ -74,14 +75,14 @@ TEXTURED = {**SMALL, "activation": injective, "largest_period": 8, "pixels": {1:
 def test_generic_weights_on_a_texture(data):
     subject = data.draw(subjects(**{**TEXTURED, "ndims": (1, 2)}))
     pitch = data.draw(coprime_pitches(subject.net))
-    ledger.examine(subject.net, int(np.prod(pitch)))
+    record.examine(subject.net, int(np.prod(pitch)))
     check(subject, subject, pitch)
 
 
 @fewer
 @given(subjects(**{**TEXTURED, "ndims": (1, 2), "levels": (1, 4)}, pooled=True))
 def test_control_a_pitch_of_one_period(subject):
-    with ledger.rejected(subject.net):
+    with record.rejected(subject.net):
         check(subject, subject, subject.net.period)
 
 
@@ -90,7 +91,7 @@ def test_control_a_pitch_of_one_period(subject):
 def test_control_without_pooling_there_is_one(net):
     image = np.ones((1, *input_for(net, [4] * net.ndim), 1), np.int32)
     check_code(net, image, 1)
-    with ledger.rejected(net):
+    with record.rejected(net):
         check_code(net, image, 4**net.ndim)
 
 
@@ -100,13 +101,13 @@ def test_relu_nets_reach_it_now_and_then(subject):
     pitch = tuple(p + 1 for p in subject.net.period)
     size = input_for(subject.net, [s * p for s, p in zip(pitch, subject.net.period, strict=True)])
     output = subject(texture(subject.rng, size, diagonal(pitch), subject.channels))[0]
-    ledger.relu(bool((counts(output, diagonal(pitch), subject.net.period)[0] == np.prod(subject.net.period)).all()))
+    record.relu(bool((counts(output, diagonal(pitch), subject.net.period)[0] == np.prod(subject.net.period)).all()))
 
 
 def test_in_float32():
-    """The explicit weights hold no number that float32 rounds."""
+    """The explicit weights are small integers, which float32 does not round."""
     for subject in FLOATS:
         image = np.ones((1, *subject.size(), 1), np.float32)
         codes = np.asarray(compiled(subject.net)(phase_code(subject.net, image), image))
         assert distinct(codes) == np.prod(subject.net.period)
-        ledger.rounding(codes, np.round(codes), bound=0)
+        record.rounding(codes, np.round(codes), bound=0)

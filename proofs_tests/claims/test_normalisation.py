@@ -1,11 +1,11 @@
-"""Pointwise norms keep every claim; norms that read space break stitching at every stride.
+"""Norms that act on each pixel alone keep stitching exact; norms that read space break it at every stride.
 
-Hypotheses: generic weights for the breaking. Pointwise: batch norm in inference mode, layer norm over channels only.
-Reading space: instance, group and layer norm over space, batch norm in training mode; squeeze-and-excite and global
-attention.
+On each pixel alone: batch norm in inference mode, layer norm over channels only. Reading space: instance, group and
+layer norm over space, batch norm in training mode; so do squeeze-and-excite and global attention.
+Hypotheses: generic weights, for the breaking.
 Source: ours.
-Idea: a statistic of the tile is a global number; another tile has another one, wherever it is cut. In int32 the norms
-have integer counterparts that read exactly the same pixels.
+Idea: a mean over the tile depends on all of it, and another tile has another mean, wherever it is cut. In int32 each
+norm has an integer counterpart that reads exactly the same pixels.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,10 +21,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofs_tests.support import record as ledger
-from proofs_tests.support.exact import Run, Subject
+from proofs_tests.support import record
+from proofs_tests.support.networks import Run, Subject, subjects
 from proofs_tests.support.profiles import fewer, half
-from proofs_tests.support.subjects import subjects
 from proofs_tests.support.tiles import IMAGES, check, check_differs, irregular_cuts, regular_cuts
 from shiftjax import UNet
 from shiftjax.testing import injective
@@ -38,7 +38,7 @@ def _space(x: jax.Array) -> tuple[int, ...]:
 
 
 def _normed(x: jax.Array, axes: tuple[int, ...]) -> jax.Array:
-    """What norms do: shift by a mean and scale by a spread, both over some axes; odd factors lose no bit."""
+    """What norms do: subtract a mean and scale by a spread, both over these axes; an odd factor loses no bit."""
     shifted = x - jnp.sum(x, axes, keepdims=True) // 3
     return shifted * (jnp.max(jnp.abs(shifted), axes, keepdims=True) | 1)
 
@@ -80,11 +80,11 @@ def activation(name: str) -> Norm:
 
 
 def one_by_one(subject: Subject) -> Run:
-    """Every tile in a batch of its own, so that none sees another one through the batch."""
+    """Every tile in a batch of its own, so that batch norm does not mix tiles."""
     return lambda images: np.concatenate([subject(one[None]) for one in images])
 
 
-def normed(kinds: dict[str, Norm], **options) -> st.SearchStrategy[Subject]:
+def normed(kinds: dict[str, Norm], **options: Any) -> st.SearchStrategy[Subject]:
     return st.sampled_from(sorted(kinds)).flatmap(
         lambda name: subjects(activation=activation(name), **{**SMALL, **options})
     )
@@ -94,7 +94,7 @@ def normed(kinds: dict[str, Norm], **options) -> st.SearchStrategy[Subject]:
 @given(st.data())
 def test_pointwise_norms_keep_stitching(data):
     subject = data.draw(normed(POINTWISE))
-    ledger.examine(subject.net, IMAGES)
+    record.examine(subject.net, IMAGES)
     check(one_by_one(subject), data.draw(regular_cuts(subject)))
 
 
@@ -104,7 +104,7 @@ def test_norms_that_read_space_break_it_at_every_stride(data):
     subject = data.draw(normed(READING_SPACE))
     cuts = regular_cuts(subject)
     case = data.draw(cuts if max(subject.net.period) == 1 else cuts | irregular_cuts(subject))
-    ledger.examine(subject.net, IMAGES)
+    record.examine(subject.net, IMAGES)
     check_differs(one_by_one(subject), case)
 
 
@@ -112,7 +112,7 @@ def test_norms_that_read_space_break_it_at_every_stride(data):
 @given(st.data())
 def test_control_norms_that_read_space(data):
     subject = data.draw(normed(READING_SPACE))
-    with ledger.rejected(subject.net):
+    with record.rejected(subject.net):
         check(one_by_one(subject), data.draw(regular_cuts(subject)))
 
 
@@ -120,7 +120,7 @@ def test_control_norms_that_read_space(data):
 @given(st.data())
 def test_control_pointwise_norms(data):
     subject = data.draw(normed(POINTWISE))
-    with ledger.rejected(subject.net):
+    with record.rejected(subject.net):
         check_differs(one_by_one(subject), data.draw(regular_cuts(subject)))
 
 
@@ -139,6 +139,6 @@ def test_in_float32():
         tiles = [np.asarray(run(variables, image[:, o : o + tile[0]])) for o in (0, 4)]
         stitched = np.concatenate(tiles, axis=1)
         if norm == "batch":
-            ledger.rounding(stitched, whole, bound=16)
+            record.rounding(stitched, whole, bound=16)
         else:
             assert np.abs(stitched - whole).max() > 1e-2 * np.abs(whole).max()

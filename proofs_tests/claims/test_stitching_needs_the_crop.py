@@ -1,8 +1,10 @@
-"""Two or more tiles along an axis whose stride there is no multiple of p stitch to something else than the whole image.
+"""Tiles whose stride is not whole periods do not stitch to the output of the whole image.
 
-Hypotheses: generic weights, an image that is not constant, a period above 1.
-Source: ours; the paper crops to n f^l.
-Idea: the second tile lies at another phase, and there period-is-minimal applies.
+Hypotheses: two or more tiles along an axis of such a stride, generic weights, an image that is not constant, a period
+above 1.
+Source: ours; the paper crops to n f^l pixels.
+Idea: the second tile lies at another phase, so it is the image shifted by less than a period, and period-is-minimal
+says that its output differs.
 """
 
 from __future__ import annotations
@@ -11,10 +13,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofs_tests.support import record as ledger
-from proofs_tests.support.exact import constant
+from proofs_tests.support import record
+from proofs_tests.support.networks import FLOATS, constant, subjects
 from proofs_tests.support.profiles import fewer
-from proofs_tests.support.subjects import FLOATS, subjects
 from proofs_tests.support.tiles import IMAGES, Cut, check_differs, irregular_cuts, regular_cuts
 from shiftjax.testing import injective
 
@@ -26,8 +27,8 @@ def test_other_strides_show_seams(data):
     subject = data.draw(subjects(activation=injective, **SMALL))
     case = data.draw(irregular_cuts(subject))
     if constant(subject(case.images())):
-        ledger.discard()
-    ledger.examine(subject.net, IMAGES)
+        record.discard()
+    record.examine(subject.net, IMAGES)
     check_differs(subject, case)
 
 
@@ -36,7 +37,7 @@ def test_other_strides_show_seams(data):
 def test_control_whole_periods_do_not(data):
     subject = data.draw(subjects(activation=injective, **SMALL))
     case = data.draw(regular_cuts(subject))
-    with ledger.rejected(subject.net):
+    with record.rejected(subject.net):
         check_differs(subject, case)
 
 
@@ -45,7 +46,7 @@ def test_control_whole_periods_do_not(data):
 def test_control_a_constant_image_under_nearest_upsampling_does_not(data):
     subject = data.draw(subjects(activation=injective, upsamples=("nearest",), **SMALL))
     case = data.draw(irregular_cuts(subject))
-    with ledger.rejected(subject.net):
+    with record.rejected(subject.net):
         check_differs(lambda images: subject(0 * images + 7), case)
 
 
@@ -55,7 +56,7 @@ def test_relu_nets_show_seams_now_and_then(data):
     subject = data.draw(subjects(**SMALL))
     case = data.draw(irregular_cuts(subject))
     images = case.images()
-    ledger.relu(not np.array_equal(case.stitched(subject, images), case.whole(subject, images)))
+    record.relu(not np.array_equal(case.stitched(subject, images), case.whole(subject, images)))
 
 
 def test_in_float32():
@@ -67,5 +68,5 @@ def test_in_float32():
         images = case.images()
         stitched, whole = case.stitched(subject, images), case.whole(subject, images)
         first = (slice(None), *map(slice, stride))
-        ledger.rounding(stitched[first], whole[first], bound=16)
+        record.rounding(stitched[first], whole[first], bound=16)
         assert np.abs(stitched - whole).max() > 1e-3 * np.abs(whole).max()

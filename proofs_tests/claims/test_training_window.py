@@ -1,13 +1,14 @@
-"""A loss over windows of p pixels or fewer cannot see that a map splits objects at the lines of the period; p + 1 can.
+"""A loss over windows of p pixels or fewer cannot see a map split objects where two periods meet; over p + 1 it can.
 
-Hypotheses: phases counted from the window's first pixel, p >= 2, one window at a time, regulariser off. A window w <= p
-never holds an output of phase p - 1 together with its right neighbour of phase 0; w >= p + 1 holds every neighbouring
-pair. So for w <= p some p-periodic map has zero pull and push on every window and splits every object of extent below p
-that crosses a line. On windows of p + 1 its loss is positive if some such object has two neighbouring pixels along an
-axis. Necessary, not sufficient, for training to work.
+A window of w <= p output pixels whose first has phase 0 never holds a pixel of phase p - 1 and its right neighbour, of
+phase 0; windows of w >= p + 1 hold every pair of neighbours. So for w <= p some map of period p has zero pull and push
+on every window and yet splits every object smaller than p that lies in two cells of the period. On windows of p + 1 its
+loss is positive if some object has two neighbouring pixels along an axis. So p + 1 is necessary for training to work;
+it is not sufficient.
+Hypotheses: phases counted from the window's first pixel, p >= 2, one window at a time, no regulariser.
 Source: Rumberger et al., ICCV 2021, for the rule; the construction (`shiftjax.testing.splitting_map`) is ours.
-Idea: name what an instance has in one cell of the period by the phase of its first pixel there. Within a cell names
-differ between instances; across a line they differ within one.
+Idea: give the part of an instance that lies in one cell of the period the phase of its first pixel as a name. Names
+differ between the instances of a cell, and between the cells of an instance.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proofs_tests.support import record as ledger
+from proofs_tests.support import record
 from proofs_tests.support.profiles import fewer, half, more
 from shiftjax import theory
 from shiftjax._losses import discriminative_loss
 from shiftjax.testing import splitting_map
 from shiftjax.testing.strategies import seeds
 
-PUSH, MOST = 4.0, 12  # distance of the names; instances, background included
+PUSH, MOST = 4.0, 12  # distance between the embeddings of two names; instances, background included
 Space = tuple[int, ...]
 
 
@@ -39,7 +40,7 @@ def scene(period: Space, seed: int) -> np.ndarray:
 
 
 def windows(labels: np.ndarray, window: Space) -> np.ndarray:
-    """All of them, `(window, *space)`."""
+    """All windows of this size, `(number, *window)`."""
     view = np.lib.stride_tricks.sliding_window_view(labels, window)
     return view.reshape(-1, *window)
 
@@ -54,20 +55,20 @@ def loss(labels: np.ndarray, period: Space) -> np.ndarray:
 
 
 def check(labels: np.ndarray, period: Space, window: Space) -> None:
-    """Training sees nothing."""
-    found = loss(windows(labels, window), period)
-    assert (found == 0).all(), f"windows of {window} have pull and push {found} at period {period}"
+    """Training sees nothing: pull and push are zero on every window."""
+    total = loss(windows(labels, window), period)
+    assert (total == 0).all(), f"windows of {window} have pull and push {total} at period {period}"
 
 
 def crossing(labels: np.ndarray, period: Space) -> list[int]:
     """Instances of extent below the period that lie in two cells or more."""
-    found = []
+    labels_across = []
     for label in range(1, MOST):
         pixels = np.argwhere(labels == label)
         small = len(pixels) > 0 and (np.ptp(pixels, axis=0) + 1 < np.array(period)).all()
         if small and len(np.unique(pixels // period, axis=0)) > 1:
-            found.append(label)
-    return found
+            labels_across.append(label)
+    return labels_across
 
 
 def adjoining(labels: np.ndarray) -> bool:
@@ -85,7 +86,7 @@ def periods(least: int = 2) -> st.SearchStrategy[Space]:
 def test_small_windows_see_nothing_of_the_splits(data, period, seed):
     labels = scene(period, seed)
     window = tuple(data.draw(st.integers(1, p)) for p in period)
-    ledger.examine((period, window), 1)
+    record.examine((period, window), 1)
     check(labels, period, window)
     assert not theory.sees_every_neighbour(window, period)
 
@@ -96,7 +97,7 @@ def test_yet_every_small_object_across_a_line_is_split(period, seed):
     labels = scene(period, seed)
     embedding = splitting_map(labels, period=period, push=PUSH)
     split = crossing(labels, period)
-    ledger.examine(period, 1)
+    record.examine(period, 1)
     for label in split:
         where = labels == label
         cells = np.unique(np.argwhere(where) // period, axis=0)
@@ -115,7 +116,7 @@ def _cell(shape: Space, cell: np.ndarray, period: Space) -> np.ndarray:
 @given(periods(), st.integers(1, 30))
 def test_the_map_moves_along_with_whole_periods_and_holds_every_pair_at_p_plus_one(period, seed):
     labels = scene(period, seed)
-    ledger.examine(period, 1)
+    record.examine(period, 1)
     moved = labels[tuple(slice(p, None) for p in period)]
     whole = splitting_map(labels, period=period, push=PUSH)
     assert np.array_equal(splitting_map(moved, period=period, push=PUSH), whole[tuple(slice(p, None) for p in period)])
@@ -131,8 +132,8 @@ def test_the_map_moves_along_with_whole_periods_and_holds_every_pair_at_p_plus_o
 def test_control_windows_of_one_pixel_more_do_see_them(period, seed):
     labels = scene(period, seed)
     if not adjoining(labels):
-        ledger.discard()
-    with ledger.rejected(period):
+        record.discard()
+    with record.rejected(period):
         check(labels, period, theory.training_window(period))
 
 
@@ -141,7 +142,7 @@ def test_control_windows_of_one_pixel_more_do_see_them(period, seed):
 def test_control_one_embedding_for_all_is_not_free(period, seed):
     """A map without names has no pull, but push; the check is not blind to it."""
     labels = scene(period, seed)
-    with ledger.rejected(period):
+    with record.rejected(period):
         merged = windows(labels, period)
         zeros = np.zeros((*merged.shape, 1), np.float32)
         parts = discriminative_loss(zeros, merged, max_instances=MOST, delta_var=0.0, delta_dist=2.0, gamma=0.0)[1]
@@ -151,5 +152,5 @@ def test_control_one_embedding_for_all_is_not_free(period, seed):
 def test_in_float32():
     """The loss above is computed in float32; names and their means are integers there."""
     for period in ((4,), (3, 4)):
-        found = loss(windows(scene(period, 0), period), period)
-        ledger.rounding(found, np.zeros_like(found), bound=0)
+        total = loss(windows(scene(period, 0), period), period)
+        record.rounding(total, np.zeros_like(total), bound=0)

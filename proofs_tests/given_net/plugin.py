@@ -11,7 +11,7 @@ import jax
 import pytest
 
 from proofs_tests.support.report import recorded
-from shiftjax._cli import network as _target
+from shiftjax._cli import network
 from shiftjax._cli.check import accepts, lines
 from shiftjax.testing._claims import CHECKS, Verdict
 
@@ -35,27 +35,27 @@ def pytest_configure(config: pytest.Config) -> None:
     if shape is None:
         raise pytest.UsageError("--net: give the shape of its image, like --net-shape 1,236,236,1")
     try:
-        options = argparse.Namespace(shape=_target.shape(shape), dtype=config.getoption("net_dtype"))
-        image = _target.image(options)
-        fn = _target.function(target)
+        options = argparse.Namespace(shape=network.shape(shape), dtype=config.getoption("net_dtype"))
+        image = network.image(options)
+        fn = network.function(target)
         accepts(fn, image)
-    except (_target.UsageError, argparse.ArgumentTypeError) as error:
+    except (network.UsageError, argparse.ArgumentTypeError) as error:
         raise pytest.UsageError(f"--net: {error}") from None
     config.stash[NET] = fn, image
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """With a network only its own tests, without one all others."""
+    """With `--net` only the tests in this folder run, without it all others."""
     if collection_path.suffix != ".py":
         return None
-    ours = collection_path.parent == HERE
-    return True if ours != (NET in config.stash) else None
+    about_net = collection_path.parent == HERE
+    return True if about_net != (NET in config.stash) else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The verdicts as a table."""
-    found = {value[0]: Verdict(*value) for value in recorded(terminalreporter, "verdict")}
-    if found:
+    verdicts = {value[0]: Verdict(*value) for value in recorded(terminalreporter, "verdict")}
+    if verdicts:
         terminalreporter.section(f"claims about {config.getoption('net')}")
-        for line in lines([found[claim] for claim in CHECKS if claim in found]):
+        for line in lines([verdicts[claim] for claim in CHECKS if claim in verdicts]):
             terminalreporter.write_line(line)

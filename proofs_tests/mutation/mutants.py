@@ -23,24 +23,49 @@ class Mutant:
     broken: Callable[[Original], Original]
     claim: str
 
-    def swap_in(self) -> None:
-        """Replaces the operator for the rest of the process; a broken convolution in all layers."""
+    def targets(self) -> dict[str, Callable[[Original], Original]]:
+        """All that is replaced, and by what: a broken convolution must also be that of several layers in turn."""
         if self.target == f"{OPERATORS}:convolve":
-            import_module(OPERATORS).convolve_in_turn = layer_by_layer
-        module, _, path = self.target.partition(":")
-        *owners, name = path.split(".")
+            return {self.target: self.broken, f"{OPERATORS}:convolve_in_turn": layer_by_layer}
+        return {self.target: self.broken}
+
+    def swap_in(self) -> None:
+        """Replaces the operator for the rest of the process."""
+        for target, broken in self.targets().items():
+            owner, name = located(target)
+            setattr(owner, name, broken(getattr(owner, name)))
+
+
+def located(target: str) -> tuple[Any, str]:
+    """The module or class that holds the attribute, and its name there.
+
+    Raises:
+        LookupError: there is no such attribute; it was renamed or moved, and the mutant would break nothing.
+    """
+    module, _, path = target.partition(":")
+    *steps, name = path.split(".")
+    try:
         owner: Any = import_module(module)
-        for step in owners:
+        for step in steps:
             owner = getattr(owner, step)
-        setattr(owner, name, self.broken(getattr(owner, name)))
+        getattr(owner, name)
+    except (ImportError, AttributeError) as error:
+        raise LookupError(
+            f"a mutant replaces `{target}`, which does not exist ({error}); name it as it is now"
+        ) from None
+    return owner, name
 
 
-def layer_by_layer(xs: Any, layers: Any, activation: Any, *, padding: str = "VALID") -> Any:
-    """By the convolution that is in place now."""
-    x = jnp.concatenate(xs, axis=-1)
-    for kernel, bias in layers:
-        x = activation(import_module(OPERATORS).convolve(x, kernel, bias, padding=padding))
-    return x
+def layer_by_layer(original: Original) -> Original:
+    """Layers in turn, each by the convolution that is in place when it is called."""
+
+    def convolve_in_turn(xs: Any, layers: Any, activation: Any, *, padding: str = "VALID") -> Any:
+        x = jnp.concatenate(xs, axis=-1)
+        for kernel, bias in layers:
+            x = activation(import_module(OPERATORS).convolve(x, kernel, bias, padding=padding))
+        return x
+
+    return convolve_in_turn
 
 
 def pool_with_the_wrong_stride(original: Original) -> Original:
@@ -132,7 +157,7 @@ def convolution_one_pixel_to_the_right(original: Original) -> Original:
 
 
 def volume_filled_one_slice_late(original: Original) -> Original:
-    """The pieces of a volume, each one slice further on than it belongs."""
+    """The slabs of a volume, each one slice further on than it belongs."""
     return lambda *args: jnp.roll(original(*args), 1, axis=1)
 
 
@@ -158,12 +183,12 @@ def nearest_capacity_of_all_levels(original: Original) -> Original:
 
 def stitch_origin_off_by_one(original: Original) -> Original:
     """The first tiles along each axis are cut one pixel late."""
-    return lambda plan, place: tuple(start + (i == 0) for start, i in zip(original(plan, place), place, strict=True))
+    return lambda plan, tile: tuple(start + (i == 0) for start, i in zip(original(plan, tile), tile, strict=True))
 
 
 def tiles_of_any_size(original: Original) -> Original:
-    """The planner keeps the wished tile as it is."""
-    return lambda wish, period, space: tuple(wish)
+    """The planner takes the size that was asked for, legal or not."""
+    return lambda tile, period, space: tuple(tile)
 
 
 def loss_blind_to_coinciding_means(original: Original) -> Original:
@@ -182,7 +207,7 @@ def loss_with_a_margin_squared(original: Original) -> Original:
 
 
 def splitting_by_the_label(original: Original) -> Original:
-    """Fragments named by their label: nothing is split."""
+    """The parts of an instance are named by its label: nothing is split."""
     return lambda labels, cell: np.asarray(labels) % int(np.prod(cell))
 
 

@@ -21,13 +21,16 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if name not in MUTANTS:
         raise pytest.UsageError(f"--mutant: expected one of {', '.join(map(repr, MUTANTS))}, found {name!r}")
-    MUTANTS[name].swap_in()
+    try:
+        MUTANTS[name].swap_in()
+    except LookupError as error:
+        raise pytest.UsageError(f"--mutant: {error}") from None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Which claim caught which mutant."""
-    found = dict(recorded(terminalreporter, "mutant"))
-    if found:
+    caught = dict(recorded(terminalreporter, "mutant"))
+    if caught:
         terminalreporter.section("mutants")
-        for name, claims in found.items():
+        for name, claims in caught.items():
             terminalreporter.write_line(f"{name}: {', '.join(claims) or 'caught by no claim'}")

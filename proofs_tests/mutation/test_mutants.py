@@ -1,8 +1,8 @@
 """A suite that cannot fail proves nothing: with an operator broken, some claim must fail.
 
-Every mutant runs the claim that is meant for it, in a process of its own and up to the first failure: three of them by
-default, all with `--hypothesis-profile=deep`. There the other fifteen claims follow, with a quarter of the examples,
-and the run ends with a list of which caught which.
+For each mutant the claim that is meant to notice runs in a process of its own, up to the first failure: for three
+mutants by default, for all of them with `--hypothesis-profile=deep`. There the other fifteen claims follow, with a
+quarter of the examples, and the run ends with a list of which claims caught which mutant.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from proofs_tests.mutation.mutants import DEFAULT, MUTANTS
+from proofs_tests.mutation.mutants import DEFAULT, MUTANTS, located
 from proofs_tests.support.report import CLAIMS
 
 SUITE = Path(__file__).parent.parent
@@ -37,6 +37,17 @@ def is_deep() -> bool:
 
 
 @pytest.mark.parametrize("name", MUTANTS)
+def test_what_it_replaces_exists(name):
+    for target in MUTANTS[name].targets():
+        located(target)
+
+
+def test_control_a_target_that_does_not_exist_is_an_error():
+    with pytest.raises(LookupError, match=r"shiftjax.theory:no_such_rule.*name it as it is now"):
+        located("shiftjax.theory:no_such_rule")
+
+
+@pytest.mark.parametrize("name", MUTANTS)
 def test_some_claim_fails(name, tmp_path, record_property):
     if not is_deep() and name not in DEFAULT:
         pytest.skip("runs with --hypothesis-profile=deep")
@@ -46,8 +57,8 @@ def test_some_claim_fails(name, tmp_path, record_property):
     if is_deep():
         others = tuple(claim for claim in CLAIMS if claim != meant)
         options = ("--hypothesis-profile=mutants-few", "--mutant", name, "-k", "not float32")
-        found = run(tmp_path / "others.json", others, *options)
-        caught += [claim for claim, row in found.items() if row["status"] == "fails"]
+        rows_of_others = run(tmp_path / "others.json", others, *options)
+        caught += [claim for claim, row in rows_of_others.items() if row["status"] == "fails"]
     record_property("mutant", [name, caught])
     assert meant in caught, f"{name}: caught by {caught or 'no claim'}"
     failures = rows[meant]["failures"]

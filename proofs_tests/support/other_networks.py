@@ -1,4 +1,4 @@
-"""Networks that are no U-Nets: dilated convolutions, blur pooling, adaptive polyphase sampling. All in int32."""
+"""Networks other than U-Nets, in int32: dilated convolutions, blur pooling, adaptive polyphase sampling."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from proofs_tests.support.exact import image
+from proofs_tests.support.networks import image
 from shiftjax.nets import operators
 from shiftjax.testing import injective
 from shiftjax.testing._integer_weights import odd
@@ -50,6 +50,7 @@ class Dilated:
         return sum((k - 1) * d for k, d in zip(self.kernels, self.dilations, strict=True))
 
     def shapes(self) -> list[tuple[int, ...]]:
+        """Of the weights, as in the classes below."""
         inputs = [1] + [self.features] * (len(self.kernels) - 1)
         return [(*(k,) * self.ndim, n, self.features) for k, n in zip(self.kernels, inputs, strict=True)]
 
@@ -98,8 +99,8 @@ class BlurPool:
 class AdaptivePolyphase:
     """Adaptive polyphase sampling (Chaman and Dokmanic 2021) on a torus, in 1-D, down and up again.
 
-    Of the `factor` grids it keeps the one with the largest norm, for the whole image at once, and puts the result back
-    on the same grid.
+    Of the `factor` grids it keeps the one with the largest norm, one for the whole image, and puts the result back on
+    the same grid.
     """
 
     factor: int

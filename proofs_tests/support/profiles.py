@@ -10,19 +10,25 @@ ARCHITECTURES = 32  # per property in the default run; every one stands for seve
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
+def _examples() -> int:
+    """Of the profile that is loaded while a test's module is imported."""
+    assert settings.default is not None
+    return settings.default.max_examples
+
+
 def fewer(test: Callable[..., None]) -> Callable[..., None]:
     """A third of the profile's examples, for controls."""
-    return settings(max_examples=settings.default.max_examples // 3)(test)
+    return settings(max_examples=_examples() // 3)(test)
 
 
 def half(test: Callable[..., None]) -> Callable[..., None]:
     """Half of the profile's examples, for claims of several parts and for large networks."""
-    return settings(max_examples=settings.default.max_examples // 2)(test)
+    return settings(max_examples=_examples() // 2)(test)
 
 
 def more(test: Callable[..., None]) -> Callable[..., None]:
-    """Four times the profile's examples, where nothing is compiled."""
-    return settings(max_examples=4 * settings.default.max_examples)(test)
+    """Four times the profile's examples, for tests that compile nothing."""
+    return settings(max_examples=4 * _examples())(test)
 
 
 def register() -> None:

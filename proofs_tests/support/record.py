@@ -1,4 +1,4 @@
-"""What the tests of a claim write down as they run: examples, networks, rejected controls, rounding errors."""
+"""What the tests of a claim record as they run: examples, networks, rejected controls, rounding errors."""
 
 from __future__ import annotations
 
@@ -13,13 +13,15 @@ import numpy as np
 
 from shiftjax import UNet
 
-FIELDS = ("ndim", "factors", "kernel_size", "head_kernel_size", "convs", "decoder_convs", "upsample", "padding", "crop")
-WIDTHS = ("features", "growth", "out_channels")
+ARCHITECTURE = (
+    *("ndim", "factors", "kernel_size", "head_kernel_size", "convs", "decoder_convs", "upsample", "padding", "crop"),
+    *("features", "growth", "out_channels"),
+)  # the fields of a UNet that tell networks apart in the count; the activation is none of them
 
 
 @dataclass
-class Entry:
-    """The record of one test."""
+class Record:
+    """Of one test."""
 
     examples: int = 0
     discarded: int = 0
@@ -32,43 +34,43 @@ class Entry:
     compile_seconds: float = 0.0
 
     def plain(self) -> dict[str, Any]:
-        """As what JSON knows, so that it travels between processes."""
+        """In JSON's types, so that it can be sent from a worker to the controlling process."""
         return {**dataclasses.asdict(self), "architectures": sorted(self.architectures)}
 
 
-entry = Entry()
+current = Record()
 
 
-def begin() -> Entry:
-    """A new page."""
-    global entry
-    entry = Entry()
-    return entry
+def start() -> Record:
+    """A new record, into which everything below writes from now on."""
+    global current
+    current = Record()
+    return current
 
 
-def compiled(event: str, seconds: float, **_: Any) -> None:
-    """Hears of every compilation, from `jax.monitoring`."""
+def count_compilation(event: str, duration_secs: float, **_: Any) -> None:
+    """Called by `jax.monitoring` for every event that takes time."""
     if event == "/jax/core/compile/backend_compile_duration":
-        entry.compilations += 1
-        entry.compile_seconds += seconds
+        current.compilations += 1
+        current.compile_seconds += duration_secs
 
 
 def examine(subject: object, cases: int = 1) -> None:
     """Counts generated cases of one network (or of one shape of a problem without networks; None counts none)."""
-    entry.examples += cases
+    current.examples += cases
     if subject is not None:
-        entry.architectures.add(_name(subject))
+        current.architectures.add(_name(subject))
 
 
 def _name(subject: object) -> str:
-    if isinstance(subject, UNet):  # the activation is no architecture
-        return " ".join(f"{name}={getattr(subject, name)}" for name in FIELDS + WIDTHS)
+    if isinstance(subject, UNet):
+        return " ".join(f"{name}={getattr(subject, name)}" for name in ARCHITECTURE)
     return repr(subject)
 
 
 def discard() -> NoReturn:
     """Throws a degenerate case away, and counts it."""
-    entry.discarded += 1
+    current.discarded += 1
     hypothesis.reject()
 
 
@@ -79,27 +81,27 @@ class NotRejectedError(AssertionError):
 @contextmanager
 def rejected(subject: object) -> Iterator[None]:
     """A negative control, on a network (or shape of the problem): the same check must fail here."""
-    entry.architectures.add(_name(subject))
+    current.architectures.add(_name(subject))
     try:
         yield
     except NotRejectedError:
         raise
     except AssertionError:
-        entry.controls += 1
+        current.controls += 1
     else:
         raise NotRejectedError("the check accepts a case in which the claim is false")
 
 
-def relu(hit: bool) -> None:
+def relu(holds: bool) -> None:
     """Whether a claim about generic weights holds for one random ReLU net; reported, not asserted."""
-    entry.relu.append(hit)
+    current.relu.append(holds)
 
 
-def rounding(found: Any, wanted: Any, *, bound: float) -> None:
+def rounding(actual: Any, expected: Any, *, bound: float) -> None:
     """Asserts that float results differ by at most `bound` units in the last place of the largest of them."""
-    found, wanted = np.asarray(found), np.asarray(wanted)
-    assert found.dtype == wanted.dtype == np.float32
-    unit = np.spacing(np.abs(wanted).max(initial=np.float32(0)))
-    worst = float(np.abs(found.astype(np.float64) - wanted).max(initial=0) / unit)
-    entry.ulp, entry.bound = max(worst, entry.ulp or 0.0), max(bound, entry.bound or 0.0)
+    actual, expected = np.asarray(actual), np.asarray(expected)
+    assert actual.dtype == expected.dtype == np.float32
+    unit = np.spacing(np.abs(expected).max(initial=np.float32(0)))
+    worst = float(np.abs(actual.astype(np.float64) - expected).max(initial=0) / unit)
+    current.ulp, current.bound = max(worst, current.ulp or 0.0), max(bound, current.bound or 0.0)
     assert worst <= bound, f"{worst:.1f} units in the last place apart, where at most {bound} are rounding"

@@ -1,10 +1,14 @@
-"""Receptive fields and exact windows of a U-Net along one axis, by hand: the claims are checked against these."""
+"""Receptive fields and exact windows of a U-Net along one axis, derived by hand.
+
+Independent of the certifier, which derives the same from the jaxpr: the claims hold both against the network.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from shiftjax import UNet
+from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import per_axis
 from shiftjax.nets._geometry import AxisGeometry
 
@@ -39,15 +43,15 @@ def exact_window(net: UNet, size: Sequence[int]) -> tuple[Span, ...]:
 
 
 def _narrowed(span: Span, convs: int, kernel: int) -> Span:
-    """After convolutions, the output ones not being told apart from others."""
+    """The exact window after so many convolutions of this kernel, of an input exact in `span`."""
     return span[0] + convs * ((kernel - 1) // 2), span[1] - convs * (kernel // 2)
 
 
 def _decoded(span: Span, factors: Sequence[int], down: int, up: int, kernel: int) -> Span:
-    """After the levels with these factors, encoder and decoder."""
+    """The exact window after encoder and decoder of the levels with these factors, of an input exact in `span`."""
     skip = _narrowed(span, down, kernel)
     if not factors:
         return skip
     f = factors[0]
-    start, stop = _decoded((-(-skip[0] // f), skip[1] // f), factors[1:], down, up, kernel)
+    start, stop = _decoded((ceil_div(skip[0], f), skip[1] // f), factors[1:], down, up, kernel)
     return _narrowed((max(skip[0], start * f), min(skip[1], stop * f)), up, kernel)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import pytest
 
-from proofs_tests.support import record as ledger
+from proofs_tests.support import record
 
 CLAIMS_FOLDER = Path(__file__).parent.parent / "claims"
 CLAIMS = (
@@ -44,7 +44,7 @@ def claim_of(path: Path) -> str | None:
 
 @dataclass
 class Row:
-    """What is known about one claim."""
+    """What this run knows about one claim."""
 
     statement: str = "no test of it was collected"
     tests: set[str] = field(default_factory=set)
@@ -53,14 +53,15 @@ class Row:
     deselected: int = 0
     seconds: float = 0.0
     cpu_seconds: float = 0.0
-    entries: list[dict[str, Any]] = field(default_factory=list)
+    records: list[dict[str, Any]] = field(default_factory=list)
 
     def total(self, name: str) -> int:
-        return sum(entry[name] for entry in self.entries)
+        """The sum of this field over the records of all tests."""
+        return sum(test[name] for test in self.records)
 
     @property
     def architectures(self) -> set[str]:
-        return {name for entry in self.entries for name in entry["architectures"]}
+        return {name for test in self.records for name in test["architectures"]}
 
     @property
     def status(self) -> str:
@@ -73,9 +74,10 @@ class Row:
         return "holds" if complete and self.total("examples") > 0 else "partly run"
 
     def plain(self, claim: str) -> dict[str, Any]:
-        ulps = [e["ulp"] for e in self.entries if e["ulp"] is not None]
-        bounds = [e["bound"] for e in self.entries if e["bound"] is not None]
-        relu = [hit for e in self.entries for hit in e["relu"]]
+        """A row of the report, in JSON's types."""
+        ulps = [test["ulp"] for test in self.records if test["ulp"] is not None]
+        bounds = [test["bound"] for test in self.records if test["bound"] is not None]
+        relu = [holds for test in self.records for holds in test["relu"]]
         return {
             "id": claim,
             "statement": self.statement,
@@ -97,37 +99,37 @@ class Row:
 
 
 class Report:
-    """Collects what the tests wrote down; under xdist it sits in the controlling process."""
+    """Collects what the tests recorded; under xdist that of the controlling process has all of it."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.rows = {claim: Row(statement=_statement(claim)) for claim in CLAIMS}
-        self.concerned = False
+        self.has_claims = False
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item) -> Iterator[None]:
         claim = claim_of(item.path)
         if claim is None:
             return (yield)
-        entry, start = ledger.begin(), time.process_time()
+        written, start = record.start(), time.process_time()
         try:
             return (yield)
         finally:
-            found = {"claim": claim, "tests": _tests(item), "cpu": time.process_time() - start, **entry.plain()}
-            item.user_properties.append(("claim", found))
+            cpu = time.process_time() - start
+            item.user_properties.append(("claim", {"tests": _tests(item), "cpu": cpu, **written.plain()}))
 
     def pytest_deselected(self, items: list[pytest.Item]) -> None:
         for item in items:
             claim = claim_of(item.path)
             if claim is not None:
-                self.concerned = True
+                self.has_claims = True
                 self.rows[claim].deselected += 1
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         claim = claim_of(self.config.rootpath / report.nodeid.partition("::")[0])
         if claim is None:
             return
-        self.concerned = True
+        self.has_claims = True
         row, name = self.rows[claim], report.nodeid.partition("::")[2].partition("[")[0]
         row.seconds += report.duration
         if report.failed:
@@ -135,30 +137,29 @@ class Report:
         if report.when == "call":
             if report.passed:
                 row.passed.add(name)
-            for key, found in report.user_properties:
-                if key == "claim":
-                    row.tests |= set(found["tests"])
-                    row.cpu_seconds += found["cpu"]
-                    row.entries.append(found)
+            for test in _values([report], "claim"):
+                row.tests |= set(test["tests"])
+                row.cpu_seconds += test["cpu"]
+                row.records.append(test)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
         """Under xdist every worker collects everything, so each of them knows what was deselected."""
         for claim, count in getattr(node, "workeroutput", {}).get("deselected", {}).items():
-            self.concerned = True
+            self.has_claims = True
             self.rows[claim].deselected = max(self.rows[claim].deselected, count)
 
     def pytest_sessionfinish(self) -> None:
         target = self.config.getoption("claims_report")
         if hasattr(self.config, "workerinput"):
             counts = {claim: row.deselected for claim, row in self.rows.items() if row.deselected}
-            self.config.workeroutput["deselected"] = counts
+            getattr(self.config, "workeroutput")["deselected"] = counts  # noqa: B009
         elif target:
             rows = [row.plain(claim) for claim, row in self.rows.items()]
             Path(target).write_text(json.dumps(rows, indent=1) + "\n")
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        if self.concerned:
+        if self.has_claims:
             terminalreporter.section("claims")
             for line in table([row.plain(claim) for claim, row in self.rows.items()]):
                 terminalreporter.write_line(line)
@@ -196,9 +197,12 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def recorded(terminalreporter: pytest.TerminalReporter, name: str) -> list[Any]:
-    """What tests wrote down by this name with `record_property`, in whatever process."""
-    reports = [report for some in terminalreporter.stats.values() for report in some]
-    properties = [found for report in reports for found in getattr(report, "user_properties", ())]
+    """What tests recorded under this name with `record_property`, in whatever process."""
+    return _values([report for outcome in terminalreporter.stats.values() for report in outcome], name)
+
+
+def _values(reports: Iterable[Any], name: str) -> list[Any]:
+    properties = [pair for report in reports for pair in getattr(report, "user_properties", ())]
     return [value for key, value in properties if key == name]
 
 
@@ -208,7 +212,7 @@ def _tests(item: pytest.Item) -> list[str]:
 
 
 def _statement(claim: str) -> str:
-    """The first paragraph of the file's docstring."""
+    """The first paragraph of the file's docstring; the file is not imported for it."""
     path = CLAIMS_FOLDER / f"test_{claim.replace('-', '_')}.py"
     if not path.exists():
         return "no test of it exists"
@@ -230,4 +234,4 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     """Starts the report."""
     config.pluginmanager.register(Report(config), "claims")
-    jax.monitoring.register_event_duration_secs_listener(ledger.compiled)
+    jax.monitoring.register_event_duration_secs_listener(record.count_compilation)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jax.tree_util import Partial
 
 import shiftjax as sj
-from proofs_tests.support import record as ledger
+from proofs_tests.support import record
 from proofs_tests.support.report import Row
 from shiftjax import testing
 from shiftjax.testing import strategies
@@ -197,22 +197,22 @@ def test_and_all_kinds_were_seen():
 
 
 def test_an_accepted_control_is_an_error_and_a_rejected_one_is_counted():
-    ledger.begin()
-    with ledger.rejected("some net"):
+    record.start()
+    with record.rejected("some net"):
         raise AssertionError
-    assert (ledger.entry.controls, ledger.entry.architectures) == (1, {"'some net'"})
-    with pytest.raises(ledger.NotRejectedError), ledger.rejected("some net"):
+    assert (record.current.controls, record.current.architectures) == (1, {"'some net'"})
+    with pytest.raises(record.NotRejectedError), record.rejected("some net"):
         pass
-    assert ledger.entry.controls == 1
+    assert record.current.controls == 1
 
 
 def test_rounding_is_measured_in_units_of_the_largest_value():
-    ledger.begin()
+    record.start()
     wanted = np.array([0, 1], np.float32)
-    ledger.rounding(wanted + np.float32(3 * 2**-23), wanted, bound=4)
-    assert ledger.entry.ulp == 3
+    record.rounding(wanted + np.float32(3 * 2**-23), wanted, bound=4)
+    assert record.current.ulp == 3
     with pytest.raises(AssertionError, match=r"8\.0 units in the last place"):
-        ledger.rounding(wanted + np.float32(2**-20), wanted, bound=4)
+        record.rounding(wanted + np.float32(2**-20), wanted, bound=4)
 
 
 @pytest.mark.parametrize(
@@ -221,14 +221,14 @@ def test_rounding_is_measured_in_units_of_the_largest_value():
         ({}, "holds"),
         ({"passed": {"test_holds"}}, "partly run"),
         ({"deselected": 1}, "partly run"),
-        ({"entries": [{"controls": 0, "examples": 5}]}, "partly run"),
+        ({"records": [{"controls": 0, "examples": 5}]}, "partly run"),
         ({"passed": set()}, "not run"),
         ({"failures": ["test_holds: no"]}, "fails"),
     ],
 )
 def test_a_claim_holds_only_if_all_of_it_ran_and_a_control_was_rejected(change, status):
     tests = {"test_holds", "test_control"}
-    row = Row(tests=tests, passed=set(tests), entries=[{"controls": 1, "examples": 5}])
+    row = Row(tests=tests, passed=set(tests), records=[{"controls": 1, "examples": 5}])
     for name, value in change.items():
         setattr(row, name, value)
     assert row.status == status
