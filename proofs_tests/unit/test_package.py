@@ -9,14 +9,11 @@ import inspect
 import re
 import subprocess
 import sys
-<<<<<<< HEAD
-=======
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
->>>>>>> fields
 
 import jax
 import pytest
@@ -24,12 +21,8 @@ import pytest
 import shiftjax as sj
 from shiftjax import _checks
 
-<<<<<<< HEAD
-PUBLIC = [name for name in vars(sj) if not name.startswith("_") and callable(getattr(sj, name))]
-=======
 FOLDER = Path(sj.__file__).parent
 LATE = {"shiftjax": {"testing", "training"}, "shiftjax.testing": {"strategies"}}  # loaded when first used
->>>>>>> fields
 
 
 class Public(NamedTuple):
@@ -39,9 +32,6 @@ class Public(NamedTuple):
     thing: Any
 
 
-<<<<<<< HEAD
-def test_parts_that_bring_packages_along_are_loaded_when_asked_for():
-=======
 def named_by(module: ModuleType) -> set[str]:
     """The public names of a module: its `__all__`, what an `__init__` imports `as` itself, or what it defines."""
     if hasattr(module, "__all__"):
@@ -113,7 +103,6 @@ def test_the_package_shows_its_public_names_and_no_others():
 
 
 def test_modules_that_bring_packages_along_are_loaded_when_asked_for():
->>>>>>> fields
     assert inspect.ismodule(sj.training)
     for package in (sj, sj.testing):
         with pytest.raises(AttributeError, match="no attribute 'nothing'"):
