@@ -46,7 +46,8 @@ class Judge:
 
     def crop(self, start: list[int]) -> np.ndarray:
         spans = [(s, s + n) for s, n in zip(start, self.size, strict=True)]
-        return self.big[(0, *box(spans))]
+        index: Any = (0, *box(spans))
+        return self.big[index]
 
     def variants(self) -> tuple[list[np.ndarray], dict[str, list[Any]]]:
         """The images to run, and what each of them is for."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -55,9 +56,13 @@ def looped(fn: Fn, x: Any, some: int, lost: int) -> Any:
     return lax.fori_loop(0, -(-n // some), fill, jnp.zeros((1, n, *one.shape[2:]), one.dtype))
 
 
+def rectified(x: Any, kernel: Any) -> Any:
+    return jax.nn.relu(conv(x, kernel))
+
+
 def layered(x: Any) -> Any:
     for kernel in KERNELS:
-        x = looped(lambda y, kernel=kernel: jax.nn.relu(conv(y, kernel)), x, 5, 2)
+        x = looped(partial(rectified, kernel=kernel), x, 5, 2)
     return x
 
 

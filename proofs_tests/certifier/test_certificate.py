@@ -144,7 +144,7 @@ def test_parameters_count_by_their_place() -> None:
     def net(p: Any, x: Any) -> Any:
         return x * p["a"] + p["b"]
 
-    p = {"a": np.float32([1.0]), "b": np.float32([2.0])}
+    p = {"a": np.ones(1, np.float32), "b": np.full(1, 2, np.float32)}
     assert at(20, Partial(net, p)).same_map(at(20, Partial(net, {"a": p["b"], "b": p["a"]})))
     assert not at(20, Partial(net, p)).same_map(at(20, Partial(lambda q, x: x * q["b"] + q["a"], p)))
     assert at(20, Partial(net, p)).parameters == ("args[0]['a']", "args[0]['b']")
@@ -227,7 +227,8 @@ def test_the_subpackage_stays_importable_behind_the_function() -> None:
 
 def test_the_unet_states_the_certified_period() -> None:
     """One thing computes the period, and the network agrees with it."""
-    for options in ({}, {"upsample": "nearest"}, {"factors": ((3, 2), (2, 2))}):
+    cases: tuple[dict[str, Any], ...] = ({}, {"upsample": "nearest"}, {"factors": ((3, 2), (2, 2))})
+    for options in cases:
         net = sj.UNet(2, **{"features": 2, "factors": ((2, 2), (2, 2)), **options})
         size = [sizes[0][0] for sizes in net.legal_sizes((60, 60))]
         x = jax.ShapeDtypeStruct((1, *size, 1), jnp.float32)

@@ -31,7 +31,7 @@ def changed(value: Any) -> Iterator[Any]:
         yield value + 1
     elif isinstance(value, np.dtype) or (isinstance(value, type) and issubclass(value, np.generic)):
         yield np.dtype(np.int16)
-    elif dataclasses.is_dataclass(value):
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         for field in dataclasses.fields(value):
             yield from (dataclasses.replace(value, **{field.name: v}) for v in changed(getattr(value, field.name)))
     elif isinstance(value, tuple):

@@ -22,7 +22,7 @@ KEY = jax.random.key(0)
 GRID = np.linspace(0, 1, 12, dtype=np.float32)[:, None, None]
 BORDER = np.ones((12, 1, 1), np.float32)
 BORDER[0] = 0
-CONV = {"window_strides": (1, 1), "padding": "VALID", "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
+CONV: Any = {"window_strides": (1, 1), "padding": "VALID", "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
 
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     "instance norm": (lambda x: jax.nn.standardize(x, axis=(1, 2)), "reduce_sum"),

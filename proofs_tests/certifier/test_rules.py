@@ -100,7 +100,9 @@ def corrupted(apply: Callable[..., Any], how: str) -> Callable[..., Any]:
         at = next((k for k, tag in enumerate(result.axes) if isinstance(tag, domain.Axis)), None)
         if at is None:
             return result
-        axes = tuple(corrupt(t, how) if k == at else t for k, t in enumerate(result.axes))
+        axes = tuple(
+            corrupt(t, how) if k == at and isinstance(t, domain.Axis) else t for k, t in enumerate(result.axes)
+        )
         return dataclasses.replace(result, axes=axes)
 
     def wrong(*args: Any) -> Any:
