@@ -170,7 +170,7 @@ def _down_and_up(draw: Any, d: int) -> list[tuple[str, Op]]:
 
 
 def _conv(draw: Any, d: int, shape: Any) -> tuple[Op, str]:
-    options = {
+    options: dict[str, Any] = {
         "size": _per_axis(draw, d, 1, 3),
         "window_strides": _per_axis(draw, d, 1, 3) if draw(st.booleans()) else (1,) * d,
         "rhs_dilation": _per_axis(draw, d, 1, 2),

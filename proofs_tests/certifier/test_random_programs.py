@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,13 +16,15 @@ from jax.tree_util import Partial
 
 from proofs_tests.certifier.judge import equals_larger, parameters, verdicts
 from proofs_tests.certifier.programs import Program, programs
+from proofs_tests.support.profiles import examples
 from shiftjax.certifier import CertificationError, certify
 from shiftjax.certifier._domain import assembly
 from shiftjax.certifier._domain.values import Image
 from shiftjax.certifier._rules import indexing, layout
 
-PROGRAMS = 16 * settings.default.max_examples  # 512 in the default run, ten thousand in the deep one
-QUIET = {"deadline": None, "suppress_health_check": list(HealthCheck), "database": None, "print_blob": False}
+PROGRAMS = 16 * examples()  # 512 in the default run, ten thousand in the deep one
+ALL = list(HealthCheck)
+QUIET: dict[str, Any] = {"deadline": None, "suppress_health_check": ALL, "database": None, "print_blob": False}
 
 
 def check(program: Program, seed: int) -> None:

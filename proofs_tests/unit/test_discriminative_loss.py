@@ -136,7 +136,7 @@ def test_the_gradient_of_coinciding_means_is_a_limit_of_gradients():
 
 
 def test_descent_leaves_a_collapse():
-    """Every mean at one point: the customary gradient of zero would stay there for ever."""
+    """Every mean at one point: the customary gradient of zero would stay there forever."""
     points = COLLAPSED
     for _ in range(60):
         points = points - 0.5 * PUSH(points)[1]

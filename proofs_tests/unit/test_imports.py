@@ -74,7 +74,7 @@ def imports(file: str, text: str) -> Iterator[Import]:
 
 def imports_below(folder: str) -> list[Import]:
     paths = sorted((ROOT / folder).rglob("*.py"))
-    return [found for path in paths for found in imports(str(path.relative_to(ROOT)), path.read_text())]
+    return [statement for path in paths for statement in imports(str(path.relative_to(ROOT)), path.read_text())]
 
 
 ALL = {folder: imports_below(folder) for folder in OF_FOLDER}
@@ -120,19 +120,21 @@ def test_importing_loads_jax_numpy_and_flax_only(loaded):
 def test_every_import_is_declared(folder, loaded):
     always, extras = names_of(PROJECT["dependencies"]), {extra: names_of(EXTRAS[extra]) for extra in EXTRAS}
     undeclared = []
-    for found in ALL[folder]:
-        allowed = always.union(*(extras[extra] for extra in ([found.extra] if found.extra else OF_FOLDER[folder])))
-        name = found.file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
-        if name in loaded and not found.late:
+    for statement in ALL[folder]:
+        allowed = always.union(
+            *(extras[extra] for extra in ([statement.extra] if statement.extra else OF_FOLDER[folder]))
+        )
+        name = statement.file.removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+        if name in loaded and not statement.late:
             allowed = always
-        if packages(found.module) and not found.probe and not packages(found.module) & allowed:
-            undeclared.append(found)
+        if packages(statement.module) and not statement.probe and not packages(statement.module) & allowed:
+            undeclared.append(statement)
     assert not undeclared
 
 
 def test_every_declared_package_is_imported():
     declared = names_of([*PROJECT["dependencies"], *(r for extra in EXTRAS.values() for r in extra)])
-    imported = set().union(*(packages(found.module) for folder in ALL.values() for found in folder))
+    imported = set().union(*(packages(statement.module) for folder in ALL.values() for statement in folder))
     assert not declared - imported - RUN
 
 
@@ -149,16 +151,16 @@ def test_imports_of_all_kinds_are_seen(text, expected):
     assert list(imports("x.py", text)) == [expected]
 
 
-def private(found: Import) -> bool:
+def private(statement: Import) -> bool:
     """Whether an import reaches a private module of a package that its file does not lie in."""
-    parts = found.module.split(".")
-    importer = found.file.removesuffix(".py").split("/")
+    parts = statement.module.split(".")
+    importer = statement.file.removesuffix(".py").split("/")
     owners = [parts[:k] for k, part in enumerate(parts) if part.startswith("_")]
     return parts[0] == "shiftjax" and any(importer[: len(owner)] != owner for owner in owners)
 
 
 def test_no_package_imports_a_private_module_of_another():
-    assert not [found for found in ALL["shiftjax"] if private(found)]
+    assert not [statement for statement in ALL["shiftjax"] if private(statement)]
 
 
 @pytest.mark.parametrize(

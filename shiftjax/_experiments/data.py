@@ -65,6 +65,7 @@ def max_instances(training: Training) -> int:
     if scene.elastic:
         shape = (scene.size, scene.size)
         return 1 + synthetic.disc_count(shape, pitch=scene.pitch, radius=scene.radius, origin=scene.origin)
+    # A window of n pitches cuts the discs at both ends, and may see one disc more than n.
     return 1 + (ceil_div(size, scene.pitch) + 1) ** 2
 
 
@@ -74,6 +75,6 @@ def test_picture(training: Training, area: int, key: PRNGKeyArray) -> Picture:
         image, labels = render(training.scene, training.input_size, key)
         return Picture(image, labels, (slice(None), slice(None)))
     axis = training.net().geometry[0]
-    margin = axis.loss if axis.loss else training.input_size // 2
+    margin = axis.loss if axis.loss else training.input_size // 2  # a same-padded network loses nothing
     image, labels = render(training.scene, area + 2 * margin, key)
     return Picture(image, labels, (slice(margin, margin + area),) * 2)

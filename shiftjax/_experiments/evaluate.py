@@ -97,6 +97,7 @@ def score(stitched: Stitched, whole: Whole, *, train_window: int) -> dict[str, o
         "false_merges": int(counts.merges),
         "average_precision": float(metrics.average_precision(true, instances)),
         "distinct_embeddings": codes,
+        # Where the output is constant, any difference is large, not infinite.
         "differs_from_whole": rms(stitched.output - whole.output) / max(float(np.std(whole.output)), 1e-12),
     }
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -143,7 +144,7 @@ def _train(
     rate = training.learning_rate
     adam = optax.adam(optax.cosine_decay_schedule(rate, max(1, steps)) if training.decay else rate)
     optimizer = adam if training.clip is None else optax.chain(optax.clip_by_global_norm(training.clip), adam)
-    image, _ = jax.eval_shape(task.sample, jax.random.key(0))
+    image, _ = jax.eval_shape(task.sample, jax.random.key(0))  # the shape alone: nothing is drawn
     states = stack([initial_state(key_of(seed, 0), net, optimizer, image) for seed in seeds])
     with Checkpoints(folder) as checkpoints:
         if checkpoints.latest is not None:
@@ -157,19 +158,14 @@ def _stitch(experiment: Experiment, trained: Trained, result: Result) -> None:
     picture = trained.task.picture(experiment.area, key_of(trained.seed, 2))
     apply = jax.tree_util.Partial(trained.net.apply, trained.variables)
     whole = whole_picture(apply, trained.task, picture, max(experiment.tiles))
+    segment = partial(
+        stitch, apply, trained.task, picture, bandwidth=experiment.bandwidth, min_size=experiment.min_size
+    )
     views = result.views[trained.name] = []
     result.pictures[trained.name], result.references[trained.name] = picture, whole
     for tile in experiment.tiles:
         print(f"stitch {trained.name} with tiles of {tile} px")
-        view = stitch(
-            apply,
-            trained.task,
-            picture,
-            tile,
-            bandwidth=experiment.bandwidth,
-            key=key_of(trained.seed, 3),
-            min_size=experiment.min_size,
-        )
+        view = segment(tile, key=key_of(trained.seed, 3))
         views.append(view)
         row = score(view, whole, train_window=trained.training.window[0])
         result.metrics["stitchings"].append({"name": trained.name, "seed": trained.seed, **row})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from shiftjax.nets import UNet
 
@@ -62,17 +63,10 @@ class Training:
 
     def net(self, **changes: object) -> UNet:
         """The network, with `changes` to its options."""
-        options = {
-            "features": self.features,
-            "factors": self.factors or (2,) * self.levels,
-            "growth": self.growth,
-            "decoder_convs": self.decoder_convs,
-            "head_kernel_size": self.head_kernel_size,
-            "upsample": self.upsample,
-            "padding": self.padding,
-            "crop": self.crop,
-        }
-        return UNet(self.out_channels, **{**options, **changes})  # type: ignore[arg-type]
+        names = ("features", "growth", "decoder_convs", "head_kernel_size", "upsample", "padding", "crop")
+        options: dict[str, Any] = {name: getattr(self, name) for name in names}
+        options["factors"] = self.factors or (2,) * self.levels
+        return UNet(self.out_channels, **{**options, **changes})
 
     @property
     def window(self) -> tuple[int, int]:

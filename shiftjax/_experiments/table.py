@@ -68,30 +68,24 @@ _SMALL_NOISY = _discs(_SMALL_WIDE, noise=0.01)
 _SMALL_NARROW = replace(_SMALL, input_size=44)
 # Few features at full resolution and one large step up make codes by phase easier to learn than codes by look; binned,
 # nuclei are smaller than a period.
-_SMALL_NUCLEI = Training(
-    Scene("nuclei", binning=2),
-    140,
-    levels=2,
+_SMALL_NUCLEI = replace(
+    _SMALL,
+    scene=Scene("nuclei", binning=2),
+    input_size=140,
     factors=(2, 8),
     features=6,
     growth=4,
-    learning_rate=2e-3,
     steps=2500,
     out_channels=4,
-    decay=True,
     clip=1.0,
 )
 # Period 8 in two levels. The sweep has tiles of twice and three times the pitch: with a disc's centre at the first
 # pixel of every such tile, their seams cut discs, not the gaps between them.
-_SMALL_SWEEP = replace(
-    _SMALL,
-    scene=Scene("discs", 128, pitch=7, radius=2.6, origin=0),
-    input_size=76,
-    factors=(2, 4),
-    features=12,
-    crop=None,
-)
+_SWEPT_DISCS = Scene("discs", 128, pitch=7, radius=2.6, origin=0)
+_SMALL_SWEEP = replace(_SMALL, scene=_SWEPT_DISCS, input_size=76, factors=(2, 4), features=12, crop=None)
 _SMALL_CONSTANT = replace(_CONSTANT_2, learning_rate=1e-3, steps=1000)
+# With 3 features, dead ReLUs merge two of the embeddings on some seeds.
+_SMALL_LEARNED = replace(_CONSTANT, levels=2, features=8, decoder_convs=2, learning_rate=1e-3, steps=1000)
 
 _TABLE = {
     "const_inp_fixed": _Row(
@@ -102,19 +96,7 @@ _TABLE = {
     "const_inp_learned": _Row(
         "256 embeddings, each repeated 2 x 2",
         paper=_Size(_CONSTANT, bw=0.2),
-        small=_Size(
-            _constant(
-                _SMALL_CONSTANT,
-                56,
-                features=8,  # with 3, dead ReLUs merge two of the embeddings on some seeds
-                upsample="learned",
-                decoder_convs=2,
-                head_kernel_size=1,
-                crop="every",
-            ),
-            bw=0.2,
-            expected="16 embeddings, repeated with the period",
-        ),
+        small=_Size(_constant(_SMALL_LEARNED, 56), bw=0.2, expected="16 embeddings, repeated with the period"),
     ),
     "const_inp_same": _Row(
         "many embeddings, by position; about 4 central px out of reach of the border agree",

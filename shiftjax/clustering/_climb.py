@@ -34,6 +34,7 @@ class Kernel(NamedTuple):
     rounding: float
 
 
+# A rounding error of 0.01 changes a Gaussian weight by half a percent; the flat kernel decides at a square of 1.
 KERNELS = {
     "gaussian": Kernel(lambda square: jnp.exp(-square / 2), arrival=0.1, rounding=1e-2),
     "flat": Kernel(lambda square: (square <= 1).astype(square.dtype), arrival=0.0, rounding=1e-4),
@@ -79,7 +80,7 @@ def spread(pixels: Pixels, key: PRNGKeyArray | None, seeds: int) -> tuple[Float[
     Without a key golden-ratio offsets keep the seeds from lining up in columns of the image.
     """
     total = jnp.minimum(pixels.size, seeds)
-    length, longer = jnp.divmod(pixels.size, jnp.maximum(total, 1))
+    length, longer = jnp.divmod(pixels.size, jnp.maximum(total, 1))  # the first `longer` stretches have one pixel more
     edges = jnp.arange(seeds + 1) * length + jnp.minimum(jnp.arange(seeds + 1), longer)
     offset = (jnp.arange(seeds) * GOLDEN) % 1 if key is None else jax.random.uniform(key, (seeds,))
     index = edges[:-1] + (offset * jnp.diff(edges)).astype(edges.dtype)
@@ -112,7 +113,7 @@ def step(
         return total + jnp.matmul(weight, rows, precision=jax.lax.Precision.HIGHEST)
 
     total = jnp.zeros((position.shape[0], pixels.rows.shape[1]), position.dtype)
-    total = jax.lax.fori_loop(0, -(-pixels.size // chunk), add, total)
+    total = jax.lax.fori_loop(0, -(-pixels.size // chunk), add, total)  # as many chunks as the mask has, not the image
     density = total[:, -1]
     reached = density[:, None] > 0  # a seed with no pixel in reach stays where it is
     return jnp.where(reached, total[:, :-1] / jnp.where(reached, density[:, None], 1), position), density
@@ -167,6 +168,7 @@ def climb(
             arrived = jnp.any(near & (state.density > 0), axis=1)
         target = jnp.where(done, state.seed, len(start))  # past the end, where `mode="drop"` writes nothing
         free = done | arrived | ~busy
+        # The free lanes take the next seeds of the queue in turn: the k-th of them seed `waiting + k - 1`.
         following = state.waiting + jnp.cumsum(free) - 1
         seed = jnp.where(free, jnp.minimum(following, total), state.seed)
         return Climb(

@@ -82,7 +82,7 @@ def mean_shift(
     start, count = _check_seeds(seeds, pixels)
     limit = count if max_centroids is None else integer("max_centroids", max_centroids, least=1)
     inside = jnp.ones(len(pixels), bool) if mask is None else jnp.asarray(mask).reshape(-1)
-    padding = -len(pixels) % _step_of_sizes(len(pixels))
+    padding = -len(pixels) % _step_of_sizes(len(pixels))  # by pixels outside the mask
     clusters = _mean_shift(
         jnp.pad(pixels, ((0, padding), (0, 0))),
         jnp.pad(inside, (0, padding)),

@@ -30,6 +30,7 @@ def objects(labels: Integer[np.ndarray, "batch *space"]) -> Objects:
     Returns:
         The object of every pixel `(pixel,)`, and the area of every object `(object,)` in pixels.
     """
+    # Begun with empty arrays, so that a batch without images has objects of the right type: none.
     number, area, count = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
     for image in labels:
         ids, inverse, pixels = np.unique(image, return_inverse=True, return_counts=True)

@@ -41,6 +41,7 @@ def regions(codes: Integer[np.ndarray, " *space"], *, background: int) -> Region
     begins = np.ones(codes.shape, bool)
     begins[..., 1:] = codes[..., 1:] != codes[..., :-1]
     start = np.flatnonzero(begins)
+    # Half the memory of int64, for an array as large as the image.
     number = np.dtype(np.int32 if codes.size < 2**31 else np.int64)
     run = np.cumsum(begins.ravel(), dtype=number).reshape(codes.shape)
     run -= 1  # in place: an array of all pixels is large
@@ -67,6 +68,7 @@ def _touching(
         earlier, later = (*leading, slice(None, -1)), (*leading, slice(1, None))
         same = codes[earlier] == codes[later]
         row, column = run[earlier][same], run[later][same]
+        # Runs that touch do so along many pixels, one after the other: the first is enough.
         new = np.ones(len(row), bool)
         new[1:] = (row[1:] != row[:-1]) | (column[1:] != column[:-1])
         rows.append(row[new])

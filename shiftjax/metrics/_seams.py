@@ -103,7 +103,7 @@ def _fields(plan: Any) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...
         _checks.fail("plan", "an object with tile_stride, origin and period", lacking, "make one with plan_tiles")
     ndim = len(plan.tile_stride)
     stride = _checks.per_axis("plan.tile_stride", tuple(plan.tile_stride), ndim)
-    origin = _checks.per_axis("plan.origin", tuple(plan.origin), ndim, least=-(2**62))
+    origin = _checks.per_axis("plan.origin", tuple(plan.origin), ndim, least=-(2**62))  # any integer will do
     return stride, origin, _checks.per_axis("plan.period", tuple(plan.period), ndim)
 
 
@@ -115,7 +115,7 @@ def _prepare(found: np.ndarray, true: Any, ndim: int) -> tuple[np.ndarray, np.nd
     if found.ndim == ndim + 1:
         labels = host_labels("found", found)
         if true is None:
-            return labels[..., None], (labels > 0).astype(np.int8), None
+            return labels[..., None], (labels > 0).astype(np.int8), None  # the foreground as one object
         objects = host_labels("true", true)
         same_shape("true", objects.shape, "found", labels.shape)
         return labels[..., None], objects, None

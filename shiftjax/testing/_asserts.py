@@ -81,6 +81,7 @@ def exact_windows(certificate: Certificate | CertificationError) -> str:
 def period_multiples(ndim: int) -> list[Shift]:
     """One period along some of the axes, fewest first."""
     steps = [m for m in product((0, 1), repeat=ndim) if any(m)]
+    # By the number of axes, then from the first axis on: the first violation is the simplest.
     return sorted(steps, key=lambda m: (sum(m), m[::-1]))
 
 

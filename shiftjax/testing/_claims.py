@@ -138,6 +138,7 @@ def _without_a_period(subject: Subject) -> Outcome:
 
 def period_is_minimal(subject: Subject, certificate: Certificate) -> Outcome:
     """No smaller shift along an axis moves the exact output along."""
+    # In the exact window only: elsewhere padding makes outputs change with every shift, which would show nothing.
     exact = (slice(None), *(slice(*axis.exact) for axis in certificate.axes))
 
     def exact_output(x: Any) -> Any:
@@ -172,7 +173,7 @@ def receptive_field(subject: Subject, certificate: Certificate) -> Outcome:
     for pixel in pixels:
         field = [axis.reads(i, i + 1) for axis, i in zip(certificate.axes, pixel, strict=True)]
         inside = (slice(None), *(slice(*span) for span in field))
-        mixed = other.copy()
+        mixed = other.copy()  # the field of this output from one image, all else from another
         mixed[inside] = image[inside]
         at: Any = (slice(None), *pixel)
         if np.abs(subject.run(mixed)[at] - expected[at]).max() > tolerance(expected):
@@ -196,6 +197,7 @@ def stitching(subject: Subject, certificate: Certificate) -> Outcome:
     periods = [axis.out // axis.phases for axis in certificate.axes]  # of output, per axis
     if min(periods) == 0:
         return NOT_APPLICABLE, f"the output is smaller than a period of {period} px: enlarge the image"
+    # So large that two tiles lie side by side along every axis, whatever multiple of the period they have.
     space = tuple(n + m * p for n, m, p in zip(subject.space, periods, period, strict=True))
     shape = (subject.x.shape[0], *space, subject.x.shape[-1])
     try:
@@ -213,6 +215,7 @@ def stitching(subject: Subject, certificate: Certificate) -> Outcome:
                 CONTRADICTED,
                 f"the smallest tile that breaks it keeps {tile} px: the output differs at {where}{inexact}",
             )
+    # A function may compute another map at another size; what holds for tiles says nothing about the whole then.
     if not certificate.same_map(of_larger):
         return NOT_PROVED, f"no violation seen, but at {space} px the function is computed in another way"
     if inexact:

@@ -62,6 +62,7 @@ def overlap(
     The shift is in output pixels per axis: pixel i of the output is pixel i + shift of the shifted one.
     """
     space = output.shape[1:-1]
-    here = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(shift, space, strict=True))
-    there = tuple(slice(max(0, s), n - max(0, -s)) for s, n in zip(shift, space, strict=True))
-    return output[(slice(None), *here)], shifted[(slice(None), *there)], (0, *(s.start for s in here), 0)
+    in_output = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(shift, space, strict=True))
+    in_shifted = tuple(slice(max(0, s), n - max(0, -s)) for s, n in zip(shift, space, strict=True))
+    begin = (0, *(s.start for s in in_output), 0)
+    return output[(slice(None), *in_output)], shifted[(slice(None), *in_shifted)], begin

@@ -118,7 +118,7 @@ def _fits(net: UNet, periods: int, limit: int, largest: int) -> bool:
 
 
 def _smaller(options: dict[str, Any], levels: int, kernel: int) -> dict[str, Any]:
-    """One step towards the smallest network."""
+    """One step towards the smallest network: levels go first, since each multiplies the period and the loss."""
     factors = options["factors"]
     if len(factors) > max(levels, 1):
         return {**options, "factors": factors[:-1]}
@@ -155,6 +155,7 @@ def input_for(net: UNet, output: Sequence[int]) -> tuple[int, ...]:
     """
     sizes = []
     for axis, least in zip(net.geometry, output, strict=True):
+        # A period too small at first, because the wish is rounded; larger by a period until it is enough.
         wish = axis.loss + least - axis.period
         enough: list[int] = []
         while not enough:
@@ -208,6 +209,7 @@ def off_period_shifts(draw: Draw, period: Sequence[int], extent: Sequence[int]) 
     shift = []
     for k, (p, n) in enumerate(zip(period, extent, strict=True)):
         if k == broken:
+            # Whole periods and a rest, which shrinks to one pixel.
             turns = draw(st.integers(0, max(0, (n - p) // p)))
             shift.append((turns * p + draw(st.integers(1, min(p, n) - 1))) * draw(st.sampled_from((1, -1))))
         else:
@@ -245,7 +247,7 @@ def lattices(draw: Draw, ndim: int, *, largest: int = 6, full: bool = False) -> 
     for k in range(rank):
         tail = [draw(st.integers(-largest, largest)) for _ in range(ndim - k - 1)]
         rows.append([0] * k + [draw(st.integers(1, largest))] + tail)
-    if rank > 1 and draw(st.booleans()):
+    if rank > 1 and draw(st.booleans()):  # the same lattice by another basis
         rows[0] = [a + b for a, b in zip(rows[0], rows[1], strict=True)]
     order = draw(st.permutations(range(ndim)))
     return tuple(tuple(row[k] for k in order) for row in rows)

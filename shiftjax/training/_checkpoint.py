@@ -29,6 +29,8 @@ class Checkpoints:
         if self.folder.exists() and not self.folder.is_dir():
             fail("folder", "a folder", f"the file {self.folder}")
         self._orbax = require("orbax.checkpoint", "train")
+        # Not asynchronous: after Ctrl-C the state must be complete when the process ends. A killed run may leave the
+        # folder of an unfinished checkpoint behind, which the next one removes.
         options = self._orbax.CheckpointManagerOptions(
             max_to_keep=keep, create=True, enable_async_checkpointing=False, cleanup_tmp_directories=True
         )

@@ -81,7 +81,7 @@ def train(
             losses.append(np.asarray(chunk))
             if len(losses) > 1:  # the first chunk compiles
                 seconds, timed = seconds + time.perf_counter() - start, timed + count
-            _check_finite(losses[-1], done, checkpoints)
+            _check_finite(losses[-1], done, checkpoints)  # before a checkpoint replaces the last good one
             done += count
             bar(count, float(losses[-1][:, -1].mean()))
             if checkpoints is not None and (done % every == 0 or done == steps):
@@ -90,7 +90,7 @@ def train(
             if checkpoints is not None:
                 _save(checkpoints, done, states)
             raise KeyboardInterrupt(f"stopped after {done} steps" + (", saved" if checkpoints is not None else ""))
-    empty = np.zeros((len(states.step), 0), np.float32)
+    empty = np.zeros((len(states.step), 0), np.float32)  # so that a run without steps has losses, too: none
     rate = timed / seconds if timed else float("nan")
     return states, History(np.concatenate([empty, *losses], axis=1), rate)
 

@@ -70,6 +70,7 @@ def make_step(
 
     def step(state: State) -> tuple[State, Array]:
         image, labels = sample(jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step))
+        # Running means of norms, say: not trained by gradients but replaced by the forward pass.
         statistics = {name: value for name, value in state.variables.items() if name != "params"}
 
         def objective(params: Any) -> tuple[Array, Any]:
