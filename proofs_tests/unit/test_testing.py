@@ -207,21 +207,12 @@ def test_an_accepted_control_is_an_error_and_a_rejected_one_is_counted():
 
 
 def test_rounding_is_measured_in_units_of_the_largest_value():
-<<<<<<< HEAD
     record.start()
     wanted = np.array([0, 1], np.float32)
     record.rounding(wanted + np.float32(3 * 2**-23), wanted, bound=4)
     assert record.current.ulp == 3
     with pytest.raises(AssertionError, match=r"8\.0 units in the last place"):
         record.rounding(wanted + np.float32(2**-20), wanted, bound=4)
-=======
-    ledger.begin()
-    expected = np.array([0, 1], np.float32)
-    ledger.rounding(expected + np.float32(3 * 2**-23), expected, bound=4)
-    assert ledger.entry.ulp == 3
-    with pytest.raises(AssertionError, match=r"8\.0 units in the last place"):
-        ledger.rounding(expected + np.float32(2**-20), expected, bound=4)
->>>>>>> fields
 
 
 @pytest.mark.parametrize(
