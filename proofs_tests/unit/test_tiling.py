@@ -106,6 +106,25 @@ def test_tiles_share_a_call_only_where_images_of_a_batch_are_treated_alone():
     assert sj.plan_tiles(_double, image.shape, tile=4, dtype=jnp.int32).batchwise
 
 
+def _counting(x):
+    """Sees how many images there are: from the fourth on, another function."""
+    return x + (1 if x.shape[0] > 3 else 0)
+
+
+def test_the_batch_that_is_proved_is_the_batch_that_is_run():
+    """One, two and three images tell nothing of thirteen."""
+    image = _image(200)
+    plan = sj.plan_tiles(_counting, image.shape, tile=8, dtype=jnp.int32)
+    assert sj.plan_tiles(_double, image.shape, tile=8, dtype=jnp.int32).batch_size > 3
+    assert (plan.batchwise, plan.batch_size) == (False, 1)
+    assert np.array_equal(sj.predict_tiled(_counting, image, plan), image)
+    thrifty = sj.plan_tiles(_counting, (1, 24, 1), tile=8, dtype=jnp.int32)
+    assert (thrifty.batchwise, thrifty.batch_size) == (True, 3)
+    many = sj.plan_tiles(_counting, (1, 40, 1), tile=8, dtype=jnp.int32, illegal_tile=True)
+    with pytest.raises(ValueError, match="batch_size"):
+        sj.predict_tiled(_counting, _image(40), many, batch_size=5)
+
+
 def _mixing(x):
     return x - x.sum(0, keepdims=True)
 

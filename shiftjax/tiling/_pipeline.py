@@ -15,7 +15,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from shiftjax._ahead import read_ahead
 from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail, integer
-from shiftjax.certifier import Certificate, CertificationError, certify
+from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._aligned import stacked
 from shiftjax.tiling._compiled import CompiledFunction, Fn
 from shiftjax.tiling._plan import TilePlan
@@ -66,7 +66,8 @@ def run_tiles(
         ValueError: the function is not the one that was planned for, or bad options.
     """
     count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1)
-    if count > 1 and not plan.batchwise:
+    proved = plan.batchwise and (count == plan.batch_size or keeps_images_apart(fn, plan, count))
+    if count > 1 and not proved:
         fail("batch_size", "1, since this function may mix the images of a batch", count)
     if not checked:
         check_function(fn, plan)
@@ -95,6 +96,13 @@ def run_tiles(
 
 
 stream = run_tiles  # its name until `volume` has moved
+
+
+def keeps_images_apart(fn: Fn, plan: TilePlan, count: int) -> bool:
+    """Whether the function is proved to treat each tile alone in calls of `count` tiles, which is how it is run."""
+    batch = plan.image_shape[0]
+    tile = jax.ShapeDtypeStruct(plan.certificate.shape, plan.dtype)
+    return batchwise(fn, tile, images=(batch, count * batch))
 
 
 def check_function(fn: Fn, plan: TilePlan) -> Certificate:

@@ -20,6 +20,7 @@ from shiftjax.tiling._compiled import CompiledFunction, Fn
 from shiftjax.tiling._exact_window import windows
 from shiftjax.tiling._legal_inputs import first_certificate, least_overhead, smallest_input
 from shiftjax.tiling._padding import PADS
+from shiftjax.tiling._pipeline import keeps_images_apart
 from shiftjax.tiling._plan import TilePlan
 from shiftjax.tiling._words import times
 
@@ -104,7 +105,10 @@ def plan_tiles(
         memory=memory,
         certificate=certificate,
     )
-    return replace(plan, why=_difference(problem, plan), batch_size=_batch_size(problem, plan, limit))
+    count = _batch_size(problem, plan, limit)
+    if count > 1 and not keeps_images_apart(fn, plan, count):
+        plan, count = replace(plan, batchwise=False), 1
+    return replace(plan, why=_difference(problem, plan), batch_size=count)
 
 
 def _checked_shape(image_shape: Any) -> tuple[int, ...]:
