@@ -95,9 +95,6 @@ def run_tiles(
         yield from _split(*running.popleft(), plan.image_shape[0])
 
 
-stream = run_tiles  # its name until `volume` has moved
-
-
 def keeps_images_apart(fn: Fn, plan: TilePlan, count: int) -> bool:
     """Whether the function is proved to treat each tile alone in calls of `count` tiles, which is how it is run."""
     batch = plan.image_shape[0]

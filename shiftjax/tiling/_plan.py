@@ -29,7 +29,6 @@ DERIVED = ["dtype", "period", "tile_input", "tile_stride", "origin", "grid", "pa
 DERIVED += ["legal", "in_phase", "equals_whole"]
 
 TileIndex = tuple[int, ...]  # the number of a tile along each spatial axis, from 0
-Place = TileIndex  # its name until `volume` has moved
 
 
 @dataclass(frozen=True)
@@ -165,8 +164,6 @@ class TilePlan:
     def tiles(self) -> Iterator[TileIndex]:
         """All tiles, in raster order."""
         return product(*map(range, self.grid))
-
-    places = tiles  # its name until `volume` has moved
 
     def input_start(self, tile: TileIndex) -> tuple[int, ...]:
         """Image pixel where the input of a tile begins; negative beyond the border."""
