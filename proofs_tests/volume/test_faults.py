@@ -22,7 +22,7 @@ from shiftjax.volume._storage import journal
 from shiftjax.volume._storage.journal import Journal
 
 ROOT = Path(__file__).parents[2]
-TILES = list(plan().places())
+TILES = list(plan().tiles())
 
 
 @pytest.fixture

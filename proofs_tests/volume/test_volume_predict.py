@@ -91,14 +91,14 @@ def test_pixel_sizes_are_copied(tmp_path):
 def computed(made):
     """Which tiles were written: none of them is 0 everywhere."""
     tiles = the_plan()
-    found = (made[:][(slice(None), *tiles.output_slices(place))].any() for place in tiles.places())
-    return {place for place, some in zip(tiles.places(), found, strict=True) if some}
+    found = (made[:][(slice(None), *tiles.output_slices(place))].any() for place in tiles.tiles())
+    return {place for place, some in zip(tiles.tiles(), found, strict=True) if some}
 
 
 def test_a_region(tmp_path):
     cut = (slice(5, 8), slice(None), slice(-1, None))
     made = predict_volume(net(), volume(), tmp_path / "o", the_plan(), region=cut, **QUIET)
-    meant = {place for place in the_plan().places() if place[0] == 1 and place[2] == 2}
+    meant = {place for place in the_plan().tiles() if place[0] == 1 and place[2] == 2}
     assert computed(made) == meant
     np.testing.assert_array_equal(made[:][:, 4:8, :, 16:], expected(volume())[:, 4:8, :, 16:])
     whole = predict_volume(net(), volume(), tmp_path / "o", the_plan(), **QUIET)  # and then the others
@@ -116,9 +116,9 @@ def test_a_mask(kind, tmp_path):
         zarr.create_array(tmp_path / "mask", data=mask)
     where = tmp_path / "mask" if kind == "stored" else mask
     made = predict_volume(net(), volume(), tmp_path / "o", the_plan(), where=where, **QUIET)
-    held = {place for place in the_plan().places() if _mask_at(mask, place)}
+    held = {place for place in the_plan().tiles() if _mask_at(mask, place)}
     assert computed(made) == held
-    assert {(3, 2, 2), (0, 1, 1)} <= held < set(the_plan().places())
+    assert {(3, 2, 2), (0, 1, 1)} <= held < set(the_plan().tiles())
     with pytest.raises(ValueError, match="integer fraction"):
         predict_volume(net(), volume(), tmp_path / "p", the_plan(), where=np.ones((12, 18, 22)), **QUIET)
 
@@ -144,11 +144,11 @@ def test_a_test_of_the_input(tmp_path):
     assert set(seen) == {(1, *the_plan().tile_input, 1)}
     np.testing.assert_array_equal(made[:], expected(dark))  # what is left out is 0 here anyway
     padded = np.pad(dark, the_plan().pad_width[1:-1], mode="reflect")
-    starts = {place: np.multiply(place, the_plan().tile_stride) for place in the_plan().places()}
+    starts = {place: np.multiply(place, the_plan().tile_stride) for place in the_plan().tiles()}
     inputs = {
         p: tuple(slice(a, a + n) for a, n in zip(s, the_plan().tile_input, strict=True)) for p, s in starts.items()
     }
-    lit = {k for k, place in enumerate(the_plan().places()) if padded[inputs[place]].any()}
+    lit = {k for k, place in enumerate(the_plan().tiles()) if padded[inputs[place]].any()}
     assert Journal(str(tmp_path / "o" / "0" / "journal")).finished == lit < set(range(36))
 
 

@@ -60,7 +60,7 @@ def test_no_tile_is_left_out_that_a_mask_means(n, f, tile, up, data):
     mask[pixel // f] = True
     tiles = sj.plan_tiles(lambda x: x, (1, n, 1), tile=min(tile, n))
     holds = in_mask(tiles, mask, "x")
-    (meant,) = [place for place in tiles.places() if pixel in range(n)[tiles.output_slices(place)[0]]]
+    (meant,) = [place for place in tiles.tiles() if pixel in range(n)[tiles.output_slices(place)[0]]]
     assert holds(meant)
 
 
@@ -71,7 +71,7 @@ def test_control_a_rounded_factor_leaves_one_out():
     assert mask[45 // 16]
     tiles = sj.plan_tiles(lambda x: x, (1, 60, 1), tile=15)
     holds = in_mask(tiles, mask, "x")
-    assert [holds(place) for place in tiles.places()][3]
+    assert [holds(place) for place in tiles.tiles()][3]
     assert not in_mask(tiles, np.array([0, 0, 0, 0]), "x")((3,))
 
 
@@ -226,7 +226,7 @@ def test_lost_chunks_are_computed_again(tmp_path):
     image[:10, :10] = 0  # a tile of zeros is a chunk like any other
     made = predict_volume(smear, image, tmp_path / "o", planned(), **QUIET)
     chunks = sorted(path for path in (tmp_path / "o" / "0" / "c").rglob("*") if path.is_file())
-    assert len(chunks) == len(list(planned().places()))
+    assert len(chunks) == len(list(planned().tiles()))
     before, times = {path: path.read_bytes() for path in chunks}, {path: path.stat().st_mtime_ns for path in chunks}
     chunks[0].unlink()
     chunks[5].unlink()

@@ -15,7 +15,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from shiftjax.certifier import Certificate
-from shiftjax.tiling import check_function, read_window, run_tiles
+from shiftjax.tiling import check_function, run_tiles, zero_outside
 from shiftjax.volume._jobs.pointwise import Pointwise
 from shiftjax.volume._jobs.tile_selection import TileTest, worth_computing
 from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
@@ -64,8 +64,7 @@ class Job:
         Raises:
             ValueError: `fn` is not the function that was planned for.
         """
-        check_function(self.fn, self.tiles.plan)
-        return self.tiles.plan.certificate  # of the same map, whose constants count by value
+        return check_function(self.fn, self.tiles.plan)
 
     def provenance(self) -> Provenance:
         """What decides the pixels that the job gives.
@@ -110,9 +109,8 @@ class Job:
 
     def _read(self, tile: TileAtTime) -> np.ndarray:
         """The input of a tile as stored, `(1, *tile_input, channel)`, the image's border padded."""
-        plan, start = self.tiles.plan, self.tiles.input_start(tile)
         try:
-            return read_window(self.tiles.source.at(tile[0]), plan.image_shape[1:-1], start, plan.tile_input, plan.pad)
+            return self.tiles.plan.read_input(tile[1:], self.tiles.source.at(tile[0]))
         except VolumeError as error:
             raise VolumeError(f"{self.tiles.describe(tile)}: {error}") from error.__cause__
 
@@ -123,8 +121,8 @@ class Job:
             image = cast(block, np.dtype(plan.dtype)) if self.preprocess is None else self._preprocess(block)
         except OverflowError as error:
             raise VolumeError(f"{self._location(tile)}: {error}; give a `preprocess` that converts") from error
-        if self.preprocess is not None and plan.pad == "constant":
-            self._zero_border(image, tile)
+        if self.preprocess is not None and plan.pad == "constant":  # which may not keep the border's zeros
+            zero_outside(image, plan.image_shape[1:-1], self.tiles.input_start(tile))
         if jnp.issubdtype(image.dtype, jnp.inexact) and not np.isfinite(image).all():
             bad = f"NaN or infinity in {image.size - np.isfinite(image).sum()} of {image.size} values of the input"
             raise VolumeError(f"{self._location(tile)}: {bad}; replace them, for example in `preprocess`")
@@ -135,13 +133,6 @@ class Job:
         assert self.preprocess is not None
         known = cast(block, jax.dtypes.canonicalize_dtype(block.dtype))  # JAX would wrap 64-bit integers around
         return np.array(self.preprocess(jax.device_put(known, _processor())))
-
-    def _zero_border(self, image: np.ndarray, tile: TileAtTime) -> None:
-        """Zeros beyond the image's border: the border comes after preprocessing, which may not keep zeros."""
-        starts, space = self.tiles.input_start(tile), self.tiles.plan.image_shape[1:-1]
-        for axis, (start, size) in enumerate(zip(starts, space, strict=True), start=1):
-            pixel = np.arange(start, start + image.shape[axis])
-            image[(slice(None),) * axis + ((pixel < 0) | (pixel >= size),)] = 0
 
     def _location(self, tile: TileAtTime) -> str:
         """A tile with the pixels of the image that it reads, for people."""
