@@ -79,6 +79,7 @@ def named(publics: list[Public]) -> Any:
     return pytest.mark.parametrize(("name", "thing"), publics, ids=[public.name for public in publics])
 
 
+ARRAY = re.compile(r"Array\b|ArrayLike|ndarray|ShapeDtypeStruct")
 THINGS = list(public_things())
 FUNCTIONS = [public for public in THINGS if not isinstance(public.thing, type)]
 METHODS = [method for public in THINGS if isinstance(public.thing, type) for method in methods(*public)]
@@ -124,12 +125,12 @@ def test_public_names_are_documented(name, thing):
 
 @named(FUNCTIONS)
 def test_options_are_keyword_only(name, thing):
-    """Whatever has a default is an option, and options are named by the caller."""
+    """Whatever has a default and is no array, like a bias, is an option, and options are named by the caller."""
     parameters = inspect.signature(thing).parameters.values()
-    assert all(p.kind is p.KEYWORD_ONLY for p in parameters if p.default is not p.empty), name
+    options = [p for p in parameters if p.default is not p.empty and not ARRAY.search(str(p.annotation))]
+    assert all(p.kind is p.KEYWORD_ONLY for p in options), name
 
 
-ARRAY = re.compile(r"Array\b|ArrayLike|ndarray|ShapeDtypeStruct")
 IMAGES = {"codes", "embedding", "image", "labels", "x"}  # arrays, however they are annotated
 SHAPE = re.compile(r"`\([^`]*\)`|`embedding\.shape|of the same shape|of its shape")
 SIZES = {"extent", "origin", "period", "pitch", "radius", "shift", "size", "spacing", "stride", "tile", "window"}

@@ -16,7 +16,7 @@ from shiftjax._experiments import sweep, sweep_figure
 from shiftjax._experiments.data import Picture, render
 from shiftjax._experiments.evaluate import Stitched, key_of, score, stitch, whole_picture
 from shiftjax._experiments.run import Result
-from shiftjax._experiments.table import EXPERIMENTS, SWEEP
+from shiftjax._experiments.settings import EXPERIMENTS, SWEEP
 from shiftjax._experiments.task import scene_task
 from shiftjax.nets import UNet
 from shiftjax.testing import phase_code

@@ -19,7 +19,7 @@ from shiftjax import synthetic
 from shiftjax._cli import train_synthetic as command
 from shiftjax._experiments import data, nuclei
 from shiftjax._experiments.evaluate import Stitched, Whole, departure, score, seam_excess, seamless, seams
-from shiftjax._experiments.table import DEFAULT, EXPERIMENTS, SWEEP
+from shiftjax._experiments.settings import DEFAULT, EXPERIMENTS, SWEEP
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_synthetic.py"
 ROW = {

@@ -11,9 +11,9 @@ from typing import Any
 
 from shiftjax._experiments import figure, nuclei, sweep, sweep_figure
 from shiftjax._experiments.evaluate import verdict
+from shiftjax._experiments.experiment import Training
 from shiftjax._experiments.run import open_folder, run, write_json
-from shiftjax._experiments.settings import Training
-from shiftjax._experiments.table import DEFAULT, EXPERIMENTS, SWEEP, find
+from shiftjax._experiments.settings import DEFAULT, EXPERIMENTS, SWEEP, find
 from shiftjax._experiments.task import Task, scene_task
 from shiftjax._extras import require
 from shiftjax.training import TrainingDivergedError

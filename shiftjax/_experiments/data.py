@@ -8,7 +8,7 @@ import jax
 
 from shiftjax import synthetic
 from shiftjax._arithmetic import ceil_div
-from shiftjax._experiments.settings import Scene, Training
+from shiftjax._experiments.experiment import Scene, Training
 from shiftjax._typing import Array, PRNGKeyArray
 from shiftjax._windows import window
 from shiftjax.labelling import relabel

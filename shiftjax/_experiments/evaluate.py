@@ -10,7 +10,7 @@ import numpy as np
 
 from shiftjax import metrics, theory
 from shiftjax._experiments.data import Picture
-from shiftjax._experiments.settings import DELTA_DIST
+from shiftjax._experiments.experiment import DELTA_DIST
 from shiftjax._experiments.task import Task
 from shiftjax._typing import Array, PRNGKeyArray
 from shiftjax.clustering import mean_shift

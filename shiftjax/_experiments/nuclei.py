@@ -15,7 +15,7 @@ import optax
 from shiftjax import synthetic
 from shiftjax._checks import finite
 from shiftjax._experiments.data import Picture, under_output
-from shiftjax._experiments.settings import DELTA_DIST, DELTA_VAR, Training
+from shiftjax._experiments.experiment import DELTA_DIST, DELTA_VAR, Training
 from shiftjax._experiments.task import Task
 from shiftjax._extras import require
 from shiftjax._losses import discriminative_loss

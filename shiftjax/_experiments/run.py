@@ -18,7 +18,7 @@ import optax
 from shiftjax import metrics, theory
 from shiftjax._experiments.data import Picture
 from shiftjax._experiments.evaluate import Stitched, Whole, key_of, score, stitch, whole_picture
-from shiftjax._experiments.settings import DELTA_DIST, Experiment, Training
+from shiftjax._experiments.experiment import DELTA_DIST, Experiment, Training
 from shiftjax._experiments.task import Task, scene_task
 from shiftjax.clustering import mean_shift
 from shiftjax.nets import UNet

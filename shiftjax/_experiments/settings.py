@@ -1,97 +1,201 @@
-"""What an experiment is: images, a network and its training, and the tiles to stitch with."""
+"""The experiments of the paper, each in its own size and in a small one that shows the same in seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import NamedTuple
 
-from shiftjax.nets import UNet
+from shiftjax._checks import one_of
+from shiftjax._experiments.experiment import Experiment, Scene, Training
 
-DELTA_VAR, DELTA_DIST, GAMMA = 0.0, 3.0, 1e-4  # of the loss, in every experiment
+DEFAULT = "seams"
+SWEEP = "tile_size_sweep"
 
 
 @dataclass(frozen=True)
-class Scene:
-    """What the images show.
+class _Size:
+    """An experiment in one size.
 
     Attributes:
-        kind: "constant", "discs" or "nuclei".
-        size: of an image, in pixels per axis.
-        pitch: of the square lattice of the discs' centres, in pixels.
-        radius: a disc is all pixels closer than this to its centre.
-        origin: the first centre, in pixels along both axes.
-        elastic: whether the discs are deformed.
-        noise: its variance.
-        binning: real images are first averaged over blocks of so many pixels per axis; all sizes count blocks then.
+        trainings: of a network named like the experiment, or network name -> how it is trained.
+        bw: of the paper's mean shift, whose kernel is exp(-r^2 / bw); ours is exp(-r^2 / 2 h^2).
+        expected: instead of what the experiment expects in the paper's size.
     """
 
-    kind: str
-    size: int = 0
-    pitch: int = 0
-    radius: float = 0.0
-    origin: int = 0
-    elastic: bool = False
-    noise: float = 0.0
-    binning: int = 1
-
-
-@dataclass(frozen=True)
-class Training:
-    """One network and how it is trained: by Adam, on random crops of `input_size` px, with a loss on the whole output.
-
-    `decay` lets the learning rate fall to zero along a cosine, so that training settles in few steps; `clip` bounds the
-    norm of the gradient. The other options are those of `UNet`.
-    """
-
-    scene: Scene
-    input_size: int
-    levels: int
-    features: int
-    learning_rate: float
-    steps: int
-    decoder_convs: int | None = None
-    head_kernel_size: int = 1
-    upsample: str = "learned"
-    padding: str = "VALID"
-    crop: str | None = "top"
-    out_channels: int = 3
-    factors: tuple[int, ...] | None = None  # of the levels, 2 by default
-    growth: int = 2
-    decay: bool = False
-    clip: float | None = None
-
-    def net(self, **changes: object) -> UNet:
-        """The network, with `changes` to its options."""
-        names = ("features", "growth", "decoder_convs", "head_kernel_size", "upsample", "padding", "crop")
-        options: dict[str, Any] = {name: getattr(self, name) for name in names}
-        options["factors"] = self.factors or (2,) * self.levels
-        return UNet(self.out_channels, **{**options, **changes})
-
-    @property
-    def window(self) -> tuple[int, int]:
-        """Size of the output window in pixels, and its offset in the input."""
-        (axis, _) = self.net().legal_sizes(self.input_size)
-        return next((output, offset) for size, output, offset in axis if size == self.input_size)
-
-
-@dataclass(frozen=True)
-class Experiment:
-    """Networks to train and what to do with them.
-
-    Attributes:
-        trainings: network name -> how it is trained.
-        bandwidth: of mean shift, a length in the embedding.
-        expected: what the paper saw, in words.
-        tiles: output tile sizes to stitch with, legal or not, in pixels; without any, one output window is examined.
-        area: pixels of the test image to score, per axis.
-        min_size: predicted instances of fewer pixels are dropped.
-    """
-
-    name: str
-    trainings: Mapping[str, Training]
-    bandwidth: float
-    expected: str
-    tiles: tuple[int, ...] = ()
+    trainings: Training | Mapping[str, Training]
+    bw: float
+    tiles: Sequence[int] = ()
     area: int = 96
     min_size: int = 0
+    expected: str | None = None
+
+
+class _Row(NamedTuple):
+    expected: str
+    paper: _Size
+    small: _Size
+
+
+def _discs(training: Training, **changes: object) -> Training:
+    return replace(training, scene=replace(training.scene, **changes))  # type: ignore[arg-type]
+
+
+def _constant(training: Training, size: int, **changes: object) -> Training:
+    return replace(training, scene=Scene("constant", size), input_size=size, **changes)  # type: ignore[arg-type]
+
+
+_PAPER_DISCS = Scene("discs", 284, pitch=16, radius=5.0, origin=9)
+_PAPER = Training(_PAPER_DISCS, 236, levels=4, features=16, learning_rate=1e-4, steps=60_000)
+_PAPER_NOISY = _discs(replace(_PAPER, steps=100_000), size=292, noise=0.01)
+_PAPER_TILES = replace(_PAPER, scene=replace(_PAPER_DISCS, pitch=13), input_size=204, crop=None, steps=20_000)
+_PAPER_NARROW = replace(_PAPER_TILES, crop="top")
+_PAPER_PITCH = replace(
+    _PAPER, scene=replace(_PAPER_DISCS, size=220), input_size=220, levels=3, learning_rate=5e-5, steps=200_000
+)
+_PAPER_NUCLEI = Training(
+    Scene("nuclei"), 332, levels=4, features=32, learning_rate=1e-4, steps=60_000, out_channels=4, crop=None
+)
+_CONSTANT = Training(Scene("constant", 236), 236, levels=4, features=3, learning_rate=1e-4, steps=2000, crop="every")
+_CONSTANT_2 = replace(_CONSTANT, levels=2, decoder_convs=1, head_kernel_size=3, upsample="nearest", crop=None)
+
+_SMALL_DISCS = Scene("discs", 96, pitch=5, radius=math.sqrt(5), origin=2)
+_SMALL = Training(_SMALL_DISCS, 52, levels=2, features=8, learning_rate=2e-3, steps=3000, decay=True)
+_SMALL_WIDE = replace(_SMALL, scene=replace(_SMALL_DISCS, pitch=8, radius=3.0, origin=4), input_size=64)
+_SMALL_NOISY = _discs(_SMALL_WIDE, noise=0.01)
+_SMALL_NARROW = replace(_SMALL, input_size=44)
+# Few features at full resolution and one large step up make codes by phase easier to learn than codes by look; binned,
+# nuclei are smaller than a period.
+_SMALL_NUCLEI = replace(
+    _SMALL,
+    scene=Scene("nuclei", binning=2),
+    input_size=140,
+    factors=(2, 8),
+    features=6,
+    growth=4,
+    steps=2500,
+    out_channels=4,
+    clip=1.0,
+)
+# Period 8 in two levels. The sweep has tiles of twice and three times the pitch: with a disc's centre at the first
+# pixel of every such tile, their seams cut discs, not the gaps between them.
+_SWEPT_DISCS = Scene("discs", 128, pitch=7, radius=2.6, origin=0)
+_SMALL_SWEEP = replace(_SMALL, scene=_SWEPT_DISCS, input_size=76, factors=(2, 4), features=12, crop=None)
+_SMALL_CONSTANT = replace(_CONSTANT_2, learning_rate=1e-3, steps=1000)
+# With 3 features, dead ReLUs merge two of the embeddings on some seeds.
+_SMALL_LEARNED = replace(_CONSTANT, levels=2, features=8, decoder_convs=2, learning_rate=1e-3, steps=1000)
+
+_TABLE = {
+    "const_inp_fixed": _Row(
+        "1 embedding",
+        paper=_Size(_constant(_CONSTANT_2, 48, steps=1000), bw=0.5),
+        small=_Size(_constant(_SMALL_CONSTANT, 48), bw=0.5),
+    ),
+    "const_inp_learned": _Row(
+        "256 embeddings, each repeated 2 x 2",
+        paper=_Size(_CONSTANT, bw=0.2),
+        small=_Size(_constant(_SMALL_LEARNED, 56), bw=0.2, expected="16 embeddings, repeated with the period"),
+    ),
+    "const_inp_same": _Row(
+        "many embeddings, by position; about 4 central px out of reach of the border agree",
+        paper=_Size(_constant(_CONSTANT_2, 40, padding="SAME", steps=120_000), bw=0.5),
+        small=_Size(_constant(_SMALL_CONSTANT, 40, padding="SAME"), bw=0.5),
+    ),
+    "fl_spaced": _Row(
+        "all discs collapse to one embedding",
+        paper=_Size(_PAPER_PITCH, bw=2.5),
+        small=_Size(_SMALL_WIDE, bw=2.5),
+    ),
+    "fl-1_spaced_learned": _Row(
+        "discs separated; the code repeats every 8 discs",
+        paper=_Size(_discs(_PAPER_PITCH, pitch=15), bw=2.5),
+        small=_Size(_discs(_SMALL_WIDE, pitch=7), bw=2.5, expected="discs separated; the code repeats every 4 discs"),
+    ),
+    "fl-1_spaced_fixed": _Row(
+        "discs separated",
+        paper=_Size(_discs(replace(_PAPER_PITCH, upsample="nearest"), pitch=15), bw=2.5),
+        small=_Size(_discs(replace(_SMALL_WIDE, upsample="nearest"), pitch=7), bw=2.5),
+    ),
+    "fl_spaced_elastic": _Row(
+        "separated, no seams",
+        paper=_Size(_discs(replace(_PAPER, learning_rate=5e-5, steps=400_000), elastic=True), bw=1.0, tiles=(48,)),
+        small=_Size(_discs(_SMALL_WIDE, elastic=True), bw=2.0, tiles=(12,)),
+    ),
+    "spheres_no_noise": _Row(
+        "all discs collapse to one embedding",
+        paper=_Size(_PAPER, bw=0.2, tiles=(48,)),
+        small=_Size(_SMALL_WIDE, bw=2.0, tiles=(12,)),
+    ),
+    "spheres_noise": _Row(
+        "separated, no seams",
+        paper=_Size(_PAPER_NOISY, bw=0.2, tiles=(48,)),
+        small=_Size(_SMALL_NOISY, bw=2.0, tiles=(12,)),
+    ),
+    "spheres_noise_wrong_crop": _Row(
+        "separated, but seams",
+        paper=_Size(replace(_PAPER_NOISY, crop=None), bw=0.2, tiles=(52,), area=104),
+        small=_Size(_SMALL_NOISY, bw=2.0, tiles=(13,)),
+    ),
+    "tile_consistent": _Row(
+        "no seams",
+        paper=_Size(_PAPER_TILES, bw=0.2, tiles=(16, 32)),
+        small=_Size(_SMALL, bw=2.0, tiles=(4, 8)),
+    ),
+    "tile_inconsistent_too_small": _Row(
+        "seams",
+        paper=_Size(_PAPER_NARROW, bw=0.1, tiles=(16, 32)),
+        small=_Size(_SMALL_NARROW, bw=2.0, tiles=(4, 8)),
+    ),
+    "tile_inconsistent_wrong_crop": _Row(
+        "seams",
+        paper=_Size(replace(_PAPER_TILES, steps=33_000), bw=0.2, tiles=(20, 17, 19), area=100),
+        small=_Size(_SMALL, bw=2.0, tiles=(6, 7, 9)),
+    ),
+    DEFAULT: _Row(
+        "no seams only where the training window is larger than the period and tiles are multiples of it",
+        paper=_Size(
+            {"tile_consistent": _PAPER_TILES, "tile_inconsistent_too_small": _PAPER_NARROW},
+            bw=0.2,
+            tiles=(16, 32, 17, 19, 20),
+        ),
+        small=_Size(
+            {"tile_consistent": _SMALL, "tile_inconsistent_too_small": _SMALL_NARROW}, bw=2.0, tiles=(4, 8, 6, 7, 9)
+        ),
+    ),
+    "nuclei": _Row(
+        "the whole image's output where tiles are multiples of the period; seams, and nuclei cut there, elsewhere",
+        paper=_Size(_PAPER_NUCLEI, bw=2.0, tiles=(128, 144, 120, 132, 136, 140, 148), min_size=50),
+        small=_Size(_SMALL_NUCLEI, bw=2.0, tiles=(16, 32, 12, 20, 24, 28), min_size=12),
+    ),
+    SWEEP: _Row(
+        "seam disagreement and false splits dip at the multiples of the period, and nowhere else",
+        paper=_Size(_PAPER_NUCLEI, bw=2.0, tiles=range(120, 149), min_size=50),
+        small=_Size(_SMALL_SWEEP, bw=2.0, tiles=range(8, 25), area=112),
+    ),
+}
+
+
+def _experiment(name: str, expected: str, size: _Size) -> Experiment:
+    trainings = {name: size.trainings} if isinstance(size.trainings, Training) else size.trainings
+    bandwidth = math.sqrt(size.bw / 2)
+    expected = size.expected or expected
+    return Experiment(
+        name, MappingProxyType(dict(trainings)), bandwidth, expected, tuple(size.tiles), size.area, size.min_size
+    )
+
+
+EXPERIMENTS: Mapping[str, Mapping[str, Experiment]] = MappingProxyType(
+    {
+        "small": MappingProxyType({name: _experiment(name, row.expected, row.small) for name, row in _TABLE.items()}),
+        "paper": MappingProxyType({name: _experiment(name, row.expected, row.paper) for name, row in _TABLE.items()}),
+    }
+)
+
+
+def find(name: str, size: str) -> Experiment:
+    """The experiment of that name and size; an unknown one raises a ValueError that lists the known ones."""
+    one_of("size", size, tuple(EXPERIMENTS))
+    one_of("experiment", name, tuple(EXPERIMENTS[size]))
+    return EXPERIMENTS[size][name]

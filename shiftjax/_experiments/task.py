@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from shiftjax._experiments import data
-from shiftjax._experiments.settings import DELTA_DIST, DELTA_VAR, GAMMA, Training
+from shiftjax._experiments.experiment import DELTA_DIST, DELTA_VAR, GAMMA, Training
 from shiftjax._losses import discriminative_loss
 from shiftjax._typing import Array, PRNGKeyArray
 from shiftjax.training import SampleBatch
