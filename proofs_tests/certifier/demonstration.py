@@ -35,9 +35,12 @@ def _objections(fn: Callable[[Any], Any], cert: Certificate, k: int, witness: Wi
         jax.ShapeDtypeStruct(witness.shape, witness.dtype),
         spatial_axes=[a.input_axis for a in cert.axes],
     ).outputs[witness.output]
-    found = [] if [(a.period, a.phases, a.lo, a.hi) for a in small.axes] == [
-        (a.period, a.phases, a.lo, a.hi) for a in cert.axes
-    ] else ["the witness is about another map"]
+    found = (
+        []
+        if [(a.period, a.phases, a.lo, a.hi) for a in small.axes]
+        == [(a.period, a.phases, a.lo, a.hi) for a in cert.axes]
+        else ["the witness is about another map"]
+    )
     check = _missing_shifts if witness.kind == "minimal" else _missing_ends
     found += check(small.axes[k], witness)
     run = _plain(fn, witness)
@@ -54,11 +57,12 @@ def _plain(fn: Callable[[Any], Any], witness: Witness) -> Callable[[np.ndarray],
 
 def _wrong(run: Any, cert: Certificate, difference: Difference, witness: Witness) -> list[str]:
     """The values differ, at exact pixels."""
-    found = []
-    for pixel in difference.pixels:
-        for axis in cert.axes:
-            if not axis.exact[0] <= pixel[axis.output_axis] < axis.exact[1]:
-                found.append(f"{pixel} is not exact")
+    found = [
+        f"{pixel} is not exact"
+        for pixel in difference.pixels
+        for axis in cert.axes
+        if not axis.exact[0] <= pixel[axis.output_axis] < axis.exact[1]
+    ]
     one, two = (run(witness.image(d))[pixel] for d, pixel in zip(difference.images, difference.pixels, strict=True))
     largest = max(abs(v) for v in difference.values)
     if np.issubdtype(one.dtype, np.floating):
