@@ -23,8 +23,8 @@ ENLARGED = 2.0**-44  # of a value; float64 itself errs by 2^-53, and sums of man
 SMALLEST = 1e-276  # all results err as if they were at least as large, so that what underflows is not taken for zero
 LONGEST = 2000  # operations of a program
 LENGTH = 2**18  # of the random numbers, which repeat after that
-# Times the distance of the two computations: beyond that, a difference is not rounding. One that is rounding passes only
-# if both distances happen to be small: once in 2^46 for a single operation, in 2^34 for sums of 4096 terms.
+# Times the distance of the two computations: beyond that, a difference is not rounding. One that is rounding passes
+# only if both distances happen to be small: once in 2^46 for a single operation, in 2^34 for sums of 4096 terms.
 FAR = 2.0**14
 
 # Operations that return some of their operands' values as they are, so that nothing is rounded.

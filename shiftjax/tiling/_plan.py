@@ -159,12 +159,14 @@ class TilePlan:
         return f"{_bytes(total)} uncompressed"
 
     def to_json(self) -> str:
-        """The plan as JSON, certificate included."""
+        """The plan as JSON, certificate included, without witnesses."""
         names = ("image_shape", "dtype", "period", "tile_input", "tile_output", "tile_stride", "origin", "grid", "pad")
         flags = ("pad_width", "legal", "equals_whole", "why", "batchwise", "batch_size", "memory", "redundancy")
         fields = {name: getattr(self, name) for name in names + flags}
         outputs = [{"name": o.name, "channels": o.channels, "dtype": o.dtype, **_starts(o)} for o in self.outputs]
-        return json.dumps({**fields, "outputs": outputs, "certificate": json.loads(self.certificate.to_json())})
+        return json.dumps(
+            {**fields, "outputs": outputs, "certificate": json.loads(self.certificate.to_json(witnesses=False))}
+        )
 
 
 def _starts(output: TileOutput) -> dict[str, list[int]]:

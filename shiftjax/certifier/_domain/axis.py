@@ -228,18 +228,3 @@ def centre(axis: Axis) -> Fraction | None:
         return None
     total = sum(int(lo) + int(hi) for lo, hi in zip(axis.lo, axis.hi, strict=True))
     return Fraction(total, 2 * axis.phases) - axis.stride * (axis.phases - 1) / 2
-
-
-def tells_its_period(axis: Axis) -> bool:
-    """Whether the bounds themselves, if attained, exclude every smaller period.
-
-    A period is a shift of the image with the shift of the array that it causes. Those that fit the bounds are a
-    group containing (period, phases); were it larger, it would hold one of the fractions by a prime tried here.
-    """
-    common = gcd(axis.period, axis.phases)
-    primes = [p for p in range(2, common + 1) if common % p == 0 and all(p % d for d in range(2, p))]
-    for prime in primes:
-        step, move = axis.phases // prime, axis.period // prime
-        if all(axis.field(r + step) == (axis.lo[r] + move, axis.hi[r] + move) for r in range(axis.phases)):
-            return False
-    return True
