@@ -10,8 +10,8 @@ import jax
 import numpy as np
 
 from shiftjax._parameters import put_together, take_apart
-from shiftjax.certifier import AxisCertificate, Certificate, certify
-from shiftjax.certifier._witness import Difference, Witness
+from shiftjax.certifier import AxisCertificate, Certificate, Witness, certify
+from shiftjax.certifier._witness import Difference
 
 ROUNDING = 1e-4  # of the larger value: float32 after some dozen operations
 
@@ -57,10 +57,12 @@ def _plain(fn: Callable[[Any], Any], witness: Witness) -> Callable[[np.ndarray],
 
 def _wrong(run: Any, cert: Certificate, difference: Difference, witness: Witness) -> list[str]:
     """The values differ, at exact pixels."""
-    found = []
-    for pixel in difference.pixels:
-        inside = all(a.exact[0] <= pixel[a.output_axis] < a.exact[1] for a in cert.axes)
-        found += [] if inside else [f"{pixel} is not exact"]
+    found = [
+        f"{pixel} is not exact"
+        for pixel in difference.pixels
+        for axis in cert.axes
+        if not axis.exact[0] <= pixel[axis.output_axis] < axis.exact[1]
+    ]
     one, two = (run(witness.image(d))[pixel] for d, pixel in zip(difference.images, difference.pixels, strict=True))
     largest = max(abs(v) for v in difference.values)
     if np.issubdtype(one.dtype, np.floating):

@@ -57,7 +57,7 @@ def _evidence(out: np.ndarray, out_axis: int, shifts: int, n: int) -> Evidence:
 def _noise(rng: np.random.Generator, shape: Any, dtype: Any, *, wide: bool = False) -> np.ndarray:
     """Numbers that every operation of the cases takes; wider ones can top any others.
 
-    Floats have few bits, so that their sums and their products with such weights are exact.
+    Floats have few bits, so that sums of them and of their products with such weights are exact.
     """
     if np.issubdtype(dtype, np.inexact):
         low, high = (0.05, 0.95) if wide else (0.3, 0.7)

@@ -51,11 +51,6 @@ class Program:
     names: tuple[str, ...]
     shape: tuple[int, ...]
 
-    @property
-    def generic(self) -> bool:
-        """Whether it has no activation that can be dead."""
-        return "relu" not in " ".join(self.names)
-
     def __repr__(self) -> str:
         return f"Program({self.shape}: {' | '.join(self.names)})"
 

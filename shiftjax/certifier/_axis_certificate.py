@@ -72,11 +72,11 @@ class AxisCertificate:
             raise ValueError(f"it was not shown that axis {self.input_axis} is {kind}: no witness was found.")
         return found
 
-    def plain(self) -> dict[str, Any]:
-        """Numbers and witnesses, as JSON takes them."""
+    def plain(self, witnesses: bool) -> dict[str, Any]:
+        """Numbers, and witnesses or none, as JSON takes them."""
         numbers = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "search"}
-        witnesses = [dataclasses.asdict(found) for kind in KINDS if (found := self.search(kind))]
-        return {**numbers, "witnesses": witnesses}
+        found = [self.search(kind) for kind in KINDS] if witnesses else []
+        return {**numbers, "witnesses": [dataclasses.asdict(witness) for witness in found if witness]}
 
     @classmethod
     def from_plain(cls, data: dict[str, Any]) -> AxisCertificate:

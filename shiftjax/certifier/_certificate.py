@@ -160,9 +160,9 @@ class Certificate:
 
         return page(self)
 
-    def to_json(self) -> str:
-        """The certificate as JSON text, with the witnesses that are found for it."""
-        leaves = [{**vars(leaf), "axes": [axis.plain() for axis in leaf.axes]} for leaf in self.leaves]
+    def to_json(self, *, witnesses: bool = True) -> str:
+        """The certificate as JSON text, with witnesses that are looked for now, which may take seconds, or without."""
+        leaves = [{**vars(leaf), "axes": [axis.plain(witnesses) for axis in leaf.axes]} for leaf in self.leaves]
         rest = dataclasses.asdict(dataclasses.replace(self, leaves=()))
         return json.dumps({"format": FORMAT, **rest, "leaves": leaves}, default=str, indent=1)
 

@@ -1,13 +1,13 @@
 """Looks for witnesses, when first asked for one, at a small shape of the image and with bounded work.
 
 Minimal periods. Along one axis let p input pixels be the period and q output pixels the phases, for fixed parameters.
-The shifts s that the function commutes with, so that s pixels of input move the output by s q / p, form a group: it
-holds p, so a divisor g of p generates it. If g < p, then some prime r divides p / g, and p / r is in the group.
-So p is minimal once each prime r that divides p has a counterexample to p / r, all at the same parameters: an image and
-its shift by p / r where outputs i + q / r of the one and i of the other differ. Where r does not divide q, none is
-needed: a shift by p / r that moves the output by t whole pixels would, done r times, move it by r t, which is not q; an
-output that reads a bounded field and does not change when moved by r t - q pixels depends on no pixel. Hence one more
-witness, of reading something, at the same parameters.
+The shifts s that the function commutes with, so that s pixels of input move the output by s q / p, form a group. It
+holds p, so it consists of the multiples of a divisor g of p. If g < p, then some prime r divides p / g, and p / r is in
+the group. So p is minimal once each prime r that divides p has a counterexample to p / r, all at the same parameters:
+an image and its shift by p / r where outputs i + q / r of the one and i of the other differ. Where r does not divide q,
+none is needed: a shift by p / r that moves the output by t whole pixels would, done r times, move it by r t, which is
+not q; and an output that reads a bounded field and does not change when moved by r t - q pixels depends on no pixel.
+Hence one more witness, of reading something, at the same parameters.
 
 Parameters. Arrays that the function holds count as they are, so that a claim is about the very function. Parameters of
 which it holds only the shape are drawn, and the claim is about some parameters.
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from shiftjax.certifier._rounding import apart
+from shiftjax.certifier._float_error import apart
 from shiftjax.certifier._witness import Difference, Drawing, KnownWitnesses, Runner, Witness
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _of_attained(axis: AxisCertificate) -> list[Requirement]:
     ]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """What witnesses of a certificate are made of.
 
@@ -139,7 +139,7 @@ class Source:
             return None
         try:
             runner = Runner(self.fn, cert.shape, cert.dtype)
-            return runner if runner.work <= WORK else None
+            return runner if runner.work <= WORK and runner.compiled else None
         except Exception:  # any operation may fail in its own way; then nothing is shown
             return None
 

@@ -8,7 +8,8 @@ found, nothing is claimed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,8 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._parameters import take_apart
-from shiftjax.certifier import _jaxpr as adapter
-from shiftjax.certifier._rounding import apart, errors, twice
+from shiftjax.certifier import _jaxpr
+from shiftjax.certifier._float_error import apart, errors, twice
 
 QUICK = 2.0**30  # floating-point operations that take less time than compiling them well
 
@@ -101,8 +102,8 @@ class Witness:
 
         def values(difference: Difference, n: int) -> np.ndarray:
             results = runner(self.parameters, self.image(difference.images[n]), n)
-            index: Any = (slice(None), *difference.pixels[n])
-            return results[self.output][index]
+            pixel: Any = (slice(None), *difference.pixels[n])
+            return results[self.output][pixel]
 
         return all(apart(values(difference, 0), values(difference, 1)) > 0 for difference in self.differences)
 
@@ -120,18 +121,21 @@ def numbers(seed: int, stream: int, shape: Sequence[int], dtype: Any, exponent: 
 
     Floats are odd multiples of 2^-6, below 2, times 2^exponent. Integers have 7 + 3 * exponent bits, if that many.
     """
-    key = np.array([seed, stream], np.uint64)
-    bits = np.random.Philox(key=key).random_raw(math.prod(shape)).reshape(shape)
-    kind = np.dtype(dtype)
-    if kind == np.bool_:
+    bits = np.random.Philox(key=np.array([seed, stream], np.uint64)).random_raw(math.prod(shape))
+    return _of_bits(np.asarray(bits), np.dtype(dtype), exponent, positive).reshape(shape)
+
+
+def _of_bits(bits: np.ndarray, dtype: np.dtype, exponent: int, positive: bool) -> np.ndarray:
+    """One number for each 64 bits."""
+    if dtype == np.bool_:
         return bits >> np.uint64(63) == 1
-    if not np.issubdtype(kind, np.integer):
+    if not np.issubdtype(dtype, np.integer):
         odd = (bits >> np.uint64(57)).astype(np.float64) * 2 - 127
-        return ((np.abs(odd) if positive else odd) * 2.0 ** (exponent - 6)).astype(kind)
-    signed = np.issubdtype(kind, np.signedinteger)
-    width = int(np.clip(7 + 3 * exponent, 2, 8 * kind.itemsize - signed))
-    found = (bits >> np.uint64(64 - width)).astype(kind)
-    return found if positive or not signed else found - kind.type(2 ** (width - 1))
+        return ((np.abs(odd) if positive else odd) * 2.0 ** (exponent - 6)).astype(dtype)
+    signed = np.issubdtype(dtype, np.signedinteger)
+    width = int(np.clip(7 + 3 * exponent, 2, 8 * dtype.itemsize - signed))
+    found = (bits >> np.uint64(64 - width)).astype(dtype)
+    return found if positive or not signed else found - dtype.type(2 ** (width - 1))
 
 
 def draw_image(
@@ -165,20 +169,19 @@ def draw_parameter(seed: int, k: int, shape: Sequence[int], dtype: Any) -> np.nd
 
 
 class Runner:
-    """A function at one shape of image, its results computed twice over (see `_rounding`), on the CPU."""
+    """A function at one shape of image, on the CPU, its results computed twice over (see `_rounding`).
+
+    Attributes:
+        drawn: (shape, dtype) of the parameters that are known by their shape only, None for the others.
+    """
 
     def __init__(self, fn: Callable[[Any], Any], shape: Sequence[int], dtype: Any) -> None:
         image = jax.ShapeDtypeStruct(tuple(shape), dtype)
         self._arrays = take_apart(fn).arrays
-        self._run = jax.jit(twice(adapter.trace(fn, image).program))
-        self._image = image
-
-    @property
-    def drawn(self) -> tuple[tuple[tuple[int, ...], str] | None, ...]:
-        """The parameters that are known by shape only."""
-        return tuple(
-            (tuple(a.shape), str(a.dtype)) if isinstance(a, jax.ShapeDtypeStruct) else None for a in self._arrays
-        )
+        self.drawn = tuple(map(_shape_only, self._arrays))
+        program = twice(_jaxpr.trace(fn, image).program)
+        with _double_precision():
+            self._lowered = jax.jit(program).lower(errors(0), [*self._arrays, image])
 
     @cached_property
     def work(self) -> float:
@@ -186,20 +189,27 @@ class Runner:
         return float((self._lowered.cost_analysis() or {}).get("flops", 0.0))
 
     @cached_property
-    def _lowered(self) -> Any:
-        with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
-            return self._run.lower(errors(0), [*self._arrays, self._image])
-
-    @cached_property
-    def _compiled(self) -> Any:
-        options = {"xla_backend_optimization_level": 0} if self.work < QUICK else {}
+    def compiled(self) -> Any:
+        options: dict[str, str | bool] = {"xla_backend_optimization_level": "0"} if self.work < QUICK else {}
         return self._lowered.compile(compiler_options=options)
 
     def __call__(self, parameters: Sequence[np.ndarray | None], image: np.ndarray, n: int) -> list[np.ndarray]:
-        """Results for an image, with rounding errors of their own for the first and the second of a pair."""
+        """Results for the first (n = 0) or the second (n = 1) image of a pair, with rounding errors of its own."""
         values = [own if value is None else value for own, value in zip(self._arrays, parameters, strict=True)]
-        with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
-            return [np.asarray(result) for result in self._compiled(errors(n), [*values, image])]
+        with _double_precision():
+            return [np.asarray(result) for result in self.compiled(errors(n), [*values, image])]
+
+
+@contextmanager
+def _double_precision() -> Iterator[None]:
+    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+        yield
+
+
+def _shape_only(array: Any) -> tuple[tuple[int, ...], str] | None:
+    if not isinstance(array, jax.ShapeDtypeStruct):
+        return None
+    return tuple(array.shape), np.dtype(array.dtype).name
 
 
 @dataclass(frozen=True)

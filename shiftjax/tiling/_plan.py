@@ -217,7 +217,7 @@ class TilePlan:
         `from_json` derives it again.
         """
         entries = {name: getattr(self, name) for name in _facts() + DERIVED}
-        certificate = json.loads(self.certificate.to_json())
+        certificate = json.loads(self.certificate.to_json(witnesses=False))
         return json.dumps({"format": FORMAT, **entries, "certificate": certificate}, default=_plain)
 
     @classmethod
