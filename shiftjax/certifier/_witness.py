@@ -169,7 +169,7 @@ def draw_parameter(seed: int, k: int, shape: Sequence[int], dtype: Any) -> np.nd
 
 
 class Runner:
-    """A function at one shape of image, on the CPU, its results computed twice over (see `_rounding`).
+    """A function at one shape of image, on the CPU, its results computed twice over (see `_float_error`).
 
     Attributes:
         drawn: (shape, dtype) of the parameters that are known by their shape only, None for the others.
