@@ -175,3 +175,14 @@ def test_no_package_imports_a_private_module_of_another():
 )
 def test_private_modules_are_recognised(file, module, expected):
     assert private(Import(file, module)) is expected
+
+
+@pytest.mark.parametrize(
+    ("module", "package"),
+    [("shiftjax.training", "optax"), ("shiftjax.training", "chex"), ("shiftjax._experiments.run", "optax")],
+)
+def test_a_missing_extra_is_named_in_one_sentence(module, package):
+    code = f"import sys; sys.modules[{package!r}] = None; import {module}"  # None: as if it were not installed
+    failed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    last = failed.stderr.splitlines()[-1]
+    assert last == f"ImportError: this needs `{package}`; install it with `pip install 'shiftjax[train]'`"
