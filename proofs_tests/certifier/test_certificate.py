@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import jax
@@ -175,9 +176,24 @@ def test_a_periodic_constant_is_an_assumption() -> None:
 def test_resizing_weights_that_repeat_only_nearly_are_disclosed() -> None:
     """Factor 2 repeats exactly; factor 3 only up to rounding, which is said."""
     by = lambda f: lambda x: jax.image.resize(x, (1, 20 * f, 20, 1), "linear")  # noqa: E731
-    assert not any("repeat only to" in text for text in certify(by(2), IMAGE).assumptions)
-    assert any("repeat only to" in text for text in certify(by(3), IMAGE).assumptions)
+    assert certify(by(2), IMAGE).approximations == ()
+    assert "repeat only to" in certify(by(3), IMAGE).approximations[0]
+    assert "Only approximately" in certify(by(3), IMAGE).explain()
     assert certify(by(3), IMAGE).axes[0].exact == (1, 59)
+
+
+def test_a_plan_on_rounded_weights_does_not_equal_the_whole() -> None:
+    """It says why; weights that are exact are the same at every size."""
+    for factor in (2, 3):
+        plan = sj.plan_tiles(partial(enlarged, factor=factor), (1, 90, 1), tile=12)
+        assert plan.equals_whole == (factor == 2), plan.why
+        assert ("repeat only to" in plan.why) == (factor == 3)
+
+
+def enlarged(x: Any, factor: int) -> Any:
+    """Resized and cut back to the pixels of the image: every output still reads the weights of one phase."""
+    large = jax.image.resize(x, (1, factor * x.shape[1], 1), "linear")
+    return large.reshape(1, x.shape[1], factor)
 
 
 def test_a_list_of_indices_is_taken_to_continue() -> None:

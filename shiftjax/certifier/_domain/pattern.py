@@ -8,9 +8,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from shiftjax.certifier._domain.axis import Run
-from shiftjax.certifier._domain.rounding import SAFETY
+from shiftjax.certifier._domain.rounding import SAFETY, is_float
 from shiftjax.certifier._domain.values import digest
 
+CLOSED_OVER = 1e-6  # of the largest weight: how far floats that were computed elsewhere may be off
 LARGEST_ERROR = 0.05  # of the largest weight: beyond it, weights are too uncertain to be taken for the same
 Same = Callable[[int, int], np.ndarray]  # period, step -> for each output, whether the one a period later is the same
 
@@ -82,8 +83,11 @@ def banded(matrix: np.ndarray, error: np.ndarray, key: str) -> Pattern | None:
     )
     if repetition is not None:
         return _band(bands, repetition)
-    most, largest = float(np.max(error)), float(np.abs(bands.weights).max(initial=0))
-    if exact.all() or SAFETY * most > LARGEST_ERROR * largest:
+    if not is_float(matrix.dtype):
+        return None
+    largest = float(np.abs(bands.weights).max(initial=0))
+    most = max(float(np.max(error)), CLOSED_OVER * largest)
+    if SAFETY * most > LARGEST_ERROR * largest:
         return None
     repetition = _best_repetition(bands.first, lambda period, step: bands.repeat(period, step, SAFETY * most))
     if repetition is None:

@@ -193,16 +193,21 @@ def _program_name(jaxpr: Any) -> str:
         operands = tuple(map(name, call.operands))
         for result in call.results:
             numbers[result] = len(numbers)
-        rule = TABLE.get(call.name)
-        # What a control rule needs no name for is how a program is run, not the program.
-        named = {
-            k: _plain(v)
-            for k, v in call.params.items()
-            if rule is None or k not in rule.inert or (rule.control and isinstance(_plain(v), int | str | tuple))
-        }
+        named = {k: _plain(v) for k, v in call.params.items() if _counts(TABLE.get(call.name), k, v)}
         equations.append((call.name, named, operands, call.out_shapes, call.out_dtypes))
     constants = tuple(map(_constant_name, program.constants))
     return digest("program", equations, constants, tuple(map(name, program.outputs)))
+
+
+def _counts(rule: Rule | None, name: str, value: Any) -> bool:
+    """Whether a parameter belongs to what a program computes; of a control rule, the programs and numbers do."""
+    if rule is None or name not in rule.inert:
+        return True
+    return rule.control and any(_jaxpr.is_program(v) or isinstance(v, int) for v in _entries(value))
+
+
+def _entries(value: Any) -> tuple[Any, ...]:
+    return tuple(value) if type(value) in (tuple, list) else (value,)
 
 
 def _constant_name(value: Any) -> Any:
