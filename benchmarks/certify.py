@@ -1,4 +1,4 @@
-"""How long does a certificate take beside the trace that it reads, and does it depend on the image's size?"""
+"""How long does a certificate take, beside the trace that it reads, and does that depend on the image's size?"""
 
 from __future__ import annotations
 

@@ -1,12 +1,12 @@
 """How many examples per second does each claim of `pytest proofs_tests/claims` reach, and what takes the time?
 
-One process, no parallel tests, so that the seconds are those of one core and a bit (XLA compiles in threads). An
+One process, no parallel tests, so that the seconds are those of little more than one core (XLA compiles in threads). An
 architecture costs a fraction of a second to trace and compile, once per shape of its images; everything else about it
-runs in milliseconds. So claims that examine many cases of one network in one shape (moves, lattices, pixels) are fast,
-those that need two shapes of each (a tile and a whole image) slow, and those without networks fastest.
+runs in milliseconds. So claims that examine many cases of one network in one shape (shifts, lattices, pixels) are fast,
+those that need two shapes of each (a tile and a whole image) are slow, and those without networks are fastest.
 
-`--cache` runs twice with JAX's persistent compilation cache and the derandomised profile, in which all networks come
-again: what the second run saves is what a cache could save in CI.
+`--cache` runs twice with JAX's persistent compilation cache and the derandomised profile, which draws the same networks
+each time: what the second run saves is what a cache could save in CI.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ def run(profile: str, report: Path, environment: dict[str, str]) -> list[dict[st
     command = [sys.executable, "-m", "pytest", "proofs_tests/claims", "-q", "-n0", f"--hypothesis-profile={profile}"]
     done = subprocess.run([*command, f"--claims-report={report}"], cwd=ROOT, env={**os.environ, **environment})
     if done.returncode:
-        sys.exit("a claim fails; its speed does not matter")
+        sys.exit("a claim fails: mend it before measuring")
     return json.loads(report.read_text())
 
 
@@ -52,7 +52,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="ci", choices=["default", "ci", "deep"])
-    parser.add_argument("--cache", action="store_true", help="what a persistent compilation cache saves")
+    parser.add_argument("--cache", action="store_true", help="measure what a persistent compilation cache saves")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "claims.json"

@@ -1,7 +1,7 @@
 """How does the time of the discriminative loss, forward and backward, grow with the number of instances?
 
-Beside shiftjax runs a twin of it in plain torch (index_add instead of a loop), and torch_em's loss where that package
-is installed (`pip install --no-deps torch-em`); its memory grows with the instances, so it stops at --torch-em-most.
+Beside shiftjax's runs the same loss in plain torch (index_add instead of a loop), and torch_em's where that package is
+installed (`pip install --no-deps torch-em`); its memory grows with the instances, so it stops at --torch-em-most.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import jax
 import numpy as np
 from _timing import time_alternating
 
-from shiftjax._losses import discriminative_loss
+from shiftjax import discriminative_loss
 
 torch: Any = importlib.import_module("torch") if importlib.util.find_spec("torch") else None
 
@@ -103,19 +103,19 @@ def main() -> None:
     parser.add_argument("--torch-em-most", type=int, default=50)
     options = parser.parse_args()
     peer = torch_em_loss()
-    most = max(options.instances)
+    bound = max(options.instances)
     print(f"{options.side}^2 pixels, {options.channels} channels, ms forward and backward; times torch / shiftjax")
-    print(f"{'instances':>9} {'shiftjax':>9} {f'bound {most}':>10} {'torch':>16} {'torch_em':>18}")
+    print(f"{'instances':>9} {'shiftjax':>9} {f'bound {bound}':>10} {'torch':>16} {'torch_em':>18}")
     for count in options.instances:
         embedding, labels = image(count, options.side, options.channels)
-        runs = {"shiftjax": in_jax(embedding, labels, count), "bound": in_jax(embedding, labels, most)}
+        runs = {"shiftjax": in_jax(embedding, labels, count), "bound": in_jax(embedding, labels, bound)}
         if torch is not None:
             runs["torch"] = in_torch(embedding, labels, count)
         if peer is not None and count <= options.torch_em_most:
             runs["torch_em"] = in_torch_em(peer, embedding, labels)
         values = {name: run()[0] for name, run in runs.items()}
         if not np.allclose(list(values.values()), values["shiftjax"], rtol=1e-3):
-            raise SystemExit(f"the sides disagree at {count} instances: {values}")
+            raise SystemExit(f"the losses disagree at {count} instances: {values}")
         ms = {name: 1e3 * seconds for name, seconds in time_alternating(runs, options.repeats).items()}
         others = [f"{ms[n]:9.1f} ({ms[n] / ms['shiftjax']:.1f}x)" if n in ms else "-" for n in ("torch", "torch_em")]
         print(f"{count:9} {ms['shiftjax']:9.2f} {ms['bound']:10.2f} {others[0]:>16} {others[1]:>18}", flush=True)

@@ -15,13 +15,13 @@ import jax
 import numpy as np
 from _timing import time_alternating
 
-from shiftjax.clustering._mean_shift import Clusters, mean_shift
+from shiftjax.clustering import Clusters, mean_shift
 
 MIB = 2**20 if sys.platform == "darwin" else 2**10  # ru_maxrss counts bytes there and kilobytes elsewhere
 
 
 def pixels(side: int, channels: int, clusters: int = 50) -> np.ndarray:
-    """Embeddings of a trained network: tight clusters and a few pixels in between."""
+    """Embeddings like those of a trained network: tight clusters and a few pixels in between."""
     rng = np.random.default_rng(0)
     centres = 4 * rng.normal(size=(clusters, channels))
     x = centres[rng.integers(0, clusters, side**2)] + 0.3 * rng.normal(size=(side**2, channels))
@@ -36,15 +36,15 @@ def peak() -> float:
 
 
 def large() -> None:
-    """The memory of one large image; first of all, because a peak never falls."""
+    """The memory of one large image; run before everything else, because a peak never falls."""
     x = jax.block_until_ready(jax.device_put(pixels(1024, 8)))
     mean_shift(x[:64, :64], bandwidth=0.5, seeds=10).labels.block_until_ready()
     before = peak()
     start = time.perf_counter()
-    found = jax.block_until_ready(mean_shift(x, bandwidth=0.5, seeds=1000))
+    clusters = jax.block_until_ready(mean_shift(x, bandwidth=0.5, seeds=1000))
     seconds = time.perf_counter() - start
     print(
-        f"1024^2 x 8, Gaussian, 1000 seeds: {int(found.valid.sum())} centroids in {seconds:.1f} s with compilation; "
+        f"1024^2 x 8, Gaussian, 1000 seeds: {int(clusters.valid.sum())} centroids in {seconds:.1f} s with compilation; "
         f"{peak() - before:.0f} MiB beside the image of {x.nbytes / 2**20:.0f} MiB",
         flush=True,
     )
@@ -65,17 +65,15 @@ def beside_scikit_learn(side: int, channels: int, seeds: int, repeats: int) -> N
         results["sklearn"] = MeanShift(bandwidth=1.2, seeds=start.astype(np.float64)).fit(flat.astype(np.float64))
 
     seconds = time_alternating({"shiftjax": ours, "sklearn": theirs}, repeats)
-    found: Clusters = results["shiftjax"]
-    centroids = np.asarray(found.centroids)[np.asarray(found.valid)]
-    wanted = results["sklearn"]
-    equal = centroids.shape == wanted.cluster_centers_.shape and np.allclose(
-        centroids, wanted.cluster_centers_, atol=1e-3
-    )
-    other = np.mean(np.asarray(found.labels).reshape(-1) != wanted.labels_) if equal else np.nan
+    clusters: Clusters = results["shiftjax"]
+    centroids = np.asarray(clusters.centroids)[np.asarray(clusters.valid)]
+    peer = results["sklearn"]
+    equal = centroids.shape == peer.cluster_centers_.shape and np.allclose(centroids, peer.cluster_centers_, atol=1e-3)
+    different = np.mean(np.asarray(clusters.labels).reshape(-1) != peer.labels_) if equal else np.nan
     print(
         f"{f'{side}^2 x {channels}':>10} {seeds:6} {len(centroids):10} {seconds['shiftjax']:11.3f}"
         f" {seconds['sklearn']:10.2f} {seconds['sklearn'] / seconds['shiftjax']:6.0f}x"
-        f" {'equal' if equal else 'DIFFER':>10} {other:13.1e}",
+        f" {'equal' if equal else 'DIFFER':>10} {different:13.1e}",
         flush=True,
     )
 

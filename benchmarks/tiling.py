@@ -3,10 +3,11 @@
     python benchmarks/tiling.py [memory] [throughput] [monai]
 
 - memory: peak resident memory of `predict_volume` while the volume grows 16-fold; it should stay flat.
-- throughput: tile-and-stitch against the bound without redundancy, the time of the whole image in one pass times the
-  plan's redundancy; both in one process, taking turns. Then plans within 2 GiB: redundancy, account, resident memory.
-- monai: `sliding_window_inference` at its defaults with a same-padded PyTorch twin of equal weights, and ours within
-  the memory that it took: seconds, and error against the whole image in units of its standard deviation.
+- throughput: tile-and-stitch against the bound that the plan's redundancy sets, which is the time of the whole image in
+  one pass times the redundancy; both in one process, taking turns. Then plans within 2 GiB: redundancy, estimated and
+  resident memory.
+- monai: `sliding_window_inference` at its defaults with a same-padded PyTorch twin of the same weights, and shiftjax
+  within the memory that it took: seconds, and error against the whole image in units of its standard deviation.
 
 Every measurement of memory has a process of its own, and counts what is resident beyond the imports and the image.
 """
@@ -65,7 +66,7 @@ def peak() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def apart(task: str, *arguments: Any) -> dict[str, Any]:
+def in_new_process(task: str, *arguments: Any) -> dict[str, Any]:
     """Runs one task of this file in a new process."""
     command = [sys.executable, __file__, "--task", task, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -75,10 +76,10 @@ def apart(task: str, *arguments: Any) -> dict[str, Any]:
 
 
 def memory() -> None:
-    """One row per size of the volume."""
+    """Prints a row for each size of the volume."""
     print("predict_volume, 2-D, small net, tiles of at most 256 MiB: peak resident memory as the volume grows")
     print(f"{'pixels':>16}{'tiles':>8}{'MiB':>8}{'against the smallest':>22}")
-    rows = [apart("memory", side) for side in (2500, 5000, 10000)]
+    rows = [in_new_process("memory", side) for side in (2500, 5000, 10000)]
     for row in rows:
         print(f"{row['pixels']:16}{row['tiles']:8}{row['mib']:8.0f}{row['mib'] / rows[0]['mib']:22.3f}")
 
@@ -98,30 +99,30 @@ def task_memory(side: str) -> dict[str, Any]:
 
 
 def throughput() -> None:
-    """One row per network."""
+    """Prints a row for each network, twice: what tiling costs, and what fits within 2 GiB."""
     head = f"{'network':24}{'image':>12}{'tile reads':>16}{'redundancy':>12}"
     print(f"{head}{'whole, s':>10}{'tiled, s':>10}{'of the bound':>14}")
     for name, side in WHOLE.items():
-        row = apart("throughput", name, side)
+        row = in_new_process("throughput", name, side)
         share = row["whole"] * row["redundancy"] / row["tiled"]
         print(
             f"{name:24}{str(side) + '^' + str(row['ndim']):>12}{row['reads']:>16}{row['redundancy']:12.2f}"
             f"{row['whole']:10.2f}{row['tiled']:10.2f}{share:14.2f}"
         )
     print("\nplans within 2 GiB, and what two of their tiles took")
-    print(f"{'network':24}{'image':>12}{'tile reads':>16}{'redundancy':>12}{'account, MiB':>14}{'resident, MiB':>15}")
+    print(f"{'network':24}{'image':>12}{'tile reads':>16}{'redundancy':>12}{'estimate, MiB':>14}{'resident, MiB':>15}")
     for name, side in LARGE.items():
-        row = apart("resident", name, side)
+        row = in_new_process("resident", name, side)
         print(
             f"{name:24}{str(side) + '^' + str(row['ndim']):>12}{row['reads']:>16}{row['redundancy']:12.2f}"
-            f"{row['account']:14.0f}{row['resident']:15.0f}"
+            f"{row['estimate']:14.0f}{row['resident']:15.0f}"
         )
 
 
 def task_throughput(name: str, side: str) -> dict[str, Any]:
     fn, ndim = function(name), NETS[name].get("ndim", 2)
     image = np.random.default_rng(0).normal(size=(1, *(int(side),) * ndim, 1)).astype(np.float32)
-    half = -(-int(side) // 32) * 16  # or the whole of it would be one tile
+    half = -(-int(side) // 32) * 16  # of the image, in whole periods: without a wish, all of it would be one tile
     plan = sj.plan_tiles(fn, image.shape, tile=half)
     run = jax.jit(lambda image: fn(image)[plan.whole_crop])
     padded = np.pad(image, plan.pad_width, mode="reflect")
@@ -130,7 +131,7 @@ def task_throughput(name: str, side: str) -> dict[str, Any]:
         "tiled": lambda: sj.predict_tiled(fn, image, plan),
     }
     seconds = time_alternating(whole, repeats=3)
-    # The whole image in one pass reads its border too; per pixel of the image it costs that much less.
+    # In one pass the network reads the padded border as well: counted per pixel of the image, as redundancy is.
     least = seconds["whole"] * image.size / padded.size
     return {
         "whole": least,
@@ -147,7 +148,7 @@ def task_resident(name: str, side: str) -> dict[str, Any]:
     *rest, last = large.tile_output
     image = np.random.default_rng(0).normal(size=(1, *rest, 2 * last, 1)).astype(np.float32)
     plan = sj.plan_tiles(fn, image.shape, tile=large.tile_output, memory_bytes=BUDGET)
-    result = np.ones((*image.shape[:-1], 3), np.float32)  # what holds the result is the caller's
+    result = np.ones((*image.shape[:-1], 3), np.float32)  # the memory of the result is the caller's: not counted
     before = peak()
     del result
     sj.predict_tiled(fn, image, plan)
@@ -156,17 +157,17 @@ def task_resident(name: str, side: str) -> dict[str, Any]:
         "ndim": ndim,
         "reads": " x ".join(map(str, large.tile_input)),
         "redundancy": large.redundancy,
-        "account": plan.memory / 2**20,
+        "estimate": plan.memory / 2**20,
         "resident": (peak() - before) / 2**20,
     }
 
 
 def monai() -> None:
-    """A row for them and two for us; ours counts the memory of XLA's compiler too."""
+    """Prints a row for MONAI and two for shiftjax, whose memory includes that of XLA's compiler."""
     side = 1536
-    theirs = apart("monai", side)
-    ours = apart("ours", side, int(theirs["resident"] * 2**20))
-    more = apart("ours", side, 2**29)
+    theirs = in_new_process("monai", side)
+    ours = in_new_process("ours", side, int(theirs["resident"] * 2**20))
+    more = in_new_process("ours", side, 2**29)
     print(f"2-D, l=4, 16 features, same number of parameters, image of {side}^2")
     print(f"{'':30}{'s':>8}{'resident, MiB':>15}{'error':>12}")
     for label, row in (("MONAI 96^2, overlap 0.25", theirs), ("shiftjax, in that memory", ours), ("in 512 MiB", more)):
@@ -179,13 +180,13 @@ def task_ours(side: str, budget: str) -> dict[str, Any]:
     image = np.random.default_rng(0).normal(size=(1, int(side), int(side), 1)).astype(np.float32)
     plan = sj.plan_tiles(fn, image.shape, memory_bytes=int(budget))
     before = peak()
-    found = sj.predict_tiled(fn, image, plan)
+    stitched = sj.predict_tiled(fn, image, plan)
     used = peak() - before
     start = time.perf_counter()
     sj.predict_tiled(fn, image, plan)
     seconds = time.perf_counter() - start
     whole = np.asarray(jax.jit(fn)(np.pad(image, plan.pad_width, mode="reflect")))[plan.whole_crop]
-    return {"seconds": seconds, "resident": used / 2**20, "error": _error(found, whole)}
+    return {"seconds": seconds, "resident": used / 2**20, "error": _error(stitched, whole)}
 
 
 def task_monai(side: str) -> dict[str, Any]:
@@ -205,13 +206,13 @@ def task_monai(side: str) -> dict[str, Any]:
     with torch.no_grad():
         apply(x[..., :96, :96])
         before = peak()
-        found = np.asarray(sliding_window_inference(x, (96, 96), 4, apply))
+        stitched = np.asarray(sliding_window_inference(x, (96, 96), 4, apply))
         used = peak() - before
         start = time.perf_counter()
         sliding_window_inference(x, (96, 96), 4, apply)
         seconds = time.perf_counter() - start
         whole = apply(x).numpy()
-    return {"seconds": seconds, "resident": used / 2**20, "error": _error(found, whole)}
+    return {"seconds": seconds, "resident": used / 2**20, "error": _error(stitched, whole)}
 
 
 def _same_padded(torch: Any, net: sj.UNet, params: dict[str, Any], x: Any) -> Any:
@@ -234,8 +235,9 @@ def _same_padded(torch: Any, net: sj.UNet, params: dict[str, Any], x: Any) -> An
     return functional.conv2d(x, *params["head"])
 
 
-def _error(found: np.ndarray, whole: np.ndarray) -> float:
-    return float(np.abs(found - whole).max() / whole.std())
+def _error(stitched: np.ndarray, whole: np.ndarray) -> float:
+    """The largest, in units of the whole's standard deviation."""
+    return float(np.abs(stitched - whole).max() / whole.std())
 
 
 def main() -> None:

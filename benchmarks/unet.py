@@ -73,9 +73,9 @@ def _torch_sides(net: sj.UNet, variables: Any, image: np.ndarray, expected: np.n
             weight.grad = bias.grad = None
         (_torch_apply(torch, net, params, x) ** 2).sum().backward()
 
-    found = np.moveaxis(forward().numpy(), 1, -1)
+    output = np.moveaxis(forward().numpy(), 1, -1)
     spread = float(np.std(expected))
-    assert np.max(np.abs(found - expected)) < 1e-4 * spread, "the twin computes another function"
+    assert np.max(np.abs(output - expected)) < 1e-4 * spread, "the twin computes another function"
     return {"forward": forward, "training": training}
 
 

@@ -19,15 +19,15 @@ COMMANDS = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns 0, or 1 where the answer is no. Bad usage exits with 2."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    """Runs one command; returns 0, 1 where the answer is no, or 2 for bad usage."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
     parser = argparse.ArgumentParser(prog="python -m shiftjax", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)
-        if name in given[:1]:  # only the chosen command is loaded
+        if name in words[:1]:  # only the chosen command is loaded: `check` brings what `predict` does not need
             importlib.import_module(module).arguments(command)
-    options = parser.parse_args(given)
+    options = parser.parse_args(words)
     try:
         return importlib.import_module(COMMANDS[options.command][0]).run(options)
     except UsageError as error:

@@ -1,4 +1,4 @@
-"""One clear sentence for bad input: what was expected, what was found, how to mend it."""
+"""One sentence for bad input: what was expected, what was found, how to mend it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import Any, NoReturn
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+Bound = int | float | None
 
 
 def fail(name: str, expected: str, found: object, mend: str = "") -> NoReturn:
@@ -28,22 +30,23 @@ def integer(name: str, value: Any, *, least: int) -> int:
         number = operator.index(value)
     except TypeError:
         fail(name, f"an integer >= {least}", repr(value))
-    if number < least or isinstance(value, bool):
+    if number < least or isinstance(value, bool):  # Python counts True as the integer 1
         fail(name, f"an integer >= {least}", number)
     return number
 
 
-def number(name: str, value: Any, *, above: int | float | None = None, least: int | float | None = None) -> float:
-    """`value` as a finite float above `above` and no smaller than `least`."""
-    bounds = [f"> {above}"] * (above is not None) + [f">= {least}"] * (least is not None)
-    wanted = "a finite number " + " and ".join(bounds)
+def number(name: str, value: Any, *, above: Bound = None, least: Bound = None, most: Bound = None) -> float:
+    """`value` as a finite float above `above`, at least `least` and at most `most`."""
+    bounds = [f"{sign} {bound}" for sign, bound in ((">", above), (">=", least), ("<=", most)) if bound is not None]
+    expected = "a finite number " + " and ".join(bounds)
     try:
-        found = float(value)
+        result = float(value)
     except (TypeError, ValueError):
-        fail(name, wanted, repr(value))
-    if not np.isfinite(found) or (above is not None and found <= above) or (least is not None and found < least):
-        fail(name, wanted, found)
-    return found
+        fail(name, expected, repr(value))
+    too_small = (above is not None and result <= above) or (least is not None and result < least)
+    if not np.isfinite(result) or too_small or (most is not None and result > most):
+        fail(name, expected, result)
+    return result
 
 
 def per_axis(name: str, value: int | Sequence[int] | np.ndarray, ndim: int, *, least: int = 1) -> tuple[int, ...]:
@@ -57,6 +60,20 @@ def per_axis(name: str, value: int | Sequence[int] | np.ndarray, ndim: int, *, l
     return (integer(name, value, least=least),) * ndim
 
 
+def floating(name: str, x: Any) -> None:
+    """Refuses an array that is not floating point."""
+    dtype = jnp.result_type(x)
+    if not jnp.issubdtype(dtype, jnp.floating):
+        raise TypeError(f"`{name}`: expected floating point values, found {dtype}.")
+
+
+def integers(name: str, x: Any) -> None:
+    """Refuses an array that is not of integers."""
+    dtype = x.dtype if hasattr(x, "dtype") else np.asarray(x).dtype  # not JAX's type of it, which has 32 bits at most
+    if not jnp.issubdtype(dtype, jnp.integer):
+        raise TypeError(f"`{name}`: expected integers, found {dtype}; convert them with `.astype(numpy.int32)`.")
+
+
 def concrete(x: Any) -> np.ndarray | None:
     """`x` on the host, or None while JAX traces it and its values are unknown."""
     try:
@@ -66,7 +83,7 @@ def concrete(x: Any) -> np.ndarray | None:
 
 
 def finite(name: str, x: Any) -> None:
-    """Refuses NaN and infinity; says nothing while `x` is traced."""
+    """Refuses NaN and infinity; under jit, where values cannot be checked, it accepts everything."""
     values = concrete(x)
     if values is None or not jnp.issubdtype(values.dtype, jnp.inexact):  # bfloat16 is inexact to JAX, not to NumPy
         return

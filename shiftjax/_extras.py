@@ -1,4 +1,4 @@
-"""Optional packages, imported when they are needed."""
+"""Optional packages, imported when they are first used."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import ModuleType
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Imports `module`, or says which extra of shiftjax brings it."""
+    """Imports `module`; where its package is missing, the ImportError names the extra of shiftjax that installs it."""
     try:
         return importlib.import_module(module)
     except ImportError as error:

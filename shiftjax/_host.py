@@ -34,21 +34,24 @@ def host_labels(name: str, value: Any) -> np.ndarray:
     return labels
 
 
-def host_embedding(name: str, value: Any, other: str, wanted: tuple[int, ...]) -> np.ndarray:
-    """`value` as finite numbers `(batch, *space, channel)` on the pixels `wanted` of `other`, int64 or float64."""
+def host_embedding(name: str, value: Any, other: str, shape: tuple[int, ...]) -> np.ndarray:
+    """`value` as finite numbers `(batch, *space, channel)` on the pixels `shape` of `other`.
+
+    Integers become int64 and floats float64, so that sums over objects are exact or nearly so.
+    """
     embedding = host(name, value)
-    whole = np.issubdtype(embedding.dtype, np.integer)
-    if not whole and not jnp.issubdtype(embedding.dtype, jnp.floating):
+    of_integers = np.issubdtype(embedding.dtype, np.integer)
+    if not of_integers and not jnp.issubdtype(embedding.dtype, jnp.floating):  # NumPy does not count bfloat16 as one
         _checks.fail(name, "integers or floats", embedding.dtype)
-    if embedding.ndim != len(wanted) + 1:
-        _checks.fail(name, f"an embedding (batch, *space, channel) over `{other}` {wanted}", f"shape {embedding.shape}")
-    same_shape(name, embedding.shape[:-1], other, wanted)
-    wide = embedding.astype(np.int64 if whole else np.float64)
+    if embedding.ndim != len(shape) + 1:
+        _checks.fail(name, f"an embedding (batch, *space, channel) over `{other}` {shape}", f"shape {embedding.shape}")
+    same_shape(name, embedding.shape[:-1], other, shape)
+    wide = embedding.astype(np.int64 if of_integers else np.float64)
     _checks.finite(name, wide)
     return wide
 
 
-def same_shape(name: str, shape: tuple[int, ...], other: str, wanted: tuple[int, ...]) -> None:
-    """Refuses `shape` unless it is the `wanted` shape of the array called `other`."""
-    if shape != wanted:
-        _checks.fail(name, f"the shape {wanted} of `{other}`", shape, "crop both to the same window")
+def same_shape(name: str, shape: tuple[int, ...], other: str, expected: tuple[int, ...]) -> None:
+    """Refuses `shape` unless it is `expected`, the shape of the array called `other`."""
+    if shape != expected:
+        _checks.fail(name, f"the shape {expected} of `{other}`", shape, "crop both to the same window")

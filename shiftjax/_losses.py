@@ -9,16 +9,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import concrete, fail, integer, number, one_of
+from shiftjax._arithmetic import ceil_div
+from shiftjax._checks import concrete, fail, floating, integer, integers, number, one_of
 from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, Integer, Shaped
 
 BACKGROUNDS = ("instance", "ignore", "push")
-BLOCK = 4096  # pixels
-PAIR_ROWS = 64
+BLOCK = 4096  # pixels summed one after the other, before the sums of blocks are: bounds the rounding error
+PAIR_ROWS = 64  # means compared with all others at a time: 64 x 500 differences stay in a CPU's cache
 
 
 class DiscriminativeParts(NamedTuple):
-    """What the loss is made of, before the weights alpha, beta and gamma.
+    """The terms of the loss, before the weights alpha, beta and gamma; scalars.
 
     Attributes:
         pull: mean over the images of the pull term.
@@ -55,12 +56,11 @@ def discriminative_loss(
       + \frac{\beta}{K(K-1)} \sum_{i \neq j} [2 \delta_{dist} - |\mu_i - \mu_j|]_+^2
       + \gamma \operatorname*{mean}_k |\mu_k|$$
 
-    The loss of a batch is the mean over its images. Gradients are finite wherever the squares are (in
-    float32, below 1e19). Means that coincide are not
-    overlooked: they count fully in the push term, and their gradient pushes the one of the smaller label along the
-    first channel and the other one against it. This is the limit of true gradients (let the means meet in the order
-    of their labels along that channel), so a Clarke subgradient, and a step against it leaves the collapse, where the
-    customary gradient of zero would stay for ever.
+    The loss of a batch is the mean over its images. Gradients are finite wherever squared distances are (in float32,
+    for distances below 1e19). Means that coincide count fully in the push term; their gradient pushes the mean of the
+    smaller label along the first channel and the other one against it. This is the limit of the gradients of means that
+    meet along that channel in the order of their labels, hence a Clarke subgradient. A step against it leaves the
+    collapse, where the customary gradient of zero would stay forever.
 
     Args:
         embedding: floating point, `(batch, *space, channel)`. Half precision is accumulated in float32.
@@ -75,47 +75,44 @@ def discriminative_loss(
             `"push"`, a mean that others are pushed from and that is pushed, but neither pulled to nor regularised.
 
     Returns:
-        The loss, a scalar, and its parts. Both are NaN, with `parts.overflow` set, where a label lies outside
-        0..max_instances-1 and the labels are traced, so that no host can refuse them.
+        The loss, a scalar, and its parts. Under jit, where values cannot be checked, a label outside
+        0..max_instances-1 makes both NaN and sets `parts.overflow`.
 
     Raises:
-        ValueError: wrong shapes or options, or labels out of range that are known (not traced).
+        ValueError: wrong shapes or options, or, outside jit, labels out of range.
         TypeError: an embedding that is not floating point or labels that are not integers.
 
     References:
         De Brabandere, Neven, Van Gool: Semantic instance segmentation with a discriminative loss function, 2017.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> x = jnp.array([[[0.0], [0.0], [9.0], [9.0]]])
         >>> loss, parts = discriminative_loss(x, jnp.array([[0, 0, 1, 1]]), max_instances=2, gamma=0.0)
         >>> float(loss), int(parts.instances)
         (0.0, 2)
     """
-    most = integer("max_instances", max_instances, least=1)
+    bound = integer("max_instances", max_instances, least=1)
     one_of("background", background, BACKGROUNDS)
     scales = {"delta_var": delta_var, "delta_dist": delta_dist, "alpha": alpha, "beta": beta, "gamma": gamma}
     scales = {name: number(name, value, least=0.0) for name, value in scales.items()}
-    _check(embedding, labels, most)
-    return _loss(jnp.asarray(embedding), jnp.asarray(labels), scales, max_instances=most, background=background)
+    _check(embedding, labels, bound)
+    return _loss(jnp.asarray(embedding), jnp.asarray(labels), scales, max_instances=bound, background=background)
 
 
-def _check(embedding: ArrayLike, labels: ArrayLike, most: int) -> None:
-    """Refuses wrong types and shapes, and labels out of range where they are known."""
-    if not jnp.issubdtype(jnp.result_type(embedding), jnp.floating):
-        raise TypeError(f"`embedding`: expected floating point values, found {jnp.result_type(embedding)}.")
-    if not jnp.issubdtype(jnp.result_type(labels), jnp.integer):
-        raise TypeError(
-            f"`labels`: expected integers, found {jnp.result_type(labels)}; convert them with `.astype(numpy.int32)`."
-        )
+def _check(embedding: ArrayLike, labels: ArrayLike, bound: int) -> None:
+    """Refuses wrong types and shapes, and labels out of range where their values are known."""
+    floating("embedding", embedding)
+    integers("labels", labels)
     shape = np.shape(embedding)
     if len(shape) < 3 or 0 in shape:
         fail("embedding", "a shape (batch, *space, channel) without empty axes", shape)
     if np.shape(labels) != shape[:-1]:
         fail("labels", f"the shape {shape[:-1]} of the embedding without its channels", np.shape(labels))
     known = concrete(labels)
-    if known is not None and (known.min() < 0 or known.max() >= most):
-        found = f"labels from {known.min()} to {known.max()}"
-        fail("labels", f"0..max_instances-1 = 0..{most - 1}", found, "make them consecutive with `shiftjax.relabel`")
+    if known is not None and (known.min() < 0 or known.max() >= bound):
+        span = f"labels from {known.min()} to {known.max()}"
+        fail("labels", f"0..max_instances-1 = 0..{bound - 1}", span, "make them consecutive with `shiftjax.relabel`")
 
 
 @partial(jax.jit, static_argnames=("max_instances", "background"))
@@ -127,7 +124,7 @@ def _loss(
     max_instances: int,
     background: str,
 ) -> tuple[Float[Array, ""], DiscriminativeParts]:
-    """The pure loss; out-of-range labels make it NaN."""
+    """The pure loss; labels out of range make it NaN."""
     batch, channels = embedding.shape[0], embedding.shape[-1]
     pixels = embedding.reshape(batch, -1, channels).astype(jnp.promote_types(embedding.dtype, jnp.float32))
     # Narrower labels would wrap when compared with max_instances, and wider ones when cast to 32 bits.
@@ -135,7 +132,7 @@ def _loss(
     overflow = jnp.any((ids < 0) | (ids >= max_instances))
     image = partial(_image_terms, count=max_instances, background=background)
     terms = jax.vmap(image, in_axes=(0, 0, None, None))(pixels, ids, scales["delta_var"], scales["delta_dist"])
-    # A product, not a choice, so that the gradient is NaN as well.
+    # Multiplied by NaN, not replaced by it, so that the gradient is NaN as well.
     pull, push, regulariser = (jnp.mean(term) * jnp.where(overflow, jnp.nan, 1.0) for term in terms[:3])
     loss = scales["alpha"] * pull + scales["beta"] * push + scales["gamma"] * regulariser
     return loss, DiscriminativeParts(pull, push, regulariser, overflow, jnp.sum(terms[3]))
@@ -155,27 +152,28 @@ def _image_terms(
     means = _segment_sum(pixels, ids, count) / jnp.maximum(sizes, 1)[:, None]
     present = sizes > 0
     foreground = jnp.arange(count) > 0
-    own = present if background == "instance" else present & foreground
+    pulled = present if background == "instance" else present & foreground
     pushed = present & foreground if background == "ignore" else present
-    instances = jnp.sum(own)
+    instances = jnp.sum(pulled)
 
-    share = jnp.where(own, 1 / jnp.maximum(sizes, 1), 0) / jnp.maximum(instances, 1)
-    pull = jnp.sum(_pull(pixels - means[ids], delta_var) * share[ids])
-    regulariser = jnp.sum(jnp.where(own, _length(means), 0)) / jnp.maximum(instances, 1)
+    weight = jnp.where(pulled, 1 / jnp.maximum(sizes, 1), 0) / jnp.maximum(instances, 1)
+    pull = jnp.sum(_pull(pixels - means[ids], delta_var) * weight[ids])
+    regulariser = jnp.sum(jnp.where(pulled, _length(means), 0)) / jnp.maximum(instances, 1)
     return pull, _push(means, pushed, delta_dist), regulariser, instances
 
 
 def _pull(offset: Float[Array, "pixel channel"], delta_var: ArrayLike) -> Float[Array, " pixel"]:
-    """Squared distance beyond delta_var; the root is taken only where its derivative is finite, and of NaN."""
+    """Squared distance beyond delta_var."""
     square = jnp.sum(offset**2, axis=-1)
-    outside = ~(square <= jnp.square(delta_var))
+    outside = ~(square <= jnp.square(delta_var))  # true for NaN, which must not turn into zero
+    # The inner choice keeps the root away from zero, where an infinite derivative times the outer zero would be NaN.
     return jnp.where(outside, (jnp.sqrt(jnp.where(outside, square, 1)) - delta_var) ** 2, 0)
 
 
 def _length(x: Float[Array, "*rows channel"]) -> Float[Array, "*rows"]:
     """Euclidean length, with gradient zero at the origin."""
     square = jnp.sum(x**2, axis=-1)
-    away = ~(square == 0)  # true for NaN, which must not turn into zero
+    away = ~(square == 0)  # true for NaN, as in `_pull`
     return jnp.where(away, jnp.sqrt(jnp.where(away, square, 1)), 0)
 
 
@@ -184,24 +182,24 @@ def _push(
 ) -> Float[Array, ""]:
     """Mean over the ordered pairs of the squared shortfall from 2 delta_dist.
 
-    A block of rows of the matrix of pairs at a time, computed again on the way back: at 500 instances the whole
-    matrix leaves the cache and costs five to ten times as much on a CPU.
+    A block of rows of the matrix of pairs at a time, computed again for the gradient: at 500 instances the whole matrix
+    leaves the cache and costs five to ten times as much on a CPU.
     """
-    order = jnp.arange(means.shape[0])
+    ids = jnp.arange(means.shape[0])
 
     @jax.checkpoint
-    def row(one: tuple[Array, Array, Array]) -> Array:
-        mean, counts, rank = one
+    def row(instance: tuple[Array, Array, Array]) -> Array:
+        mean, is_pushed, own_id = instance
         difference = mean[:, None] - means.T
         square = jnp.sum(difference**2, axis=0)
         apart = ~(square == 0)  # true for NaN
         # Where two means coincide this is zero with a fixed unit gradient, so that the pair can leave the collapse.
-        coinciding = difference[0] * jnp.sign(order - rank)
+        coinciding = difference[0] * jnp.sign(ids - own_id)
         distance = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1)), coinciding)
         shortfall = jnp.maximum(2 * delta_dist - distance, 0) ** 2
-        return jnp.sum(jnp.where(counts & pushed & (order != rank), shortfall, 0))
+        return jnp.sum(jnp.where(is_pushed & pushed & (ids != own_id), shortfall, 0))
 
-    total = jnp.sum(jax.lax.map(row, (means, pushed, order), batch_size=PAIR_ROWS))
+    total = jnp.sum(jax.lax.map(row, (means, pushed, ids), batch_size=PAIR_ROWS))
     count = jnp.sum(pushed, dtype=means.dtype)
     return total / jnp.maximum(count * (count - 1), 1)
 
@@ -211,11 +209,11 @@ def _segment_sum(
 ) -> Shaped[Array, " {count} *rest"]:
     """Sum of the values of every segment.
 
-    XLA's scatter: as fast for 500 segments as for 5 (256^2 pixels of 16 channels on a CPU: 0.5 ms, where a product
+    XLA's scatter is as fast for 500 segments as for 5 (256^2 pixels of 16 channels on a CPU: 0.5 ms, where a product
     with one-hot rows takes 0.8 to 50 ms and sorting 12 to 20). It adds one pixel after the other, so the sums are
     taken in blocks, which costs nothing and keeps the rounding error of a million pixels at that of a thousand.
     """
-    blocks = -(-len(ids) // BLOCK)
+    blocks = ceil_div(len(ids), BLOCK)
     ids = ids + count * (jnp.arange(len(ids)) // BLOCK)
     sums = jax.ops.segment_sum(values, ids, count * blocks)
     return jnp.sum(sums.reshape(blocks, count, *values.shape[1:]), axis=0)

@@ -1,4 +1,4 @@
-"""The arithmetic of the theory: capacities, lattices and training windows. Exact, in Python integers; no JAX here.
+"""The arithmetic of the theory: capacities, lattices, tiles and training windows. Exact, in Python integers.
 
 Source: Rumberger et al., "How Shift Equivariance Impacts Metric Learning for Instance Segmentation", ICCV 2021
 (arXiv 2101.05846); the general lattices are an extension.
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from math import gcd, prod
 from typing import Any
 
-from shiftjax._checks import fail, integer
+from shiftjax._checks import fail, integer, per_axis
 
 
 def capacity(period: Sequence[int]) -> int:
@@ -46,9 +46,8 @@ def lattice_capacity(period: Sequence[int], lattice: Sequence[Any]) -> int:
         2
     """
     p = _period(period)
-    basis = _basis(lattice, len(p))
-    columns = [[int(k == j) * p[k] for k in range(len(p))] for j in range(len(p))]
-    return prod(p) // _determinant([*basis, *columns], len(p))
+    # L + P Z^d is spanned by both bases together, and [L : L ∩ P Z^d] = [L + P Z^d : P Z^d], a quotient of volumes.
+    return prod(p) // _cell_volume([*_basis(lattice, len(p)), *_diagonal(p)], len(p))
 
 
 def nearest_capacity(factors: Sequence[int], pitch: int) -> int:
@@ -70,8 +69,33 @@ def nearest_capacity(factors: Sequence[int], pitch: int) -> int:
     return below // gcd(below, s)
 
 
+def legal_tile(stride: Sequence[int], period: Sequence[int]) -> bool:
+    """Whether tiles lie at one phase, however many there are: then they stitch to the output of the whole image.
+
+    Args:
+        stride: pixels from one tile to the next, per axis.
+        period: of the network, in the same pixels per axis.
+
+    Returns:
+        Whether the stride is a whole number of periods along every axis.
+    """
+    p = _period(period)
+    return all(t % q == 0 for t, q in zip(per_axis("stride", stride, len(p)), p, strict=True))
+
+
+def share_one_phase(stride: Sequence[int], period: Sequence[int], grid: Sequence[int]) -> bool:
+    """Whether the tiles of a grid lie at one phase; along an axis with a single tile, any stride will do.
+
+    Args:
+        stride: pixels from one tile to the next, per axis.
+        period: of the network, in the same pixels per axis.
+        grid: number of tiles per axis.
+    """
+    return all(n == 1 or legal_tile((t,), (p,)) for t, p, n in zip(stride, period, grid, strict=True))
+
+
 def training_window(period: Sequence[int]) -> tuple[int, ...]:
-    """The smallest training window that sees all neighbouring output pixels side by side.
+    """The smallest training window that sees every pair of neighbouring phases side by side.
 
     Args:
         period: of the network, in output pixels per axis (`phases` of a certificate).
@@ -83,17 +107,14 @@ def training_window(period: Sequence[int]) -> tuple[int, ...]:
 
 
 def sees_every_neighbour(window: Sequence[int], period: Sequence[int]) -> bool:
-    """Whether a loss over windows of this size holds every pair of neighbouring phases; if not, objects may be cut.
+    """Whether a loss over windows of this size sees every pair of neighbouring phases; if not, objects may be cut.
 
     Args:
         window: output pixels per axis.
-        period: of the network, in output pixels per axis.
+        period: of the network, in output pixels per axis (`phases` of a certificate).
     """
-    p = _period(period)
-    if len(window) != len(p):
-        fail("window", f"{len(p)} integers, one per axis", window)
-    sizes = [integer(f"window[{k}]", w, least=1) for k, w in enumerate(window)]
-    return all(w >= least for w, least in zip(sizes, training_window(p), strict=True))
+    least = training_window(period)
+    return all(w >= n for w, n in zip(per_axis("window", window, len(least)), least, strict=True))
 
 
 def _period(period: Sequence[int]) -> tuple[int, ...]:
@@ -104,34 +125,37 @@ def _period(period: Sequence[int]) -> tuple[int, ...]:
 
 def _basis(lattice: Sequence[Any], ndim: int) -> list[list[int]]:
     """Rows that span the lattice."""
-    wish = f"{ndim} pitches, or a basis of rows of {ndim} integers"
-    if not isinstance(lattice, Iterable):
-        fail("lattice", wish, lattice)
-    rows = list(lattice)
-    if not any(isinstance(row, Iterable) for row in rows):
-        if len(rows) != ndim:
-            fail("lattice", wish, lattice)
-        pitch = [integer(f"lattice[{k}]", s, least=1) for k, s in enumerate(rows)]
-        return [[int(k == j) * pitch[k] for k in range(ndim)] for j in range(ndim)]
+    expected = f"{ndim} pitches, or a basis of rows of {ndim} integers"
+    rows = list(lattice) if isinstance(lattice, Iterable) else []
+    if len(rows) == ndim and not any(isinstance(row, Iterable) for row in rows):
+        return _diagonal([integer(f"lattice[{k}]", s, least=1) for k, s in enumerate(rows)])
     try:
-        found = [[operator.index(v) for v in row] for row in rows]
+        basis = [[operator.index(v) for v in row] for row in rows]
     except TypeError:
-        fail("lattice", wish, lattice)
-    if any(len(row) != ndim for row in found):
-        fail("lattice", wish, lattice)
-    return found
+        fail("lattice", expected, lattice)
+    if not basis or any(len(row) != ndim for row in basis):
+        fail("lattice", expected, lattice)
+    return basis
 
 
-def _determinant(rows: list[list[int]], ndim: int) -> int:
-    """Volume of a cell of the full lattice that the rows span, by Hermite's elimination."""
-    rows, volume = [list(row) for row in rows], 1
+def _diagonal(values: Sequence[int]) -> list[list[int]]:
+    return [[value * (j == k) for j in range(len(values))] for k, value in enumerate(values)]
+
+
+def _cell_volume(rows: list[list[int]], ndim: int) -> int:
+    """Volume of a cell of the full lattice that the rows span, by Hermite's elimination.
+
+    Axis by axis, Euclid's algorithm on two rows at a time leaves one row (the pivot) with an entry there, the greatest
+    common divisor of all; the other rows go on without that axis. The volume is the product of the pivots' entries.
+    """
+    volume = 1
     for k in range(ndim):
         pivot = [0] * ndim
-        rest = []
+        others = []
         for row in rows:
             while row[k]:
-                turns = pivot[k] // row[k]
-                pivot, row = row, [a - turns * b for a, b in zip(pivot, row, strict=True)]
-            rest.append(row)
-        rows, volume = rest, volume * abs(pivot[k])
+                quotient = pivot[k] // row[k]
+                pivot, row = row, [a - quotient * b for a, b in zip(pivot, row, strict=True)]
+            others.append(row)
+        rows, volume = others, volume * abs(pivot[k])
     return volume

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import jax
@@ -33,7 +34,7 @@ class Case:
         return self.name
 
 
-def _weights(*shape: int) -> np.ndarray:
+def _weights(*shape: int) -> Any:
     return np.random.default_rng(sum(shape)).integers(-9, 9, shape).astype(np.int32) * 2 + 1
 
 
@@ -68,6 +69,19 @@ def _doubled(x: Any) -> Any:
 
 
 _doubled.defjvp(lambda primals, tangents: (_doubled(*primals), _doubled(*tangents)))
+
+
+def _over_channels(fn: Any, x: Any) -> Any:
+    return fn(x[:, 1:], axis=-1)
+
+
+def _scattered(name: str, x: Any) -> Any:
+    return getattr(x[:, 1:].at[..., 0], name)(x[:, :-1, 1] * 5)
+
+
+def _one(op: Callable[[Any], Any], x: Any) -> Any:
+    return op(x[:, 1:])
+
 
 LOWEST, HIGHEST = np.iinfo(np.int32).min, np.iinfo(np.int32).max
 WINDOWS = [
@@ -147,7 +161,7 @@ MIXING = [
         dtype=np.float32,
     ),
     *[
-        Case(f"{name} over channels", lambda x, f=f: f(x[:, 1:], axis=-1), (f"reduce_{name}",))
+        Case(f"{name} over channels", partial(_over_channels, f), (f"reduce_{name}",))
         for name, f in {"sum": jnp.sum, "max": jnp.max, "min": jnp.min, "prod": jnp.prod}.items()
     ],
     Case("and", lambda x: jnp.bitwise_and.reduce(x[:, 1:], axis=-1), ("reduce_and",)),
@@ -178,7 +192,7 @@ INDEXING = [
     Case("filled", lambda x: _filled(x, [0, 5, 11]), ("dynamic_update_slice",)),
     Case("filled with a gap", lambda x: _filled(x, [0, 5, 12]), ("dynamic_update_slice",)),
     *[
-        Case(f"scatter {name}", lambda x, name=name: getattr(x[:, 1:].at[..., 0], name)(x[:, :-1, 1] * 5), (prim,))
+        Case(f"scatter {name}", partial(_scattered, name), (prim,))
         for name, prim in {
             "set": "scatter",
             "add": "scatter_add",
@@ -264,7 +278,7 @@ def _pointwise_cases() -> list[Case]:
         dtype = np.int32 if name in BITS or name in BOOLEAN else np.float32
         fn = special.get(name)
         if fn is None and (op := getattr(lax, NAMES.get(name, name), None)) is not None:
-            fn = (lambda x, op=op: op(x[:, 1:])) if name in unary else _two(op)
+            fn = partial(_one, op) if name in unary else _two(op)
         if fn is not None:
             found.append(Case(name, fn, (name,), dtype=dtype))
     return found

@@ -12,10 +12,12 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax import lax
 
 from shiftjax.certifier import AxisCertificate
 
 TRIES = 16  # changes tried on each pixel column
+FINE = 2**10  # floats are multiples of its inverse
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ def measure(fn: Callable[[Any], Any], shape: tuple[int, ...], axis: int, out_axi
     long = _noise(rng, [*shape[:axis], n + shifts, *shape[axis + 1 :]], dtype)
     crops = [np.take(long, range(s, s + n), axis) for s in range(shifts + 1)]
     changed = [_changed(rng, crops[0], axis, j) for j in range(n) for _ in range(TRIES)]
-    outs = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(jax.jit(jax.vmap(fn))(np.stack([*crops, *changed])))]
+    each = jax.jit(lambda images: lax.map(fn, images))  # one by one: rows of one product may be rounded differently
+    outs = [np.asarray(leaf) for leaf in jax.tree_util.tree_leaves(each(np.stack([*crops, *changed])))]
     return [_evidence(out, out_axis, shifts, n) for out in outs]
 
 
@@ -56,9 +59,13 @@ def _evidence(out: np.ndarray, out_axis: int, shifts: int, n: int) -> Evidence:
 
 
 def _noise(rng: np.random.Generator, shape: Any, dtype: Any, *, wide: bool = False) -> np.ndarray:
-    """Numbers that every operation of the cases takes; wider ones can top any others."""
+    """Numbers that every operation of the cases takes; wider ones can top any others.
+
+    Floats have few bits, so that sums of them and of their products with such weights are exact.
+    """
     if np.issubdtype(dtype, np.inexact):
-        return rng.uniform(0.05 if wide else 0.3, 0.95 if wide else 0.7, shape).astype(dtype)
+        low, high = (0.05, 0.95) if wide else (0.3, 0.7)
+        return (rng.integers(round(low * FINE), round(high * FINE), shape) / FINE).astype(dtype)
     return rng.integers(1 if wide else 2**18, 2**20 if wide else 2**19, shape).astype(dtype)
 
 
@@ -86,8 +93,6 @@ def failures(axis: AxisCertificate, found: Evidence) -> Iterator[str]:
         pixels = np.flatnonzero(found.reads[i])
         if len(pixels) and not lo <= pixels[0] <= pixels[-1] <= hi:
             yield f"output {i} reads {pixels[0]}..{pixels[-1]}, outside {lo}..{hi}"
-        if axis.attained and (not len(pixels) or (pixels[0], pixels[-1]) != (lo, hi)):
-            yield f"output {i} does not read both ends of {lo}..{hi}"
 
 
 def smaller(axis: AxisCertificate, found: Evidence) -> int | None:

@@ -30,7 +30,8 @@ class Again:
     """The same parameters for every turn."""
 
     def __init__(self, weights: Weights) -> None:
-        self.weights, self.handed, self.at = weights, [], 0
+        self.weights, self.at = weights, 0
+        self.handed: list[Any] = []
 
     def __call__(self, *shape: int) -> Any:
         if self.at == len(self.handed):
@@ -203,7 +204,7 @@ def _common(x: Any, space: Sequence[int], shift: Sequence[float]) -> Any:
 
 def in_pieces(w: Weights, x: Any, *, ops: Sequence[Op], cuts: Sequence[float], how: str, slips: Sequence[int]) -> Any:
     """In pieces of the first axis, put together again: the same as in one piece if each is read where it belongs."""
-    again = Again(w)
+    again: Any = Again(w)
 
     def piece(start: int, stop: int) -> Any:
         again.at = 0
@@ -229,7 +230,8 @@ def in_pieces(w: Weights, x: Any, *, ops: Sequence[Op], cuts: Sequence[float], h
 def wrapped(w: Weights, x: Any, *, op: Op, how: str) -> Any:
     if how == "vmap":
         return jax.vmap(lambda v: op(w, v[None])[0])(x)
-    return {"jit": jax.jit, "remat": jax.checkpoint}[how](lambda v: op(w, v))(x)
+    transformed: Any = {"jit": jax.jit, "remat": jax.checkpoint}[how]
+    return transformed(lambda v: op(w, v))(x)
 
 
 def twice(w: Weights, x: Any) -> Any:

@@ -51,11 +51,6 @@ class Program:
     names: tuple[str, ...]
     shape: tuple[int, ...]
 
-    @property
-    def generic(self) -> bool:
-        """Whether it has no activation that can be dead."""
-        return "relu" not in " ".join(self.names)
-
     def __repr__(self) -> str:
         return f"Program({self.shape}: {' | '.join(self.names)})"
 
@@ -170,7 +165,7 @@ def _down_and_up(draw: Any, d: int) -> list[tuple[str, Op]]:
 
 
 def _conv(draw: Any, d: int, shape: Any) -> tuple[Op, str]:
-    options = {
+    options: dict[str, Any] = {
         "size": _per_axis(draw, d, 1, 3),
         "window_strides": _per_axis(draw, d, 1, 3) if draw(st.booleans()) else (1,) * d,
         "rhs_dilation": _per_axis(draw, d, 1, 2),

@@ -27,8 +27,12 @@ def test_a_jitted_function_called_twice_with_different_constants() -> None:
     ramp, flat = np.arange(20, dtype=np.float32)[:, None], np.ones((20, 1), np.float32)
     assert certify(lambda x: scaled(scaled(x, flat), 2 * flat), X).period == (1,)
     for first, second in ((flat, ramp), (ramp, flat)):
+
+        def twice(x: Any, first: Any = first, second: Any = second) -> Any:
+            return scaled(scaled(x, first), second)
+
         with pytest.raises(CertificationError):
-            certify(lambda x, a=first, b=second: scaled(scaled(x, a), b), X)
+            certify(twice, X)
 
 
 def test_a_jitted_function_called_twice_reads_twice_as_far() -> None:

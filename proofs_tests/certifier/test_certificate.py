@@ -144,7 +144,7 @@ def test_parameters_count_by_their_place() -> None:
     def net(p: Any, x: Any) -> Any:
         return x * p["a"] + p["b"]
 
-    p = {"a": np.float32([1.0]), "b": np.float32([2.0])}
+    p = {"a": np.ones(1, np.float32), "b": np.full(1, 2, np.float32)}
     assert at(20, Partial(net, p)).same_map(at(20, Partial(net, {"a": p["b"], "b": p["a"]})))
     assert not at(20, Partial(net, p)).same_map(at(20, Partial(lambda q, x: x * q["b"] + q["a"], p)))
     assert at(20, Partial(net, p)).parameters == ("args[0]['a']", "args[0]['b']")
@@ -180,13 +180,13 @@ def test_resizing_weights_that_repeat_only_nearly_are_disclosed() -> None:
     assert certify(by(3), IMAGE).axes[0].exact == (1, 59)
 
 
-def test_a_list_of_places_is_taken_to_go_on() -> None:
+def test_a_list_of_indices_is_taken_to_continue() -> None:
     """A pattern seen for few turns may be an accident of this size (17 to 24 px repeats every 10), so it is said."""
     found = certify(
         lambda x: jax.image.resize(x, (1, 24, *x.shape[2:]), "nearest"), jax.ShapeDtypeStruct((1, 17, 9, 1), "f4")
     )
-    assert "which shows 2.4 turns" in found.assumptions[0]
-    assert "which shows" in found.explain()
+    assert "for 2.4 turns" in found.assumptions[0]
+    assert "for 2.4 turns" in found.explain()
     assert certify(lambda x: x[:, ::2], IMAGE).assumptions == ()
 
 
@@ -227,7 +227,8 @@ def test_the_subpackage_stays_importable_behind_the_function() -> None:
 
 def test_the_unet_states_the_certified_period() -> None:
     """One thing computes the period, and the network agrees with it."""
-    for options in ({}, {"upsample": "nearest"}, {"factors": ((3, 2), (2, 2))}):
+    cases: tuple[dict[str, Any], ...] = ({}, {"upsample": "nearest"}, {"factors": ((3, 2), (2, 2))})
+    for options in cases:
         net = sj.UNet(2, **{"features": 2, "factors": ((2, 2), (2, 2)), **options})
         size = [sizes[0][0] for sizes in net.legal_sizes((60, 60))]
         x = jax.ShapeDtypeStruct((1, *size, 1), jnp.float32)

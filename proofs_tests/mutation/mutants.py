@@ -255,7 +255,7 @@ MUTANTS = {
         f"{OPERATORS}:convolve", convolution_that_leaks_its_position, "phase-operators"
     ),
     "a volume filled one slice late": Mutant(
-        "shiftjax.nets._correlation:filled", volume_filled_one_slice_late, "receptive-field"
+        "shiftjax.nets._correlation:slab_by_slab", volume_filled_one_slice_late, "receptive-field"
     ),
     "padding on the wrong side": Mutant(
         f"{OPERATORS}:convolve", convolution_padded_on_the_wrong_side, "same-padding-leaks"
@@ -279,7 +279,7 @@ MUTANTS = {
     "stitch origin off by one": Mutant(
         "shiftjax.tiling._plan:TilePlan.input_start", stitch_origin_off_by_one, "stitching"
     ),
-    "tiles of any size": Mutant("shiftjax.tiling._planner:_legal_tile", tiles_of_any_size, "stitching"),
+    "tiles of any size": Mutant("shiftjax.tiling._planner:_whole_periods", tiles_of_any_size, "stitching"),
     "loss blind to coinciding means": Mutant(
         "shiftjax._losses:_push", loss_blind_to_coinciding_means, "training-window"
     ),

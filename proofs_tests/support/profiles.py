@@ -10,7 +10,7 @@ ARCHITECTURES = 32  # per property in the default run; every one stands for seve
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
-def _examples() -> int:
+def examples() -> int:
     """Of the profile that is loaded while a test's module is imported."""
     assert settings.default is not None
     return settings.default.max_examples
@@ -18,17 +18,17 @@ def _examples() -> int:
 
 def fewer(test: Callable[..., None]) -> Callable[..., None]:
     """A third of the profile's examples, for controls."""
-    return settings(max_examples=_examples() // 3)(test)
+    return settings(max_examples=examples() // 3)(test)
 
 
 def half(test: Callable[..., None]) -> Callable[..., None]:
     """Half of the profile's examples, for claims of several parts and for large networks."""
-    return settings(max_examples=_examples() // 2)(test)
+    return settings(max_examples=examples() // 2)(test)
 
 
 def more(test: Callable[..., None]) -> Callable[..., None]:
     """Four times the profile's examples, for tests that compile nothing."""
-    return settings(max_examples=4 * _examples())(test)
+    return settings(max_examples=4 * examples())(test)
 
 
 def register() -> None:

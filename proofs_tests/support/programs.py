@@ -1,4 +1,4 @@
-"""Compiled programs are dropped now and then: JAX keeps every one, and a whole run of tests compiles gigabytes of them."""
+"""Drops compiled programs now and then: JAX keeps every one, and a whole run of tests compiles gigabytes of them."""
 
 from __future__ import annotations
 

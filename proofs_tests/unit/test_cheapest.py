@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiftjax.tiling._cheapest import TRIALS, candidates, within_bytes, within_pixels
+from shiftjax.tiling._cheapest import MAX_TRIALS, candidates, within_bytes, within_pixels
 
 
 def _cost(space, tile, halo):
@@ -22,16 +22,16 @@ problems = st.integers(1, 2).flatmap(
 
 @settings(max_examples=60)
 @given(problems, st.integers(1, 4000))
-def test_no_legal_tile_is_cheaper(problem, most):
+def test_no_legal_tile_is_cheaper(problem, limit):
     space, period, halo = problem
-    tile = within_pixels(candidates(space, period, halo), most)
+    tile = within_pixels(candidates(space, period, halo), limit)
     assert all(t % p == 0 for t, p in zip(tile, period, strict=True))
     pixels = math.prod(t + h for t, h in zip(tile, halo, strict=True))
     every = itertools.product(*(range(p, n + p, p) for n, p in zip(space, period, strict=True)))
-    fitting = [some for some in every if math.prod(t + h for t, h in zip(some, halo, strict=True)) <= most]
+    fitting = [other for other in every if math.prod(t + h for t, h in zip(other, halo, strict=True)) <= limit]
     if fitting:
-        assert pixels <= most
-        assert _cost(space, tile, halo) == min(_cost(space, some, halo) for some in fitting)
+        assert pixels <= limit
+        assert _cost(space, tile, halo) == min(_cost(space, other, halo) for other in fitting)
     else:
         assert tile == period
 
@@ -41,24 +41,24 @@ def test_no_legal_tile_is_cheaper(problem, most):
 def test_a_tile_that_fits_the_memory(problem, power, fixed, surface, room):
     """Whatever the bytes grow like, at most 8 trials find a tile that fits, if the smallest does."""
     space, period, halo = problem
-    some, asked = candidates(space, period, halo), []
+    trials = []
 
-    def account(size):
-        asked.append(size)
+    def estimate(size):
+        trials.append(size)
         return fixed + surface + int(math.prod(size) ** power)
 
-    most = account(tuple(p + h for p, h in zip(period, halo, strict=True))) + room
-    asked.clear()
-    tile = within_bytes(some, account, fixed, most)
-    assert len(asked) <= TRIALS
-    assert account(tuple(t + h for t, h in zip(tile, halo, strict=True))) <= most
+    limit = estimate(tuple(p + h for p, h in zip(period, halo, strict=True))) + room
+    trials.clear()
+    tile = within_bytes(candidates(space, period, halo), estimate, fixed, limit)
+    assert len(trials) <= MAX_TRIALS
+    assert estimate(tuple(t + h for t, h in zip(tile, halo, strict=True))) <= limit
 
 
 def test_most_of_the_memory_is_used():
-    some = candidates((5000, 5000), (16, 16), (184, 184))
-    tile = within_bytes(some, lambda size: 10**6 + 40 * math.prod(size), 10**6, 2**27)
+    tiles = candidates((5000, 5000), (16, 16), (184, 184))
+    tile = within_bytes(tiles, lambda size: 10**6 + 40 * math.prod(size), 10**6, 2**27)
     best = min(
-        (_cost((5000, 5000), some.output(k), (184, 184)) for k in range(len(some.inputs)) if _fits(some.input(k))),
+        _cost((5000, 5000), tiles.output(k), (184, 184)) for k in range(len(tiles.inputs)) if _fits(tiles.input(k))
     )
     assert _cost((5000, 5000), tile, (184, 184)) == best
 
@@ -68,13 +68,13 @@ def _fits(size):
 
 
 def test_no_tile_fits():
-    some = candidates((100,), (4,), (10,))
+    tiles = candidates((100,), (4,), (10,))
     with pytest.raises(ValueError, match="at least 1014, which the smallest tile takes, found 1000"):
-        within_bytes(some, lambda size: 1000 + size[0], 1000, 1000)
+        within_bytes(tiles, lambda size: 1000 + size[0], 1000, 1000)
 
 
 def test_candidates_cut_the_image_evenly():
-    found = candidates((100,), (8,), (3,))
-    wanted = {8 * -(-13 // k) for k in range(1, 14)}
-    assert {found.output(k)[0] for k in range(len(found.outputs))} == wanted
-    assert np.array_equal(found.inputs, found.outputs + 3)
+    tiles = candidates((100,), (8,), (3,))
+    expected = {8 * -(-13 // k) for k in range(1, 14)}
+    assert {tiles.output(k)[0] for k in range(len(tiles.outputs))} == expected
+    assert np.array_equal(tiles.inputs, tiles.outputs + 3)

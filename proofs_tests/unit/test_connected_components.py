@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from shiftjax.labelling._components import connected_components, drop_small
+from shiftjax.labelling import connected_components, drop_small
 
 
 @pytest.fixture
@@ -24,8 +24,8 @@ def one_code_at_a_time(image, background):
     regions, count = np.zeros(image.shape, np.int64), 0
     for code in np.unique(image):
         if code != background:
-            found, number = ndimage.label(image == code)
-            regions[found > 0] = found[found > 0] + count
+            of_code, number = ndimage.label(image == code)
+            regions[of_code > 0] = of_code[of_code > 0] + count
             count += number
     order = list(dict.fromkeys(regions[regions > 0].tolist()))
     return np.array([0, *[1 + order.index(i) for i in range(1, count + 1)]])[regions]
@@ -35,11 +35,11 @@ def one_code_at_a_time(image, background):
 @pytest.mark.parametrize("background", [0, -1])
 def test_regions_are_those_of_each_code(shape, background):
     codes = np.random.default_rng(len(shape)).integers(-1, 3, shape)
-    found = connected_components(codes, background=background)
+    labels = connected_components(codes, background=background)
     expected = np.stack([one_code_at_a_time(image, background) for image in codes])
-    assert found.dtype == np.int32
-    np.testing.assert_array_equal(found, expected)
-    assert found.max() > 8
+    assert labels.dtype == np.int32
+    np.testing.assert_array_equal(labels, expected)
+    assert labels.max() > 8
 
 
 def test_touching_codes_stay_apart_and_corners_do_not_join():
@@ -54,9 +54,9 @@ def test_each_image_starts_at_one():
 
 def test_small_objects_go_and_the_others_keep_their_labels():
     labels = np.array([[[7, 7, 7, 0], [3, 0, 9, 9]], [[3, 3, 3, 3], [7, 0, 0, 0]]], np.uint16)
-    kept = drop_small(labels, min_size=3)
-    assert kept.dtype == labels.dtype
-    assert kept.tolist() == [[[7, 7, 7, 0], [0, 0, 0, 0]], [[3, 3, 3, 3], [0, 0, 0, 0]]]
+    large = drop_small(labels, min_size=3)
+    assert large.dtype == labels.dtype
+    assert large.tolist() == [[[7, 7, 7, 0], [0, 0, 0, 0]], [[3, 3, 3, 3], [0, 0, 0, 0]]]
     np.testing.assert_array_equal(drop_small(labels, min_size=1), labels)
     np.testing.assert_array_equal(drop_small(0 * labels, min_size=5), 0 * labels)
 

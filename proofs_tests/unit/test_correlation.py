@@ -1,6 +1,7 @@
 """The forms of a correlation that the CPU runs fast, against the one that says what it is; in int32, bit for bit."""
 
 from itertools import pairwise
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from shiftjax.nets import _correlation as correlation
-from shiftjax.nets import _slabs as pieces
+from shiftjax.nets import _slabs as slabs
 from shiftjax.nets import operators
 
 CASES = {
@@ -20,8 +21,8 @@ CASES = {
     "three dimensions, even depth, many channels": ((6, 5, 6), (4, 3, 2), 35, 2),
     "three dimensions, one slice left": ((3, 5, 6), (3, 3, 2), 2, 2),
     "three dimensions, one pixel": ((5, 6, 3), (1, 1, 1), 4, 3),
-    "three dimensions, in pieces": ((35, 5, 6), (4, 3, 2), 3, 2),
-    "three dimensions, in as many pieces as there may be": ((300, 3, 4), (3, 3, 2), 1, 2),
+    "three dimensions, in slabs": ((35, 5, 6), (4, 3, 2), 3, 2),
+    "three dimensions, in as many slabs as there may be": ((300, 3, 4), (3, 3, 2), 1, 2),
     "one dimension": ((12,), (3,), 33, 2),
 }
 
@@ -38,10 +39,10 @@ def _arrays(space, window, channels, features):
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
 def test_all_forms_give_the_same_sums(case, padding):
     x, kernel = _arrays(*case)
-    wanted = correlation._direct(x, kernel, padding)
-    found = correlation.correlate(x, kernel, padding)
-    assert found.shape == wanted.shape
-    assert np.array_equal(found, wanted)
+    expected = correlation._direct(x, kernel, padding)
+    y = correlation.correlate(x, kernel, padding)
+    assert y.shape == expected.shape
+    assert np.array_equal(y, expected)
 
 
 def test_control_channels_that_are_left_out_show():
@@ -64,20 +65,20 @@ def _one_by_one(xs, layers, padding):
 @pytest.mark.parametrize("space", [(9, 8), (8, 7, 9), (5, 6, 7), (41, 6, 7)])
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
 def test_layers_in_turn(space, padding):
-    """Two arrays side by side, two layers, one piece or several."""
+    """Two arrays side by side, two layers, one slab or several."""
     xs, layers = [_draw(1, *space, 2), _draw(1, *space, 1)], _layers(len(space), (3, 2, 4))
-    found = operators.convolve_in_turn(xs, layers, jax.nn.relu, padding=padding)
-    assert np.array_equal(found, _one_by_one(xs, layers, padding))
+    y = operators.convolve_in_turn(xs, layers, jax.nn.relu, padding=padding)
+    assert np.array_equal(y, _one_by_one(xs, layers, padding))
 
 
-def test_control_a_piece_in_the_wrong_place_shows(monkeypatch):
-    """Were every piece read one slice too far, the results would differ."""
+def test_control_a_slab_in_the_wrong_place_shows(monkeypatch):
+    """Were every slab read one slice too far, the results would differ."""
     xs, layers = [_draw(1, 41, 6, 7, 3)], _layers(3, (3, 2, 4))
-    true = pieces.lax.dynamic_slice_in_dim
-    monkeypatch.setattr(pieces.lax, "dynamic_slice_in_dim", lambda x, at, *args, **kw: true(x, at + 1, *args, **kw))
-    found = operators.convolve_in_turn(xs, layers, jax.nn.relu)
+    true = slabs.lax.dynamic_slice_in_dim
+    monkeypatch.setattr(slabs.lax, "dynamic_slice_in_dim", lambda x, at, *args, **kw: true(x, at + 1, *args, **kw))
+    y = operators.convolve_in_turn(xs, layers, jax.nn.relu)
     monkeypatch.undo()
-    assert not np.array_equal(found, _one_by_one(xs, layers, "VALID"))
+    assert not np.array_equal(y, _one_by_one(xs, layers, "VALID"))
 
 
 @pytest.mark.parametrize("space", [(9, 8), (21, 7, 6)])
@@ -110,29 +111,30 @@ def test_an_activation_that_may_read_more_sees_whole_layers():
     for kernel, bias in layers:
         x = centred(correlation._direct(x, kernel, "VALID") + bias)
     assert np.array_equal(operators.convolve_in_turn(xs, layers, centred), x)
-    ones = jax.tree.map(lambda a: jnp.ones(a.shape), (xs, layers))
-    slope = jax.grad(lambda a: operators.convolve_in_turn(*ones, lambda y: a * y).sum())(1.0)
+    ones_x, ones_layers = jax.tree.map(lambda a: jnp.ones(a.shape), (xs, layers))
+    slope = jax.grad(lambda a: operators.convolve_in_turn(ones_x, ones_layers, lambda y: a * y).sum())(1.0)
     assert slope > 0
 
 
 def test_crops_of_their_own():
     x = _draw(2, 30, 7, 8, 2)
-    wanted = operators.crop(x, (3, 1, 2), (22, 4, 6))
-    assert np.array_equal(operators.crop_apart(x, (3, 1, 2), (22, 4, 6)), wanted)
+    expected = operators.crop(x, (3, 1, 2), (22, 4, 6))
+    assert np.array_equal(operators.crop_copy(x, (3, 1, 2), (22, 4, 6)), expected)
     y = x.astype(jnp.float32)
     ones = jnp.zeros_like(y).at[:, 3:25, 1:5, 2:8].set(1)
-    assert np.array_equal(jax.grad(lambda y: operators.crop_apart(y, (3, 1, 2), (22, 4, 6)).sum())(y), ones)
+    assert np.array_equal(jax.grad(lambda y: operators.crop_copy(y, (3, 1, 2), (22, 4, 6)).sum())(y), ones)
 
 
 def test_a_volume_takes_less_than_two_copies_of_its_widest_layer():
-    """By XLA's account, which the planner goes by; layer by layer it would be more than two."""
+    """By XLA's estimate, which the planner goes by; layer by layer it would be more than two."""
     if jax.default_backend() != "cpu":
         pytest.skip("accelerators take correlations as they are")
     layers = jax.tree.map(jnp.float32, _layers(3, (1, 8, 8)))
     x = jax.ShapeDtypeStruct((1, 100, 100, 100, 1), jnp.float32)
 
     def temporary(fn):
-        return jax.jit(lambda x: fn(x).max(axis=-1)).lower(x).compile().memory_analysis().temp_size_in_bytes
+        analysis: Any = jax.jit(lambda x: fn(x).max(axis=-1)).lower(x).compile().memory_analysis()
+        return analysis.temp_size_in_bytes
 
     widest = 98**3 * 8 * 4
     assert temporary(lambda x: operators.convolve_in_turn([x], layers, jax.nn.relu)) < 1.6 * widest

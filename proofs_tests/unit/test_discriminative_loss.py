@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,21 +23,21 @@ def reference(embedding, labels, *, delta_var, delta_dist, alpha, beta, gamma, b
     parts = np.zeros(3)
     instances = 0
     for image, ids in zip(embedding, labels, strict=True):
-        names = [k for k in np.unique(ids) if k > 0 or background != "ignore"]
-        own = [k for k in names if k > 0 or background == "instance"]
-        mean = {k: image[ids == k].mean(axis=0) for k in names}
+        pushed = [k for k in np.unique(ids) if k > 0 or background != "ignore"]
+        pulled = [k for k in pushed if k > 0 or background == "instance"]
+        mean = {k: image[ids == k].mean(axis=0) for k in pushed}
         pull = push = regulariser = 0.0
-        for k in own:
+        for k in pulled:
             distance = [np.linalg.norm(x - mean[k]) for x in image[ids == k]]
-            pull += np.mean([max(d - delta_var, 0) ** 2 for d in distance]) / len(own)
-            regulariser += np.linalg.norm(mean[k]) / len(own)
-        for i in names:
-            for j in names:
+            pull += sum(max(d - delta_var, 0) ** 2 for d in distance) / len(distance) / len(pulled)
+            regulariser += float(np.linalg.norm(mean[k])) / len(pulled)
+        for i in pushed:
+            for j in pushed:
                 if i != j:
                     shortfall = max(2 * delta_dist - np.linalg.norm(mean[i] - mean[j]), 0) ** 2
-                    push += shortfall / (len(names) * (len(names) - 1))
+                    push += shortfall / (len(pushed) * (len(pushed) - 1))
         parts += np.array([pull, push, regulariser]) / len(embedding)
-        instances += len(own)
+        instances += len(pulled)
     return (np.dot([alpha, beta, gamma], parts), *parts, instances)
 
 
@@ -71,10 +72,10 @@ def test_value_parts_and_gradient_are_those_of_the_loop(case):
     with jax.enable_x64(True):
         loss = partial(discriminative_loss, labels=labels, max_instances=MOST, **options)
         (value, parts), gradient = jax.value_and_grad(loss, has_aux=True)(jnp.asarray(embedding))
-        found = (value, parts.pull, parts.push, parts.regulariser, parts.instances)
-    np.testing.assert_allclose(found, reference(embedding, labels, **options), rtol=1e-9, atol=1e-12)
-    wanted = differences(lambda x: reference(x, labels, **options)[0], embedding)
-    np.testing.assert_allclose(gradient, wanted, rtol=1e-5, atol=1e-6)
+        terms = (value, parts.pull, parts.push, parts.regulariser, parts.instances)
+    np.testing.assert_allclose(terms, reference(embedding, labels, **options), rtol=1e-9, atol=1e-12)
+    expected = differences(lambda x: reference(x, labels, **options)[0], embedding)
+    np.testing.assert_allclose(gradient, expected, rtol=1e-5, atol=1e-6)
     assert not parts.overflow
 
 
@@ -135,7 +136,7 @@ def test_the_gradient_of_coinciding_means_is_a_limit_of_gradients():
 
 
 def test_descent_leaves_a_collapse():
-    """Every mean at one point: the customary gradient of zero would stay there for ever."""
+    """Every mean at one point: the customary gradient of zero would stay there forever."""
     points = COLLAPSED
     for _ in range(60):
         points = points - 0.5 * PUSH(points)[1]
@@ -279,7 +280,11 @@ def test_narrow_labels_are_compared_at_full_width():
     ],
 )
 def test_bad_input_is_refused_in_one_sentence(change, error, sentence):
-    good = {"embedding": np.zeros((1, 4, 2), np.float32), "labels": np.zeros((1, 4), np.int32), "max_instances": 2}
+    good: dict[str, Any] = {
+        "embedding": np.zeros((1, 4, 2), np.float32),
+        "labels": np.zeros((1, 4), np.int32),
+        "max_instances": 2,
+    }
     discriminative_loss(**good)
     with pytest.raises(error, match=sentence):
         discriminative_loss(**(good | change))

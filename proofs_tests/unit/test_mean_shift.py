@@ -10,21 +10,19 @@ import numpy as np
 import pytest
 from sklearn.cluster import MeanShift
 
-from shiftjax.clustering import _climb as pieces
-from shiftjax.clustering import _mean_shift as clustering
-from shiftjax.clustering._mean_shift import mean_shift
+from shiftjax.clustering import _climb, _mean_shift, mean_shift
 
 
 def blobs(seed, *, pixels=600, channels=2, clusters=6, spread=4.0, width=0.3):
     """Pixels in random order around far centres, and the cluster of each."""
     rng = np.random.default_rng(seed)
-    names = rng.permutation(np.arange(pixels) % clusters)
+    cluster = rng.permutation(np.arange(pixels) % clusters)
     centres = spread * np.array(list(np.ndindex((3,) * channels)))[rng.permutation(3**channels)[:clusters]]
-    return centres[names] + width * rng.normal(size=(pixels, channels)), names
+    return centres[cluster] + width * rng.normal(size=(pixels, channels)), cluster
 
 
-def centroids_of(found):
-    return np.asarray(found.centroids)[np.asarray(found.valid)]
+def centroids_of(clusters):
+    return np.asarray(clusters.centroids)[np.asarray(clusters.valid)]
 
 
 def same_partition(a, b):
@@ -42,11 +40,11 @@ def loop(points, starts, bandwidth, *, tol=1e-3, max_iter=300):
             if step <= tol * bandwidth:
                 break
         ends.append((weight.sum(), x))
-    kept = []
+    centroids: list[np.ndarray] = []
     for _, x in sorted(ends, key=lambda end: -end[0]):
-        if all(np.linalg.norm(x - k) > bandwidth for k in kept):
-            kept.append(x)
-    return np.array(kept)
+        if all(np.linalg.norm(x - centroid) > bandwidth for centroid in centroids):
+            centroids.append(x)
+    return np.array(centroids)
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -55,29 +53,29 @@ def test_flat_kernel_agrees_with_scikit_learn(seed, monkeypatch):
     monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")  # joblib warns where it cannot count the cores
     points, _ = blobs(seed, width=0.3 + 0.2 * seed)
     starts = points[:: len(points) // 40]
-    found = mean_shift(points, bandwidth=1.5, seeds=starts, kernel="flat")
-    wanted = MeanShift(bandwidth=1.5, seeds=starts).fit(points)
-    np.testing.assert_allclose(centroids_of(found), wanted.cluster_centers_, atol=1e-4)
-    np.testing.assert_array_equal(found.labels, wanted.labels_)
-    assert found.converged
+    clusters = mean_shift(points, bandwidth=1.5, seeds=starts, kernel="flat")
+    expected = MeanShift(bandwidth=1.5, seeds=starts).fit(points)
+    np.testing.assert_allclose(centroids_of(clusters), expected.cluster_centers_, atol=1e-4)
+    np.testing.assert_array_equal(clusters.labels, expected.labels_)
+    assert clusters.converged
     gaussian = mean_shift(points, bandwidth=1.5, seeds=starts)  # control
-    assert not np.array_equal(centroids_of(gaussian), centroids_of(found))
+    assert not np.array_equal(centroids_of(gaussian), centroids_of(clusters))
 
 
 @pytest.mark.parametrize("seed", range(2))
 def test_gaussian_kernel_agrees_with_the_loop(seed):
-    points, names = blobs(seed)
-    found = mean_shift(points, bandwidth=0.8, seeds=50)
-    wanted = loop(points, points[::15], 0.8)
-    assert len(wanted) == int(found.valid.sum()) == 6
-    order = [np.argmin(((c - wanted) ** 2).sum(axis=1)) for c in centroids_of(found)]
-    np.testing.assert_allclose(centroids_of(found), wanted[order], atol=0.8 * 0.01)
-    assert same_partition(found.labels, names)
+    points, cluster = blobs(seed)
+    clusters = mean_shift(points, bandwidth=0.8, seeds=50)
+    expected = loop(points, points[::15], 0.8)
+    assert len(expected) == int(clusters.valid.sum()) == 6
+    order = [np.argmin(((c - expected) ** 2).sum(axis=1)) for c in centroids_of(clusters)]
+    np.testing.assert_allclose(centroids_of(clusters), expected[order], atol=0.8 * 0.01)
+    assert same_partition(clusters.labels, cluster)
 
 
 def modes(points, bandwidth, kernel="gaussian"):
-    found = mean_shift(jnp.asarray(points)[:, None], bandwidth=bandwidth, kernel=kernel, tol=1e-5, max_iter=10_000)
-    return int(found.valid.sum())
+    clusters = mean_shift(jnp.asarray(points)[:, None], bandwidth=bandwidth, kernel=kernel, tol=1e-5, max_iter=10_000)
+    return int(clusters.valid.sum())
 
 
 def test_the_bandwidth_is_a_length():
@@ -92,50 +90,50 @@ def test_the_bandwidth_is_a_length():
 def test_every_label_is_the_nearest_centroid_also_where_they_are_many():
     """More centroids than are compared at a time, and pixels that fill no chunk."""
     rng = np.random.default_rng(0)
-    points = rng.permutation(np.repeat(np.stack(np.mgrid[0:12, 0:12], -1).reshape(-1, 2) * 5.0, 9, axis=0))
+    points = rng.permutation(np.repeat(np.moveaxis(np.mgrid[0:12, 0:12], 0, -1).reshape(-1, 2) * 5.0, 9, axis=0))
     points += 0.1 * rng.normal(size=points.shape)
-    found = mean_shift(points.reshape(36, 36, 2), bandwidth=1, seeds=points[:700])
-    centroids = centroids_of(found)
-    assert len(centroids) > pieces.BLOCK
-    assert found.labels.shape == (36, 36)
-    assert found.labels.dtype == jnp.int32
+    clusters = mean_shift(points.reshape(36, 36, 2), bandwidth=1, seeds=points[:700])
+    centroids = centroids_of(clusters)
+    assert len(centroids) > _climb.BLOCK
+    assert clusters.labels.shape == (36, 36)
+    assert clusters.labels.dtype == jnp.int32
     nearest = ((points[:, None] - centroids) ** 2).sum(axis=-1).argmin(axis=1)
-    np.testing.assert_array_equal(found.labels.reshape(-1), nearest)
-    np.testing.assert_array_equal(found.centroids[len(centroids) :], 0)
+    np.testing.assert_array_equal(clusters.labels.reshape(-1), nearest)
+    np.testing.assert_array_equal(clusters.centroids[len(centroids) :], 0)
 
 
-@pytest.mark.parametrize("kernel", pieces.KERNELS)
+@pytest.mark.parametrize("kernel", _climb.KERNELS)
 def test_lanes_and_chunks_change_nothing(kernel, monkeypatch):
     points, _ = blobs(5)
     run = partial(mean_shift, points, bandwidth=1.0, seeds=50, kernel=kernel)
     whole = run()
-    monkeypatch.setattr(clustering, "sizes", lambda: (3, 7))
-    pieced = run()
-    assert same_partition(whole.labels, pieced.labels)
-    one, other = (c[np.lexsort(c.round(1).T)] for c in (centroids_of(whole), centroids_of(pieced)))
+    monkeypatch.setattr(_mean_shift, "sizes", lambda: (3, 7))
+    chunked = run()
+    assert same_partition(whole.labels, chunked.labels)
+    one, other = (c[np.lexsort(c.round(1).T)] for c in (centroids_of(whole), centroids_of(chunked)))
     np.testing.assert_allclose(one, other, atol=1e-4 if kernel == "flat" else 0.01)
 
 
 def test_pixels_outside_the_mask_count_nowhere():
-    points, names = blobs(1)
-    mask = names < 4
-    found = mean_shift(points, bandwidth=0.8, seeds=50, mask=mask)
+    points, cluster = blobs(1)
+    mask = cluster < 4
+    clusters = mean_shift(points, bandwidth=0.8, seeds=50, mask=mask)
     alone = loop(points[mask], points[mask][::10], 0.8)
-    order = [np.argmin(((c - alone) ** 2).sum(axis=1)) for c in centroids_of(found)]
-    np.testing.assert_allclose(centroids_of(found), alone[order], atol=0.8 * 0.01)
-    assert np.all((np.asarray(found.labels) == -1) == ~mask)
-    assert same_partition(found.labels[mask], names[mask])
+    order = [np.argmin(((c - alone) ** 2).sum(axis=1)) for c in centroids_of(clusters)]
+    np.testing.assert_allclose(centroids_of(clusters), alone[order], atol=0.8 * 0.01)
+    assert np.all((np.asarray(clusters.labels) == -1) == ~mask)
+    assert same_partition(clusters.labels[mask], cluster[mask])
     everything = mean_shift(points, bandwidth=0.8, seeds=50)  # control
-    assert everything.valid.sum() > found.valid.sum() == 4
+    assert everything.valid.sum() > clusters.valid.sum() == 4
 
 
 @pytest.mark.parametrize("seeds", [50, np.zeros((40, 2))], ids=["number", "positions"])
 def test_an_empty_mask_has_no_centroid(seeds):
-    found = mean_shift(blobs(0)[0], bandwidth=1.0, seeds=seeds, kernel="flat", mask=np.zeros(600, bool))
-    assert not found.valid.any()
-    assert (found.labels == -1).all()
-    assert found.converged
-    assert jnp.isfinite(found.centroids).all()
+    clusters = mean_shift(blobs(0)[0], bandwidth=1.0, seeds=seeds, kernel="flat", mask=np.zeros(600, bool))
+    assert not clusters.valid.any()
+    assert (clusters.labels == -1).all()
+    assert clusters.converged
+    assert jnp.isfinite(clusters.centroids).all()
 
 
 def test_seeds_without_a_pixel_in_reach_find_nothing():
@@ -159,22 +157,22 @@ def test_exhausted_steps_and_missing_room_are_reported():
 
 @partial(jax.jit, static_argnames="seeds")
 def spread(pixels, inside, key, seeds):
-    return pieces.spread(pieces.gather(pixels, inside, 1024, 1.0), key, seeds)
+    return _climb.spread(_climb.gather(pixels, inside, 1024, 1.0), key, seeds)
 
 
 def test_seeds_are_spread_over_the_image():
     """One seed for each stretch of pixels, all different, and not in the same few columns."""
     side = 64
-    places = np.stack(np.mgrid[0:side, 0:side], axis=-1).reshape(-1, 2).astype(np.float32)
+    positions = np.moveaxis(np.mgrid[0:side, 0:side], 0, -1).reshape(-1, 2).astype(np.float32)
     for key in (None, jax.random.key(0)):
-        some, total = spread(places, np.ones(side**2, bool), key, seeds=side)
+        drawn, total = spread(positions, np.ones(side**2, bool), key, seeds=side)
         assert total == side
-        np.testing.assert_array_equal(some[:, 0], np.arange(side))  # one a row
-        assert len(set(some[:, 1].tolist())) > 20
-    assert len(set(places[::side, 1].tolist())) == 1  # control: equal steps hit one column
-    few, total = spread(places, places[:, 0] < 1, None, seeds=100)
+        np.testing.assert_array_equal(drawn[:, 0], np.arange(side))  # one a row
+        assert len(set(drawn[:, 1].tolist())) > 20
+    assert len(set(positions[::side, 1].tolist())) == 1  # control: equal steps hit one column
+    few, total = spread(positions, positions[:, 0] < 1, None, seeds=100)
     assert total == side
-    np.testing.assert_array_equal(few[:side], places[:side])
+    np.testing.assert_array_equal(few[:side], positions[:side])
 
 
 def test_keys_choose_the_seeds():
@@ -185,37 +183,37 @@ def test_keys_choose_the_seeds():
     assert not np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("kernel", pieces.KERNELS)
+@pytest.mark.parametrize("kernel", _climb.KERNELS)
 @pytest.mark.parametrize("shift", [0.0, 2.0**12])
 def test_far_clusters_and_a_common_offset_do_no_harm(kernel, shift):
     """Clusters thousands of bandwidths apart: products would round the distance within one to nothing."""
-    points, names = blobs(2, spread=4096.0)
-    found = mean_shift(points + shift, bandwidth=1.5, seeds=50, kernel=kernel)
-    assert same_partition(found.labels, names)
-    centres = np.array([points[names == k].mean(axis=0) + shift for k in range(6)])
-    distance = np.abs(centroids_of(found)[:, None] - centres).max(axis=-1).min(axis=1)
+    points, cluster = blobs(2, spread=4096.0)
+    clusters = mean_shift(points + shift, bandwidth=1.5, seeds=50, kernel=kernel)
+    assert same_partition(clusters.labels, cluster)
+    centres = np.array([points[cluster == k].mean(axis=0) + shift for k in range(6)])
+    distance = np.abs(centroids_of(clusters)[:, None] - centres).max(axis=-1).min(axis=1)
     np.testing.assert_allclose(distance, 0, atol=0.05)
 
 
 def test_products_are_refused_where_they_round_too_much():
     near = jnp.array([[5000.0, 1.0], [5000.0, 2.0]])
-    assert pieces.squares(near[:1], near[1:], jnp.asarray(True)) == 1
-    assert abs(pieces.squares(near[:1], near[1:], jnp.asarray(False)) - 1) > 0.5  # control
+    assert _climb.squared_distances(near[:1], near[1:], jnp.asarray(True)) == 1
+    assert abs(_climb.squared_distances(near[:1], near[1:], jnp.asarray(False)) - 1) > 0.5  # control
     inside = jnp.ones(2, bool)
-    assert pieces.gather(near, inside, 2, 1e-2).exact
-    assert not pieces.gather(near / 1000, inside, 2, 1e-2).exact
+    assert _climb.gather(near, inside, 2, 1e-2).exact
+    assert not _climb.gather(near / 1000, inside, 2, 1e-2).exact
 
 
 def test_the_same_under_jit_and_in_half_precision():
-    points, names = blobs(0)
+    points, cluster = blobs(0)
     points = points.astype(np.float16)
-    found = mean_shift(points, bandwidth=0.8, seeds=50)
+    clusters = mean_shift(points, bandwidth=0.8, seeds=50)
     compiled = jax.jit(partial(mean_shift, bandwidth=0.8, seeds=50))
     traced = compiled(points)
-    assert found.centroids.dtype == jnp.float32
-    assert same_partition(found.labels, names)
-    np.testing.assert_allclose(traced.centroids, found.centroids, atol=1e-3)
-    np.testing.assert_array_equal(traced.labels, found.labels)
+    assert clusters.centroids.dtype == jnp.float32
+    assert same_partition(clusters.labels, cluster)
+    np.testing.assert_allclose(traced.centroids, clusters.centroids, atol=1e-3)
+    np.testing.assert_array_equal(traced.labels, clusters.labels)
     points[3] = np.nan
     broken = compiled(points)
     assert not broken.converged
@@ -227,13 +225,14 @@ def extra_memory(sizes):
     pixels = jax.ShapeDtypeStruct((1 << 20, 8), jnp.float32)
     inside = jax.ShapeDtypeStruct((1 << 20,), bool)
     options = {"kernel": "gaussian", "seeds": 1000, "most": 1000, "sizes": sizes}
-    lowered = clustering._mean_shift.lower(pixels, inside, None, None, 1.0, 300, 1e-3, **options)
+    lowered = _mean_shift._mean_shift.lower(pixels, inside, None, None, 1.0, 300, 1e-3, **options)
     memory = lowered.compile().memory_analysis()
+    assert memory is not None
     return memory.temp_size_in_bytes + memory.output_size_in_bytes
 
 
 def test_a_large_image_needs_less_than_a_gibibyte():
-    assert extra_memory(pieces.sizes()) < 1 << 28
+    assert extra_memory(_climb.sizes()) < 1 << 28
     assert extra_memory((1000, 1 << 20)) > 1 << 30  # control: all seeds and pixels at once
 
 

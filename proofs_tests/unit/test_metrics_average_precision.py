@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -36,25 +37,25 @@ def reference_precision(true, pred, iou):
     """AP with a matching grown one augmenting path at a time."""
     a, b = masks(true), masks(pred)
     edges = [[j for j, y in enumerate(b) if len(x & y) / len(x | y) >= iou] for x in a]
-    partner = {}
+    partner: dict[int, int] = {}
 
-    def place(i, seen):
+    def match(i, seen):
         for j in edges[i]:
             if j not in seen:
                 seen.add(j)
-                if j not in partner or place(partner[j], seen):
+                if j not in partner or match(partner[j], seen):
                     partner[j] = i
                     return True
         return False
 
-    hits = sum(place(i, set()) for i in range(len(a)))
+    hits = sum(match(i, set()) for i in range(len(a)))
     return hits / (len(a) + len(b) - hits) if a or b else math.nan
 
 
 def reference_counts(true, pred, tau):
-    def surplus(wholes, pieces):
+    def surplus(wholes, fragments):
         return sum(
-            max(0, sum(len(x & y) > len(y) / 2 and len(x & y) / len(x) >= tau for y in pieces) - 1) for x in wholes
+            max(0, sum(len(x & y) > len(y) / 2 and len(x & y) / len(x) >= tau for y in fragments) - 1) for x in wholes
         )
 
     return surplus(masks(true), masks(pred)), surplus(masks(pred), masks(true))
@@ -98,13 +99,13 @@ def test_a_match_at_exactly_the_threshold_counts():
         assert average_precision(true, pred, iou=iou + 1e-6) == 0.0
 
 
-def test_a_piece_at_exactly_tau_counts():
+def test_a_fragment_at_exactly_tau_counts():
     true = np.ones((1, 100), np.int32)
     pred = true.copy()
     pred[0, :7] = 2
     assert split_merge_counts(true, pred, tau=0.07).splits == 1  # though 0.07 * 100 > 7 in floating point
     pred[0, 6] = 1
-    assert split_merge_counts(true, pred, tau=0.07).splits == 0  # a crumb
+    assert split_merge_counts(true, pred, tau=0.07).splits == 0  # negligible
 
 
 def test_cut_objects_are_splits_and_joined_objects_merges():
@@ -169,7 +170,8 @@ def test_bad_labels_are_refused_in_words(metric):
 @pytest.mark.usefixtures("own_errors")
 def test_bad_thresholds_are_refused_in_words():
     good = np.ones((1, 4, 4), np.int32)
-    for iou in (0, 1.5, -1, math.nan, "half"):
+    bad: tuple[Any, ...] = (0, 1.5, -1, math.nan, "half")
+    for iou in bad:
         with pytest.raises(ValueError, match="`iou`"):
             average_precision(good, good, iou=iou)
     for tau in (-0.1, 1.1, math.nan):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from types import SimpleNamespace
+from typing import Any
 
 import jax.numpy as jnp
 import jaxtyping
@@ -26,25 +27,27 @@ def tiles(stride, period, origin=None):
     return SimpleNamespace(tile_stride=stride, period=period, origin=origin or (0,) * len(stride))
 
 
-def reference(found, plan, true=None):
+def reference(prediction, plan, true=None):
     """The definition, one pair of pixels after the other: value, grid, profile, pair counts."""
     ndim = len(plan.period)
-    is_embedding = found.ndim == ndim + 2
-    objects = (found > 0).astype(int) if true is None else true
+    is_embedding = prediction.ndim == ndim + 2
+    objects = (prediction > 0).astype(int) if true is None else true
     s = 1.0
     if is_embedding:
-        inside = [found[p].astype(float) for p in np.ndindex(true.shape) if true[p] > 0]
+        inside = [prediction[p].astype(float) for p in np.ndindex(true.shape) if true[p] > 0]
         centre = sum(inside) / len(inside)
         s = math.sqrt(2 * sum(((e - centre) ** 2).sum() for e in inside) / len(inside))
     seam, rest = [], []
-    by_offset = {(k, c): [] for k in range(ndim) for c in range(plan.tile_stride[k])}
+    by_offset: dict[tuple[int, int], list[float]] = {
+        (k, c): [] for k in range(ndim) for c in range(plan.tile_stride[k])
+    }
     for b, *u in np.ndindex(objects.shape):
         for k in range(ndim):
             v = [x - (axis == k) for axis, x in enumerate(u)]
             if v[k] < 0 or objects[(b, *u)] == 0 or objects[(b, *u)] != objects[(b, *v)]:
                 continue
-            here, there = found[(b, *u)], found[(b, *v)]
-            d = math.dist(here, there) / s if is_embedding else float(here != there)
+            later, earlier = prediction[(b, *u)], prediction[(b, *v)]
+            d = math.dist(later, earlier) / s if is_embedding else float(later != earlier)
             c = (u[k] - plan.origin[k]) % plan.tile_stride[k]
             by_offset[k, c].append(d)
             if c == 0:
@@ -55,13 +58,13 @@ def reference(found, plan, true=None):
         [np.mean(by_offset[k, c]) if by_offset[k, c] else math.nan for c in range(plan.tile_stride[k])]
         for k in range(ndim)
     ]
-    grids = []
+    grids: list[float] = []
     for r in ([x for x in row if not math.isnan(x)] for row in profile):
         if r:
-            m = float(np.median(r))
-            grids.append((max(r) - m) / (1 - m) if m != 1 else math.nan)
+            m = float(np.median(np.array(r)))
+            grids.append(float(max(r) - m) / (1 - m) if m != 1 else math.nan)
     grid = math.nan if not grids or any(math.isnan(g) for g in grids) else max(grids)
-    value = math.nan
+    value: Any = math.nan
     if seam and rest and np.mean(rest) != 1:
         value = np.mean(seam) - np.mean(rest)
         value = value if is_embedding else value / (1 - np.mean(rest))
@@ -100,15 +103,15 @@ def test_agrees_with_a_loop_over_all_pairs(shape, stride, period, origin, kind):
     rng = np.random.default_rng(sum(shape))
     plan = tiles(stride, period, origin)
     true = np.maximum(rng.integers(-1, 3, shape), 0)
-    found = {
+    prediction = {
         "labels": np.where(rng.random(shape) < 0.7, true, rng.integers(0, 4, shape)),
         "labels without truth": np.maximum(rng.integers(-2, 3, shape), 0),
         "embedding": rng.normal(size=(*shape, 3)).astype(np.float32),
         "integer embedding": rng.integers(-5, 5, (*shape, 2), dtype=np.int32),
     }[kind]
     truth = None if kind == "labels without truth" else true
-    result = seam_disagreement(found, plan, true=truth)
-    value, grid, pairs_seam, pairs_inside, profile, pairs = reference(found, plan, truth)
+    result = seam_disagreement(prediction, plan, true=truth)
+    value, grid, pairs_seam, pairs_inside, profile, pairs = reference(prediction, plan, truth)
     np.testing.assert_allclose([result.value, result.grid], [value, grid], rtol=1e-12, atol=1e-12)
     assert (result.pairs_seam, result.pairs_inside) == (pairs_seam, pairs_inside)
     assert [row.tolist() for row in result.pairs] == pairs
@@ -152,14 +155,14 @@ def test_embeddings_are_measured_against_the_spread_of_the_foreground():
 
 def test_background_of_the_truth_does_not_count():
     true = lattice(60, 13, 5)
-    found = np.where(true > 0, 1, np.random.default_rng(0).integers(1, 9, true.shape))
-    assert seam_disagreement(found, tiles((16, 16), (16, 16)), true=true).value == 0
+    prediction = np.where(true > 0, 1, np.random.default_rng(0).integers(1, 9, true.shape))
+    assert seam_disagreement(prediction, tiles((16, 16), (16, 16)), true=true).value == 0
 
 
 def test_period_lines_inside_tiles_show_in_the_grid_only():
     true = lattice(72, 7, 3)
-    found = cut(true, 9, offset=8)  # trained at a window of 8 and stitched at 9
-    result = seam_disagreement(found, tiles((9, 9), (8, 8)), true=true)
+    prediction = cut(true, 9, offset=8)  # trained at a window of 8 and stitched at 9
+    result = seam_disagreement(prediction, tiles((9, 9), (8, 8)), true=true)
     assert abs(result.value) <= 0.02
     assert result.grid == 1.0
     assert result.profile[0].tolist() == [0.0] * 8 + [1.0]
@@ -167,8 +170,8 @@ def test_period_lines_inside_tiles_show_in_the_grid_only():
 
 def test_period_lines_do_not_hide_a_seam():
     true = lattice(72, 7, 3)
-    found = cut(true, 8)  # legal tiles of two periods, all of whose period lines are cut
-    result = seam_disagreement(found, tiles((16, 16), (8, 8)), true=true)
+    prediction = cut(true, 8)  # legal tiles of two periods, all of whose period lines are cut
+    result = seam_disagreement(prediction, tiles((16, 16), (8, 8)), true=true)
     assert (result.value, result.grid) == (1.0, 1.0)
 
 
@@ -180,12 +183,12 @@ def test_where_every_offset_counts_as_inside_a_network_without_pooling_is_judged
     assert result.pairs_inside + result.pairs_seam == sum(int(row.sum()) for row in result.pairs)
 
 
-def test_a_collapsed_network_cannot_be_told_seamless():
+def test_a_collapsed_network_is_neither_seamless_nor_not():
     true = lattice(60, 13, 5)
     plan = tiles((16, 16), (16, 16))
     rng = np.random.default_rng(0)
     for constant in (0.0, 0.1, 1e6):
-        same = np.full((*true.shape, 3), constant, np.float32)
+        same: Any = np.full((*true.shape, 3), constant, np.float32)
         rounding = same * (1 + 1e-7 * rng.standard_normal(same.shape)).astype(np.float32)
         background = np.where(true[..., None] > 0, same, 5)
         for collapsed in (same, rounding, background, jnp.asarray(same), same.astype(jnp.bfloat16)):
@@ -196,14 +199,14 @@ def test_a_collapsed_network_cannot_be_told_seamless():
     assert abs(seam_disagreement(alive, plan, true=true).value) < 0.1
 
 
-def test_tiles_as_large_as_the_pitch_cannot_tell():
+def test_tiles_as_large_as_the_pitch_show_nothing():
     true = lattice(65, 13, 5, first=6)
     result = seam_disagreement(true, tiles((13, 13), (1, 1)), true=true)
     assert result.pairs_seam == 0 < result.pairs_inside
     assert math.isnan(result.value)
 
 
-def test_nothing_inside_or_no_object_cannot_be_told():
+def test_without_pairs_or_objects_the_score_is_nan():
     true = lattice(60, 13, 5)
     for result in (
         seam_disagreement(true, tiles((1, 1), (1, 1)), true=true),
@@ -215,7 +218,7 @@ def test_nothing_inside_or_no_object_cannot_be_told():
     assert math.isnan(result.grid)  # every pixel its own label: the median is 1
 
 
-def test_an_embedding_that_changes_at_every_pixel_as_much_as_between_objects_cannot_be_told():
+def test_an_embedding_that_changes_at_every_pixel_as_much_as_between_objects_shows_nothing():
     steps = np.tile([0.0, 1.0, 2.0, 1.0], 6)[None, :, None]  # the variance is 1/2, so that s is 1, the step
     plan, true = tiles((4,), (4,)), np.ones((1, 24), np.int32)
     result = seam_disagreement(steps, plan, true=true)
@@ -238,17 +241,17 @@ def test_axes_and_images_are_pooled_and_the_grid_takes_the_worse_axis():
 
 def test_the_origin_moves_the_seams():
     true = lattice(60, 13, 5)
-    found = cut(true, 16, offset=5)
-    assert seam_disagreement(found, tiles((16, 16), (16, 16), (5, 5)), true=true).value == 1.0
-    assert seam_disagreement(found, tiles((16, 16), (16, 16), (21, -11)), true=true).value == 1.0
-    assert seam_disagreement(found, tiles((16, 16), (16, 16), (0, 0)), true=true).value < 0
+    prediction = cut(true, 16, offset=5)
+    assert seam_disagreement(prediction, tiles((16, 16), (16, 16), (5, 5)), true=true).value == 1.0
+    assert seam_disagreement(prediction, tiles((16, 16), (16, 16), (21, -11)), true=true).value == 1.0
+    assert seam_disagreement(prediction, tiles((16, 16), (16, 16), (0, 0)), true=true).value < 0
 
 
 @pytest.mark.usefixtures("own_errors")
 def test_bad_input_is_refused_in_words():
     labels, plan = np.ones((1, 8, 8), np.int32), tiles((4, 4), (2, 2))
     embedding = np.ones((1, 8, 8, 2), np.float32)
-    for found, keywords, words in (
+    for prediction, keywords, words in (
         (embedding, {}, "true labels beside an embedding"),
         (embedding, {"true": labels[:, :7]}, "of `true`"),
         (embedding * np.nan, {"true": labels}, "NaN"),
@@ -257,7 +260,7 @@ def test_bad_input_is_refused_in_words():
         (labels[0], {}, "3 or 4 axes"),
     ):
         with pytest.raises(ValueError, match=words):
-            seam_disagreement(found, plan, **keywords)
+            seam_disagreement(prediction, plan, **keywords)
     with pytest.raises(ValueError, match="tile_stride, origin and period"):
         seam_disagreement(labels, object())
     with pytest.raises(ValueError, match=r"plan\.tile_stride"):

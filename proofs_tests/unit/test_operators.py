@@ -36,11 +36,11 @@ def test_max_pool_is_the_maximum_of_each_block(axes, seed):
 def test_learned_upsampling_writes_one_block_per_pixel(axes, seed):
     space, factors = zip(*axes, strict=True)
     x, kernel, bias = _random(seed, 2, *space, 3), _random(seed + 1, *factors, 3, 4), _random(seed + 2, 4)
-    found = operators.upsample_learned(*map(jnp.asarray, (x, kernel, bias)))
-    assert found.shape == (2, *(n * f for n, f in axes), 4)
-    for at in itertools.product(*map(range, found.shape[1:-1])):
-        cell, place = zip(*(divmod(i, f) for i, f in zip(at, factors, strict=True)), strict=True)
-        assert np.array_equal(found[(slice(None), *at)], x[(slice(None), *cell)] @ kernel[place] + bias)
+    y = operators.upsample_learned(*map(jnp.asarray, (x, kernel, bias)))
+    assert y.shape == (2, *(n * f for n, f in axes), 4)
+    for at in itertools.product(*map(range, y.shape[1:-1])):
+        block, inside = zip(*(divmod(i, f) for i, f in zip(at, factors, strict=True)), strict=True)
+        assert np.array_equal(y[(slice(None), *at)], x[(slice(None), *block)] @ kernel[inside] + bias)
 
 
 @settings(max_examples=15, deadline=None)
@@ -58,12 +58,12 @@ def test_nearest_upsampling_repeats(axes, seed):
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
 def test_convolution_is_a_sum_over_the_window(kernel, padding):
     x, weights, bias = _random(0, 2, *(5,) * len(kernel), 2), _random(1, *kernel, 2, 3), _random(2, 3)
-    found = operators.convolve(*map(jnp.asarray, (x, weights, bias)), padding=padding)
+    y = operators.convolve(*map(jnp.asarray, (x, weights, bias)), padding=padding)
     around = [((k - 1) // 2, k - 1 - (k - 1) // 2) if padding == "SAME" else (0, 0) for k in kernel]
     wide = np.pad(x, [(0, 0), *around, (0, 0)])
-    for at in itertools.product(*map(range, found.shape[1:-1])):
+    for at in itertools.product(*map(range, y.shape[1:-1])):
         window = wide[(slice(None), *(slice(i, i + k) for i, k in zip(at, kernel, strict=True)))]
-        assert np.array_equal(found[(slice(None), *at)], window.reshape(2, -1) @ weights.reshape(-1, 3) + bias)
+        assert np.array_equal(y[(slice(None), *at)], window.reshape(2, -1) @ weights.reshape(-1, 3) + bias)
 
 
 def test_crop_is_a_slice():

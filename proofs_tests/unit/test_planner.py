@@ -98,8 +98,8 @@ def test_abstract_parameters_are_enough():
 def test_leaves_that_cannot_be_hashed():
     fn = Partial(lambda part, x: _conv(x, KERNEL)[:, part], slice(1, None))
     plan = sj.plan_tiles(fn, (1, 20, 20, 1), tile=8, dtype=jnp.int32)
-    found = sj.predict_tiled(fn, _image(20, 20), plan)
-    assert np.array_equal(found, fn(jnp.pad(_image(20, 20), plan.pad_width, mode="reflect"))[plan.whole_crop])
+    stitched = sj.predict_tiled(fn, _image(20, 20), plan)
+    assert np.array_equal(stitched, fn(jnp.pad(_image(20, 20), plan.pad_width, mode="reflect"))[plan.whole_crop])
 
 
 class _Weighted:
@@ -138,9 +138,9 @@ def test_a_function_with_random_numbers_of_its_own_is_itself():
 
 def test_the_image_is_taken_in_the_planned_type():
     plan = sj.plan_tiles(lambda x: 300 * x, (1, 20, 20, 1), tile=8)
-    found = sj.predict_tiled(lambda x: 300 * x, np.full((1, 20, 20, 1), 300, np.uint16), plan)
-    assert found.dtype == plan.outputs[0].dtype == "float32"
-    assert (found == 90000).all()
+    stitched = sj.predict_tiled(lambda x: 300 * x, np.full((1, 20, 20, 1), 300, np.uint16), plan)
+    assert stitched.dtype == plan.outputs[0].dtype == "float32"
+    assert (stitched == 90000).all()
     narrow = sj.plan_tiles(lambda x: x, (1, 20, 20, 1), tile=8, dtype=jnp.int32)
     with pytest.raises(ValueError, match="`image`: expected values that the planned int32 holds, found int64"):
         sj.predict_tiled(lambda x: x, np.zeros((1, 20, 20, 1), np.int64), narrow)
@@ -154,9 +154,9 @@ def test_what_cannot_be_tiled_is_refused_with_the_reason_at_a_size_that_shows_it
 
 def test_a_search_that_starts_with_a_bad_guess_recovers():
     """The smallest tile says little about large ones: the first guesses take several times the bound."""
-    some = candidates((8192, 8192), (1, 1), (16, 16))
-    account = lambda size: int(np.prod(size)) * (10 if min(size) < 40 else 1000)  # noqa: E731
-    tile = within_bytes(some, account, 0, 2**26)
+    tiles = candidates((8192, 8192), (1, 1), (16, 16))
+    estimate = lambda size: int(np.prod(size)) * (10 if min(size) < 40 else 1000)  # noqa: E731
+    tile = within_bytes(tiles, estimate, 0, 2**26)
     assert min(tile) > 100
 
 
@@ -170,6 +170,8 @@ def test_calls_share_the_tiles_evenly():
 
 def test_one_tile_for_all_has_one_phase():
     plan = sj.plan_tiles(_fussy, (1, 10, 10, 1), tile=10, dtype=jnp.int32, illegal_tile=True)
+    assert plan.in_phase
+    assert not plan.legal
     assert plan.equals_whole
     assert "share one phase" in plan.explain()
 
@@ -196,4 +198,4 @@ def test_sizes_may_be_arrays():
 def test_an_image_that_is_none():
     plan = sj.plan_tiles(_fussy, (1, 20, 20, 1), tile=8, dtype=jnp.int32)
     with pytest.raises((ValueError, TypeError), match="image"):
-        sj.predict_tiled(_fussy, None, plan)
+        sj.predict_tiled(_fussy, None, plan)  # type: ignore[arg-type]

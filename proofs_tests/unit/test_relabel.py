@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from shiftjax.labelling._relabel import relabel
+from shiftjax.labelling import relabel
 
 
 def reference(labels):
     """Image by image, the place of each label among the sorted ones, 0 always first."""
     out = np.zeros(labels.shape, np.int32)
     for image, new in zip(labels, out, strict=True):
-        names = sorted({0} | set(image.ravel().tolist()))
+        labels_of_image = sorted({0} | set(image.ravel().tolist()))
         for i in np.ndindex(image.shape):
-            new[i] = names.index(int(image[i]))
+            new[i] = labels_of_image.index(int(image[i]))
     return out
 
 
@@ -35,8 +35,8 @@ def test_labels_become_their_ranks(labels):
     assert new.dtype == jnp.int32
     np.testing.assert_array_equal(new, reference(labels))
     np.testing.assert_array_equal(relabel(new), new)
-    for image, names in zip(new, labels, strict=True):
-        assert jnp.max(image) == len(set(names.ravel().tolist()) - {0})
+    for image, old in zip(new, labels, strict=True):
+        assert jnp.max(image) == len(set(old.ravel().tolist()) - {0})
 
 
 def test_images_are_numbered_apart():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,8 +13,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+import shiftjax
 from shiftjax import synthetic
-from shiftjax.labelling._components import connected_components
+from shiftjax.labelling import connected_components
 
 KEY = jax.random.key(7)
 DISCS = synthetic.disc_lattice((64, 70), pitch=16, radius=5, origin=9)
@@ -128,12 +130,14 @@ def test_an_elastic_warp_reads_image_and_labels_at_the_same_places(shape):
     texture = rng.random((1, *shape, 1)).astype(np.float32)
     labels = rng.integers(0, 99, (1, *shape)).astype(np.int32)
     ramps = np.moveaxis(np.indices(shape), 0, -1)[None].astype(np.float32)
-    warped, found = synthetic.elastic(KEY, jnp.concatenate([texture, ramps], -1), jnp.asarray(labels), spacing=12)
+    warped, moved_labels = synthetic.elastic(
+        KEY, jnp.concatenate([texture, ramps], -1), jnp.asarray(labels), spacing=12
+    )
     where = np.moveaxis(np.asarray(warped)[0, ..., 1:], -1, 0)
     read = ndimage.map_coordinates(texture[0, ..., 0].astype(float), where, order=1, mode="nearest")
     np.testing.assert_allclose(warped[0, ..., 0], read, atol=1e-4)
     nearest = labels[0][tuple(np.rint(where).astype(int))]
-    assert np.mean(found[0] != nearest) < 1e-2  # ties at half a pixel
+    assert np.mean(moved_labels[0] != nearest) < 1e-2  # ties at half a pixel
     moved = np.abs(where - np.indices(shape)).max()
     assert 1 < moved <= 2 * 0.2 * 12  # no pixel moves farther than two deviations
 
@@ -154,22 +158,22 @@ def test_an_elastic_warp_is_smooth_and_does_not_fold():
 def test_warped_discs_stay_apart_and_keep_their_labels():
     image, labels = synthetic.disc_lattice((284, 284), pitch=16, radius=5, origin=9)
     for seed in range(3):
-        warped, found = synthetic.elastic(jax.random.key(seed), image, labels)
-        assert set(np.unique(found)) <= set(range(int(labels.max()) + 1))
-        regions = np.asarray(connected_components((np.asarray(found) > 0).astype(np.int32)))
-        owners = [set(np.unique(np.asarray(found)[regions == i])) for i in range(1, regions.max() + 1)]
+        warped, warped_labels = map(np.asarray, synthetic.elastic(jax.random.key(seed), image, labels))
+        assert set(np.unique(warped_labels)) <= set(range(int(labels.max()) + 1))
+        regions = np.asarray(connected_components((warped_labels > 0).astype(np.int32)))
+        owners = [set(np.unique(warped_labels[regions == i])) for i in range(1, regions.max() + 1)]
         assert all(len(o) == 1 for o in owners)  # no two discs have run together
-        assert np.mean((np.asarray(warped)[..., 0] > 0.5) != (np.asarray(found) > 0)) < 0.02
+        assert np.mean((warped[..., 0] > 0.5) != (warped_labels > 0)) < 0.02
 
 
 def test_each_image_of_a_batch_is_warped_and_cropped_on_its_own():
     image, labels = (jnp.concatenate([x, x]) for x in DISCS)
-    for warped, found in (
+    for images, their_labels in (
         synthetic.elastic(KEY, image, labels),
         synthetic.random_crop(KEY, image, labels, size=20),
     ):
-        assert (warped[0] != warped[1]).any()
-        assert (found[0] != found[1]).any()
+        assert (images[0] != images[1]).any()
+        assert (their_labels[0] != their_labels[1]).any()
 
 
 def test_noise_has_its_variance_and_stays_in_range():
@@ -183,17 +187,17 @@ def test_noise_has_its_variance_and_stays_in_range():
     np.testing.assert_array_equal(synthetic.noise(KEY, image, variance=0), image)
 
 
-def test_crops_are_windows_at_every_place():
+def test_crops_are_windows_at_every_position():
     y, x = np.indices((9, 12))
     labels = jnp.asarray((100 * y + x)[None], jnp.int32)
     image = labels[..., None].astype(jnp.float32)
     crop = jax.jit(lambda key: synthetic.random_crop(key, image, labels, size=(8, 10)))
     corners = set()
     for seed in range(60):
-        window, found = crop(jax.random.key(seed))
-        top, left = divmod(int(found[0, 0, 0]), 100)
-        np.testing.assert_array_equal(found, labels[:, top : top + 8, left : left + 10])
-        np.testing.assert_array_equal(window[..., 0], found)
+        window, window_labels = crop(jax.random.key(seed))
+        top, left = divmod(int(window_labels[0, 0, 0]), 100)
+        np.testing.assert_array_equal(window_labels, labels[:, top : top + 8, left : left + 10])
+        np.testing.assert_array_equal(window[..., 0], window_labels)
         corners.add((top, left))
     assert corners == set(itertools.product(range(2), range(3)))
 
@@ -245,6 +249,7 @@ def test_the_fewer_photons_the_noisier():
 @pytest.mark.usefixtures("own_errors")
 def test_bad_input_is_refused_in_words():
     image, labels = DISCS
+    synthetic: Any = shiftjax.synthetic  # the types of the arguments are wrong on purpose
     lattice = functools.partial(synthetic.disc_lattice, (30, 30))
     cases = [
         (lambda: synthetic.constant((4, 0)), "`shape`: expected an integer >= 1"),
@@ -266,7 +271,7 @@ def test_bad_input_is_refused_in_words():
         (lambda: synthetic.random_crop(KEY, image, labels, size=65), "at most the image's"),
         (lambda: synthetic.nuclei(KEY, (20, 64)), "at least 26 pixels"),
         (lambda: synthetic.nuclei(KEY, (64, 64), count=50), "take fewer"),
-        (lambda: synthetic.nuclei(KEY, (64, 64), touching=2), "a share"),
+        (lambda: synthetic.nuclei(KEY, (64, 64), touching=2), "`touching`: expected .* <= 1"),
         (lambda: synthetic.nuclei(KEY, (64, 64), photons=0), "`photons`"),
     ]
     for call, words in cases:

@@ -2,6 +2,7 @@
 
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +19,7 @@ from shiftjax._experiments.run import Result
 from shiftjax._experiments.settings import EXPERIMENTS, SWEEP
 from shiftjax._experiments.task import scene_task
 from shiftjax.nets import UNet
-from shiftjax.testing import _phase_code as phase_code
+from shiftjax.testing import phase_code
 
 PERIOD, PITCH, RADIUS = 8, 7, 2.6
 
@@ -102,19 +103,19 @@ def test_objects_cross_the_seams_of_every_tile_size():
 
 
 def _view(true, tile):
-    plan = SimpleNamespace(tile_stride=(tile,) * 2, origin=(0, 0), period=(PERIOD,) * 2)
+    plan: Any = SimpleNamespace(tile_stride=(tile,) * 2, origin=(0, 0), period=(PERIOD,) * 2)
     embedding = np.zeros((*true.shape, 2), np.float32)
     return Stitched(plan, embedding, embedding, true, true, False)
 
 
 @pytest.mark.parametrize("tile", [8, 11, 14, 48])
-def test_the_dashed_line_counts_the_pieces_between_seams(tile):
-    _, labels = synthetic.disc_lattice((48, 48), pitch=PITCH, radius=RADIUS, origin=0)
-    labels, expected = np.asarray(labels), 0
+def test_the_dashed_line_counts_the_fragments_between_seams(tile):
+    labels = np.asarray(synthetic.disc_lattice((48, 48), pitch=PITCH, radius=RADIUS, origin=0)[1])
+    expected = 0
     for label in range(1, labels.max() + 1):
         rows, columns = np.nonzero(labels[0] == label)
-        _, pieces = np.unique([rows // tile, columns // tile], axis=1, return_counts=True)
-        expected += np.sum(pieces >= 0.05 * len(rows)) - 1
+        _, sizes = np.unique([rows // tile, columns // tile], axis=1, return_counts=True)
+        expected += int(np.sum(sizes >= 0.05 * len(rows))) - 1
     assert sweep_figure.cut_everywhere(_view(labels, tile)) == expected
     assert (expected > 0) == (tile < 48)
 
@@ -133,13 +134,14 @@ def _ideal():
     """A network, without training, that gives each disc the phase of its centre."""
     net = UNet(1, features=2, factors=(PERIOD,), convs=1, crop=None)
     variables = phase_code(net, jax.ShapeDtypeStruct((1, 34, 34, 1), jnp.float32))
-    disc = np.asarray(synthetic.disc_lattice((5, 5), pitch=PITCH, radius=RADIUS, origin=2)[0]).reshape(5, 5, 1, 1)
+    disc = synthetic.disc_lattice((5, 5), pitch=PITCH, radius=RADIUS, origin=2)[0].reshape(5, 5, 1, 1)
     convolve = partial(lax.conv_general_dilated, window_strides=(1, 1), dimension_numbers=("NHWC", "HWIO", "NHWC"))
     inner = slice(net.geometry[0].offset - 2, 2 - net.geometry[0].offset)
 
     def fn(image):
+        codes: Any = net.apply(variables, image)
         centres = jax.nn.relu(convolve(image, disc, padding="VALID") - (disc.sum() - 1))[:, inner, inner]
-        return 10 * convolve(centres * (1 + net.apply(variables, image)), disc, padding="VALID")
+        return 10 * convolve(centres * (1 + codes), disc, padding="VALID")
 
     return fn
 

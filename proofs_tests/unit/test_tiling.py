@@ -1,7 +1,7 @@
 """Tile-and-stitch equals the whole image, bit for bit, where the plan says so; and differs where it says not."""
 
-import json
 from functools import cache, partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from jax.tree_util import Partial
 
 import shiftjax as sj
 
-NETS = {
+NETS: dict[str, dict[str, Any]] = {
     "plain": {"factors": (2, 2)},
     "mixed factors, even kernels": {"factors": ((3, 2), (1, 2)), "kernel_size": (2, 3), "convs": 1},
     "same padding": {"factors": (2,), "padding": "SAME", "convs": 1},
@@ -106,6 +106,25 @@ def test_tiles_share_a_call_only_where_images_of_a_batch_are_treated_alone():
     assert sj.plan_tiles(_double, image.shape, tile=4, dtype=jnp.int32).batchwise
 
 
+def _counting(x):
+    """Sees how many images there are: from the fourth on, another function."""
+    return x + (1 if x.shape[0] > 3 else 0)
+
+
+def test_the_batch_that_is_proved_is_the_batch_that_is_run():
+    """One, two and three images tell nothing of thirteen."""
+    image = _image(200)
+    plan = sj.plan_tiles(_counting, image.shape, tile=8, dtype=jnp.int32)
+    assert sj.plan_tiles(_double, image.shape, tile=8, dtype=jnp.int32).batch_size > 3
+    assert (plan.batchwise, plan.batch_size) == (False, 1)
+    assert np.array_equal(sj.predict_tiled(_counting, image, plan), image)
+    thrifty = sj.plan_tiles(_counting, (1, 24, 1), tile=8, dtype=jnp.int32)
+    assert (thrifty.batchwise, thrifty.batch_size) == (True, 3)
+    many = sj.plan_tiles(_counting, (1, 40, 1), tile=8, dtype=jnp.int32, illegal_tile=True)
+    with pytest.raises(ValueError, match="batch_size"):
+        sj.predict_tiled(_counting, _image(40), many, batch_size=5)
+
+
 def _mixing(x):
     return x - x.sum(0, keepdims=True)
 
@@ -170,9 +189,9 @@ def test_a_function_of_one_size_only_is_tiled_at_that_size_or_refused():
 
 def test_a_wished_tile_is_rounded_down_to_the_period():
     fn = _apply("plain")
-    for tile, kept in [(1, 4), (4, 4), (7, 4), (8, 8), (99, 32)]:
+    for tile, rounded in [(1, 4), (4, 4), (7, 4), (8, 8), (99, 32)]:
         plan = sj.plan_tiles(fn, (1, 30, 30, 1), tile=tile, dtype=jnp.int32)
-        assert plan.tile_output == (kept, kept)
+        assert plan.tile_output == (rounded, rounded)
 
 
 def test_a_function_of_its_tile_size_is_not_called_equal_to_the_whole():
@@ -186,15 +205,12 @@ def _times_size(x):
     return x * x.shape[1]
 
 
-def test_the_plan_explains_itself_and_travels_as_json():
+def test_the_plan_explains_itself():
     fn = _apply("plain")
     plan = sj.plan_tiles(fn, (1, 30, 26, 1), tile=8, dtype=jnp.int32)
     page = plan.explain()
     assert "16 tiles (4 x 4)" in page
     assert f"{plan.redundancy:.2f}" in page
-    found = json.loads(plan.to_json())
-    assert found["tile_output"] == [8, 8]
-    assert sj.Certificate.from_json(json.dumps(found["certificate"])) == plan.certificate
 
 
 def test_tiling_compiles_once():
@@ -252,8 +268,8 @@ def test_nan_is_refused():
 
 def test_partial_functions_are_taken():
     plan = sj.plan_tiles(partial(_scaled, factor=3), (1, 9, 9, 1), tile=4)
-    found = sj.predict_tiled(partial(_scaled, factor=3), jnp.ones((1, 9, 9, 1)), plan)
-    assert np.array_equal(found, np.full((1, 9, 9, 1), 3))
+    stitched = sj.predict_tiled(partial(_scaled, factor=3), jnp.ones((1, 9, 9, 1)), plan)
+    assert np.array_equal(stitched, np.full((1, 9, 9, 1), 3))
 
 
 def _scaled(x, factor):

@@ -30,8 +30,8 @@ results = {
     "grid": sj.predict_tiled(fn, image, plan, mesh=Mesh(devices.reshape(2, 4), ("y", "x"))),
 }
 assert np.array_equal(one, whole)
-for name, found in results.items():
-    print(name, np.array_equal(found, one))
+for name, stitched in results.items():
+    print(name, np.array_equal(stitched, one))
 other = sj.plan_tiles(fn, image.shape, tile=7, illegal_tile=True, dtype=jnp.int32)
 print("control", np.array_equal(sj.predict_tiled(fn, image, other), one))
 try:

@@ -11,7 +11,7 @@ from jax.tree_util import Partial
 
 import shiftjax as sj
 from shiftjax.testing import integer_variables
-from shiftjax.tiling._compiled import Callee
+from shiftjax.tiling._compiled import CompiledFunction
 
 
 @cache
@@ -44,13 +44,14 @@ def test_every_output_equals_the_whole_image(heads):
     image, plan = heads
     assert plan.equals_whole, plan.why
     assert plan.period == (6, 6)
-    found = sj.predict_tiled(_heads, image, plan)
+    stitched = sj.predict_tiled(_heads, image, plan)
     whole = jax.tree.leaves(_heads(jnp.pad(image, plan.pad_width, mode=plan.pad)))
-    assert jax.tree.structure(found) == jax.tree.structure({"embedding": 0, "edge": 0, "coarse": (0,)})
-    for y, wanted, output in zip(jax.tree.leaves(found), whole, plan.outputs, strict=True):
+    assert set(stitched) == {"embedding", "edge", "coarse"}
+    assert isinstance(stitched["coarse"], tuple)
+    for y, expected, output in zip(jax.tree.leaves(stitched), whole, plan.outputs, strict=True):
         assert y.shape == (1, 40, 31, output.channels)
         assert y.dtype == output.dtype
-        assert np.array_equal(y, wanted[output.whole_crop])
+        assert np.array_equal(y, expected[output.whole_crop])
 
 
 def test_control_tiles_off_the_common_period_differ(heads):
@@ -58,8 +59,8 @@ def test_control_tiles_off_the_common_period_differ(heads):
     plan = sj.plan_tiles(_heads, image.shape, tile=8, dtype=jnp.int32, illegal_tile=True)
     assert not plan.equals_whole
     whole = jax.tree.leaves(_heads(jnp.pad(image, plan.pad_width, mode=plan.pad)))
-    found = jax.tree.leaves(sj.predict_tiled(_heads, image, plan))
-    same = [np.array_equal(y, w[o.whole_crop]) for y, w, o in zip(found, whole, plan.outputs, strict=True)]
+    stitched = jax.tree.leaves(sj.predict_tiled(_heads, image, plan))
+    same = [np.array_equal(y, w[o.whole_crop]) for y, w, o in zip(stitched, whole, plan.outputs, strict=True)]
     assert dict(zip([o.name for o in plan.outputs], same, strict=True)) == {
         "['coarse'][0]": False,
         "['edge']": True,
@@ -85,16 +86,18 @@ def test_a_strided_output_is_named():
 
 
 def test_the_tile_grows_with_the_memory():
-    shape, taken = (1, 400, 300, 1), []
+    shape, redundancies = (1, 400, 300, 1), []
     for memory in (200_000, 2_000_000, 40_000_000):
         plan = sj.plan_tiles(_net(), shape, memory_bytes=memory, dtype=jnp.int32)
-        found = Callee(_net()).account(jax.ShapeDtypeStruct((1, *plan.tile_input, 1), jnp.int32))
-        once, moved = sum(found), found.tiles + found.outputs
-        assert plan.memory == max(once, int((once + 2 * moved) / 1.3))
+        tile = jax.ShapeDtypeStruct((1, *plan.tile_input, 1), jnp.int32)
+        estimate = CompiledFunction.of(_net()).memory_estimate(tile)
+        call, moved = sum(estimate), estimate.tiles + estimate.outputs
+        assert plan.memory is not None
+        assert plan.memory == max(call, int((call + 2 * moved) / 1.3))
         assert plan.memory <= memory
         assert plan.batch_size * plan.memory <= memory
-        taken.append(plan.redundancy)
-    assert taken[0] > taken[1] > taken[2]
+        redundancies.append(plan.redundancy)
+    assert redundancies[0] > redundancies[1] > redundancies[2]
     assert plan.grid == (1, 1)
 
 

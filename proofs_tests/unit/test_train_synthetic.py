@@ -9,6 +9,7 @@ import time
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import jax
 import numpy as np
@@ -87,11 +88,11 @@ def test_the_list_names_every_experiment(capsys):
 def test_a_short_run_writes_metrics_and_figure(tmp_path, capsys):
     out, name = tmp_path / "run", "tile_inconsistent_wrong_crop"
     assert _run("--experiment", name, "--steps", 2, "--replicas", 2, "--seed", 3, "--out", out) == 0
-    found = json.loads((out / "metrics.json").read_text())
-    assert found["experiment"] == name
-    assert found["config"]["seed"] == 3
-    assert [row["tile"] for row in found["stitchings"]] == 2 * list(EXPERIMENTS["small"][name].tiles)
-    for row in found["stitchings"]:
+    metrics = json.loads((out / "metrics.json").read_text())
+    assert metrics["experiment"] == name
+    assert metrics["config"]["seed"] == 3
+    assert [row["tile"] for row in metrics["stitchings"]] == 2 * list(EXPERIMENTS["small"][name].tiles)
+    for row in metrics["stitchings"]:
         assert set(row) >= ROW
         assert row["legal_tile"] == (row["tile"] % row["period"] == 0) == row["equals_whole"]
         assert row["legal_window"] == (row["train_window"] > row["period"])
@@ -111,7 +112,7 @@ def test_a_constant_experiment_counts_embeddings(tmp_path):
 def test_a_window_is_legal_from_one_pixel_above_the_period(window, period, legal):
     labels = np.zeros((1, 8, 8), np.int32)
     labels[:, 1:4, 1:4] = 1
-    plan = SimpleNamespace(
+    plan: Any = SimpleNamespace(
         tile_output=(4, 4), tile_stride=(4, 4), origin=(0, 0), period=(period,) * 2, legal=True, equals_whole=True
     )
     embedding = np.zeros((1, 8, 8, 2), np.float32)
@@ -135,7 +136,7 @@ def fields():
 
 
 def _stitching(true, embedding, tile=TILE):
-    plan = SimpleNamespace(tile_stride=(tile,) * 2, origin=(0, 0), period=(4, 4))
+    plan: Any = SimpleNamespace(tile_stride=(tile,) * 2, origin=(0, 0), period=(4, 4))
     return Stitched(plan, embedding, embedding, true, true, False)
 
 
@@ -177,7 +178,7 @@ def test_a_departure_is_the_distance_in_standard_deviations(fields):
 
 def test_the_sampler_labels_the_pixels_under_the_output_window():
     training = EXPERIMENTS["small"]["tile_consistent"].trainings["tile_consistent"]
-    image, labels = jax.jit(data.sampler(training))(jax.random.key(0))
+    image, labels = jax.jit(data.crops(training))(jax.random.key(0))
     window, offset = training.window
     under = image[0, offset : offset + window, offset : offset + window, 0]
     assert np.array_equal(under > 0, labels[0] > 0)
@@ -267,10 +268,10 @@ def test_nuclei_from_files(tmp_path):
     image, labels = jax.jit(partial(synthetic.nuclei, shape=(400, 300), count=30))(jax.random.key(0))
     files = _tiffs(tmp_path, np.asarray(image[0, ..., 0]), np.asarray(labels[0]).astype(np.uint16))
     assert _run(*files, "--steps", 1, "--out", tmp_path / "run") == 0
-    found = json.loads((tmp_path / "run" / "metrics.json").read_text())
-    for row in found["stitchings"]:
+    metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
+    for row in metrics["stitchings"]:
         assert row["period"] == 16
-        # Tiles of another size round otherwise, so legal ones repeat the whole image to some 1e-7.
+        # Tiles of another size round differently, so legal ones repeat the whole image up to some 1e-7.
         repeats = abs(row["seam_excess"]) < 1e-5 and row["differs_from_whole"] < 1e-5
         assert repeats == row["legal_tile"] == (row["tile"] % 16 == 0)
 

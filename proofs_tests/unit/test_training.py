@@ -1,5 +1,6 @@
 """The training loop: resuming, replicas, divergence, and the two ways to run a chunk."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -29,11 +30,15 @@ STEP = training.make_step(NET, OPTIMIZER, _sample, _loss)
 
 def _states(*seeds):
     image, _ = jax.eval_shape(_sample, jax.random.key(0))
-    return backend.stack([training.initial_state(jax.random.key(s), NET, OPTIMIZER, image) for s in seeds])
+    return training.stack([training.initial_state(jax.random.key(s), NET, OPTIMIZER, image) for s in seeds])
 
 
-def _equal(a, b):
-    return all(np.array_equal(x, y) for x, y in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True))
+def _differ(a, b):
+    """Whether two states of one network differ in some leaf."""
+    with pytest.raises(AssertionError):
+        chex.assert_trees_all_equal(a, b)
+    chex.assert_trees_all_equal_shapes_and_dtypes(a, b)
+    return True
 
 
 def test_a_resumed_run_equals_an_undisturbed_one(tmp_path):
@@ -44,17 +49,17 @@ def test_a_resumed_run_equals_an_undisturbed_one(tmp_path):
         assert checkpoints.latest == 4
         resumed, rest = training.train(STEP, checkpoints.restore(_states(1)), 7, checkpoints=checkpoints)
         assert checkpoints.latest == 7
-    assert _equal(resumed, undisturbed)
+    chex.assert_trees_all_equal(resumed, undisturbed)
     assert np.array_equal(history.losses[:, 4:], rest.losses)
-    assert not _equal(training.train(STEP, _states(1), 7)[0], undisturbed)
+    assert _differ(training.train(STEP, _states(1), 7)[0], undisturbed)
 
 
 def test_replicas_equal_runs_of_their_own():
     together, history = training.train(STEP, _states(0, 1), 5)
     assert history.losses.shape == (2, 5)
-    for seed, state in enumerate(backend.unstack(together)):
+    for seed, state in enumerate(training.unstack(together)):
         alone, _ = training.train(STEP, _states(seed), 5)
-        assert _equal(backend.unstack(alone)[0], state)
+        chex.assert_trees_all_equal(training.unstack(alone)[0], state)
 
 
 def test_a_scan_of_steps_is_the_same_training():
@@ -68,7 +73,7 @@ def test_a_scan_of_steps_is_the_same_training():
 def test_every_step_sees_another_image():
     still = training.make_step(NET, optax.sgd(0.0), _sample, _loss)
     image, _ = jax.eval_shape(_sample, jax.random.key(0))
-    states = backend.stack([training.initial_state(jax.random.key(0), NET, optax.sgd(0.0), image)])
+    states = training.stack([training.initial_state(jax.random.key(0), NET, optax.sgd(0.0), image)])
     _, history = training.train(still, states, 5)
     assert len(np.unique(history.losses)) == 5
 
@@ -90,7 +95,7 @@ def test_a_state_that_is_not_finite_is_never_saved(tmp_path):
     [
         ({"every": 0}, "`every`: expected an integer >= 1"),
         ({"steps": -1}, "`steps`: expected an integer >= 0"),
-        ({"states": backend.unstack(_states(0))[0]}, "stacked states"),
+        ({"states": training.unstack(_states(0))[0]}, "stacked states"),
     ],
 )
 def test_bad_arguments_are_refused(arguments, words):
@@ -101,6 +106,13 @@ def test_bad_arguments_are_refused(arguments, words):
 def test_nothing_to_restore_is_said(tmp_path):
     with training.Checkpoints(tmp_path / "c") as checkpoints, pytest.raises(ValueError, match="a saved state"):
         checkpoints.restore(_states(0))
+
+
+def test_states_of_other_networks_are_not_stacked():
+    image, _ = jax.eval_shape(_sample, jax.random.key(0))
+    other = training.initial_state(jax.random.key(0), sj.UNet(3, features=2, factors=(2,), convs=1), OPTIMIZER, image)
+    with pytest.raises(AssertionError, match="shape"):
+        training.stack([*training.unstack(_states(0)), other])
 
 
 def test_training_lowers_the_loss():
@@ -137,7 +149,7 @@ def test_a_broken_checkpoint_is_named(tmp_path):
 def test_batch_norm_keeps_its_statistics():
     net = sj.UNet(2, features=2, factors=(2,), convs=1, norm="batch")
     image, _ = jax.eval_shape(_sample, jax.random.key(0))
-    states = backend.stack([training.initial_state(jax.random.key(0), net, OPTIMIZER, image)])
+    states = training.stack([training.initial_state(jax.random.key(0), net, OPTIMIZER, image)])
     before = states.variables["batch_stats"]
     after, _ = training.train(training.make_step(net, OPTIMIZER, _sample, _loss), states, 3)
-    assert not _equal(before, after.variables["batch_stats"])
+    assert _differ(before, after.variables["batch_stats"])

@@ -1,6 +1,7 @@
 """Sizes, dtypes, transformations and refusals of the U-Net."""
 
 from functools import partial
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from jax.tree_util import Partial
 
 import shiftjax as sj
-from shiftjax.nets._geometry import AxisGeometry, IllegalSizeError
+from shiftjax.nets import AxisGeometry, IllegalSizeError
 
 
 def _image(net, wish, dtype=jnp.float32, channels=1):
@@ -124,11 +125,12 @@ def test_jit_vmap_and_grad():
     net = sj.UNet(2, features=2, factors=(2,), upsample="nearest")
     image = _image(net, 30)
     variables = _init(net, image)
-    plain = jax.jit(net.apply)(variables, image)
-    assert np.allclose(net.apply(variables, image), plain, atol=1e-5)
-    many = jax.jit(jax.vmap(net.apply, in_axes=(None, 0)))(variables, jnp.stack([image, image + 1]))
+    apply: Any = net.apply
+    plain = jax.jit(apply)(variables, image)
+    assert np.allclose(apply(variables, image), plain, atol=1e-5)
+    many = jax.jit(jax.vmap(apply, in_axes=(None, 0)))(variables, jnp.stack([image, image + 1]))
     assert many.shape == (2, *plain.shape)
-    gradient = jax.jit(jax.grad(lambda v: jnp.sum(net.apply(v, image) ** 2)))(variables)
+    gradient = jax.jit(jax.grad(lambda v: jnp.sum(apply(v, image) ** 2)))(variables)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(gradient))
     assert any(np.any(leaf != 0) for leaf in jax.tree.leaves(gradient))
 
@@ -183,12 +185,12 @@ def test_a_same_padded_net_equals_its_valid_twin_in_the_exact_window(kernel):
 
 def _pools_on_the_grid(axis, shift):
     """Whether the valid twin, cut out from pixel `shift` on, pools the same blocks as the whole."""
-    place = shift
+    pixel = shift
     for factor in axis.factors:
-        place += axis.encoder_left
-        if place % factor:
+        pixel += axis.encoder_left
+        if pixel % factor:
             return False
-        place //= factor
+        pixel //= factor
     return True
 
 
@@ -242,8 +244,9 @@ def test_bad_options_are_refused_in_one_sentence(options, words):
 
 def test_an_illegal_size_names_level_size_and_legal_sizes():
     net = sj.UNet(2, features=2, factors=(2, 2))
-    with pytest.raises(ValueError, match="level 1 would pool 43 px by 2") as error:
+    with pytest.raises(IllegalSizeError, match="level 1 would pool 43 px by 2") as error:
         net.init(jax.random.key(0), jnp.zeros((1, 98, 100, 1)))
+    assert isinstance(error.value, ValueError)
     for size, output, offset in net.legal_sizes(98)[0]:
         assert f"{size} (output {output}, offset {offset})" in str(error.value)
     assert error.value.legal == net.legal_sizes((98, 100))

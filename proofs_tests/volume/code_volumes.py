@@ -1,12 +1,22 @@
-"""Volumes of codes for the tests of segmentation, and what they are in one piece."""
+"""Volumes of codes and their embeddings for the tests of segmentation, and what they are in one piece."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 from hypothesis import strategies as st
 from scipy import ndimage
 
-from shiftjax.labelling._components import connected_components, drop_small
+import shiftjax as sj
+from shiftjax.labelling import connected_components, drop_small
+from shiftjax.volume import segment_volume
+
+KEY = jax.random.key(0)
+SAMPLES = 150  # everywhere alike, so that mean shift is compiled once
+CODEBOOK = np.array([[0, 0], [4, 0], [0, 4], [4, 4]], np.float32)
 
 
 @st.composite
@@ -52,3 +62,42 @@ def u_shape():
     image[:, 1] = image[:, 7] = image[8, 1:8] = 0
     image[:7, 4] = 1
     return image
+
+
+def plan_for(shape, tile):
+    return sj.plan_tiles(lambda x: x, (1, *shape, 1), tile=tile)
+
+
+def embedded(codes, *, seed=0, noise=0.3):
+    """An embedding `(*shape, 2)` that has the given codes; background lies at the first code."""
+    rng = np.random.default_rng(seed)
+    return (CODEBOOK[codes.clip(0)] + rng.uniform(-noise, noise, (*codes.shape, 2))).astype(np.float32)
+
+
+def segmented(codes, tile, target, *, source=None, **options):
+    """Segments codes `(*space)` that are stored as an embedding, with the known codebook."""
+    known: Any = {"axes": "zyx"[-codes.ndim :] + "c", "foreground": codes >= 0, "codebook": CODEBOOK, "key": KEY}
+    embedding = embedded(codes) if source is None else source
+    plan = plan_for(codes.shape, tile)
+    return segment_volume(embedding, target, plan, bandwidth=1, progress=False, **{**known, **options})
+
+
+def smooth_codes(shape, *, seed=0, codes=3):
+    field = ndimage.gaussian_filter(np.random.default_rng(seed).normal(size=shape), 2)
+    return np.digitize(field, np.quantile(field, np.linspace(0.3, 1, codes + 1)[:-1])).astype(np.int32) - 1
+
+
+def undisturbed(folder):
+    """Codes, their tiles and their labels, from a run that nothing stopped."""
+    codes = smooth_codes((20, 23))
+    return codes, (6, 8), np.asarray(segmented(codes, (6, 8), folder / "undisturbed.zarr", min_size=3).labels)
+
+
+def small_net(image):
+    """Valid, period 2, two channels: a convolution, pooling, and an upsampling that tells the two phases apart."""
+    kernel = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3, 1, 2)), jnp.float32)
+    y = jax.lax.conv_general_dilated(image, kernel, (1, 1), "VALID", dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    pooled = jax.lax.reduce_window(y, -jnp.inf, jax.lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
+    parts = [pooled + phase for phase in range(2)]
+    rows = jnp.stack(parts, 2).reshape(1, -1, pooled.shape[2], 2)
+    return jnp.stack([rows, -rows], 3).reshape(1, rows.shape[1], -1, 2)

@@ -7,6 +7,7 @@ from itertools import product
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import settings
 from jax.tree_util import Partial
 
 import shiftjax as sj
@@ -51,3 +52,8 @@ def expected(image, weights=WEIGHTS, pad="reflect"):
         window = padded[z : z + image.shape[0], y : y + image.shape[1], x : x + image.shape[2]]
         found += weights[z, y, x][:, None, None, None] * window
     return found
+
+
+def is_deep():
+    """Whether the longer profile runs."""
+    return settings.get_current_profile_name() == "deep"

@@ -27,15 +27,15 @@ class Slowly:
 
 
 def journal_before_writing():
-    """A fault that the tests must find: items are journaled when they are queued, and writing hangs."""
+    """A fault that the tests must find: tiles are journaled when they are queued, and writing hangs."""
     put = Writer.put
 
-    def early(self, item, images):
-        self._finished(item)
-        put(self, item, images)
+    def early(self, tile, images):
+        self._finish(tile)
+        put(self, tile, images)
 
-    Writer.put = early
-    Target.write = lambda self, *given, **options: time.sleep(1000)
+    setattr(Writer, "put", early)  # noqa: B010 - a method may not be assigned to, say type checkers
+    setattr(Target, "write", lambda self, *args, **options: time.sleep(1000))  # noqa: B010
 
 
 def main(source, target, fault=""):

@@ -8,6 +8,7 @@ import threading
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +21,13 @@ import shiftjax as sj
 from proofs_tests.volume.small import WEIGHTS, convolve, expected, net, plan, times_three, volume
 from shiftjax.volume import VolumeError, open_source, predict_volume
 from shiftjax.volume._jobs import workers as cluster
-from shiftjax.volume._jobs.job import Work
+from shiftjax.volume._jobs.job import Job
+from shiftjax.volume._jobs.tiles import VolumeTiles
+from shiftjax.volume._predict import PredictionPass
 from shiftjax.volume._storage.journal import Journal
-from shiftjax.volume._storage.target import begin_target, layout
+from shiftjax.volume._storage.layout import layout
+from shiftjax.volume._storage.new_target import new_target
+from shiftjax.volume._storage.target import begin_target
 
 distributed = pytest.importorskip("distributed")
 TILES = 36
@@ -31,7 +36,7 @@ TILES = 36
 @pytest.fixture(scope="module")
 def client():
     """Two workers, each a process with two threads."""
-    options = {"n_workers": 2, "threads_per_worker": 2, "processes": True, "dashboard_address": None}
+    options: Any = {"n_workers": 2, "threads_per_worker": 2, "processes": True, "dashboard_address": None}
     with distributed.LocalCluster(**options) as started, distributed.Client(started) as found:
         yield found
 
@@ -145,11 +150,11 @@ def test_the_error_of_a_network_on_a_worker(client, source, tmp_path):
 
 def test_workers_keep_no_journal(source, tmp_path):
     planned, opened = plan(), open_source(source)
-    described = layout(opened, planned.tile_output, channels=2, dtype="int32")
-    begin_target(tmp_path / "o", {"": described}, identity={"format": 1})
+    described = layout(opened, planned.tile_output, 2, "int32")
+    target = begin_target(new_target(tmp_path / "o"), {"": described}, provenance={"format": 2})
     group = ((0, 0, 0, 0), (0, 3, 2, 2))
-    report = cluster.run_group(Work(net(), planned, opened), group, str(tmp_path / "o"), None)
-    assert report == (list(group), [], "")
+    report = cluster.run_group(PredictionPass(Job(net(), VolumeTiles(planned, opened)), target), group)
+    assert report == cluster.Report(finished=list(group))
     assert not (tmp_path / "o" / "0" / "journal").exists()
     found = zarr.open_array(tmp_path / "o" / "0")[:, 12:, 16:, 16:]
     np.testing.assert_array_equal(found, expected(volume())[:, 12:, 16:, 16:])

@@ -15,19 +15,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zarr
-from hypothesis import settings
 
-from proofs_tests.volume.small import expected, net, plan, volume
+from proofs_tests.volume.small import expected, is_deep, net, plan, volume
 from shiftjax.volume import VolumeError, predict_volume
 from shiftjax.volume._storage import journal
 from shiftjax.volume._storage.journal import Journal
 
 ROOT = Path(__file__).parents[2]
-PLACES = list(plan().places())
-
-
-def is_deep():
-    return settings.get_current_profile_name() == "deep"
+TILES = list(plan().tiles())
 
 
 @pytest.fixture
@@ -50,9 +45,9 @@ def journaled(target):
 
 def wrong(target):
     """Tiles that the journal calls finished, but that do not hold what they must."""
-    found, wanted, planned = zarr.open_array(target / "0", mode="r"), expected(volume()), plan()
-    cuts = ((slice(None), *planned.output_slices(PLACES[number])) for number in journaled(target))
-    return [cut for cut in cuts if (found[cut] != wanted[cut]).any()]
+    stored, right, planned = zarr.open_array(target / "0", mode="r"), expected(volume()), plan()
+    windows = ((slice(None), *planned.output_slices(TILES[number])) for number in journaled(target))
+    return [window for window in windows if (stored[window] != right[window]).any()]
 
 
 def stored(target):
@@ -69,7 +64,7 @@ def undisturbed(source, target):
 def test_killed_at_random_moments(source, tmp_path):
     whole, target = undisturbed(source, tmp_path / "whole"), tmp_path / "o"
     moments = random.Random(0)
-    before = set()
+    before: set = set()
     for _ in range(20 if is_deep() else 3):
         with start(source, target) as process:
             assert process.stdout.readline() == "begun\n"
@@ -81,7 +76,7 @@ def test_killed_at_random_moments(source, tmp_path):
             before = journaled(target)
     with start(source, target) as process:
         assert process.stdout.read() == "begun\nfinished\n"
-    assert journaled(target) == set(range(len(PLACES)))
+    assert journaled(target) == set(range(len(TILES)))
     assert {path: data for path, data in stored(target).items() if path.suffix != ".partial"} == whole
 
 
@@ -93,7 +88,7 @@ def test_killed_while_it_writes(source, tmp_path):
             time.sleep(0.001)
         process.kill()
     assert not wrong(target)
-    assert len(journaled(target)) < len(PLACES)
+    assert len(journaled(target)) < len(TILES)
     assert undisturbed(source, target) == undisturbed(source, tmp_path / "whole")
 
 
@@ -125,7 +120,7 @@ def stops(source, target, say):
     message = str(stopped.value)
     assert "\n" not in message
     kept = len(journaled(target))
-    assert f"{kept} of {len(PLACES)} tiles are finished and kept" in message
+    assert f"{kept} of {len(TILES)} tiles are finished and kept" in message
     assert "the same call goes on" in message
     assert not wrong(target)
     return kept, message
@@ -137,7 +132,7 @@ def test_a_damaged_chunk(tmp_path):
     data = damaged.read_bytes()
     damaged.write_bytes(b"\xff" * 20)
     kept, message = stops(tmp_path / "in.zarr", tmp_path / "o", r"tile \(1, 1, 2\)|tile \(0, 1, 2\)")
-    assert 0 < kept < len(PLACES)
+    assert 0 < kept < len(TILES)
     assert "cannot read pixels z " in message
     assert stops(tmp_path / "in.zarr", tmp_path / "o", "cannot read pixels")[0] == kept  # again, and nothing is lost
     damaged.write_bytes(data)
@@ -164,8 +159,8 @@ def test_a_full_disk_by_file_size(tmp_path):
     assert process.returncode == 1
     assert "cannot write pixels z 4 to 8" in said or "cannot write pixels z 8 to 12" in said
     kept = journaled(target)
-    assert 0 < len(kept) < len(PLACES)
-    assert f"{len(kept)} of {len(PLACES)} tiles are finished and kept" in said
+    assert 0 < len(kept) < len(TILES)
+    assert f"{len(kept)} of {len(TILES)} tiles are finished and kept" in said
     assert not list(target.rglob("*.partial"))
     made = predict_volume(net(), tmp_path / "in.zarr", target, plan(), progress=False)
     np.testing.assert_array_equal(made[:], expected(image))
@@ -190,7 +185,7 @@ def test_a_full_disk(source, tmp_path, monkeypatch):
         target = tmp_path / "disk" / "o"
         kept, message = stops(source, target, "cannot write")
         assert "No space left" in message
-        assert 0 < kept < len(PLACES)
+        assert 0 < kept < len(TILES)
         assert stops(source, target, "cannot write")[0] >= kept
         subprocess.run(["mount", "-o", "remount,size=64m", str(tmp_path / "disk")], check=True)
         assert undisturbed(source, target) == whole
@@ -245,6 +240,6 @@ def test_an_error_of_the_network_keeps_what_is_finished(source, tmp_path):
 
     with pytest.raises(RuntimeError, match="the user's own"):
         predict_volume(net(), source, tmp_path / "o", plan(), where=stop, batch_size=1, progress=False)
-    assert 0 < len(journaled(tmp_path / "o")) < len(PLACES)
+    assert 0 < len(journaled(tmp_path / "o")) < len(TILES)
     assert not wrong(tmp_path / "o")
     undisturbed(source, tmp_path / "o")

@@ -1,9 +1,10 @@
-"""Pieces of tiles, merged across faces, are the regions of the whole: exactly, in any tiling, in 2-D and 3-D."""
+"""Fragments of tiles, joined across faces, are the regions of the whole: exactly, in any tiling, in 2-D and 3-D."""
 
 from __future__ import annotations
 
 import weakref
 from itertools import product
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,25 +13,25 @@ from hypothesis import strategies as st
 
 from proofs_tests.support.profiles import more
 from proofs_tests.volume.code_volumes import in_memory, spiral, tilings, u_shape
-from shiftjax.volume._segmentation import merge as merging
-from shiftjax.volume._segmentation.fragments import find_pieces, from_arrays, to_arrays
-from shiftjax.volume._segmentation.merge import merge
+from shiftjax.volume._segmentation import objects as joining
+from shiftjax.volume._segmentation.fragments import find_fragments, from_arrays, to_arrays
+from shiftjax.volume._segmentation.objects import join_fragments
 from shiftjax.volume._storage.intermediates import pack, unpack
 
 
 def in_tiles(codes, tile, *, min_size=0, repack=False):
     """Labels of codes `(time, *space)`, found tile by tile."""
     shape, grid = codes.shape, tuple(-(-n // t) for n, t in zip(codes.shape[1:], tile, strict=True))
-    places = list(product(range(shape[0]), *map(range, grid)))
-    at = {p: (p[0], *(slice(i * t, (i + 1) * t) for i, t in zip(p[1:], tile, strict=True))) for p in places}
-    start = {p: (p[0], *(i * t for i, t in zip(p[1:], tile, strict=True))) for p in places}
-    found = {p: find_pieces(codes[at[p]], start=start[p], shape=shape) for p in places}
-    tables = ((p, from_arrays(unpack(pack(to_arrays(found[p][1])))) if repack else found[p][1]) for p in places)
-    merged = merge(tables, grid=grid, min_size=min_size)
+    tiles = list(product(range(shape[0]), *map(range, grid)))
+    window: Any = {k: (k[0], *(slice(i * t, (i + 1) * t) for i, t in zip(k[1:], tile, strict=True))) for k in tiles}
+    start = {k: (k[0], *(i * t for i, t in zip(k[1:], tile, strict=True))) for k in tiles}
+    found = {k: find_fragments(codes[window[k]], start=start[k], shape=shape) for k in tiles}
+    tables = ((k, from_arrays(unpack(pack(to_arrays(found[k][1])))) if repack else found[k][1]) for k in tiles)
+    objects = join_fragments(tables, grid=grid, min_size=min_size)
     labels = np.zeros(shape, np.uint64)
-    for p in places:
-        labels[at[p]] = merged.of_tile(p)[found[p][0]]
-    return labels, merged
+    for k in tiles:
+        labels[window[k]] = objects.of_tile(k)[found[k][0]]
+    return labels, objects
 
 
 @more
@@ -40,12 +41,12 @@ def in_tiles(codes, tile, *, min_size=0, repack=False):
 @example((u_shape()[None], (3, 3)), 0)
 @example((np.stack([u_shape()] * 5)[None], (2, 3, 4)), 0)
 @example((np.full((2, 5, 5), -1, np.int32), (2, 2)), 0)
-def test_merged_pieces_are_the_regions_of_the_whole(case, min_size):
+def test_joined_fragments_are_the_regions_of_the_whole(case, min_size):
     codes, tile = case
-    found, merged = in_tiles(codes, tile, min_size=min_size)
+    found, objects = in_tiles(codes, tile, min_size=min_size)
     expected = in_memory(codes, min_size=min_size)
     np.testing.assert_array_equal(found, expected)
-    np.testing.assert_array_equal(merged.size, np.bincount(expected.ravel().astype(int))[1:])
+    np.testing.assert_array_equal(objects.size, np.bincount(expected.ravel().astype(int))[1:])
 
 
 @pytest.mark.parametrize("codes", [spiral(16), u_shape()])
@@ -56,29 +57,29 @@ def test_the_winding_objects_touch_many_tiles_and_are_one(codes):
     assert len(np.unique(in_tiles(codes[None], (3, 3))[0][0][codes == 0])) == 1
 
 
-def test_control_faces_not_merged(monkeypatch):
-    monkeypatch.setattr(merging, "_meetings", lambda *faces: np.zeros((0, 2), np.int64))
+def test_control_faces_not_joined(monkeypatch):
+    monkeypatch.setattr(joining, "_meetings", lambda *faces: np.zeros((0, 2), np.int64))
     codes = spiral(16)[None]
     assert in_tiles(codes, (4, 4))[0].max() > in_memory(codes).max() == 1
 
 
-def test_control_merged_without_comparing_codes(monkeypatch):
-    right = merging._meetings
+def test_control_joined_without_comparing_codes(monkeypatch):
+    right = joining._meetings
     blind = lambda high, a, low, b: right(high, np.zeros_like(a), low, np.zeros_like(b))  # noqa: E731
-    monkeypatch.setattr(merging, "_meetings", blind)
+    monkeypatch.setattr(joining, "_meetings", blind)
     codes = np.array([[[0, 0, 1, 1]]], np.int32)
     assert in_tiles(codes, (1, 2))[0].max() == 1
     assert in_memory(codes).max() == 2
 
 
-def test_control_merged_along_one_axis_only(monkeypatch):
-    right, calls = merging._meetings, []
+def test_control_joined_along_one_axis_only(monkeypatch):
+    right, calls = joining._meetings, []
 
     def every_other(*faces):
         calls.append(1)
         return right(*faces)[: len(calls) % 2 * 10**6]
 
-    monkeypatch.setattr(merging, "_meetings", every_other)
+    monkeypatch.setattr(joining, "_meetings", every_other)
     assert not np.array_equal(in_tiles(spiral(16)[None], (4, 4))[0], in_memory(spiral(16)[None]))
 
 
@@ -89,19 +90,20 @@ def test_time_points_do_not_join():
 
 def test_of_all_faces_only_those_of_one_layer_of_tiles_wait():
     def most_waiting(layers):
-        faces, most = [], 0
+        faces: list[weakref.ref] = []
+        most = 0
 
         def tables():
             nonlocal most
             for place in product([0], range(layers), range(3)):
                 start, shape = (0, 2 * place[1], 2 * place[2]), (1, 2 * layers, 6)
-                table = find_pieces(np.zeros((2, 2), np.int32), start=start, shape=shape)[1]
+                table = find_fragments(np.zeros((2, 2), np.int32), start=start, shape=shape)[1]
                 faces.extend(weakref.ref(face) for face in table.high)
                 yield place, table
                 del table
                 most = max(most, sum(face() is not None for face in faces))
 
-        assert len(merge(tables(), grid=(layers, 3)).size) == 1
+        assert len(join_fragments(tables(), grid=(layers, 3)).size) == 1
         return most
 
     assert 0 < most_waiting(30) == most_waiting(3) < 3 * 3 * 2
@@ -110,7 +112,7 @@ def test_of_all_faces_only_those_of_one_layer_of_tiles_wait():
 def test_tables_survive_packing_and_torn_ones_do_not():
     codes = np.random.default_rng(0).integers(-1, 3, (2, 6, 7, 5)).astype(np.int32)
     np.testing.assert_array_equal(in_tiles(codes, (2, 3, 4), repack=True)[0], in_memory(codes))
-    data = pack(to_arrays(find_pieces(codes[0], start=(0, 0, 0, 0), shape=codes.shape)[1]))
+    data = pack(to_arrays(find_fragments(codes[0], start=(0, 0, 0, 0), shape=codes.shape)[1]))
     flipped = bytearray(data)
     flipped[len(data) // 3] ^= 0xFF
     for torn in (data[: len(data) // 2], bytes(flipped), b""):

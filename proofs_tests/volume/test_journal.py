@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from shiftjax.volume import VolumeError
 from shiftjax.volume._storage.journal import Journal
 
 
@@ -16,10 +17,10 @@ def folder(request, tmp_path):
 
 
 def written(folder, *flushes):
-    for items in flushes:
+    for entries in flushes:
         journal = Journal(folder, seconds=1e9)
-        for item in items:
-            journal.add(item)
+        for entry in entries:
+            journal.add(entry)
         journal.flush()
 
 
@@ -81,13 +82,30 @@ def test_two_at_once_lose_nothing(folder):
     assert Journal(folder).finished == {1, 2}
 
 
-def test_a_failed_flush_keeps_its_items(tmp_path):
+def test_a_failed_flush_is_told_and_keeps_its_entries(tmp_path):
     folder = tmp_path / "journal"
     folder.write_text("in the way")
     journal = Journal(str(folder), seconds=1e9)
     journal.add(1)
-    with pytest.raises(OSError, match="journal"):
+    with pytest.raises(VolumeError, match=r"cannot write the journal .*journal \(\w+: .*\)$") as stopped:
         journal.flush()
+    assert isinstance(stopped.value.__cause__, OSError)
+    assert journal.unwritten == [1]
     Path(folder).unlink()
     journal.flush()
     assert Journal(str(folder)).finished == {1}
+
+
+def test_a_journal_that_cannot_be_read_or_cleared_is_told(tmp_path, monkeypatch):
+    journal = Journal(str(tmp_path / "journal"), seconds=0)
+    journal.add(1)
+
+    def broken(*args, **options):
+        raise PermissionError("not yours")
+
+    monkeypatch.setattr(type(journal._files), "rm_file", broken)
+    with pytest.raises(VolumeError, match=r"cannot clear the journal .*not yours"):
+        journal.clear()
+    monkeypatch.setattr(type(journal._files), "cat", broken)
+    with pytest.raises(VolumeError, match=r"cannot read the journal .*not yours"):
+        Journal(str(tmp_path / "journal"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +13,7 @@ import zarr
 
 from proofs_tests.volume.small import expected, volume
 from shiftjax.__main__ import main
-from shiftjax._cli import options as command
+from shiftjax._cli import options as shared
 from shiftjax._cli.network import UsageError
 from shiftjax._cli.options import memory
 from shiftjax.volume import VolumeError, open_prediction
@@ -43,6 +44,43 @@ def test_plan(source, capsys):
     assert json.loads(capsys.readouterr().out)["memory"] <= 2**20
 
 
+def test_a_saved_plan_is_followed(source, tmp_path, capsys):
+    saved = tmp_path / "p.json"
+    assert main(["plan", *NET, source, "--tile", "4,8,8", "--pad", "edge", "--json"]) == 0
+    saved.write_text(capsys.readouterr().out)
+    net = ["--net", "proofs_tests.volume.small:net_int"]
+    assert main(["predict", *net, source, str(tmp_path / "o"), "--plan", str(saved), "--quiet"]) == 0
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o")[:], expected(volume(), pad="edge"))
+    assert open_prediction(tmp_path / "o").chunks == (2, 4, 8, 8)
+    capsys.readouterr()
+    for wrong, say in (
+        (["--plan", str(saved), "--tile", "8"], "`--plan`, or any of `--tile`"),
+        (["--plan", str(saved), "--memory", "1MiB"], "found both"),
+        (["--plan", str(saved), "--pad", "edge"], "found both"),
+        (["--plan", str(saved), "--dtype", "int32"], "found both"),
+        (["--plan", str(tmp_path / "none.json")], "FileNotFoundError"),
+        (["--plan", source + "/zarr.json"], "plan"),
+    ):
+        assert main(["predict", *net, source, str(tmp_path / "p"), *wrong]) == 2
+        said = capsys.readouterr().err
+        assert say in said
+        assert said.count("\n") == 1
+    assert main(["predict", "--net", f"{HERE}:embedded", source, str(tmp_path / "p"), "--plan", str(saved)]) == 2
+    assert "`fn`: expected" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+
+
+def test_a_saved_plan_is_followed_by_segment(tmp_path, capsys):
+    zarr.create_array(tmp_path / "in.zarr", data=blobs())
+    saved, image = tmp_path / "p.json", ["--axes", "yxc", str(tmp_path / "in.zarr")]
+    assert main(["plan", "--net", f"{HERE}:halved", *image, "--tile", "8", "--json"]) == 0
+    saved.write_text(capsys.readouterr().out)
+    asked = ["--plan", str(saved), "--bandwidth", "1", "--foreground", "0", "--quiet"]
+    for name, net in (("stored", []), ("computed", ["--net", f"{HERE}:halved"])):
+        assert main(["segment", *net, *image, str(tmp_path / name), *asked]) == 0
+        assert capsys.readouterr().out.endswith("labels/instances: 4 objects\n")
+
+
 def test_predict(source, tmp_path, capfd):
     asked = ["predict", *NET, source, str(tmp_path / "o"), "--tile", "8"]
     assert main([*asked, "--region", "0:8,:,:8", "--target-dtype", "int64"]) == 0
@@ -51,11 +89,11 @@ def test_predict(source, tmp_path, capfd):
     assert found.dtype == np.int64
     np.testing.assert_array_equal(found[:, :8, :, :8], expected(volume())[:, :8, :, :8])
     assert not found[:, 8:].any()
-    assert main([*asked, "--target-dtype", "int64", "--quiet"]) == 1  # it exists
+    assert main([*asked, "--target-dtype", "int64", "--quiet", "--new"]) == 1  # it exists
     said = capfd.readouterr().err
     assert said.startswith("Stopped: the target")
     assert said.count("\n") == 1
-    assert main([*asked, "--target-dtype", "int64", "--quiet", "--resume"]) == 0
+    assert main([*asked, "--target-dtype", "int64", "--quiet"]) == 0
     np.testing.assert_array_equal(found[:], expected(volume()))
     assert capfd.readouterr().err == ""
 
@@ -78,6 +116,11 @@ def blobs():
     return found
 
 
+def halved(image):
+    """For the command line: a network whose embedding is half of its image."""
+    return image / 2
+
+
 def embedded(image):
     """For the command line: two channels from one."""
     return jnp.concatenate([image, 3 - image], axis=-1)
@@ -88,13 +131,13 @@ def test_segment(tmp_path, capsys):
     asked = ["segment", str(tmp_path / "in.zarr"), str(tmp_path / "o"), "--axes", "yxc", "--tile", "8", "--quiet"]
     assert main([*asked, "--bandwidth", "1", "--foreground", "0"]) == 0
     assert capsys.readouterr().out.endswith("labels/instances: 4 objects\n")
-    labels = zarr.open_array(tmp_path / "o" / "labels" / "instances" / "0")[:]
+    labels: Any = zarr.open_array(tmp_path / "o" / "labels" / "instances" / "0")[:]
     assert [labels[y, x] for y, x in ((4, 4), (4, 14), (14, 4), (14, 14))] == [1, 2, 3, 4]
     np.testing.assert_array_equal(labels > 0, blobs()[..., 0] > 0)
-    assert main([*asked, "--bandwidth", "1", "--foreground", "0"]) == 1  # it exists
-    assert main([*asked, "--bandwidth", "1", "--foreground", "0", "--resume"]) == 0
+    assert main([*asked, "--bandwidth", "1", "--foreground", "0", "--new"]) == 1  # it exists
+    assert main([*asked, "--bandwidth", "1", "--foreground", "0"]) == 0
     assert main([*asked, "--bandwidth", "1", "--foreground", "3"]) == 2
-    assert main([*asked, "--bandwidth", "-1", "--resume"]) == 2
+    assert main([*asked, "--bandwidth", "-1"]) == 2
     said = capsys.readouterr().err.splitlines()
     assert [line.split(":")[0] for line in said] == ["Stopped", *["python -m shiftjax segment"] * 2]
 
@@ -116,8 +159,8 @@ def test_segment_with_preprocessing(tmp_path, capsys):
     asked += ["--mask", str(tmp_path / "mask.zarr"), "--bandwidth", "0.3"]
     assert main([*asked, "--normalize", "0,100"]) == 0
     assert capsys.readouterr().out.endswith("labels/instances: 4 objects\n")
-    made_from = zarr.open_group(tmp_path / "o" / "labels" / "instances").attrs["shiftjax"]
-    assert made_from["preprocess"] != "none"
+    provenance: Any = zarr.open_group(tmp_path / "o" / "labels" / "instances").attrs["shiftjax"]
+    assert provenance["preprocess"] != "none"
     own = ["--preprocess", f"{HERE}:thousandth", "--name", "own"]
     assert main([*asked, *own]) == 0
     assert main([*asked, *own, "--normalize", "0,100"]) == 2
@@ -174,10 +217,10 @@ def test_bad_usage_is_one_line(asked, say, source, tmp_path, capsys, monkeypatch
 
 
 def test_any_error_of_the_network_is_one_line():
-    with pytest.raises(UsageError, match=r"^RuntimeError: the user's own fault$"):
-        command.asked(lambda: own_fault(None))
-    with pytest.raises(VolumeError):  # not usage: exit code 1, and what is finished is kept
-        command.asked(full_disk)
+    with pytest.raises(UsageError, match=r"^RuntimeError: the user's own fault$"), shared.usage_errors():
+        own_fault(None)
+    with pytest.raises(VolumeError), shared.usage_errors():  # exit code 1, and what is finished is kept
+        full_disk()
 
 
 @pytest.mark.parametrize("asked", [["--memory", "much"], ["--memory", "0"], ["--tile", "a"], ["--level", "x"]])

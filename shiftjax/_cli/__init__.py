@@ -1,1 +1,1 @@
-"""Command lines: each module has `arguments(parser)` and `run(options) -> int`."""
+"""The command lines. A command's module has `arguments(parser)` and `run(options) -> int`, the exit code."""

@@ -5,29 +5,28 @@ from __future__ import annotations
 import argparse
 import json
 
-from shiftjax._cli import network as _target
-from shiftjax.certifier._certify import certify
-from shiftjax.certifier._refusal import CertificationError
+from shiftjax._cli import network
+from shiftjax.certifier import CertificationError, certify
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """What the command takes."""
-    _target.arguments(parser)
+    """Declares the arguments of the command."""
+    network.arguments(parser)
     parser.add_argument("--json", action="store_true", help="print the certificate, or the refusal, as JSON")
 
 
 def run(options: argparse.Namespace) -> int:
     """Prints the page and returns 0, or prints the refusal and returns 1."""
-    fn, image = _target.function(options.function), _target.image(options)
+    fn, image = network.function(options.function), network.image(options)
     try:
-        cert = certify(fn, image, spatial_axes=options.spatial)
+        certificate = certify(fn, image, spatial_axes=options.spatial)
     except CertificationError as refusal:
         print(json.dumps(_fields(refusal), indent=1) if options.json else f"No certificate: {refusal}")
         return 1
-    except Exception as error:  # whatever the user's code raises
+    except Exception as error:  # whatever the user's function raises
         reason = f"{type(error).__name__}: {error}"
-        raise _target.UsageError(f"the function does not take an image of shape {image.shape}: {reason}") from error
-    print(cert.to_json() if options.json else cert.explain(), end="\n" if options.json else "")
+        raise network.UsageError(f"the function does not take an image of shape {image.shape}: {reason}") from error
+    print(certificate.to_json() if options.json else certificate.explain(), end="\n" if options.json else "")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""What the commands take on the command line: a function by its import path, and the shape of its image."""
+"""The arguments that all commands share: a function by its import path, and the shape of its image."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ import numpy as np
 
 
 class UsageError(Exception):
-    """What was asked for cannot be loaded or run; says why in one sentence."""
+    """The function cannot be loaded or run; the message says why in one sentence."""
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """The arguments that name a function and an image."""
+    """Declares the arguments that name a function and an image."""
     parser.add_argument("function", help="package.module:callable of one array, or of no arguments that returns one")
     parser.add_argument("--shape", required=True, type=shape, help="batch, space, channel: 1,236,236,1")
     parser.add_argument("--spatial", type=axes, help="axes that are space (default: all but the first and the last)")
@@ -57,30 +57,32 @@ def function(target: str) -> Callable[[Any], Any]:
     module, separator, path = target.partition(":")
     if not separator or not module or not path:
         raise UsageError(f"expected package.module:callable, found {target!r}")
-    if "" not in sys.path:
+    if "" not in sys.path:  # the current folder, which an installed command does not search
         sys.path.insert(0, "")
     try:
-        found: Any = importlib.import_module(module)
+        named: Any = importlib.import_module(module)
         for name in path.split("."):
-            found = getattr(found, name)
+            named = getattr(named, name)
     except Exception as error:  # whatever the module raises
         raise UsageError(f"cannot load {target!r}: {type(error).__name__}: {error}") from error
-    if not callable(found):
-        raise UsageError(f"{target!r} is not callable but {type(found).__name__}")
+    if not callable(named):
+        raise UsageError(f"{target!r}: expected something callable, found {type(named).__name__}")
     try:
-        made = found if _takes_an_image(found) else found()
+        fn = named if _takes_an_image(named) else named()
     except Exception as error:  # whatever the function raises
         raise UsageError(f"calling {target!r} failed: {type(error).__name__}: {error}") from error
-    if not callable(made):
-        raise UsageError(f"{target!r} takes no argument and returns no function but {type(made).__name__}")
-    return made
+    if not callable(fn):
+        raise UsageError(
+            f"{target!r} takes no argument; expected that it returns a function, found {type(fn).__name__}"
+        )
+    return fn
 
 
 def _takes_an_image(fn: Callable[..., Any]) -> bool:
-    """Whether a callable needs an argument; one without a signature is taken to."""
+    """Whether a callable needs a positional argument; one without a signature is assumed to."""
     try:
         parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):
+    except (TypeError, ValueError):  # compiled functions may have none
         return True
-    places = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return any((p.default is p.empty and p.kind in places) or p.kind is p.VAR_POSITIONAL for p in parameters)
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return any((p.default is p.empty and p.kind in positional) or p.kind is p.VAR_POSITIONAL for p in parameters)

@@ -11,8 +11,9 @@ from typing import Any
 
 from shiftjax._experiments import figure, nuclei, sweep, sweep_figure
 from shiftjax._experiments.evaluate import verdict
+from shiftjax._experiments.experiment import Training
 from shiftjax._experiments.run import open_folder, run, write_json
-from shiftjax._experiments.settings import DEFAULT, EXPERIMENTS, SWEEP, Training, find
+from shiftjax._experiments.settings import DEFAULT, EXPERIMENTS, SWEEP, find
 from shiftjax._experiments.task import Task, scene_task
 from shiftjax._extras import require
 from shiftjax.training import TrainingDivergedError
@@ -30,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return _run(options)
     except KeyboardInterrupt as interrupt:
-        print(f"\n{interrupt or 'stopped'}; go on with --resume", file=sys.stderr)
+        print(f"\n{interrupt or 'stopped'}; continue with --resume", file=sys.stderr)
         return INTERRUPTED
     except TrainingDivergedError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -41,16 +42,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="train_synthetic.py", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="train_synthetic.py",
+        description="Trains on synthetic images, stitches tiles, and shows where seams come from.",
+    )
     parser.add_argument("--experiment", default=DEFAULT, help="see --list; default: %(default)s")
     parser.add_argument("--size", choices=sorted(EXPERIMENTS), default="small", help="default: %(default)s")
     parser.add_argument("--steps", type=_count(0), help="training steps, instead of the experiment's own")
     parser.add_argument("--seed", type=_count(0), default=0)
-    parser.add_argument("--replicas", type=_count(1), default=1, help="train so many seeds, from --seed on")
+    parser.add_argument("--replicas", type=_count(1), default=1, help="train this many seeds, from --seed on")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the computation")
     parser.add_argument("--out", type=Path, help="output folder; default: runs/EXPERIMENT-SIZE-seedS")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in the output folder")
-    parser.add_argument("--list", action="store_true", help="list the experiments and leave")
+    parser.add_argument("--resume", action="store_true", help="continue the run in the output folder")
+    parser.add_argument("--list", action="store_true", help="list the experiments and exit")
     parser.add_argument("--image", type=Path, help="experiments on nuclei: a 2-D TIFF image")
     parser.add_argument(
         "--labels", type=Path, help="experiments on nuclei: its instance labels, a TIFF of the same shape"
@@ -81,6 +85,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ValueError(
             f"--image and --labels: expected with --experiment {nuclei.NAME} only, or {SWEEP} --size paper"
         )
+    # Whatever can fail does so before a folder is made: images that do not fit, a missing package.
     for training in experiment.trainings.values():
         task(training)
     for module in ("orbax.checkpoint", "tqdm", "matplotlib"):
@@ -116,54 +121,43 @@ def _config(options: argparse.Namespace) -> dict[str, Any]:
 
 def _table(metrics: dict[str, Any]) -> str:
     if not metrics["stitchings"]:
-        return _columns(
-            ["network", "distinct embeddings", "clusters", "bound"],
-            [[o["name"], o["distinct_embeddings"], o["clusters"], o["capacity"]] for o in metrics["outcomes"]],
-        )
-    text = _columns(
-        [
-            "network",
-            "window",
-            "tile",
-            "period",
-            "legal",
-            "excess",
-            "seam",
-            "grid",
-            "splits",
-            "merges",
-            "AP50",
-            "codes",
-            "vs whole",
-            "",
-        ],
-        [_row(row) for row in metrics["stitchings"]],
-    )
+        return _columns([_outcome(outcome) for outcome in metrics["outcomes"]])
+    text = _columns([_stitching(row) for row in metrics["stitchings"]])
     return f"{text}\n\n{sweep.summary(metrics['stitchings'])}" if metrics["experiment"] == SWEEP else text
 
 
-def _row(row: dict[str, Any]) -> list[Any]:
+def _outcome(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "network": row["name"],
+        "distinct embeddings": row["distinct_embeddings"],
+        "clusters": row["clusters"],
+        "bound": row["capacity"],
+    }
+
+
+def _stitching(row: dict[str, Any]) -> dict[str, Any]:
     legal = {(True, True): "yes", (True, False): "window no", (False, True): "tile no", (False, False): "neither"}
-    return [
-        row["name"],
-        row["train_window"],
-        row["tile"],
-        row["period"],
-        legal[row["legal_tile"], row["legal_window"]],
-        f"{row['seam_excess']:z.3f}",
-        f"{row['seam_disagreement']:.3f}",
-        f"{row['grid_disagreement']:.3f}",
-        row["false_splits"],
-        row["false_merges"],
-        f"{row['average_precision']:.3f}",
-        row["distinct_embeddings"],
-        f"{row['differs_from_whole']:.1e}",
-        verdict(row),
-    ]
+    return {
+        "network": row["name"],
+        "window": row["train_window"],
+        "tile": row["tile"],
+        "period": row["period"],
+        "legal": legal[row["legal_tile"], row["legal_window"]],
+        "excess": f"{row['seam_excess']:z.3f}",
+        "seam": f"{row['seam_disagreement']:.3f}",
+        "grid": f"{row['grid_disagreement']:.3f}",
+        "splits": row["false_splits"],
+        "merges": row["false_merges"],
+        "AP50": f"{row['average_precision']:.3f}",
+        "codes": row["distinct_embeddings"],
+        "vs whole": f"{row['differs_from_whole']:.1e}",
+        "": verdict(row),
+    }
 
 
-def _columns(head: list[str], rows: list[list[Any]]) -> str:
-    lines = [head, *[[str(cell) for cell in row] for row in rows]]
-    widths = [max(len(line[k]) for line in lines) for k in range(len(head))]
+def _columns(rows: list[dict[str, Any]]) -> str:
+    """Rows with the same keys as aligned columns under them."""
+    lines = [list(rows[0]), *[[str(cell) for cell in row.values()] for row in rows]]
+    widths = [max(len(line[k]) for line in lines) for k in range(len(lines[0]))]
     text = ["  ".join(cell.ljust(w) for cell, w in zip(line, widths, strict=True)).rstrip() for line in lines]
     return "\n".join([text[0], "  ".join("-" * w for w in widths), *text[1:]])

@@ -8,18 +8,18 @@ from typing import NamedTuple
 import jax
 import numpy as np
 
-from shiftjax import metrics
+from shiftjax import metrics, theory
 from shiftjax._experiments.data import Picture
-from shiftjax._experiments.settings import DELTA_DIST
+from shiftjax._experiments.experiment import DELTA_DIST
 from shiftjax._experiments.task import Task
 from shiftjax._typing import Array, PRNGKeyArray
-from shiftjax.clustering._mean_shift import mean_shift
-from shiftjax.labelling._components import connected_components, drop_small
+from shiftjax.clustering import mean_shift
+from shiftjax.labelling import connected_components, drop_small
 from shiftjax.tiling import TilePlan, plan_tiles, predict_tiled
 
 
 class Whole(NamedTuple):
-    """The network's output on the whole picture, which stitching should repeat: arrays `(batch, *space, channel)`."""
+    """The network's output on the whole picture, to compare stitched ones with: arrays `(batch, *space, channel)`."""
 
     output: np.ndarray
     embedding: np.ndarray
@@ -48,14 +48,15 @@ def stitch(
 ) -> Stitched:
     """Predicts `picture` with output tiles of `tile` px, legal or not, and finds its instances.
 
-    The stitched foreground is clustered once (clustering tile by tile would draw seams of its own); an instance is a
-    connected region of foreground pixels of one cluster. Outside the scored region nothing counts, true or found.
+    The stitched foreground is clustered once (clustering tile by tile would cause seams of its own); an instance is a
+    connected region of foreground pixels of one cluster. Outside the scored window there are neither true nor predicted
+    instances.
     """
     plan = plan_tiles(apply, picture.image.shape, tile=tile, illegal_tile=True)
     output = predict_tiled(apply, picture.image, plan)
     embedding, foreground = task.read(output, picture.image)
-    found = mean_shift(embedding, bandwidth=bandwidth, key=key, mask=foreground)
-    codes = np.where(foreground, np.asarray(found.labels) + 1, 0)
+    clusters = mean_shift(embedding, bandwidth=bandwidth, key=key, mask=foreground)
+    codes = np.where(foreground, np.asarray(clusters.labels) + 1, 0)
     instances = drop_small(connected_components(codes), min_size=min_size)
     inside = np.zeros(codes.shape, bool)
     inside[(slice(None), *picture.scored)] = True
@@ -70,31 +71,33 @@ def whole_picture(apply: Callable[[Array], Array], task: Task, picture: Picture,
 
 
 def score(stitched: Stitched, whole: Whole, *, train_window: int) -> dict[str, object]:
-    """The row of the table: numbers as measured, and whether tile and window are legal.
+    """A row of the table: what was measured, and whether tile and window are legal.
 
-    `differs_from_whole` is the root mean square difference to the output of the whole picture, in units of that
+    `differs_from_whole` is the root mean square difference from the output of the whole picture, in units of that
     output's standard deviation; for `seam_excess` see there.
 
-    A network whose foreground is all one cluster cuts nothing: seam and grid are NaN then, which never passes.
+    A network whose foreground is all one cluster cuts nothing, so the disagreements at seams and grid are NaN then,
+    which counts as neither seams nor none.
     """
-    plan, true, found = stitched.plan, stitched.true, stitched.instances
-    seam = metrics.seam_disagreement(found, plan, true=true)
+    plan, true, instances = stitched.plan, stitched.true, stitched.instances
+    seam = metrics.seam_disagreement(instances, plan, true=true)
     codes = metrics.distinct_embeddings(stitched.embedding, true, tolerance=DELTA_DIST)
-    counts = metrics.split_merge_counts(true, found)
+    counts = metrics.split_merge_counts(true, instances)
     return {
         "train_window": train_window,
         "tile": plan.tile_output[0],
         "period": plan.period[0],
         "legal_tile": plan.legal,
-        "legal_window": all(train_window > p for p in plan.period),
+        "legal_window": theory.sees_every_neighbour((train_window,) * len(plan.period), plan.period),
         "equals_whole": plan.equals_whole,
         "seam_excess": seam_excess(stitched, whole),
         "seam_disagreement": float("nan") if stitched.collapsed else float(seam.value),
         "grid_disagreement": float("nan") if stitched.collapsed else float(seam.grid),
         "false_splits": int(counts.splits),
         "false_merges": int(counts.merges),
-        "average_precision": float(metrics.average_precision(true, found)),
+        "average_precision": float(metrics.average_precision(true, instances)),
         "distinct_embeddings": codes,
+        # Where the output is constant, any difference is large, not infinite.
         "differs_from_whole": rms(stitched.output - whole.output) / max(float(np.std(whole.output)), 1e-12),
     }
 
@@ -103,9 +106,9 @@ def seam_excess(stitched: Stitched, whole: Whole) -> float:
     """How much more the stitched embedding jumps across its seams than the whole picture's along the same lines.
 
     A jump is the distance of neighbouring pixels of one true object, in units of the root mean square distance of two
-    random foreground pixels: `rate_seam` of `seam_disagreement`. Whatever the network does at those places anyway
+    random foreground pixels: `rate_seam` of `seam_disagreement`. What the network does along those lines anyway
     cancels, so that seams show before they cut an object: exactly 0 where stitching repeats the whole picture, above 0
-    where tiles that meet disagree. Below 0, the whole picture has lines of its own there, which other tiles moved.
+    where neighbouring tiles disagree. Below 0, the whole picture has lines of its own there, which the tiles moved.
     """
     jumps = [
         metrics.seam_disagreement(embedding, stitched.plan, true=stitched.true).rate_seam
@@ -115,7 +118,7 @@ def seam_excess(stitched: Stitched, whole: Whole) -> float:
 
 
 def departure(stitched: Stitched, whole: Whole) -> np.ndarray:
-    """Distance `(batch, *space)` of the stitched output to the whole picture's, in units of its standard deviation."""
+    """Distance `(batch, *space)` of the stitched output from the whole picture's, in its standard deviations."""
     return np.linalg.norm(stitched.output - whole.output, axis=-1) / max(float(np.std(whole.output)), 1e-12)
 
 
@@ -125,9 +128,9 @@ def rms(values: np.ndarray) -> float:
 
 
 def seamless(row: dict) -> bool:
-    """Whether a row shows no seams, in a segmentation good enough to tell: NaN does not pass."""
-    whole = row["false_splits"] == 0 and row["average_precision"] >= 0.9
-    return abs(row["seam_disagreement"]) <= 0.02 and row["grid_disagreement"] <= 0.05 and whole
+    """Whether a row shows no seams, in a segmentation good enough to tell; False for NaN."""
+    segmented = row["false_splits"] == 0 and row["average_precision"] >= 0.9
+    return abs(row["seam_disagreement"]) <= 0.02 and row["grid_disagreement"] <= 0.05 and segmented
 
 
 def seams(row: dict) -> bool:
@@ -136,7 +139,7 @@ def seams(row: dict) -> bool:
 
 
 def verdict(row: dict) -> str:
-    """A row in words. Where truth and embedding leave it open, what counts is whether the whole image is repeated."""
+    """A row in words; where it shows neither seams nor their absence, whether tiles repeat the whole image."""
     if seamless(row):
         return "no seams"
     if seams(row):
@@ -145,5 +148,5 @@ def verdict(row: dict) -> str:
 
 
 def key_of(seed: int, purpose: int) -> PRNGKeyArray:
-    """One seed's key for one purpose."""
+    """One seed's key for one purpose: 0 training, 2 test images, 3 clustering."""
     return jax.random.fold_in(jax.random.key(seed), purpose)

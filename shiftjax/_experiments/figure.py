@@ -1,4 +1,4 @@
-"""The figure of an experiment: what went in, what came out, and where tiles meet."""
+"""The figure of an experiment: input, output, and where tiles meet."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from shiftjax._experiments.run import Result
 from shiftjax._extras import require
 
 SHOWN = 8  # periods of the test image per panel side, so that single pixels can be seen
-ROUNDING = 1e-4  # standard deviations
+ROUNDING = 1e-4  # standard deviations; convolutions of another size round differently, by some 1e-7
 GOOD, BAD, UNSURE = "#1a7f37", "#c62828", "#8a6d00"
 
 
 def draw(result: Result, path: Path) -> None:
     """Draws `result` into a PNG file."""
-    save(_stitched(result) if result.views else _whole(result), path)
+    save(_stitched(result) if result.views else _windows(result), path)
 
 
 def pyplot() -> Any:
@@ -28,7 +28,7 @@ def pyplot() -> Any:
 
 
 def save(figure: Any, path: Path) -> None:
-    """Writes a figure whole or not at all."""
+    """Writes a figure completely or not at all."""
     draft = path.with_suffix(".draft.png")
     figure.savefig(draft, dpi=130, bbox_inches="tight")
     pyplot().close(figure)
@@ -38,26 +38,26 @@ def save(figure: Any, path: Path) -> None:
 def _stitched(result: Result) -> Any:
     columns = 1 + max(len(views) for views in result.views.values())
     tables = {name: [row for row in result.metrics["stitchings"] if row["name"] == name] for name in result.views}
-    heights = [7.4 if _open(rows) else 5.1 for rows in tables.values()]
+    heights = [7.4 if _undecided(rows) else 5.1 for rows in tables.values()]  # inches
     figure = pyplot().figure(figsize=(2.1 * columns, sum(heights)), layout="constrained")
-    parts = figure.subfigures(len(heights), 1, squeeze=False, hspace=0.04, height_ratios=heights)[:, 0]
-    for part, (name, rows) in zip(parts, tables.items(), strict=True):
-        _network(part, result, name, rows, columns)
+    subfigures = figure.subfigures(len(heights), 1, squeeze=False, hspace=0.04, height_ratios=heights)[:, 0]
+    for subfigure, (name, rows) in zip(subfigures, tables.items(), strict=True):
+        _network(subfigure, result, name, rows, columns)
     return figure
 
 
-def _open(rows: list[dict[str, Any]]) -> bool:
-    """Whether some stitching can be judged by the whole picture only, which is shown then."""
+def _undecided(rows: list[dict[str, Any]]) -> bool:
+    """Whether only the whole picture can tell of some stitching if it has seams; the difference is shown then."""
     return any(verdict(row) not in ("seams", "no seams") for row in rows)
 
 
-def _network(part: Any, result: Result, name: str, rows: list[dict[str, Any]], columns: int) -> None:
+def _network(subfigure: Any, result: Result, name: str, rows: list[dict[str, Any]], columns: int) -> None:
     """Rows of panels, embedding above, instances below; input and truth first, then a column per tile size."""
     picture, views = result.pictures[name], result.views[name]
     window, period = rows[0]["train_window"], rows[0]["period"]
     relation = "larger than" if window > period else "not larger than"
-    part.suptitle(f"{name}: training window {window} px, {relation} the period of {period} px", fontsize=11)
-    axes = part.subplots(2 + _open(rows), columns, squeeze=False)
+    subfigure.suptitle(f"{name}: training window {window} px, {relation} the period of {period} px", fontsize=11)
+    axes = subfigure.subplots(2 + _undecided(rows), columns, squeeze=False)
     side = min(SHOWN * period, *(s.stop - s.start for s in picture.scored))
     at = tuple(slice(s.start, s.start + side) for s in picture.scored)
     axes[0, 0].imshow(np.asarray(picture.image)[0, ..., 0][at], cmap="gray", vmin=0, vmax=1)
@@ -66,13 +66,12 @@ def _network(part: Any, result: Result, name: str, rows: list[dict[str, Any]], c
     axes[1, 0].set_title("truth", fontsize=9)
     for column, (view, row) in enumerate(zip(views, rows, strict=True), start=1):
         _tile(axes[:, column], view, row, at)
-    for panel, words in zip(
-        axes[:, 1], ("embedding", "instances", "where it differs from\nthe whole image"), strict=False
-    ):
-        panel.set_ylabel(words, fontsize=9)
-    if _open(rows):
+    labels = ("embedding", "instances", "where it differs from\nthe whole image")
+    for panel, label in zip(axes[:, 1], labels, strict=False):
+        panel.set_ylabel(label, fontsize=9)
+    if _undecided(rows):
         axes[2, 0].set_visible(False)
-        _departures(part, axes[2, 1:], result.references[name], views, at)
+        _departures(subfigure, axes[2, 1:], result.references[name], views, at)
     for panel in axes[:, len(views) + 1 :].flat:
         panel.set_visible(False)
     _bare(axes)
@@ -81,8 +80,8 @@ def _network(part: Any, result: Result, name: str, rows: list[dict[str, Any]], c
 def _tile(axes: np.ndarray, view: Stitched, row: dict[str, Any], at: tuple[slice, ...]) -> None:
     """The column of one tile size."""
     words, colour = _verdict(row)
-    times = f"{row['tile'] // row['period']} x {row['period']}" if row["legal_tile"] else ""
-    tile = f"{row['tile']} = {times}" if times else f"{row['tile']}, off the grid"
+    multiple = f"= {row['tile'] // row['period']} x {row['period']}"
+    tile = f"{row['tile']} {multiple}" if row["legal_tile"] else f"{row['tile']}, off the grid"
     axes[0].imshow(_rgb(view.embedding[0], view.true[0] > 0)[at])
     axes[0].set_title(f"tile {tile}\n{words}", fontsize=9, color=colour)
     axes[1].imshow(_coloured(view.instances[0])[at])
@@ -94,18 +93,18 @@ def _tile(axes: np.ndarray, view: Stitched, row: dict[str, Any], at: tuple[slice
             side.set(color=colour, linewidth=2)
 
 
-def _departures(part: Any, axes: np.ndarray, whole: Whole, views: list[Stitched], at: tuple[slice, ...]) -> None:
-    """Where stitching differs from the whole picture, on one scale for all tiles; no lines drawn, seams draw them."""
+def _departures(subfigure: Any, axes: np.ndarray, whole: Whole, views: list[Stitched], at: tuple[slice, ...]) -> None:
+    """Where stitching differs from the whole picture, on one scale for all tiles; seams need no lines here."""
     distances = [departure(view, whole)[0][at] for view in views]
     most = max(1e-6, float(np.percentile(distances, 99)))
     for panel, distance in zip(axes, distances, strict=False):
         shown = panel.imshow(distance, cmap="inferno", vmin=0, vmax=most)
-        # Convolutions of another size round otherwise, by some 1e-7.
         panel.set_title("nowhere" if distance.max() < ROUNDING else f"rms {rms(distance):.2f}", fontsize=9)
-    part.colorbar(shown, ax=list(axes), shrink=0.8, label="standard deviations")
+    subfigure.colorbar(shown, ax=list(axes), shrink=0.8, label="standard deviations")
 
 
 def _verdict(row: dict[str, Any]) -> tuple[str, str]:
+    """A row in words, and their colour."""
     words = verdict(row)
     if words != "seams":
         return words, UNSURE if words.startswith("not") else GOOD
@@ -113,10 +112,12 @@ def _verdict(row: dict[str, Any]) -> tuple[str, str]:
     return f"SEAMS ({worst[0]} {worst[1]:.2f})", BAD
 
 
-def _whole(result: Result) -> Any:
-    figure, axes = pyplot().subplots(len(result.wholes), 3, figsize=(9, 3.2 * len(result.wholes)), squeeze=False)
+def _windows(result: Result) -> Any:
+    """Per network: an input, the embedding of its output window, and the same as points."""
+    rows = len(result.windows)
+    figure, axes = pyplot().subplots(rows, 3, figsize=(9, 3.2 * rows), squeeze=False)
     outcomes = {o["name"]: o for o in result.metrics["outcomes"]}
-    for row, (name, (image, embedding, labels)) in zip(axes, result.wholes.items(), strict=True):
+    for row, (name, (image, embedding, labels)) in zip(axes, result.windows.items(), strict=True):
         outcome = outcomes[name]
         colours = _rgb(embedding[0], labels[0] > 0)
         row[0].imshow(image[0, ..., 0], cmap="gray", vmin=0, vmax=1)
@@ -146,16 +147,16 @@ def _rgb(embedding: np.ndarray, objects: np.ndarray) -> np.ndarray:
     """The three main directions of the objects' embeddings as red, green and blue; the background is dimmed."""
     pixels = embedding[objects].astype(np.float64)
     _, directions = np.linalg.eigh(np.cov(pixels.T).reshape(embedding.shape[-1], -1))
-    turned = embedding @ directions[:, ::-1][:, :3]
-    low, high = np.percentile(turned[objects], [2, 98], axis=0)
+    projected = embedding @ directions[:, ::-1][:, :3]  # the largest eigenvalues come last
+    low, high = np.percentile(projected[objects], [2, 98], axis=0)
     span = np.maximum(high - low, max(np.max(high - low), 1e-6) / 3)  # a direction of little more than noise stays dim
-    scaled = np.clip((turned - (low + high) / 2) / span + 0.5, 0, 1)
-    wide = np.concatenate([scaled, np.zeros((*scaled.shape[:-1], 3 - scaled.shape[-1]))], axis=-1)
-    return np.where(objects[..., None], 0.15 + 0.85 * wide, 0.35 * wide)
+    scaled = np.clip((projected - (low + high) / 2) / span + 0.5, 0, 1)
+    rgb = np.concatenate([scaled, np.zeros((*scaled.shape[:-1], 3 - scaled.shape[-1]))], axis=-1)
+    return np.where(objects[..., None], 0.15 + 0.85 * rgb, 0.35 * rgb)
 
 
 def _coloured(labels: np.ndarray) -> np.ndarray:
-    """A colour of its own for each instance, black for the background."""
+    """A random colour for each instance, black for the background."""
     colours = np.random.default_rng(7).uniform(0.25, 1, (int(labels.max()) + 1, 3))
     colours[0] = 0
     return colours[labels]

@@ -1,4 +1,4 @@
-"""Real nuclei: a labelled fluorescence image, a foreground channel beside the embedding, a held-out part."""
+"""Real nuclei: a labelled fluorescence image, part of it held out, and a foreground channel beside the embedding."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ import optax
 
 from shiftjax import synthetic
 from shiftjax._checks import finite
-from shiftjax._experiments.data import Picture, window_of
-from shiftjax._experiments.settings import DELTA_DIST, DELTA_VAR, Training
+from shiftjax._experiments.data import Picture, under_output
+from shiftjax._experiments.experiment import DELTA_DIST, DELTA_VAR, Training
 from shiftjax._experiments.task import Task
 from shiftjax._extras import require
 from shiftjax._losses import discriminative_loss
 from shiftjax._typing import Array, PRNGKeyArray
-from shiftjax.labelling._relabel import relabel
+from shiftjax.labelling import relabel
 
 NAME = "nuclei"
 HELD_OUT = 0.25  # share of the image's rows that training never sees
 FOREGROUND = 0.7  # probability from which a pixel counts as foreground
-FOREGROUND_WEIGHT = 20.0  # of the cross entropy; separation, up to delta_dist^2 while means coincide, drowns it else
-MAX_INSTANCES = 256
+FOREGROUND_WEIGHT = 20.0  # of the cross entropy, which the push term, 36 while all means coincide, would drown
+MAX_INSTANCES = 256  # more nuclei than any crop shows
 
 
 @dataclass(frozen=True)
 class LabelledImage:
-    """One image `(rows, columns)`, scaled, and its instance labels."""
+    """One image `(rows, columns)`, its intensities scaled, and its instance labels `(rows, columns)`."""
 
     image: np.ndarray
     labels: np.ndarray
 
 
 def load(image: Path | None, labels: Path | None) -> LabelledImage:
-    """Reads an image and its labels from TIFF files; without, those that the `stardist` package carries.
+    """Reads an image and its labels from TIFF files; without files, those that the `stardist` package brings.
 
-    Intensities are scaled once for the whole image (per tile, scaling would draw seams of its own): the 1st percentile
+    Intensities are scaled once for the whole image (scaling per tile would cause seams of its own): the 1st percentile
     becomes 0, the 99.8th becomes 1.
 
     Raises:
@@ -66,16 +66,17 @@ def load(image: Path | None, labels: Path | None) -> LabelledImage:
 
 
 def _packaged(name: str) -> Path:
+    """A file of the `stardist` package, which need not be importable."""
     try:
-        found = [f for f in files("stardist") or [] if f.name == name]
+        matches = [file for file in files("stardist") or [] if file.name == name]
     except PackageNotFoundError:
-        found = []
-    if not found:
+        matches = []
+    if not matches:
         raise ImportError(
             "experiment nuclei needs a labelled image; `pip install --no-deps stardist` brings one, or give "
             "--image and --labels"
         )
-    return Path(str(found[0].locate()))
+    return Path(str(matches[0].locate()))
 
 
 def task_of(data: LabelledImage) -> Callable[[Training], Task]:
@@ -84,22 +85,22 @@ def task_of(data: LabelledImage) -> Callable[[Training], Task]:
     def task(training: Training) -> Task:
         image, labels = binned(data, training.scene.binning)
         cut = round(image.shape[0] * (1 - HELD_OUT))
-        known, unseen = _batch(image[:cut], labels[:cut]), _batch(image[cut:], labels[cut:])
-        if not bool((unseen[1] > 0).any()):
+        trained_on, held_out = _batch(image[:cut], labels[:cut]), _batch(image[cut:], labels[cut:])
+        if not bool((held_out[1] > 0).any()):
             raise ValueError(f"--labels: expected objects in the last {HELD_OUT:.0%} of the rows, held out, found none")
-        if min(known[0].shape[1:3]) < training.input_size:
+        if min(trained_on[0].shape[1:3]) < training.input_size:
             raise ValueError(
                 f"--image: expected at least {training.input_size} px per axis to train on, after binning by "
-                f"{training.scene.binning}, found {known[0].shape[1:3]}"
+                f"{training.scene.binning}, found {trained_on[0].shape[1:3]}"
             )
 
         def sample(key: PRNGKeyArray) -> tuple[Array, Array]:
-            return _augmented(key, *known, training)
+            return _augmented(key, *trained_on, training)
 
         def picture(area: int, key: PRNGKeyArray) -> Picture:
-            del area, key  # the held-out part, whole
-            rows, columns = unseen[1].shape[1:]
-            return Picture(*unseen, (slice(0, rows), slice(0, columns)))
+            del area, key  # the whole held-out part, always
+            rows, columns = held_out[1].shape[1:]
+            return Picture(*held_out, (slice(0, rows), slice(0, columns)))
 
         return Task(sample, _loss, picture, _read)
 
@@ -107,7 +108,7 @@ def task_of(data: LabelledImage) -> Callable[[Training], Task]:
 
 
 def binned(data: LabelledImage, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Image and labels in blocks of n x n pixels, an incomplete block left out: the mean, and the label of a centre."""
+    """The mean of every block of n x n pixels, and the label of its centre; incomplete blocks are left out."""
     rows, columns = (size // n * n for size in data.image.shape)
     blocks = data.image[:rows, :columns].reshape(rows // n, n, columns // n, n)
     return blocks.mean((1, 3)), data.labels[n // 2 : rows : n, n // 2 : columns : n]
@@ -118,20 +119,19 @@ def _batch(image: np.ndarray, labels: np.ndarray) -> tuple[Array, Array]:
 
 
 def _augmented(key: PRNGKeyArray, image: Array, labels: Array, training: Training) -> tuple[Array, Array]:
-    """A random crop, warped, turned and mirrored, brighter or darker."""
-    cut, warp, turn, light = jax.random.split(key, 4)
-    image, labels = synthetic.random_crop(cut, image, labels, size=training.input_size)
-    image, labels = synthetic.elastic(warp, image, labels, jitter=0.1)
-    turns = [lambda a, n=n, m=m: jnp.rot90(a[:, ::m], n, axes=(1, 2)) for n in range(4) for m in (1, -1)]
-    kind = jax.random.randint(turn, (), 0, len(turns))
-    image, labels = (jax.lax.switch(kind, turns, a) for a in (image, labels))
-    window, offset = training.window
-    image = image * jax.random.uniform(light, (), minval=0.8, maxval=1.25)
-    return image, relabel(window_of(labels, offset, window))
+    """A random crop, warped, rotated and mirrored, brighter or darker."""
+    crop_key, warp_key, symmetry_key, brightness_key = jax.random.split(key, 4)
+    image, labels = synthetic.random_crop(crop_key, image, labels, size=training.input_size)
+    image, labels = synthetic.elastic(warp_key, image, labels, jitter=0.1)
+    symmetries = [lambda a, n=n, m=m: jnp.rot90(a[:, ::m], n, axes=(1, 2)) for n in range(4) for m in (1, -1)]
+    symmetry = jax.random.randint(symmetry_key, (), 0, len(symmetries))
+    image, labels = (jax.lax.switch(symmetry, symmetries, a) for a in (image, labels))
+    image = image * jax.random.uniform(brightness_key, (), minval=0.8, maxval=1.25)
+    return image, under_output(labels, training)
 
 
 def _loss(output: Array, labels: Array) -> Array:
-    """Cross entropy of the foreground, channel 0, and the discriminative loss of the rest on the nuclei."""
+    """Cross entropy of the foreground, channel 0, and the discriminative loss of the other channels."""
     foreground = optax.sigmoid_binary_cross_entropy(output[..., 0], (labels > 0).astype(output.dtype)).mean()
     separation, _ = discriminative_loss(
         output[..., 1:],

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,30 +15,34 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from shiftjax import metrics
+from shiftjax import metrics, theory
 from shiftjax._experiments.data import Picture
 from shiftjax._experiments.evaluate import Stitched, Whole, key_of, score, stitch, whole_picture
-from shiftjax._experiments.settings import DELTA_DIST, Experiment, Training
+from shiftjax._experiments.experiment import DELTA_DIST, Experiment, Training
 from shiftjax._experiments.task import Task, scene_task
-from shiftjax._typing import Array
-from shiftjax.clustering._mean_shift import mean_shift
+from shiftjax.clustering import mean_shift
 from shiftjax.nets import UNet
-from shiftjax.theory import lattice_capacity
-from shiftjax.training import Checkpoints, History, State, initial_state, make_step, train
-from shiftjax.training._backend import stack, unstack
+from shiftjax.training import Checkpoints, History, State, initial_state, make_step, stack, train, unstack
 
 SAME_EMBEDDING = 1e-3  # embeddings of a constant image closer than this are one
 
 
 @dataclass
 class Result:
-    """What a run found. `metrics` is what goes into metrics.json; the rest is what the figure shows, by network."""
+    """The result of a run: `metrics` for metrics.json, and for the figure, by network:
+
+    Attributes:
+        views: the picture stitched with each tile size.
+        windows: image, embedding and labels of one output window, where nothing is stitched.
+        pictures: the test picture.
+        references: the whole picture's output, which stitching should repeat.
+    """
 
     metrics: dict[str, Any]
     views: dict[str, list[Stitched]] = field(default_factory=dict)
-    wholes: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
+    windows: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
     pictures: dict[str, Picture] = field(default_factory=dict)
-    references: dict[str, Whole] = field(default_factory=dict)  # what stitching should repeat
+    references: dict[str, Whole] = field(default_factory=dict)
 
 
 class ExistingRunError(ValueError):
@@ -45,7 +50,7 @@ class ExistingRunError(ValueError):
 
 
 def open_folder(out: Path, config: dict[str, Any], *, resume: bool) -> None:
-    """Claims `out` for a run with `config`; never takes over a folder that holds anything else.
+    """Claims `out` for a run with `config`; never touches a folder that holds anything else.
 
     Raises:
         ExistingRunError: the folder is not empty and `resume` is not set, or it holds a run with another config.
@@ -64,11 +69,11 @@ def open_folder(out: Path, config: dict[str, Any], *, resume: bool) -> None:
     if not resume:
         raise ExistingRunError(f"--out: expected a new folder, found {out}; add --resume, or choose another --out")
     try:
-        found = dict(json.loads(path.read_text()))
+        started_with = dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         raise ExistingRunError(f"--resume: expected a run in {out}, found no readable config.json there") from None
-    wanted = json.loads(json.dumps(config))
-    other = sorted(k for k in wanted.keys() | found.keys() if wanted.get(k) != found.get(k))
+    as_read = json.loads(json.dumps(config))
+    other = sorted(k for k in as_read.keys() | started_with.keys() if as_read.get(k) != started_with.get(k))
     if other:
         raise ExistingRunError(
             f"--resume: expected the options that {out} was started with, found other {', '.join(other)}; repeat them, "
@@ -77,10 +82,22 @@ def open_folder(out: Path, config: dict[str, Any], *, resume: bool) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes a JSON file whole or not at all. What cannot be told is NaN there, as Python's json reads it."""
+    """Writes a JSON file completely or not at all. An undefined score is NaN there, which Python's json reads."""
     draft = path.with_suffix(".tmp")
     draft.write_text(json.dumps(content, indent=1) + "\n")
     os.replace(draft, path)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One trained replica of one network."""
+
+    name: str
+    seed: int
+    training: Training
+    task: Task
+    net: UNet
+    variables: Any
 
 
 def run(
@@ -92,111 +109,92 @@ def run(
     steps: int | None = None,
     dtype: str = "float32",
     task: Callable[[Training], Task] = scene_task,
-    say: Callable[[str], None] = print,
 ) -> Result:
-    """Trains every network of `experiment` (or goes on with it), stitches its output and scores it.
+    """Trains every network of `experiment`, stitches its output and scores it.
 
-    Checkpoints go to `out / "checkpoints" / NETWORK`; a run found there goes on where it stopped.
+    Checkpoints go to `out / "checkpoints" / NETWORK`; a run that has some there continues from the newest.
     """
-    config = {"seed": seed, "replicas": replicas, "steps": steps, "dtype": dtype, "expected": experiment.expected}
     networks = {name: asdict(training) for name, training in experiment.trainings.items()}
-    found = Result({"experiment": experiment.name, "config": {**config, "networks": networks}, "stitchings": []})
-    rates, outcomes = [], []
+    options = {"seed": seed, "replicas": replicas, "steps": steps, "dtype": dtype, "expected": experiment.expected}
+    config = {**options, "networks": networks}
+    result = Result({"experiment": experiment.name, "config": config, "stitchings": [], "outcomes": []})
+    # Where the output is stitched, the plan crops it as tiles need it, so the network itself does not.
+    examine, changes = (_stitch, {"crop": None}) if experiment.tiles else (_examine_window, {})
+    rates = []
     for name, training in experiment.trainings.items():
         job = task(training)
-        states, history = _train(training, job, name, out, seed, replicas, steps, dtype)
+        count = training.steps if steps is None else steps
+        states, history = _train(training, job, count, out / "checkpoints" / name, range(seed, seed + replicas), dtype)
         rates.append(history.steps_per_second)
-        for replica, state in enumerate(unstack(states)):
-            # Any crop of the output at hand is the plan's to make, so the network gives its native output here.
-            net = training.net(dtype=jnp.dtype(dtype), **({"crop": None} if experiment.tiles else {}))
-            label = name if replicas == 1 else f"{name}/seed {seed + replica}"
-            if experiment.tiles:
-                picture = job.picture(experiment.area, key_of(seed + replica, 2))
-                apply = jax.tree_util.Partial(net.apply, state.variables)
-                whole = whole_picture(apply, job, picture, max(experiment.tiles))
-                rows, views = _stitchings(experiment, training, job, picture, label, apply, whole, seed + replica, say)
-                found.metrics["stitchings"] += rows
-                found.views[label] = views
-                found.pictures[label] = picture
-                found.references[label] = whole
-            else:
-                outcome, found.wholes[label] = _whole(experiment, training, job, label, net, state, seed + replica)
-                outcomes.append(outcome)
+        for own_seed, state in enumerate(unstack(states), seed):
+            net = training.net(dtype=jnp.dtype(dtype), **changes)
+            label = name if replicas == 1 else f"{name}/seed {own_seed}"
+            trained = Trained(label, own_seed, training, job, net, state.variables)
+            examine(experiment, trained, result)
     finite = [rate for rate in rates if np.isfinite(rate)]
-    found.metrics["steps_per_second"] = float(np.mean(finite)) if finite else None
-    found.metrics["outcomes"] = outcomes
-    return found
+    result.metrics["steps_per_second"] = float(np.mean(finite)) if finite else None
+    return result
 
 
 def _train(
-    training: Training, task: Task, name: str, out: Path, seed: int, replicas: int, steps: int | None, dtype: str
+    training: Training, task: Task, steps: int, folder: Path, seeds: Sequence[int], dtype: str
 ) -> tuple[State, History]:
+    """The states of all replicas after `steps` steps, with checkpoints in `folder`."""
     net = training.net(dtype=jnp.dtype(dtype))
-    count = training.steps if steps is None else steps
     rate = training.learning_rate
-    adam = optax.adam(optax.cosine_decay_schedule(rate, max(1, count)) if training.decay else rate)
+    adam = optax.adam(optax.cosine_decay_schedule(rate, max(1, steps)) if training.decay else rate)
     optimizer = adam if training.clip is None else optax.chain(optax.clip_by_global_norm(training.clip), adam)
-    image, _ = jax.eval_shape(task.sample, jax.random.key(0))
-    states = stack([initial_state(key_of(seed + r, 0), net, optimizer, image) for r in range(replicas)])
-    with Checkpoints(out / "checkpoints" / name) as checkpoints:
+    image, _ = jax.eval_shape(task.sample, jax.random.key(0))  # the shape alone: nothing is drawn
+    states = stack([initial_state(key_of(seed, 0), net, optimizer, image) for seed in seeds])
+    with Checkpoints(folder) as checkpoints:
         if checkpoints.latest is not None:
             states = checkpoints.restore(states)
         step = make_step(net, optimizer, task.sample, task.loss)
-        return train(step, states, count, checkpoints=checkpoints, progress=f"train {name}")
+        return train(step, states, steps, checkpoints=checkpoints, progress=f"train {folder.name}")
 
 
-def _stitchings(
-    experiment: Experiment,
-    training: Training,
-    task: Task,
-    picture: Picture,
-    label: str,
-    apply: Callable[[Array], Array],
-    whole: Whole,
-    seed: int,
-    say: Callable[[str], None],
-) -> tuple[list[dict], list[Stitched]]:
-    rows, views = [], []
+def _stitch(experiment: Experiment, trained: Trained, result: Result) -> None:
+    """Stitches the test picture with every tile size and scores it."""
+    picture = trained.task.picture(experiment.area, key_of(trained.seed, 2))
+    apply = jax.tree_util.Partial(trained.net.apply, trained.variables)
+    whole = whole_picture(apply, trained.task, picture, max(experiment.tiles))
+    segment = partial(
+        stitch, apply, trained.task, picture, bandwidth=experiment.bandwidth, min_size=experiment.min_size
+    )
+    views = result.views[trained.name] = []
+    result.pictures[trained.name], result.references[trained.name] = picture, whole
     for tile in experiment.tiles:
-        say(f"stitch {label} with tiles of {tile} px")
-        view = stitch(
-            apply,
-            task,
-            picture,
-            tile,
-            bandwidth=experiment.bandwidth,
-            key=key_of(seed, 3),
-            min_size=experiment.min_size,
-        )
-        rows.append({"name": label, "seed": seed, **score(view, whole, train_window=training.window[0])})
+        print(f"stitch {trained.name} with tiles of {tile} px")
+        view = segment(tile, key=key_of(trained.seed, 3))
         views.append(view)
-    return rows, views
+        row = score(view, whole, train_window=trained.training.window[0])
+        result.metrics["stitchings"].append({"name": trained.name, "seed": trained.seed, **row})
 
 
-def _whole(
-    experiment: Experiment, training: Training, task: Task, label: str, net: UNet, state: State, seed: int
-) -> tuple[dict[str, Any], tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """How many embeddings the network tells apart in its output, against the most that it can."""
-    image, labels = jax.jit(task.sample)(key_of(seed, 2))
-    embedding = np.asarray(jax.jit(net.apply)(state.variables, image), np.float32)
-    constant = training.scene.kind == "constant"
+def _examine_window(experiment: Experiment, trained: Trained, result: Result) -> None:
+    """Counts the embeddings that the network tells apart in one output window, beside the bound on that number."""
+    image, labels = jax.jit(trained.task.sample)(key_of(trained.seed, 2))
+    embedding = np.asarray(jax.jit(trained.net.apply)(trained.variables, image), np.float32)
+    scene = trained.training.scene
+    constant = scene.kind == "constant"
     objects = np.asarray(labels) if constant else _uncut(np.asarray(labels))
-    clusters = mean_shift(embedding, bandwidth=experiment.bandwidth, key=key_of(seed, 3))
-    outcome = {
-        "name": label,
-        "seed": seed,
-        "distinct_embeddings": metrics.distinct_embeddings(
-            embedding, objects, tolerance=SAME_EMBEDDING if constant else DELTA_DIST
-        ),
-        "clusters": int(np.sum(clusters.valid)),
-        "capacity": lattice_capacity(net.period, (1, 1) if constant else (training.scene.pitch,) * 2),
-        "expected": experiment.expected,
-    }
-    return outcome, (np.asarray(image), embedding, np.asarray(labels))
+    tolerance = SAME_EMBEDDING if constant else DELTA_DIST
+    clusters = mean_shift(embedding, bandwidth=experiment.bandwidth, key=key_of(trained.seed, 3))
+    result.windows[trained.name] = np.asarray(image), embedding, np.asarray(labels)
+    result.metrics["outcomes"].append(
+        {
+            "name": trained.name,
+            "seed": trained.seed,
+            "distinct_embeddings": metrics.distinct_embeddings(embedding, objects, tolerance=tolerance),
+            "clusters": int(np.sum(clusters.valid)),
+            "capacity": theory.lattice_capacity(trained.net.period, (1, 1) if constant else (scene.pitch,) * 2),
+            "expected": experiment.expected,
+        }
+    )
 
 
 def _uncut(labels: np.ndarray) -> np.ndarray:
-    """The labels without the objects that the border cuts: a part of an object has a mean of its own."""
+    """The labels without the objects that the border cuts: the mean of a part is not that of the object."""
     inner = (slice(None), *(slice(1, -1),) * (labels.ndim - 1))
     border = labels.copy()
     border[inner] = 0

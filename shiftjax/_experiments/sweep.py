@@ -1,9 +1,11 @@
-"""Where the curve of a tile size sweep dips, against where the period says that it must."""
+"""Where the curves of a tile size sweep dip, and where the period predicts that they do."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
+
+from shiftjax import theory
 
 CURVES = {"seam_disagreement": "seam disagreement", "false_splits": "false splits"}
 
@@ -14,19 +16,19 @@ def curve(rows: Sequence[Mapping[str, Any]], score: str) -> dict[int, float]:
 
 
 def dips(values: Mapping[int, float]) -> list[int]:
-    """Tile sizes whose value is less than half of what the sizes next to them in the sweep give.
+    """Tile sizes whose value is less than half of those of the neighbouring sizes in the sweep.
 
-    Compared with its neighbours, a dip stands out whatever the trend: larger tiles have fewer seams. NaN is no dip,
-    and nothing beside it is.
+    Compared with its neighbours, a dip stands out whatever the trend: larger tiles have fewer seams. Neither NaN nor a
+    neighbour of NaN is a dip.
     """
     sizes = sorted(values)
-    beside = {size: sizes[max(k - 1, 0) : k] + sizes[k + 1 : k + 2] for k, size in enumerate(sizes)}
-    return [s for s in sizes if beside[s] and all(values[s] < values[other] / 2 for other in beside[s])]
+    neighbours = {size: sizes[max(k - 1, 0) : k] + sizes[k + 1 : k + 2] for k, size in enumerate(sizes)}
+    return [s for s in sizes if neighbours[s] and all(values[s] < values[other] / 2 for other in neighbours[s])]
 
 
 def multiples(rows: Sequence[Mapping[str, Any]]) -> list[int]:
     """Tile sizes of the sweep that are multiples of the period."""
-    return sorted(row["tile"] for row in rows if row["tile"] % row["period"] == 0)
+    return sorted(row["tile"] for row in rows if theory.legal_tile([row["tile"]], [row["period"]]))
 
 
 def as_predicted(rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -35,13 +37,13 @@ def as_predicted(rows: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def summary(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Dips and multiples of the period of each network, in words."""
+    """The dips of each network and the multiples of its period, in words."""
     lines = []
     for name in dict.fromkeys(row["name"] for row in rows):
         own = [row for row in rows if row["name"] == name]
-        found = "; ".join(f"{words} dips at {_listed(dips(curve(own, score)))}" for score, words in CURVES.items())
+        measured = "; ".join(f"{words} dips at {_listed(dips(curve(own, score)))}" for score, words in CURVES.items())
         verdict = "as predicted" if as_predicted(own) else "NOT as predicted"
-        lines.append(f"{name}: {found}; multiples of the period: {_listed(multiples(own))}: {verdict}")
+        lines.append(f"{name}: {measured}; multiples of the period: {_listed(multiples(own))}: {verdict}")
     return "\n".join(lines)
 
 

@@ -18,7 +18,7 @@ TICKS = 20  # tile sizes that fit on the axis as numbers
 
 
 def draw(result: Result, path: Path) -> None:
-    """Draws the sweep into a PNG file: a column of panels per network, above seam disagreement, below false splits."""
+    """Draws the sweep into a PNG file: per network a column of panels, seam disagreement above, false splits below."""
     names = list(result.views)
     figure, axes = pyplot().subplots(
         2, len(names), figsize=(8.5 * len(names), 6.5), sharex="col", squeeze=False, layout="constrained"
@@ -31,11 +31,11 @@ def draw(result: Result, path: Path) -> None:
 
 def cut_everywhere(view: Stitched) -> int:
     """The false splits of a perfect segmentation in which seams cut every object that they cross."""
-    places = np.indices(view.true.shape[1:])
-    tiles = [(x - o) // t for x, o, t in zip(places, view.plan.origin, view.plan.tile_stride, strict=True)]
-    number = np.ravel_multi_index(tuple(tiles), view.true.shape[1:])
-    pieces = np.where(view.true > 0, 1 + number + number.size * view.true, 0)
-    return int(metrics.split_merge_counts(view.true, pieces).splits)
+    pixels = np.indices(view.true.shape[1:])
+    tiles = [(x - o) // t for x, o, t in zip(pixels, view.plan.origin, view.plan.tile_stride, strict=True)]
+    tile = np.ravel_multi_index(tuple(tiles), view.true.shape[1:])
+    fragments = np.where(view.true > 0, 1 + tile + tile.size * view.true, 0)
+    return int(metrics.split_merge_counts(view.true, fragments).splits)
 
 
 def _network(panels: np.ndarray, rows: list[dict[str, Any]], views: list[Stitched]) -> None:

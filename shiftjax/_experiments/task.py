@@ -1,4 +1,4 @@
-"""What a network is trained on and how its output is read."""
+"""What a network is trained on, and how its output is read."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from functools import partial
 import numpy as np
 
 from shiftjax._experiments import data
-from shiftjax._experiments.settings import DELTA_DIST, DELTA_VAR, GAMMA, Training
+from shiftjax._experiments.experiment import DELTA_DIST, DELTA_VAR, GAMMA, Training
 from shiftjax._losses import discriminative_loss
 from shiftjax._typing import Array, PRNGKeyArray
-from shiftjax.training._step import Sampler
+from shiftjax.training import SampleBatch
 
 
 @dataclass(frozen=True)
@@ -20,13 +20,14 @@ class Task:
     """The data side of one training.
 
     Attributes:
-        sample: from a key, images and the labels of the output window.
+        sample: from a key, images `(batch, *space, channel)` and the labels of the output window.
         loss: from output and labels, a scalar.
-        picture: from a number of pixels and a key, a test picture.
-        read: from stitched output and image, the embedding and which pixels are foreground.
+        picture: from a number of pixels to score, per axis, and a key, a test picture.
+        read: from stitched output and image, the embedding `(batch, *space, channel)` and the foreground
+            `(batch, *space)`.
     """
 
-    sample: Sampler
+    sample: SampleBatch
     loss: Callable[[Array, Array], Array]
     picture: Callable[[int, PRNGKeyArray], data.Picture]
     read: Callable[[np.ndarray, Array], tuple[np.ndarray, np.ndarray]]
@@ -42,8 +43,8 @@ def scene_task(training: Training) -> Task:
         )
         return value
 
-    return Task(data.sampler(training), loss, partial(data.test_picture, training), _bright)
+    return Task(data.crops(training), loss, partial(data.test_picture, training), _read)
 
 
-def _bright(output: np.ndarray, image: Array) -> tuple[np.ndarray, np.ndarray]:
+def _read(output: np.ndarray, image: Array) -> tuple[np.ndarray, np.ndarray]:
     return output, np.asarray(image[..., 0]) > 0.5

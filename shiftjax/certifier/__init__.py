@@ -5,5 +5,6 @@ from shiftjax.certifier._batchwise import batchwise
 from shiftjax.certifier._certificate import Certificate, Misalignment
 from shiftjax.certifier._certify import certify
 from shiftjax.certifier._refusal import CertificationError
+from shiftjax.certifier._witness import Witness
 
-__all__ = ["AxisCertificate", "Certificate", "CertificationError", "Misalignment", "batchwise", "certify"]
+__all__ = ["AxisCertificate", "Certificate", "CertificationError", "Misalignment", "Witness", "batchwise", "certify"]

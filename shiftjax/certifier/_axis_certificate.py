@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from math import floor
+from typing import Any
+
+from shiftjax._checks import one_of
+from shiftjax.certifier._witness import KnownWitnesses, Witness
+
+KINDS = ("minimal", "attained")
 
 
 @dataclass(frozen=True)
@@ -20,12 +28,11 @@ class AxisCertificate:
         lo: first input pixel read, for each phase.
         hi: last input pixel read, for each phase; `lo - 1` where a phase reads nothing.
         exact: (start, stop) of the output pixels that equal those of an infinite image; all of this holds there.
-        attained: whether the proof shows that, for generic parameters, both ends of every phase's field are read.
-        minimal: whether it shows that no smaller period holds for generic parameters.
         size: input pixels of the certified image.
         out: output pixels of the certified image.
         input_axis: which axis of the input array.
         output_axis: which axis of the output array.
+        search: gives the witness of a kind, or None.
     """
 
     period: int
@@ -33,12 +40,49 @@ class AxisCertificate:
     lo: tuple[int, ...]
     hi: tuple[int, ...]
     exact: tuple[int, int]
-    attained: bool
-    minimal: bool
     size: int
     out: int
     input_axis: int
     output_axis: int
+    search: Callable[[str], Witness | None] = dataclasses.field(default=KnownWitnesses(), repr=False, compare=False)
+
+    @property
+    def minimal(self) -> bool:
+        """Whether a witness shows that no smaller shift moves the output by whole pixels.
+
+        Looked for when first asked, which may take seconds; False says that it was not shown. The claim is about the
+        function with the parameters that it holds; of those that it holds as `jax.ShapeDtypeStruct`, about some values.
+        """
+        return self.period == 1 or self.search("minimal") is not None
+
+    @property
+    def attained(self) -> bool:
+        """Whether a witness shows that every phase reads both ends of its field; as `minimal`, False: not shown."""
+        return self.search("attained") is not None
+
+    def witness(self, kind: str) -> Witness:
+        """The images that show that this axis is "minimal" or "attained".
+
+        Raises:
+            ValueError: none was found, or `kind` is neither of the two.
+        """
+        one_of("kind", kind, KINDS)
+        found = self.search(kind)
+        if found is None:
+            raise ValueError(f"it was not shown that axis {self.input_axis} is {kind}: no witness was found.")
+        return found
+
+    def plain(self, witnesses: bool) -> dict[str, Any]:
+        """Numbers, and witnesses or none, as JSON takes them."""
+        numbers = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "search"}
+        found = [self.search(kind) for kind in KINDS] if witnesses else []
+        return {**numbers, "witnesses": [dataclasses.asdict(witness) for witness in found if witness]}
+
+    @classmethod
+    def from_plain(cls, data: dict[str, Any]) -> AxisCertificate:
+        """The inverse of `plain`, where lists have become tuples."""
+        numbers = {name: value for name, value in data.items() if name != "witnesses"}
+        return cls(**numbers, search=KnownWitnesses(tuple(map(Witness.from_plain, data["witnesses"]))))
 
     @property
     def stride(self) -> Fraction:
@@ -50,6 +94,11 @@ class AxisCertificate:
         """The input pixel at the centre of output 0's receptive field: the mean over the phases, rounded down."""
         ends = sum(self.lo) + sum(self.hi)
         return floor(Fraction(ends, 2 * self.phases) - self.stride * (self.phases - 1) / 2)
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether output pixel `i` reads input pixel `i` and no other."""
+        return (self.period, self.phases, self.lo, self.hi) == (1, 1, (0,), (0,))
 
     @property
     def field(self) -> int:

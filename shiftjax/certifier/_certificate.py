@@ -7,13 +7,12 @@ import json
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from math import prod
 from typing import Any
 
 from shiftjax import theory
 from shiftjax.certifier._axis_certificate import AxisCertificate
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,8 @@ class Certificate:
         parameters: names of the array leaves of the function; their values are unknown to the proof.
         constants: arrays closed over, which count by value.
         assumptions: what the proof takes for granted about larger images.
+        approximations: what holds up to rounding only, with a bound: rounded weights of a resizing. Tiles then need not
+            equal the whole bit for bit.
         misaligned: joins of branches that are not centred on each other.
         steps: the derivation.
     """
@@ -88,6 +89,7 @@ class Certificate:
     parameters: tuple[str, ...] = ()
     constants: tuple[Constant, ...] = ()
     assumptions: tuple[str, ...] = ()
+    approximations: tuple[str, ...] = ()
     misaligned: tuple[Misalignment, ...] = ()
     steps: tuple[Step, ...] = ()
 
@@ -125,7 +127,7 @@ class Certificate:
     @property
     def capacity(self) -> int:
         """Upper bound on the embeddings of same-looking objects: the product of the periods."""
-        return prod(self.period)
+        return theory.capacity(self.period)
 
     @property
     def training_window(self) -> tuple[int, ...]:
@@ -158,19 +160,21 @@ class Certificate:
 
         return page(self)
 
-    def to_json(self) -> str:
-        """The certificate as JSON text."""
-        return json.dumps({"format": FORMAT, **dataclasses.asdict(self)}, default=str, indent=1)
+    def to_json(self, *, witnesses: bool = True) -> str:
+        """The certificate as JSON text, with witnesses that are looked for now, which may take seconds, or without."""
+        leaves = [{**vars(leaf), "axes": [axis.plain(witnesses) for axis in leaf.axes]} for leaf in self.leaves]
+        rest = dataclasses.asdict(dataclasses.replace(self, leaves=()))
+        return json.dumps({"format": FORMAT, **rest, "leaves": leaves}, default=str, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Certificate:
-        """Reads what `to_json` wrote.
+        """Reads what `to_json` wrote. What has no witness there is not shown.
 
         Raises:
             ValueError: if the text is no certificate of this version.
         """
         try:
-            return cls._from_plain(json.loads(text))
+            return cls._from_plain(_tuples(json.loads(text)))
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise ValueError(f"`text`: expected a certificate of format {FORMAT}, found something else.") from error
 
@@ -178,22 +182,16 @@ class Certificate:
     def _from_plain(cls, data: dict[str, Any]) -> Certificate:
         if data.pop("format", None) != FORMAT:
             raise KeyError("format")
-        data["leaves"] = [
-            Output(**{**leaf, "axes": tuple(AxisCertificate(**_tuples(a)) for a in leaf["axes"])})
-            for leaf in map(_tuples, data["leaves"])
-        ]
-        data["misaligned"] = [Misalignment(**{**m, "shift": Fraction(m["shift"])}) for m in data["misaligned"]]
-        data["constants"] = [Constant(**_tuples(c)) for c in data["constants"]]
-        data["steps"] = [Step(**_tuples(step)) for step in data["steps"]]
-        return cls(**_tuples(data))
+        leaves = [{**leaf, "axes": tuple(map(AxisCertificate.from_plain, leaf["axes"]))} for leaf in data["leaves"]]
+        data["leaves"] = tuple(Output(**leaf) for leaf in leaves)
+        data["misaligned"] = tuple(Misalignment(**{**m, "shift": Fraction(m["shift"])}) for m in data["misaligned"])
+        data["constants"] = tuple(Constant(**c) for c in data["constants"])
+        data["steps"] = tuple(Step(**step) for step in data["steps"])
+        return cls(**data)
 
 
 def _tuples(value: Any) -> Any:
-    """Lists as tuples, one level of a dictionary kept."""
+    """Lists as tuples, at any depth."""
     if isinstance(value, dict):
-        return {k: v if k == "axes" else _tuple(v) for k, v in value.items()}
-    return _tuple(value)
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(map(_tuple, value)) if isinstance(value, list) else value
+        return {k: _tuples(v) for k, v in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value

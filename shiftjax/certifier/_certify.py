@@ -6,18 +6,19 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
+
 from shiftjax._checks import fail
-from shiftjax.certifier import _jaxpr as adapter
+from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._axis_certificate import AxisCertificate
 from shiftjax.certifier._certificate import Certificate, Constant, Misalignment, Output, Step
 from shiftjax.certifier._closed_over import innermost, names
-from shiftjax.certifier._domain import attained as _life
-from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain.axis import Axis
-from shiftjax.certifier._domain.values import Generic, Image, Known, Reach, Unknown, Value, digest
-from shiftjax.certifier._interpret import run
+from shiftjax.certifier._domain.axis import Axis, whole
+from shiftjax.certifier._domain.values import Image, Known, Unknown, Value, digest
+from shiftjax.certifier._interpret import Interpreter
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules import Equation, Record
+from shiftjax.certifier._search import with_witnesses
 
 SINGLE = "Return an array that keeps every image axis."
 
@@ -56,24 +57,22 @@ def certify(
     if not callable(fn):
         fail("fn", "a callable of one array", type(fn).__name__)
     spatial = _spatial(x.shape, spatial_axes)
-    wanted = None if output_axes is None else _integers("output_axes", output_axes)
-    traced = adapter.trace(fn, x)
+    expected = None if output_axes is None else _integers("output_axes", output_axes)
+    traced = _jaxpr.trace(fn, x)
     if not traced.outputs:
         raise CertificationError("output", "unknown", "the function returns no array", SINGLE)
     record = Record(names=names(fn))
-    values: list[Value] = [
-        Unknown(shape, digest("parameter", k, shape, dtype), generic=Generic.FREE, leaves=frozenset([k]))
-        for k, (shape, dtype) in enumerate(traced.parameter_shapes)
+    parameters: list[Value] = [
+        Unknown(shape, digest("parameter", k, shape, dtype)) for k, (shape, dtype) in enumerate(traced.parameter_shapes)
     ]
-    tags = [domain.fresh(spatial.index(k), n) if k in spatial else None for k, n in enumerate(x.shape)]
+    tags = tuple(whole(spatial.index(k), n) if k in spatial else None for k, n in enumerate(x.shape))
     channels = tuple(None if k in spatial else n for k, n in enumerate(x.shape))
-    name = digest("image", channels, spatial, str(x.dtype))
-    image = Image(tuple(x.shape), tuple(tags), name, life=_life.fresh(str(x.dtype), name))
-    results = run(traced.program, [*values, image], record)
+    image = Image(tuple(x.shape), tags, digest("image", channels, spatial, str(x.dtype)))
+    results = Interpreter(record).run(traced.program, [*parameters, image])
     outputs = [
-        _output(name, value, spatial, x.shape, wanted) for name, value in zip(traced.outputs, results, strict=True)
+        _output(name, value, spatial, x.shape, expected) for name, value in zip(traced.outputs, results, strict=True)
     ]
-    return Certificate(
+    certificate = Certificate(
         function=_name(fn),
         shape=tuple(x.shape),
         dtype=str(x.dtype),
@@ -81,9 +80,15 @@ def certify(
         parameters=traced.parameters,
         constants=tuple(_constant(known) for _, known in record.constants.values()),
         assumptions=tuple(dict.fromkeys(record.assumptions)),
+        approximations=tuple(dict.fromkeys(record.approximations)),
         misaligned=tuple(Misalignment(eqn.name, eqn.source, axis, shift) for eqn, axis, shift in record.misaligned),
-        steps=tuple(_step(eqn, found, len(spatial)) for eqn, found in record.steps),
+        steps=tuple(_step(eqn, result, len(spatial)) for eqn, result in record.steps),
     )
+
+    def again(shape: tuple[int, ...]) -> Certificate:
+        return certify(fn, jax.ShapeDtypeStruct(shape, x.dtype), spatial_axes=spatial, output_axes=output_axes)
+
+    return with_witnesses(certificate, fn, again)
 
 
 def _spatial(shape: tuple[int, ...], axes: Sequence[int] | None) -> tuple[int, ...]:
@@ -111,68 +116,64 @@ def _name(fn: Any) -> str:
 
 
 def _constant(known: Known) -> Constant:
-    return Constant(known.origin, known.shape, str(known.value.dtype), known.identity())
+    return Constant(known.origin, known.shape, str(known.value.dtype), known.key())
 
 
 def _output(
-    name: str, value: Value, spatial: tuple[int, ...], shape: tuple[int, ...], wanted: Sequence[int] | None
+    name: str, value: Value, spatial: tuple[int, ...], shape: tuple[int, ...], expected: Sequence[int] | None
 ) -> Output:
     """The public numbers of one output."""
-    where = f"output {name}" if name else "output"
+    what = f"output {name}" if name else "output"
     if not isinstance(value, Image):
-        raise CertificationError(where, "unknown", "the output does not depend on the image", SINGLE)
-    if value.void:
-        raise value.void.why
-    places = {tag.image: k for k, tag in enumerate(value.axes) if isinstance(tag, Axis)}
-    if len(places) != len(spatial):
-        raise CertificationError(where, "unknown", "the output ends with flattened image axes", SINGLE)
-    found = tuple(places[k] for k in range(len(spatial)))
-    if wanted is not None and tuple(k + len(value.shape) if k < 0 else k for k in wanted) != found:
-        reason = f"the image axes end at {found} of the output, not at {tuple(wanted)}"
-        raise CertificationError(where, "unknown", reason, "Transpose the output, or leave `output_axes` out.")
-    axes = tuple(_axis(value, k, shape[spatial[j]], spatial[j]) for j, k in enumerate(found))
+        raise CertificationError(what, "unknown", "the output does not depend on the image", SINGLE)
+    if value.broken:
+        raise value.broken.why
+    by_image = {tag.image: k for k, tag in enumerate(value.axes) if isinstance(tag, Axis)}
+    if len(by_image) != len(spatial):
+        raise CertificationError(what, "unknown", "the output ends with flattened image axes", SINGLE)
+    order = tuple(by_image[k] for k in range(len(spatial)))
+    if expected is not None and tuple(k + len(value.shape) if k < 0 else k for k in expected) != order:
+        reason = f"the image axes end at {order} of the output, not at {tuple(expected)}"
+        raise CertificationError(what, "unknown", reason, "Transpose the output, or leave `output_axes` out.")
+    axes = tuple(_axis(value, k, shape[spatial[j]], spatial[j]) for j, k in enumerate(order))
     return Output(name, value.shape, axes, value.name)
 
 
-def _axis(value: Image, place: int, size: int, source: int) -> AxisCertificate:
-    tag = value.axes[place]
+def _axis(value: Image, output_axis: int, size: int, input_axis: int) -> AxisCertificate:
+    tag = value.axes[output_axis]
     assert isinstance(tag, Axis)
     lo, hi = _finite(tag)
-    attained = _life.settled(value.life).reach is not Reach.NO
     return AxisCertificate(
         period=tag.period,
         phases=tag.phases,
         lo=lo,
         hi=hi,
         exact=(tag.start, tag.stop),
-        attained=attained,
-        minimal=tag.period == 1 or (attained and domain.tells_its_period(tag)),
         size=size,
-        out=value.shape[place],
-        input_axis=source,
-        output_axis=place,
+        out=value.shape[output_axis],
+        input_axis=input_axis,
+        output_axis=output_axis,
     )
 
 
 def _finite(tag: Axis) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The bounds as integers: a phase that reads nothing gets an empty field beside its neighbours'."""
-    full = [r for r in range(tag.phases) if tag.lo[r] <= tag.hi[r]]
-    at = int(tag.lo[full[0]]) if full else 0
-    lo = tuple(int(tag.lo[r]) if r in full else at for r in range(tag.phases))
-    hi = tuple(int(tag.hi[r]) if r in full else at - 1 for r in range(tag.phases))
+    """The bounds as integers: a phase that reads nothing gets an empty field where another phase begins."""
+    reading = {r for r in range(tag.phases) if tag.lo[r] <= tag.hi[r]}
+    at = int(tag.lo[min(reading)]) if reading else 0
+    lo = tuple(int(tag.lo[r]) if r in reading else at for r in range(tag.phases))
+    hi = tuple(int(tag.hi[r]) if r in reading else at - 1 for r in range(tag.phases))
     return lo, hi
 
 
 def _step(eqn: Equation, image: Image, ndim: int) -> Step:
-    tags = [image.along(k) for k in range(ndim)]
-    plain = [tag for tag in tags if tag is not None]
+    axes = [axis for k in range(ndim) if (axis := image.along(k)) is not None]
     return Step(
         operation=eqn.name,
         source=eqn.source,
         scope=eqn.scope,
-        stride=tuple(str(tag.stride) for tag in plain),
-        period=tuple(tag.period for tag in plain),
-        phases=tuple(tag.phases for tag in plain),
-        field=tuple(max(0, *(int(h - lo + 1) for lo, h in zip(*_finite(tag), strict=True))) for tag in plain),
-        exact=tuple((tag.start, tag.stop) for tag in plain),
+        stride=tuple(str(tag.stride) for tag in axes),
+        period=tuple(tag.period for tag in axes),
+        phases=tuple(tag.phases for tag in axes),
+        field=tuple(max(0, *(int(h - lo + 1) for lo, h in zip(*_finite(tag), strict=True))) for tag in axes),
+        exact=tuple((tag.start, tag.stop) for tag in axes),
     )

@@ -10,13 +10,13 @@ from typing import Any
 import jax
 import numpy as np
 
-from shiftjax.certifier import _jaxpr as adapter
+from shiftjax.certifier._jaxpr import is_user_code
 
 
 def names(fn: Callable[..., Any]) -> list[tuple[str, Any]]:
     """The array leaves that can be seen, each with the expression that reaches it."""
-    found = [(name + jax.tree_util.keystr(path), leaf) for name, v in _variables(fn) for path, leaf in _leaves(v)]
-    return [(name, leaf) for name, leaf in found if hasattr(leaf, "shape") and hasattr(leaf, "dtype")]
+    leaves = [(name + jax.tree_util.keystr(path), leaf) for name, v in _variables(fn) for path, leaf in _leaves(v)]
+    return [(name, leaf) for name, leaf in leaves if hasattr(leaf, "shape") and hasattr(leaf, "dtype")]
 
 
 def name_of(value: Any, host: np.ndarray, known: Sequence[tuple[str, Any]]) -> str | None:
@@ -39,11 +39,8 @@ def _leaves(value: Any) -> list[Any]:
 
 def innermost(fn: Any) -> Any:
     """The function inside partial applications and wrappers."""
-    while (
-        inner := next((getattr(fn, name) for name in ("func", "fun", "__wrapped__") if hasattr(fn, name)), fn)
-    ) is not fn:
-        fn = inner
-    return fn
+    wrapped = next((getattr(fn, name) for name in ("func", "fun", "__wrapped__") if hasattr(fn, name)), fn)
+    return fn if wrapped is fn else innermost(wrapped)
 
 
 def _variables(fn: Any) -> Iterator[tuple[str, Any]]:
@@ -55,7 +52,7 @@ def _variables(fn: Any) -> Iterator[tuple[str, Any]]:
         inner = getattr(inner, "__func__", inner)
         if not inspect.isroutine(inner):
             yield type(inner).__name__, inner  # a module that is no pytree on its way to the trace
-        if id(inner) in seen or not inspect.isfunction(inner) or not adapter.foreign(inner.__code__.co_filename):
+        if id(inner) in seen or not inspect.isfunction(inner) or not is_user_code(inner.__code__.co_filename):
             continue
         seen.add(id(inner))
         scope = dict(inspect.getclosurevars(inner).nonlocals)

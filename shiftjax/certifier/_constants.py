@@ -1,4 +1,4 @@
-"""Values that do not depend on the image: computed where known, otherwise traced for uniform axes only."""
+"""Values that do not depend on the image: computed where known, else only followed for where they are uniform."""
 
 from __future__ import annotations
 
@@ -8,39 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from shiftjax.certifier import _jaxpr as adapter
-from shiftjax.certifier._domain import attained as _life
-from shiftjax.certifier._domain.values import Constant, Generic, Known, Unknown, digest, squash, stable
-from shiftjax.certifier._rules import pointwise
-from shiftjax.certifier._rules.table import Equation
+from shiftjax.certifier import _jaxpr
+from shiftjax.certifier._domain.rounding import STEPS, Rounding, is_float, rounding, undecided
+from shiftjax.certifier._domain.values import Constant, Known, Unknown, compact, digest
+from shiftjax.certifier._rules.pointwise import BINARY, OTHER, UNARY
+from shiftjax.certifier._rules.table import Equation, plain_parameters
 
-POINTWISE = frozenset((*pointwise.UNARY.split(), *pointwise.BINARY.split(), *pointwise.OTHER.split()))
-EXACT = frozenset(
-    {
-        *[
-            "add",
-            "sub",
-            "mul",
-            "neg",
-            "abs",
-            "max",
-            "min",
-            "floor",
-            "ceil",
-            "round",
-            "sign",
-            "convert_element_type",
-            "iota",
-            "select_n",
-            "copy",
-        ]
-    }
-)
-EXACT |= {"broadcast_in_dim", "reshape", "transpose", "squeeze", "slice", "rev", "concatenate", "pad", "gather"}
-CLOSE = 1e-5  # of a float32
-MOVES = frozenset({"transpose", "reshape", "squeeze", "rev", "copy"})
+POINTWISE = frozenset(f"{UNARY} {BINARY} {OTHER}".split())
+DEPENDENT = frozenset({"rng_uniform", "platform_index"})  # on chance, or on the machine
 
-# Operations whose results NumPy gives bit for bit as XLA does; they spare a compilation each.
+# Operations whose results NumPy gives bit for bit as XLA does; each spares a compilation.
 NUMPY: dict[str, Callable[..., np.ndarray]] = {
     "add": np.add,
     "sub": np.subtract,
@@ -57,7 +34,7 @@ NUMPY: dict[str, Callable[..., np.ndarray]] = {
     "or": np.bitwise_or,
     "not": np.invert,
 }
-COUNTING: dict[str, Callable[..., np.ndarray]] = {  # of integers alone
+NUMPY_INTEGERS: dict[str, Callable[..., np.ndarray]] = {  # likewise, of integers alone
     "min": np.minimum,
     "max": np.maximum,
     "select_n": lambda which, *cases: np.choose(which.astype(int), cases),
@@ -66,103 +43,112 @@ COUNTING: dict[str, Callable[..., np.ndarray]] = {  # of integers alone
 
 
 def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
-    """The results of an operation on constants."""
-    call = eqn.call
+    """The results of an operation on constants.
+
+    They are known if they can be computed, and if rounding does not decide what a discontinuous operation gives.
+    """
+
+    def derive(k: int) -> Unknown:
+        return Unknown(eqn.call.out_shapes[k], _name(eqn, operands, k), _uniform_axes(eqn, operands, k))
+
     known = [v for v in operands if isinstance(v, Known)]
-    if len(known) == len(operands) and _computable(eqn) and not _decided_by_rounding(eqn, known):
-        outs = _once(lambda: _compute(eqn, [v.value for v in operands if isinstance(v, Known)]))
-        return [
-            Known(shape, functools.partial(lambda k: outs()[k], k), _origin(operands), rounded=_rounded(eqn, known))
-            for k, shape in enumerate(call.out_shapes)
-        ]
-    generic, leaves = _life.constant(eqn.name, eqn.params, operands)
-    if eqn.name in MOVES or (eqn.name == "broadcast_in_dim" and isinstance(operands[0], Unknown)):
-        generic = operands[0].generic if isinstance(operands[0], Unknown) else Generic.NO
-        if eqn.name == "broadcast_in_dim" and np.prod(eqn.shape) > np.prod(operands[0].shape):
-            generic = min(generic, Generic.EACH)
+    if len(known) < len(operands) or not _computable(eqn, known):
+        return [derive(k) for k in range(len(eqn.call.out_shapes))]
+    compute = functools.cache(lambda: _evaluate(eqn, known))
+    origin = next((v.origin for v in known if v.origin), "")
+    quotient = is_float(eqn.dtype) and eqn.name not in STEPS and (eqn.name == "div" or any(v.quotient for v in known))
     return [
-        Unknown(shape, _name(eqn, operands, k), _even(eqn, operands, k), generic, leaves)
-        for k, shape in enumerate(call.out_shapes)
+        Known(
+            shape, functools.partial(lambda k: compute()[k], k), functools.partial(derive, k), origin, quotient=quotient
+        )
+        for k, shape in enumerate(eqn.call.out_shapes)
     ]
 
 
-def _rounded(eqn: Equation, operands: Sequence[Known]) -> bool:
-    """Whether a compiled program may give a float that differs in its last bits; a quotient may become a product."""
-    if not any("float" in dtype for dtype in eqn.call.out_dtypes):
+def _computable(eqn: Equation, operands: Sequence[Known]) -> bool:
+    """Whether the value is the same on every machine, at every run, and however XLA computes it, but for rounding."""
+    if eqn.name in DEPENDENT or any("key<" in dtype for dtype in eqn.call.out_dtypes):  # NumPy cannot hold keys
         return False
-    if eqn.name == "div" and not operands[1].rounded:
-        return operands[0].rounded or bool((np.frexp(operands[1].squashed.astype(np.float64))[0] != 0.5).any())
-    return eqn.name not in EXACT or any(v.rounded for v in operands)
+    if not any(map(is_float, (*eqn.call.in_dtypes, *_jaxpr.inner_dtypes(eqn.params)))):
+        return True
+    if eqn.name in STEPS and not (eqn.name == "convert_element_type" and is_float(eqn.dtype)):
+        values = [v.compact for v in operands]
+        return not undecided(eqn.name, values, [v.rounding for v in operands], quotient=operands[0].quotient)
+    if all(map(is_float, eqn.call.out_dtypes)):
+        return True
+    # Whole numbers that other operations make of floats: the index of a maximum, the counter of a loop.
+    return all(v.exact for v in operands) and not any(map(is_float, _jaxpr.inner_dtypes(eqn.params)))
 
 
-def _decided_by_rounding(eqn: Equation, operands: Sequence[Known]) -> bool:
-    """Whether a float is cut to an integer so close to the next one that its last bits decide."""
-    if eqn.name not in {"floor", "ceil", "round", "convert_element_type"} or not operands[0].rounded:
-        return False
-    if eqn.name == "convert_element_type" and "int" not in eqn.dtype:
-        return False
-    value = operands[0].squashed.astype(np.float64) + (eqn.name == "round") / 2
-    return bool((np.abs(value - np.round(value)) <= CLOSE * np.maximum(1, np.abs(value))).any())
+def _evaluate(eqn: Equation, operands: Sequence[Known]) -> list[tuple[np.ndarray, Rounding]]:
+    """The values of the results, and their rounding."""
+    values, before = [v.value for v in operands], [v.rounding for v in operands]
+    results = _compute(eqn, values)
 
+    def select(errors: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Selects among errors as the operation does among values; indices stay what they are."""
+        data = {"select_n": range(1, len(values)), "gather": range(1), "dynamic_slice": range(1)}
+        selected = [
+            np.broadcast_to(error, v.shape).astype(np.float32) if k in data.get(eqn.name, range(len(values))) else v
+            for k, (error, v) in enumerate(zip(errors, values, strict=True))
+        ]
+        return _jaxpr.evaluate(eqn.call.primitive, eqn.params, selected)
 
-def _computable(eqn: Equation) -> bool:
-    """Not what depends on the machine, and not random keys, which NumPy cannot hold."""
-    return eqn.name != "platform_index" and not any("key<" in dtype for dtype in eqn.call.out_dtypes)
-
-
-def _origin(operands: Sequence[Constant]) -> str:
-    return next((v.origin for v in operands if isinstance(v, Known) and v.origin), "")
-
-
-def _once(compute: Callable[[], Any]) -> Callable[[], Any]:
-    return functools.lru_cache(maxsize=1)(compute)
+    if eqn.name in POINTWISE:
+        roundings = rounding(
+            eqn.name, eqn.params, list(map(compact, values)), before, list(map(compact, results)), select
+        )
+    else:
+        roundings = rounding(eqn.name, eqn.params, values, before, results, select)
+    return list(zip(results, roundings, strict=True))
 
 
 def _compute(eqn: Equation, operands: list[np.ndarray]) -> list[np.ndarray]:
-    counts = "int" in eqn.dtype and all("int" in str(v.dtype) for v in operands[-1:])
-    quick = NUMPY.get(eqn.name) or (COUNTING.get(eqn.name) if counts else None)
+    integers = "int" in eqn.dtype and all("int" in str(v.dtype) for v in operands[-1:])
+    quick = NUMPY.get(eqn.name) or (NUMPY_INTEGERS.get(eqn.name) if integers else None)
     try:
         with np.errstate(all="ignore"):
             if quick:
-                return [np.broadcast_to(quick(*map(squash, operands)), eqn.shape).astype(eqn.dtype, copy=False)]
+                return [np.broadcast_to(quick(*map(compact, operands)), eqn.shape).astype(eqn.dtype, copy=False)]
             if eqn.name == "broadcast_in_dim":
                 shape = [1] * len(eqn.shape)
                 for n, k in zip(operands[0].shape, eqn.params["broadcast_dimensions"], strict=True):
                     shape[k] = n
                 return [np.broadcast_to(operands[0].reshape(shape), eqn.shape)]
-        return adapter.evaluate(eqn.call.primitive, eqn.params, operands)
+        return _jaxpr.evaluate(eqn.call.primitive, eqn.params, operands)
     except Exception as error:
         eqn.refuse(f"this constant cannot be computed: {error}", "Compute it outside the function and close over it.")
 
 
 def _name(eqn: Equation, operands: Sequence[Constant], out: int) -> str:
     """Sizes along axes that a broadcast made are left out, so that a bias is the same at every image size."""
-    even = _even(eqn, operands, out)
-    sizes = tuple(None if k in even else n for k, n in enumerate(eqn.call.out_shapes[out]))
-    params: Any = eqn.params
-    names: tuple[str, ...] = tuple(v.name if isinstance(v, Unknown) else v.identity() for v in operands)
+    uniform = _uniform_axes(eqn, operands, out)
+    sizes = tuple(None if k in uniform else n for k, n in enumerate(eqn.call.out_shapes[out]))
+    params: Any = plain_parameters(eqn.params)
+    keys: tuple[str, ...] = tuple(v.name if isinstance(v, Unknown) else v.key() for v in operands)
     if eqn.name == "broadcast_in_dim":
         params = eqn.params["broadcast_dimensions"]
     elif eqn.name in POINTWISE:
         params = {k: v for k, v in params.items() if k not in ("sharding", "weak_type")}
-        names = tuple(
-            v.name if isinstance(v, Unknown) else v.identity({k: 1 for k in even if v.shape and v.uniform(k)})
+        keys = tuple(
+            v.name if isinstance(v, Unknown) else v.key({k: 1 for k in uniform if v.shape and v.uniform(k)})
             for v in operands
         )
     else:
-        names = (*names, *(str(v.shape) for v in operands))
-    return digest("constant", eqn.name, stable(params), names, sizes, out)
+        keys = (*keys, *(str(v.shape) for v in operands))
+    chance = object() if eqn.name in DEPENDENT else None  # a name like no other
+    return digest("constant", eqn.name, params, keys, sizes, out, chance)
 
 
-def _even(eqn: Equation, operands: Sequence[Constant], out: int) -> frozenset[int]:
+def _uniform_axes(eqn: Equation, operands: Sequence[Constant], out: int) -> frozenset[int]:
     """Axes along which the result is surely uniform."""
     if not operands:
         return frozenset()
     name, first = eqn.name, operands[0]
     rank = len(eqn.call.out_shapes[out])
     if name == "broadcast_in_dim":
-        kept = dict(zip(eqn.params["broadcast_dimensions"], range(len(first.shape)), strict=True))
-        return frozenset(k for k in range(rank) if k not in kept or first.uniform(kept[k]))
+        own = dict(zip(eqn.params["broadcast_dimensions"], range(len(first.shape)), strict=True))
+        return frozenset(k for k in range(rank) if k not in own or first.uniform(own[k]))
     if name in POINTWISE:
         return frozenset(k for k in range(rank) if all(not v.shape or v.uniform(k) for v in operands))
     if name == "transpose":
@@ -170,12 +156,12 @@ def _even(eqn: Equation, operands: Sequence[Constant], out: int) -> frozenset[in
     if name in ("slice", "rev"):
         return frozenset(k for k in range(rank) if first.uniform(k))
     if name in ("squeeze", "reshape"):
-        return _even_reshaped(first, eqn.call.out_shapes[out])
+        return _uniform_after_reshape(first, eqn.call.out_shapes[out])
     return frozenset()
 
 
-def _even_reshaped(value: Constant, shape: tuple[int, ...]) -> frozenset[int]:
-    """Axes of size 1 come and go; any other reshape keeps nothing."""
+def _uniform_after_reshape(value: Constant, shape: tuple[int, ...]) -> frozenset[int]:
+    """Axes of size 1 come and go; after any other reshape nothing is known."""
     old = [k for k, n in enumerate(value.shape) if n != 1]
     new = [k for k, n in enumerate(shape) if n != 1]
     if [value.shape[k] for k in old] != [shape[k] for k in new]:

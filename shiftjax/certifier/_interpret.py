@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from shiftjax.certifier import _jaxpr as adapter
+from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._closed_over import name_of
 from shiftjax.certifier._constants import fold
-from shiftjax.certifier._domain import axis as domain
+from shiftjax.certifier._domain.axis import Axis, Mismatch, image_axes
 from shiftjax.certifier._domain.values import Image, Known, Unknown, Value, digest
 from shiftjax.certifier._rules import TABLE, Equation, Record, Rule
 
@@ -22,79 +22,78 @@ MISMATCH = "Bring both to the same grid of the image first (crop, pool or upsamp
 @functools.cache
 def rules() -> dict[Any, Rule]:
     """The table, keyed by primitive object: two primitives may share a name."""
-    found = {adapter.primitive(name): entry for name, entry in TABLE.items()}
-    found.pop(None, None)
-    return found
+    by_primitive = {_jaxpr.primitive(name): entry for name, entry in TABLE.items()}
+    by_primitive.pop(None, None)  # those that this JAX does not have
+    return by_primitive
 
 
-def run(
-    program: adapter.Program, values: Sequence[Value], record: Record, outer: Equation | None = None
-) -> list[Value]:
-    """The abstract results of a program."""
-    given = [constant(c, record) for c in program.constants]
-    env: dict[Any, Value] = dict(zip(program.inputs, [*given, *values], strict=True))
+class Interpreter:
+    """Interprets programs and keeps what is learnt in a record."""
 
-    def read(atom: Any) -> Value:
-        value = adapter.literal(atom)
-        return env[atom] if value is None else constant(value, record, adapter.dtype(atom))
+    def __init__(self, record: Record) -> None:
+        self._record = record
 
-    for call in program.calls:
-        results = _step(call, [read(atom) for atom in call.operands], record, outer)
-        env.update(zip(call.results, results, strict=True))
-    return [read(atom) for atom in program.outputs]
+    def run(self, program: _jaxpr.Program, values: Sequence[Value], outer: Equation | None = None) -> list[Value]:
+        """The abstract results of a program; `outer` is the call that runs it."""
+        constants = [self._constant(c) for c in program.constants]
+        env: dict[Any, Value] = dict(zip(program.inputs, [*constants, *values], strict=True))
 
+        def read(atom: Any) -> Value:
+            value = _jaxpr.literal(atom)
+            return env[atom] if value is None else self._constant(value, _jaxpr.dtype(atom))
 
-def constant(value: Any, record: Record, dtype: Any = None) -> Value:
-    """An array that the program holds: known if it can be read. Those with elements to name are kept for the record."""
-    if id(value) in record.constants:
-        return record.constants[id(value)][1]
-    host = adapter.concrete(value)
-    if host is None:
-        return Unknown(tuple(np.shape(value)), digest("unread", object()))
-    known = Known.of(host if dtype is None else host.astype(dtype, copy=False))
-    if host.ndim:
-        known.origin = name_of(value, host, record.names) or f"constant {len(record.constants)}"
-        record.constants[id(value)] = (value, known)
-    return known
+        for call in program.calls:
+            results = self._apply(call, [read(atom) for atom in call.operands], outer)
+            env.update(zip(call.results, results, strict=True))
+        return [read(atom) for atom in program.outputs]
 
-
-def _step(call: adapter.Call, operands: list[Value], record: Record, outer: Equation | None) -> list[Value]:
-    eqn = _equation(call, record, outer)
-    if call.effects:
-        eqn.refuse("it has effects", "Certify a pure function: no printing, callbacks or references.")
-    rule = rules().get(call.primitive)
-    images = [v for v in operands if isinstance(v, Image)]
-    if not images and (rule is None or not rule.control):
-        return eqn.fold(operands)
-    if rule is None:
-        eqn.refuse("the certifier has no rule for this operation", UNKNOWN)
-    if strange := set(call.params) - rule.params:
-        eqn.refuse(f"its parameters {sorted(strange)} are new to the certifier", UNKNOWN)
-    if not (rule.void or rule.control) and (void := next((v.void for v in images if v.void), None)):
-        raise void.why
-    try:
-        found = rule.apply(eqn, *operands)
-    except domain.Mismatch as mismatch:
-        eqn.refuse(str(mismatch), MISMATCH)
-    results = list(found) if isinstance(found, list | tuple) else [found]
-    results = [Known.of(np.zeros(v.shape)) if 0 in v.shape else v for v in results]  # no elements, no dependence
-    _check(eqn, images, results)
-    if not rule.control:
-        _note(eqn, images, results)
-    return results
-
-
-def _equation(call: adapter.Call, record: Record, outer: Equation | None) -> Equation:
-    """The equation as rules see it, able to run programs of its own."""
-
-    def enter(program: adapter.Program, values: Sequence[Value]) -> list[Value]:
-        return run(program, values, record, eqn)
-
-    def constants(values: Sequence[Value]) -> list[Value]:
+    def fold(self, eqn: Equation, values: Sequence[Value]) -> list[Value]:
+        """The results of an equation whose operands are all constants."""
         return list(fold(eqn, [v for v in values if not isinstance(v, Image)]))
 
-    eqn = Equation(call, record, enter, constants, outer)
-    return eqn
+    def _constant(self, value: Any, dtype: Any = None) -> Value:
+        """An array that the program holds: known if it can be read. The record keeps those with elements to name."""
+        constants = self._record.constants
+        if id(value) in constants:
+            return constants[id(value)][1]
+        host = _jaxpr.concrete(value)
+        if host is None:
+            return Unknown(tuple(np.shape(value)), digest("unread", _jaxpr.key_data(value)))
+        known = Known.of(host if dtype is None else host.astype(dtype, copy=False))
+        if host.ndim:
+            known.origin = name_of(value, host, self._record.names) or f"constant {len(constants)}"
+            constants[id(value)] = (value, known)
+        return known
+
+    def _apply(self, call: _jaxpr.Call, operands: list[Value], outer: Equation | None) -> list[Value]:
+        """The results of one equation, by its rule."""
+        rule = rules().get(call.primitive)
+        eqn = Equation(call, self._record, rule, outer)
+        if call.effects:
+            eqn.refuse("it has effects", "Certify a pure function: no printing, callbacks or references.")
+        images = [v for v in operands if isinstance(v, Image)]
+        if not images and (rule is None or not rule.control):
+            return self.fold(eqn, operands)
+        if rule is None:
+            eqn.refuse("the certifier has no rule for this operation", UNKNOWN)
+        if new := set(call.params) - rule.parameters:
+            eqn.refuse(f"its parameters {sorted(new)} are new to the certifier", UNKNOWN)
+        passes_broken = rule.moves_axes_only or rule.control
+        if not passes_broken and (broken := next((v.broken for v in images if v.broken), None)):
+            raise broken.why
+        try:
+            applied = rule.apply(self, eqn, *operands) if rule.control else rule.apply(eqn, *operands)
+        except Mismatch as mismatch:
+            eqn.refuse(str(mismatch), MISMATCH)
+        results = applied if isinstance(applied, list) else [applied]
+        results = [
+            Known.of(np.zeros(v.shape, dtype)) if 0 in v.shape and not dtype.startswith("key<") else v
+            for v, dtype in zip(results, call.out_dtypes, strict=True)
+        ]  # arrays without elements depend on nothing
+        _check(eqn, images, results)
+        if not rule.control:
+            _note(eqn, images, results)
+        return results
 
 
 def _check(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> None:
@@ -104,17 +103,17 @@ def _check(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> 
             eqn.refuse(f"the rule expects shape {result.shape}, the trace has {shape}", UNKNOWN)
         if not images or not isinstance(result, Image):
             continue
-        if sorted(domain.images(result.axes)) != sorted(domain.images(images[0].axes)):
+        if sorted(image_axes(result.axes)) != sorted(image_axes(images[0].axes)):
             eqn.refuse("an image axis is lost or doubled", "Keep each image axis exactly once.")
         for n, tag in zip(result.shape, result.axes, strict=True):
-            if isinstance(tag, domain.Axis) and not 0 <= tag.start <= tag.stop <= n:
+            if isinstance(tag, Axis) and not 0 <= tag.start <= tag.stop <= n:
                 eqn.refuse(f"the rule takes {tag.start} .. {tag.stop} of {n} indices for exact", UNKNOWN)
 
 
 def _note(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> None:
-    """Keeps for the page what changed how the image is read."""
+    """Records, for the page, a step that changes how the image is read."""
     first = next((r for r in results if isinstance(r, Image)), None)
-    if first is None or not images or isinstance(first.void, domain.Void):
+    if first is None or first.broken:
         return
     before = {image.axes for image in images}
     if len(before) > 1 or any(tag not in images[0].axes for tag in first.axes if tag is not None):

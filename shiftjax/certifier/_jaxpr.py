@@ -1,4 +1,7 @@
-"""The one place that touches JAX's jaxprs; the rest of the certifier sees `Program` and `Call`."""
+"""The one place that touches JAX's jaxprs. The rest of the certifier sees `Program` and `Call`.
+
+What differs between the supported versions of JAX is bridged here and nowhere else.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import functools
 import sys
 import sysconfig
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +18,8 @@ import jax
 import numpy as np
 from jax.extend import core
 from jax.extend.core import primitives
+
+from shiftjax._parameters import put_together, take_apart
 
 Shape = tuple[int, ...]
 
@@ -41,6 +46,10 @@ class Call:
     @property
     def out_shapes(self) -> tuple[Shape, ...]:
         return tuple(shape(v) for v in self.results)
+
+    @property
+    def in_dtypes(self) -> tuple[str, ...]:
+        return tuple(str(getattr(v.aval, "dtype", v.aval)) for v in self.operands)
 
     @property
     def out_dtypes(self) -> tuple[str, ...]:
@@ -95,26 +104,38 @@ def _plain(value: Any) -> Any:
 
 def _needed(calls: Sequence[Call], outputs: Sequence[Any]) -> tuple[Call, ...]:
     """Without the calls whose results nobody uses: what is not run needs no proof. Effects stay."""
-    wanted = {v for v in outputs if literal(v) is None}
-    kept = []
+    used = {v for v in outputs if literal(v) is None}
+    needed = []
     for call in reversed(calls):
-        if call.effects or any(v in wanted for v in call.results):
-            kept.append(call)
-            wanted.update(v for v in call.operands if literal(v) is None)
-    return tuple(reversed(kept))
+        if call.effects or any(v in used for v in call.results):
+            needed.append(call)
+            used.update(v for v in call.operands if literal(v) is None)
+    return tuple(reversed(needed))
 
 
-def text(jaxpr: Any) -> str:
-    """A small program as text, variables named in order."""
-    return str(jaxpr)
+def is_program(value: Any) -> bool:
+    """Whether a parameter is a jaxpr, open or closed."""
+    return hasattr(value, "eqns") or hasattr(getattr(value, "jaxpr", None), "eqns")
 
 
-def holds_arrays(jaxpr: Any) -> bool:
-    """Whether a small program, if there is one, closes over arrays, as constants or as literals."""
-    if jaxpr is None:
-        return False
-    found = program(jaxpr)
-    return bool(found.constants) or any(len(shape(v)) for call in found.calls for v in call.operands)
+def programs(params: dict[str, Any]) -> Iterator[Any]:
+    """The jaxprs among the parameters of an equation."""
+    for value in params.values():
+        yield from filter(is_program, value if isinstance(value, tuple | list) else (value,))
+
+
+def inner_dtypes(params: dict[str, Any]) -> Iterator[str]:
+    """The types of all values in the programs among some parameters, and in those that they run."""
+    for jaxpr in programs(params):
+        for call in program(jaxpr).calls:
+            yield from (*call.in_dtypes, *call.out_dtypes)
+            yield from inner_dtypes(call.params)
+
+
+def nameable(value: Any) -> Any:
+    """A parameter with the kinds of random keys, which are tuples of functions, by their names."""
+    is_key_kind = type(value).__name__ == "PRNGImpl"  # JAX does not export its type
+    return f"random keys {value.name}" if is_key_kind else value
 
 
 def literal(atom: Any) -> Any | None:
@@ -140,43 +161,19 @@ class Traced:
     outputs: tuple[str, ...]
 
 
-def _abstract(leaf: Any) -> jax.ShapeDtypeStruct | None:
-    """Array leaves are parameters; everything else is part of the function."""
-    if isinstance(leaf, jax.ShapeDtypeStruct | jax.Array | np.ndarray | np.generic):
-        return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype)
-    return None
-
-
-def _parameter(path: Any) -> str:
-    """The place of a leaf in a callable, as its author would write it."""
-    text = jax.tree_util.keystr(path).lstrip(".")
-    for index, name in enumerate(("args", "keywords")):  # of a `Partial`, whose children have no names
-        if text.startswith(prefix := f"[<flat index {index}>]"):
-            return name + text.removeprefix(prefix)
-    return text
-
-
 def trace(fn: Callable[..., Any], x: Any) -> Traced:
-    """Traces `fn(x)` abstractly; array leaves of a callable pytree become inputs ahead of `x`."""
-    paths, tree = jax.tree_util.tree_flatten_with_path(fn)
-    if jax.tree_util.treedef_is_leaf(tree):
-        paths, tree = [], None
-    avals = [_abstract(leaf) for _, leaf in paths]
+    """Traces `fn(x)` abstractly; the parameters of the function become inputs ahead of `x`."""
+    parts = take_apart(fn)
 
-    def apply(arrays: list[Any], image: Any) -> Any:
-        if tree is None:
-            return fn(image)
-        left = iter(arrays)
-        leaves = [leaf if aval is None else next(left) for (_, leaf), aval in zip(paths, avals, strict=True)]
-        return jax.tree_util.tree_unflatten(tree, leaves)(image)
+    def apply(arrays: Sequence[Any], image: Any) -> Any:
+        return put_together(arrays, parts.leaves, parts.tree)(image)
 
-    arrays = [aval for aval in avals if aval is not None]
+    arrays = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in parts.arrays]
     closed, out = jax.make_jaxpr(apply, return_shape=True)(arrays, jax.ShapeDtypeStruct(x.shape, x.dtype))
-    named = [(_parameter(path), aval) for (path, _), aval in zip(paths, avals, strict=True) if aval is not None]
     return Traced(
         program(closed),
-        tuple(name for name, _ in named),
-        tuple((tuple(aval.shape), str(aval.dtype)) for _, aval in named),
+        parts.names,
+        tuple((tuple(leaf.shape), str(leaf.dtype)) for leaf in arrays),
         tuple(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(out)[0]),
     )
 
@@ -187,6 +184,14 @@ def concrete(value: Any) -> np.ndarray | None:
         return np.asarray(value)
     except (TypeError, ValueError, jax.errors.JAXTypeError):
         return None
+
+
+def key_data(value: Any) -> Any:
+    """What names a constant that has no value on the host: the bits of a random key; for a tracer, nothing."""
+    try:
+        return str(value.dtype), np.asarray(jax.random.key_data(value))
+    except (AttributeError, TypeError, ValueError, jax.errors.JAXTypeError):
+        return object()
 
 
 def evaluate(primitive: Any, params: dict[str, Any], operands: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -209,10 +214,10 @@ def primitive(name: str) -> Any | None:
     """The primitive object of that name, or None where this JAX has none."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for home in (jax.lax, primitives):
-            found = getattr(home, name + "_p", None)
-            if found is not None:
-                return found
+        for module in (jax.lax, primitives):
+            exported = getattr(module, name + "_p", None)
+            if exported is not None:
+                return exported
     return _probed().get(name)
 
 
@@ -228,11 +233,11 @@ def _probed() -> dict[str, Any]:
 
 
 STANDARD = sysconfig.get_path("stdlib")
-LIBRARIES = ("jax", "flax", "equinox", "jaxtyping", "beartype")
+LIBRARIES = ("jax", "flax", "equinox", "haiku", "jaxtyping", "beartype")
 
 
 @functools.lru_cache(maxsize=4096)
-def foreign(file: str) -> bool:
+def is_user_code(file: str) -> bool:
     """Whether a file is the user's code, not Python's, JAX's or a neural network library's."""
     modules = [getattr(sys.modules.get(name), "__file__", None) for name in LIBRARIES]
     folders = [str(Path(module).parent) for module in modules if module] + [str(Path(__file__).parent)]
@@ -246,7 +251,7 @@ def source(info: Any) -> str:
     JAX cuts the frames at a jitted function, so that what its own functions do inside shows none.
     """
     frames = getattr(getattr(info, "traceback", None), "frames", None) or ()
-    return next((f"{f.file_name}:{f.line_num}" for f in frames if foreign(f.file_name)), "")
+    return next((f"{f.file_name}:{f.line_num}" for f in frames if is_user_code(f.file_name)), "")
 
 
 def scope(info: Any) -> str:

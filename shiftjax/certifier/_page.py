@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from shiftjax.certifier._axis_certificate import AxisCertificate
-from shiftjax.certifier._certificate import Certificate, Step
+
+if TYPE_CHECKING:
+    from shiftjax.certifier._certificate import Certificate, Step
 
 HEADER = ("operation", "source", "module", "stride", "period", "field", "exact")
 LONGEST = 40  # rows of the table before its middle is left out
@@ -86,9 +88,15 @@ def _capacity(bound: int) -> str:
 
 
 def _minimal(axes: Sequence[AxisCertificate]) -> str:
-    if all(a.minimal for a in axes):
-        return ", and no smaller shift does so for generic parameters"
-    return ""
+    """Whether a smaller shift would do, as far as there is one."""
+    asked = [axis for axis in axes if axis.period > 1]
+    if not all(axis.minimal for axis in asked):
+        return "; whether a smaller shift does too was not shown"
+    if not asked:
+        return ""
+    witnesses = [axis.witness("minimal") for axis in asked]
+    whose = "for some values of the parameters " if any(map(any, (w.drawn for w in witnesses))) else ""
+    return f", and {whose}no smaller shift does: images of shape {witnesses[0].shape} show it"
 
 
 def _px(values: Sequence[Any]) -> str:
@@ -111,6 +119,7 @@ def _provisos(cert: Certificate) -> list[str]:
         more = f" and {len(cert.constants) - 8} more" if len(cert.constants) > 8 else ""
         found.append(f"It holds for these values closed over: {names}{more}.")
     found += [f"Assumed: {text}." for text in cert.assumptions]
+    found += [f"Only approximately: {text}." for text in cert.approximations]
     found += [
         f"Check the `{m.operation}` at {m.source}: its branches are centred {float(abs(m.shift)):g} px apart "
         f"along image axis {m.axis}."

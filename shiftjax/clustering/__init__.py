@@ -2,3 +2,4 @@
 
 from shiftjax.clustering._mean_shift import Clusters as Clusters
 from shiftjax.clustering._mean_shift import mean_shift as mean_shift
+from shiftjax.clustering._nearest import nearest_codes as nearest_codes

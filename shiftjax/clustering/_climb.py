@@ -1,7 +1,8 @@
-"""The pieces of mean shift, on pixels and positions in units of the bandwidth.
+"""The steps of mean shift, on pixels and positions in units of the bandwidth.
 
-A few seeds climb at a time, each in its lane; whoever has arrived leaves the lane to the next seed of the queue, so
-that slow seeds hold up nobody. Pixels are visited in chunks, so that no array of all pixels times all seeds exists.
+A few seeds climb at a time, each in its lane; a seed that has converged frees its lane for the next one in the queue,
+so that slow seeds do not block the others. Pixels are visited in chunks, so that no array of all pixels times all seeds
+exists.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import jax.numpy as jnp
 from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 
 BLOCK = 64  # centroids compared at a time
-GOLDEN = 0.6180339887498949
+GOLDEN = 0.6180339887498949  # its multiples, modulo 1, are spread as evenly over [0, 1) as those of any number
 
 
 class Kernel(NamedTuple):
@@ -23,9 +24,9 @@ class Kernel(NamedTuple):
 
     Attributes:
         weight: squared distance to weight.
-        arrival: distance from an earlier centroid within which a seed need not go on: centroids closer than 1 are
-            merged in the end. With the flat kernel all go to the end, to agree with scikit-learn.
-        rounding: largest rounding error of a squared distance that does no harm.
+        arrival: distance from an earlier mode within which a seed stops, since modes closer than 1 are merged in the
+            end. With the flat kernel no seed stops early, to agree with scikit-learn.
+        rounding: largest harmless rounding error of a squared distance.
     """
 
     weight: Callable[[Array], Array]
@@ -33,6 +34,7 @@ class Kernel(NamedTuple):
     rounding: float
 
 
+# A rounding error of 0.01 changes a Gaussian weight by half a percent; the flat kernel decides at a square of 1.
 KERNELS = {
     "gaussian": Kernel(lambda square: jnp.exp(-square / 2), arrival=0.1, rounding=1e-2),
     "flat": Kernel(lambda square: (square <= 1).astype(square.dtype), arrival=0.0, rounding=1e-4),
@@ -48,7 +50,8 @@ class Pixels(NamedTuple):
     """The pixels to cluster.
 
     Attributes:
-        rows: positions and a last column of ones, the pixels of the mask first, then zeros up to a full chunk.
+        rows: positions and a last column of ones, the pixels of the mask first, then zeros up to a full chunk. The
+            ones sum up the weights in the same product as the positions.
         size: number of pixels in the mask.
         exact: whether distances must be computed from differences; products are faster, but their rounding error grows
             with the square of the distance from the origin.
@@ -65,26 +68,29 @@ def gather(pixels: Float[Array, "pixel channel"], inside: Bool[Array, " pixel"],
     rows = jnp.concatenate([pixels, jnp.ones_like(pixels[:, :1])], axis=1)
     rows = rows[jnp.flatnonzero(inside, size=len(pixels), fill_value=0)]
     rows = jnp.where(jnp.arange(len(pixels))[:, None] < size, rows, 0)
-    reach = jnp.max(jnp.sum(rows[:, :-1] ** 2, axis=1))
+    largest_square = jnp.max(jnp.sum(rows[:, :-1] ** 2, axis=1))
     rows = jnp.pad(rows, ((0, -len(rows) % chunk), (0, 0)))
-    return Pixels(rows, size, 4 * jnp.finfo(rows.dtype).eps * reach > rounding)
+    # The magnitudes in |a|^2 + |b|^2 - 2ab add up to at most four times the largest square.
+    return Pixels(rows, size, 4 * jnp.finfo(rows.dtype).eps * largest_square > rounding)
 
 
 def spread(pixels: Pixels, key: PRNGKeyArray | None, seeds: int) -> tuple[Float[Array, "seed channel"], Int[Array, ""]]:
-    """One pixel from each of as many equal stretches of the image, and how many of them there are.
+    """One pixel from each of as many equal stretches of the image as there are seeds, and how many of them there are.
 
     Without a key golden-ratio offsets keep the seeds from lining up in columns of the image.
     """
     total = jnp.minimum(pixels.size, seeds)
-    length, longer = jnp.divmod(pixels.size, jnp.maximum(total, 1))
+    length, longer = jnp.divmod(pixels.size, jnp.maximum(total, 1))  # the first `longer` stretches have one pixel more
     edges = jnp.arange(seeds + 1) * length + jnp.minimum(jnp.arange(seeds + 1), longer)
     offset = (jnp.arange(seeds) * GOLDEN) % 1 if key is None else jax.random.uniform(key, (seeds,))
-    rank = edges[:-1] + (offset * jnp.diff(edges)).astype(edges.dtype)
-    return pixels.rows[jnp.minimum(rank, edges[1:] - 1), :-1], total
+    index = edges[:-1] + (offset * jnp.diff(edges)).astype(edges.dtype)
+    return pixels.rows[jnp.minimum(index, edges[1:] - 1), :-1], total
 
 
-def squares(a: Float[Array, "a channel"], b: Float[Array, "b channel"], exact: Bool[Array, ""]) -> Float[Array, "a b"]:
-    """Squared distances, from a matrix product where its rounding allows."""
+def squared_distances(
+    a: Float[Array, "a channel"], b: Float[Array, "b channel"], exact: Bool[Array, ""]
+) -> Float[Array, "a b"]:
+    """Squared distances, from a matrix product where its rounding error allows."""
 
     def products() -> Array:
         cross = jnp.matmul(a, b.T, precision=jax.lax.Precision.HIGHEST)
@@ -103,26 +109,36 @@ def step(
 
     def add(index: Array, total: Array) -> Array:
         rows = jax.lax.dynamic_slice_in_dim(pixels.rows, index * chunk, chunk)
-        weight = kernel.weight(squares(position, rows[:, :-1], pixels.exact))
+        weight = kernel.weight(squared_distances(position, rows[:, :-1], pixels.exact))
         return total + jnp.matmul(weight, rows, precision=jax.lax.Precision.HIGHEST)
 
     total = jnp.zeros((position.shape[0], pixels.rows.shape[1]), position.dtype)
-    total = jax.lax.fori_loop(0, -(-pixels.size // chunk), add, total)
+    total = jax.lax.fori_loop(0, -(-pixels.size // chunk), add, total)  # as many chunks as the mask has, not the image
     density = total[:, -1]
-    some = density[:, None] > 0
-    return jnp.where(some, total[:, :-1] / jnp.where(some, density[:, None], 1), position), density
+    reached = density[:, None] > 0  # a seed with no pixel in reach stays where it is
+    return jnp.where(reached, total[:, :-1] / jnp.where(reached, density[:, None], 1), position), density
 
 
 class Climb(NamedTuple):
-    """Where the climb stands: `seed` is past the queue in an idle lane, `density` zero where nothing was found."""
+    """The state of all lanes and the modes reached so far.
+
+    Attributes:
+        position: where the seed of each lane is.
+        seed: its number; past the queue in an idle lane.
+        steps: how many it has taken.
+        waiting: number of the next seed of the queue.
+        modes: where each seed came to rest.
+        density: the sum of the weights there; zero where the seed has no mode (yet).
+        exhausted: whether some seed ran out of steps.
+    """
 
     position: Float[Array, "lane channel"]
     seed: Int[Array, " lane"]
     steps: Int[Array, " lane"]
     waiting: Int[Array, ""]
-    found: Float[Array, "seed channel"]
+    modes: Float[Array, "seed channel"]
     density: Float[Array, " seed"]
-    late: Bool[Array, ""]
+    exhausted: Bool[Array, ""]
 
 
 def climb(
@@ -135,33 +151,34 @@ def climb(
     lanes: int,
     chunk: int,
 ) -> Climb:
-    """Moves the first `total` seeds until each rests, meets an earlier centroid, or has taken max_iter steps."""
+    """Moves the first `total` seeds until each rests, meets an earlier mode, or has taken max_iter steps."""
 
-    def go_on(at: Climb) -> Array:
-        return jnp.any(at.seed < total)
+    def unfinished(state: Climb) -> Array:
+        return jnp.any(state.seed < total)
 
-    def advance(at: Climb) -> Climb:
-        moved, density = step(at.position, pixels, kernel, chunk)
-        steps = at.steps + 1
-        rests = ~(jnp.sum((moved - at.position) ** 2, axis=1) > jnp.square(tol))  # NaN does not go on either
-        busy = at.seed < total
+    def advance(state: Climb) -> Climb:
+        moved, density = step(state.position, pixels, kernel, chunk)
+        steps = state.steps + 1
+        rests = ~(jnp.sum((moved - state.position) ** 2, axis=1) > jnp.square(tol))  # NaN rests, too: it would not end
+        busy = state.seed < total
         done = busy & (rests | (steps >= max_iter))
         arrived = jnp.zeros_like(done)
         if kernel.arrival:
-            near = squares(moved, at.found, pixels.exact) < kernel.arrival**2
-            arrived = jnp.any(near & (at.density > 0), axis=1)
-        target = jnp.where(done, at.seed, len(start))
+            near = squared_distances(moved, state.modes, pixels.exact) < kernel.arrival**2
+            arrived = jnp.any(near & (state.density > 0), axis=1)
+        target = jnp.where(done, state.seed, len(start))  # past the end, where `mode="drop"` writes nothing
         free = done | arrived | ~busy
-        following = at.waiting + jnp.cumsum(free) - 1
-        seed = jnp.where(free, jnp.minimum(following, total), at.seed)
+        # The free lanes take the next seeds of the queue in turn: the k-th of them seed `waiting + k - 1`.
+        following = state.waiting + jnp.cumsum(free) - 1
+        seed = jnp.where(free, jnp.minimum(following, total), state.seed)
         return Climb(
             position=jnp.where(free[:, None], start[jnp.minimum(seed, len(start) - 1)], moved),
             seed=seed,
             steps=jnp.where(free, 0, steps),
-            waiting=jnp.minimum(at.waiting + jnp.sum(free), total),
-            found=at.found.at[target].set(moved, mode="drop"),
-            density=at.density.at[target].set(density, mode="drop"),
-            late=at.late | jnp.any(done & ~rests),
+            waiting=jnp.minimum(state.waiting + jnp.sum(free), total),
+            modes=state.modes.at[target].set(moved, mode="drop"),
+            density=state.density.at[target].set(density, mode="drop"),
+            exhausted=state.exhausted | jnp.any(done & ~rests),
         )
 
     seed = jnp.arange(lanes)
@@ -170,32 +187,33 @@ def climb(
         seed=jnp.minimum(seed, total),
         steps=jnp.zeros(lanes, int),
         waiting=jnp.minimum(lanes, total),
-        found=jnp.zeros_like(start),
+        modes=jnp.zeros_like(start),
         density=jnp.zeros_like(start[:, 0]),
-        late=jnp.asarray(False),
+        exhausted=jnp.asarray(False),
     )
-    return jax.lax.while_loop(go_on, advance, first)
+    return jax.lax.while_loop(unfinished, advance, first)
 
 
 def merge(
-    found: Float[Array, "seed channel"], density: Float[Array, " seed"], most: int
+    modes: Float[Array, "seed channel"], density: Float[Array, " seed"], most: int
 ) -> tuple[Float[Array, "centroid channel"], Bool[Array, " centroid"], Bool[Array, ""]]:
-    """Keeps the densest, drops all within one bandwidth of it, and so on; whether some found no room."""
-    order = jnp.lexsort((*-found.T[::-1], -density))  # equal densities in scikit-learn's order: the larger position
-    found, left = found[order], density[order] > 0
+    """Keeps the densest mode, drops all within one bandwidth of it, and so on; and whether `most` were too few."""
+    order = jnp.lexsort((*-modes.T[::-1], -density))  # equal densities in scikit-learn's order: the larger position
+    modes, remaining = modes[order], density[order] > 0
 
     def keep(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        count, centroids, left = state
-        best = jnp.argmax(left)
-        near = jnp.sum((found - found[best]) ** 2, axis=1) <= 1
-        return count + 1, centroids.at[count].set(found[best]), left & ~near.at[best].set(True)
+        count, centroids, remaining = state
+        best = jnp.argmax(remaining)
+        near = jnp.sum((modes - modes[best]) ** 2, axis=1) <= 1
+        # The best one goes in any case: NaN is not near itself, and the loop would not end.
+        return count + 1, centroids.at[count].set(modes[best]), remaining & ~near.at[best].set(True)
 
-    count, centroids, left = jax.lax.while_loop(
+    count, centroids, remaining = jax.lax.while_loop(
         lambda state: (state[0] < most) & jnp.any(state[2]),
         keep,
-        (jnp.asarray(0), jnp.zeros((most, found.shape[1]), found.dtype), left),
+        (jnp.asarray(0), jnp.zeros((most, modes.shape[1]), modes.dtype), remaining),
     )
-    return centroids, jnp.arange(most) < count, jnp.any(left)
+    return centroids, jnp.arange(most) < count, jnp.any(remaining)
 
 
 def nearest(
@@ -208,19 +226,18 @@ def nearest(
     """Index of the nearest valid centroid of every pixel; the work grows with the valid ones, which come first."""
     padding = -len(centroids) % BLOCK
     centroids, valid = jnp.pad(centroids, ((0, padding), (0, 0))), jnp.pad(valid, (0, padding))
+    index_in_block = jnp.arange(BLOCK)[:, None]
 
-    places = jnp.arange(BLOCK)[:, None]
-
-    def label(some: Array) -> Array:
+    def label(rows: Array) -> Array:
         def compare(block: Array, best: tuple[Array, Array]) -> tuple[Array, Array]:
             others, real = (jax.lax.dynamic_slice_in_dim(a, block * BLOCK, BLOCK) for a in (centroids, valid))
-            square = jnp.where(real[:, None], squares(others, some, exact), jnp.inf)
+            square = jnp.where(real[:, None], squared_distances(others, rows, exact), jnp.inf)
             closest = jnp.min(square, axis=0)
             # The first of the closest; XLA's argmin is several times slower on a CPU.
-            index = block * BLOCK + jnp.min(jnp.where(square == closest, places, BLOCK), axis=0)
+            index = block * BLOCK + jnp.min(jnp.where(square == closest, index_in_block, BLOCK), axis=0)
             return jnp.minimum(closest, best[0]), jnp.where(closest < best[0], index, best[1])
 
-        none = jnp.full(len(some), jnp.inf, some.dtype), jnp.full(len(some), -1)
+        none = jnp.full(len(rows), jnp.inf, rows.dtype), jnp.full(len(rows), -1)
         return jax.lax.fori_loop(0, -(-jnp.sum(valid) // BLOCK), compare, none)[1]
 
     chunks = jnp.pad(pixels, ((0, -len(pixels) % chunk), (0, 0))).reshape(-1, chunk, pixels.shape[1])

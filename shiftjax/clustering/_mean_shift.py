@@ -9,19 +9,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail, finite, integer, number, one_of, single_key
+from shiftjax._checks import fail, finite, floating, integer, number, one_of, single_key
 from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 from shiftjax.clustering._climb import KERNELS, climb, gather, merge, nearest, sizes, spread
 
 
 class Clusters(NamedTuple):
-    """What mean shift found.
+    """The clusters of an embedding.
 
     Attributes:
-        centroids: the densest first, zero where not valid.
-        valid: which centroids exist.
-        labels: index of the nearest valid centroid of every pixel, -1 outside the mask.
-        converged: whether every seed came to rest within max_iter and all centroids found room in max_centroids.
+        centroids: `(centroid, channel)`, the densest first, zero where not valid.
+        valid: which centroids exist, `(centroid,)`.
+        labels: index of the nearest valid centroid of every pixel, `(*anything)`, int32; -1 outside the mask.
+        converged: whether every seed came to rest within max_iter and max_centroids were enough for all centroids.
     """
 
     centroids: Float[Array, "centroid channel"]
@@ -42,11 +42,11 @@ def mean_shift(
     max_iter: int = 300,
     tol: int | float = 1e-3,
 ) -> Clusters:
-    """Clusters all pixels of an embedding together: give it a stitched image once, not tile by tile.
+    """Clusters all pixels of an embedding together; tile by tile, clusters would differ from one tile to the next.
 
     With the flat kernel and the same seeds it agrees with `sklearn.cluster.MeanShift`. With the Gaussian kernel a seed
-    that comes within a tenth of a bandwidth of a centroid found earlier ends there. Pixels are visited in chunks, so
-    the memory does not grow with pixels times seeds; half precision is computed in float32.
+    stops where it comes within a tenth of a bandwidth of a mode that another seed has reached. Pixels are visited in
+    chunks, so the memory does not grow with pixels times seeds; half precision is computed in float32.
 
     Args:
         embedding: floating point, `(*anything, channel)`.
@@ -57,11 +57,12 @@ def mean_shift(
         kernel: weight of a pixel at distance r: `"gaussian"`, exp(-r^2 / 2h^2), or `"flat"`, 1 where r <= h.
         mask: the pixels to cluster, booleans of shape `embedding.shape[:-1]`; all by default.
         max_centroids: static bound on the centroids; by default the number of seeds, which always suffices.
-        max_iter: steps after which a seed is given up, its last position being its centroid.
+        max_iter: steps after which a seed stops where it is.
         tol: a seed rests when a step is at most this fraction of the bandwidth.
 
     Returns:
-        `centroids`, `valid`, `labels` and `converged`. An empty mask has no valid centroid.
+        Centroids `(centroid, channel)`, which of them are valid `(centroid,)`, the label of every pixel `(*anything)`,
+        and whether all seeds converged. An empty mask has no valid centroid.
 
     Raises:
         ValueError: wrong shapes or options, or NaN in a known embedding.
@@ -70,7 +71,7 @@ def mean_shift(
     References:
         Comaniciu and Meer: Mean shift, a robust approach toward feature space analysis, 2002.
     """
-    h = number("bandwidth", bandwidth, above=0.0)
+    bandwidth = number("bandwidth", bandwidth, above=0.0)
     if key is not None:
         single_key(key)
     one_of("kernel", kernel, KERNELS)
@@ -79,33 +80,33 @@ def mean_shift(
     pixels = pixels.astype(jnp.promote_types(pixels.dtype, jnp.float32))
     finite("embedding", pixels)
     start, count = _check_seeds(seeds, pixels)
+    limit = count if max_centroids is None else integer("max_centroids", max_centroids, least=1)
     inside = jnp.ones(len(pixels), bool) if mask is None else jnp.asarray(mask).reshape(-1)
-    padding = -len(pixels) % _step_of_sizes(len(pixels))
-    found = _mean_shift(
+    padding = -len(pixels) % _step_of_sizes(len(pixels))  # by pixels outside the mask
+    clusters = _mean_shift(
         jnp.pad(pixels, ((0, padding), (0, 0))),
         jnp.pad(inside, (0, padding)),
         start,
         key,
-        h,
+        bandwidth,
         integer("max_iter", max_iter, least=1),
         number("tol", tol, least=0.0),
         kernel=kernel,
         seeds=count,
-        most=count if max_centroids is None else integer("max_centroids", max_centroids, least=1),
+        most=limit,
         sizes=sizes(),
     )
-    return found._replace(labels=found.labels[: len(pixels)].reshape(shape[:-1]))
+    return clusters._replace(labels=clusters.labels[: len(pixels)].reshape(shape[:-1]))
 
 
 def _step_of_sizes(pixels: int) -> int:
-    """Padding to multiples of this costs at most a quarter, and images of like size share one compilation."""
+    """Padding to multiples of this costs at most a quarter, and images of similar sizes share one compilation."""
     return 1 << max(pixels.bit_length() - 3, 0)
 
 
 def _check_shapes(embedding: ArrayLike, mask: ArrayLike | None) -> tuple[int, ...]:
-    """Refuses wrong types and shapes; the shape of the embedding."""
-    if not jnp.issubdtype(jnp.result_type(embedding), jnp.floating):
-        raise TypeError(f"`embedding`: expected floating point values, found {jnp.result_type(embedding)}.")
+    """Refuses wrong types and shapes; returns the shape of the embedding."""
+    floating("embedding", embedding)
     shape = np.shape(embedding)
     if len(shape) < 2 or 0 in shape:
         fail("embedding", "a shape (*anything, channel) without empty axes", shape)
@@ -119,7 +120,7 @@ def _check_shapes(embedding: ArrayLike, mask: ArrayLike | None) -> tuple[int, ..
 
 
 def _check_seeds(seeds: int | ArrayLike, pixels: Array) -> tuple[Array | None, int]:
-    """Where to start, where that is given, and the number of seeds."""
+    """The positions to start from (None: pixels, still to be drawn) and the number of seeds."""
     if np.ndim(seeds) == 0:
         return None, min(integer("seeds", seeds, least=1), len(pixels))
     shape = np.shape(seeds)
@@ -145,8 +146,9 @@ def _mean_shift(
     most: int,
     sizes: tuple[int, int],
 ) -> Clusters:
-    """The pure part: scale to units of the bandwidth around the mean, climb, merge, label."""
+    """The pure part: scale to units of the bandwidth, climb, merge, label."""
     lanes, chunk = min(sizes[0], seeds), min(sizes[1], len(embedding))
+    # Around the mean, so that a common offset of all pixels costs no precision.
     origin = jnp.sum(embedding, axis=0, where=inside[:, None]) / jnp.maximum(jnp.sum(inside), 1)
     scaled = (embedding - origin) / bandwidth
     pixels = gather(scaled, inside, chunk, KERNELS[kernel].rounding)
@@ -155,7 +157,7 @@ def _mean_shift(
     else:
         start, total = (start - origin) / bandwidth, jnp.where(pixels.size > 0, seeds, 0)
     end = climb(start, total, pixels, KERNELS[kernel], max_iter, tol, lanes, chunk)
-    centroids, valid, overflow = merge(end.found, end.density, most)
+    centroids, valid, overflow = merge(end.modes, end.density, most)
     labels = jnp.where(inside, nearest(scaled, centroids, valid, pixels.exact, chunk), -1)
     centroids = jnp.where(valid[:, None], origin + bandwidth * centroids, 0)
-    return Clusters(centroids, valid, labels, jnp.all(jnp.isfinite(origin)) & ~(end.late | overflow))
+    return Clusters(centroids, valid, labels, jnp.all(jnp.isfinite(origin)) & ~(end.exhausted | overflow))

@@ -17,7 +17,8 @@ def connected_components(
     """Labels the connected regions of equal code.
 
     Pixels that share a face (4 neighbours in 2-D, 6 in 3-D) and a code belong to one region. Two regions of one code
-    that do not touch get two labels, which is what clusters need when a network repeats its embeddings.
+    that do not touch get two labels: a network of period p gives objects whole periods apart the same code, so that
+    clusters alone do not tell instances apart.
 
     Args:
         codes: `(batch, *space)`, integers, say the cluster of each pixel; negative ones are allowed.
@@ -46,7 +47,7 @@ def drop_small(labels: Integer[ArrayLike, "batch *space"], *, min_size: int) -> 
         min_size: pixels of the smallest object that stays.
 
     Returns:
-        Labels of the same shape and type.
+        Labels `(batch, *space)` of the same type.
 
     Raises:
         ValueError: for labels that are not integers >= 0 or a negative `min_size`.

@@ -1,31 +1,36 @@
-"""Which object each pixel belongs to, counted through a batch, and how far the objects of two labellings overlap."""
+"""Which object each pixel belongs to, counted through a batch."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
+from shiftjax._typing import Int, Integer
+
 
 class Objects(NamedTuple):
-    """The objects of a batch of labels, numbered from 0 image after image, within an image by label."""
+    """The objects of a batch of labels, numbered from 0 image after image, within an image by label.
 
-    number: np.ndarray  # per pixel, flat: the number of its object, -1 on background
-    area: np.ndarray  # per object: its pixels
+    Attributes:
+        number: per pixel, flat in raster order: the number of its object, -1 on background.
+        area: per object: its pixels.
+    """
 
-
-class Overlap(NamedTuple):
-    """How many pixels each true object shares with each predicted one."""
-
-    true: np.ndarray  # per overlapping pair: number of the true object
-    pred: np.ndarray  # per overlapping pair: number of the predicted object
-    shared: np.ndarray  # per overlapping pair: shared pixels, > 0
-    true_area: np.ndarray  # per true object: its pixels
-    pred_area: np.ndarray  # per predicted object: its pixels
+    number: Int[np.ndarray, " pixel"]
+    area: Int[np.ndarray, " object"]
 
 
-def objects(labels: np.ndarray) -> Objects:
-    """Numbers the objects of `labels` `(batch, *space)`; equal labels in different images differ."""
+def objects(labels: Integer[np.ndarray, "batch *space"]) -> Objects:
+    """Numbers the objects of a batch; equal labels in different images are different objects.
+
+    Args:
+        labels: `(batch, *space)`, integers, 0 = background.
+
+    Returns:
+        The object of every pixel `(pixel,)`, and the area of every object `(object,)` in pixels.
+    """
+    # Begun with empty arrays, so that a batch without images has objects of the right type: none.
     number, area, count = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)], 0
     for image in labels:
         ids, inverse, pixels = np.unique(image, return_inverse=True, return_counts=True)
@@ -34,19 +39,3 @@ def objects(labels: np.ndarray) -> Objects:
         area.append(pixels[ids > 0])
         count += len(area[-1])
     return Objects(np.concatenate(number), np.concatenate(area))
-
-
-def overlap(true: np.ndarray, pred: np.ndarray) -> Overlap:
-    """The table of overlaps, one row per pair of objects that share a pixel."""
-    a, b = objects(true), objects(pred)
-    both = (a.number >= 0) & (b.number >= 0)
-    width = max(len(b.area), 1)
-    pairs, shared = np.unique(a.number[both] * width + b.number[both], return_counts=True)
-    return Overlap(pairs // width, pairs % width, shared, a.area, b.area)
-
-
-def sparse(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> Any:
-    """The graph with an edge per (row, column), as a SciPy CSR array."""
-    from scipy.sparse import csr_array
-
-    return csr_array((np.ones(len(rows), np.int8), (rows, columns)), shape=shape)

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import concrete, fail
+from shiftjax._checks import concrete, fail, integers
 from shiftjax._typing import Array, ArrayLike, Int, Integer
 
 
@@ -14,22 +14,22 @@ def relabel(labels: ArrayLike) -> Int[Array, " batch *space"]:
     """Makes the labels of each image consecutive: 0 stays 0, the others become 1, 2, ... in their order.
 
     Args:
-        labels: integers >= 0, `(batch, *space)`. Any size: 64-bit labels are narrowed on the host where they are known.
+        labels: integers >= 0, `(batch, *space)`. Of any width: 64-bit labels are narrowed on the host, except under
+            jit, where JAX itself has cut them to 32 bits.
 
     Returns:
-        The new labels, int32. Where traced labels, which no host can refuse, are negative, they become -1.
+        The new labels, int32, of the same shape. Under jit, where values cannot be checked, negative labels become -1.
 
     Raises:
         ValueError: no batch axis, or negative labels.
         TypeError: labels that are not integers.
 
     Example:
+        >>> import numpy as np
         >>> relabel(np.array([[0, 7, 7, 3]])).tolist()
         [[0, 2, 2, 1]]
     """
-    kind = labels.dtype if hasattr(labels, "dtype") else np.asarray(labels).dtype
-    if not jnp.issubdtype(kind, jnp.integer):
-        raise TypeError(f"`labels`: expected integers, found {kind}; convert them with `.astype(numpy.int32)`.")
+    integers("labels", labels)
     if np.ndim(labels) < 2:
         fail("labels", "a shape (batch, *space)", np.shape(labels), "a single image takes a first axis of length 1")
     known = concrete(labels)
@@ -43,7 +43,7 @@ def relabel(labels: ArrayLike) -> Int[Array, " batch *space"]:
 
 def _narrow(labels: np.ndarray) -> np.ndarray:
     """Ranks 64-bit labels over the whole batch: JAX would cut them to 32 bits and join labels 2^32 apart."""
-    with_zero = np.append(labels, np.zeros(1, labels.dtype))
+    with_zero = np.append(labels, np.zeros(1, labels.dtype))  # so that 0 has rank 0 in an image without background
     return np.unique(with_zero, return_inverse=True)[1][:-1].reshape(labels.shape).astype(np.int32)
 
 

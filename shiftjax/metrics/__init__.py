@@ -4,16 +4,9 @@ All of them run on the host, take NumPy or JAX arrays, batch first, and take equ
 for different objects.
 """
 
-from shiftjax.metrics._average_precision import average_precision
-from shiftjax.metrics._distinct import distinct_embeddings
-from shiftjax.metrics._seams import SeamDisagreement, seam_disagreement
-from shiftjax.metrics._split_merge import SplitMerge, split_merge_counts
-
-__all__ = [
-    "SeamDisagreement",
-    "SplitMerge",
-    "average_precision",
-    "distinct_embeddings",
-    "seam_disagreement",
-    "split_merge_counts",
-]
+from shiftjax.metrics._average_precision import average_precision as average_precision
+from shiftjax.metrics._distinct import distinct_embeddings as distinct_embeddings
+from shiftjax.metrics._seams import SeamDisagreement as SeamDisagreement
+from shiftjax.metrics._seams import seam_disagreement as seam_disagreement
+from shiftjax.metrics._split_merge import SplitMerge as SplitMerge
+from shiftjax.metrics._split_merge import split_merge_counts as split_merge_counts

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from shiftjax import _checks
+from shiftjax._graph import matching_size
 from shiftjax._host import host_labels, same_shape
 from shiftjax._typing import ArrayLike, Integer
-from shiftjax.labelling._objects import overlap, sparse
+from shiftjax.metrics._overlap import overlap
 
 
 def average_precision(
@@ -32,22 +31,12 @@ def average_precision(
     """
     true, pred = host_labels("true", true), host_labels("pred", pred)
     same_shape("pred", pred.shape, "true", true.shape)
-    if _checks.number("iou", iou, above=0.0) > 1:
-        _checks.fail("iou", "a number in (0, 1]", iou)
+    iou = _checks.number("iou", iou, above=0.0, most=1.0)
     table = overlap(true, pred)
     n_true, n_pred = len(table.true_area), len(table.pred_area)
     if n_true + n_pred == 0:
         return float("nan")
     union = table.true_area[table.true] + table.pred_area[table.pred] - table.shared
-    match = table.shared / union >= iou
-    hits = _matching(table.true[match], table.pred[match], (n_true, n_pred))
+    may_match = table.shared / union >= iou
+    hits = matching_size(table.true[may_match], table.pred[may_match], (n_true, n_pred))
     return hits / (n_true + n_pred - hits)
-
-
-def _matching(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> int:
-    """Size of a maximum matching of the bipartite graph with these edges."""
-    from scipy.sparse.csgraph import maximum_bipartite_matching
-
-    if len(rows) == 0:
-        return 0
-    return int((maximum_bipartite_matching(sparse(rows, columns, shape), perm_type="column") >= 0).sum())

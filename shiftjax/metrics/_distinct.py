@@ -7,7 +7,7 @@ import numpy as np
 from shiftjax import _checks
 from shiftjax._host import host_embedding, host_labels
 from shiftjax._typing import ArrayLike, Integer, Num
-from shiftjax.labelling._objects import objects
+from shiftjax.labelling import objects
 
 
 def distinct_embeddings(
@@ -18,17 +18,17 @@ def distinct_embeddings(
 ) -> int:
     """Number of distinct embeddings among the objects of a batch.
 
-    An object's embedding is the mean over its pixels. Objects at a distance of at most `tolerance` are the same, and so
-    is whatever a chain of such steps connects (single linkage). For objects that look the same this is the number that
-    the capacity bound limits; 1 means that the network has collapsed.
+    An object's embedding is the mean over its pixels. Embeddings at a distance of at most `tolerance` count as one, and
+    so do those that a chain of such steps connects (single linkage). For objects that look the same this is the number
+    that the capacity bound limits; 1 means that the network has collapsed.
 
-    With `tolerance=0` only equal means are the same: for integer embeddings the means are compared as exact fractions,
-    for floating point ones as float64 means, summed in raster order.
+    With `tolerance=0` only equal means count as one: the means of integer embeddings are compared as exact fractions,
+    those of floating point ones as float64 means, summed in raster order.
 
     Args:
         embedding: `(batch, *space, channel)`, integers or floats.
         labels: `(batch, *space)`, integers, 0 = background, which is no object.
-        tolerance: largest distance between the same embeddings, in units of the embedding.
+        tolerance: largest distance at which two embeddings count as one, in units of the embedding.
 
     Returns:
         The number of distinct embeddings; 0 when there are no objects.
@@ -43,9 +43,10 @@ def distinct_embeddings(
     number, area = objects(labels)
     sums = _sums(values.reshape(-1, values.shape[-1])[number >= 0], number[number >= 0], len(area))
     if tolerance == 0 and np.issubdtype(sums.dtype, np.integer):
+        # Fractions in lowest terms, a row (numerators, denominators) per object: no float64 mean would be exact.
         common = np.gcd(sums, area[:, None])
         return len(np.unique(np.hstack([sums // common, area[:, None] // common]), axis=0))
-    means = np.unique(sums / area[:, None] + 0.0, axis=0)  # + 0.0 makes one zero of the two
+    means = np.unique(sums / area[:, None] + 0.0, axis=0)  # + 0.0 turns -0.0 into 0.0: one value, one row
     return len(means) if tolerance == 0 else _linked(means, tolerance)
 
 
@@ -57,13 +58,13 @@ def _sums(values: np.ndarray, number: np.ndarray, count: int) -> np.ndarray:
     return sums
 
 
-def _linked(points: np.ndarray, reach: float) -> int:
-    """Number of groups when points at most `reach` apart are joined; memory linear in the number of points."""
+def _linked(points: np.ndarray, tolerance: float) -> int:
+    """Number of groups when points at most `tolerance` apart are joined; memory linear in the number of points."""
     groups = 0
     while len(points):
         groups += 1
         frontier, points = points[:1], points[1:]
-        while len(frontier):
-            near = np.linalg.norm(points - frontier[0], axis=-1) <= reach
+        while len(frontier):  # points that have joined the group, whose own neighbours are still to be found
+            near = np.linalg.norm(points - frontier[0], axis=-1) <= tolerance
             frontier, points = np.concatenate([frontier[1:], points[near]]), points[~near]
     return groups

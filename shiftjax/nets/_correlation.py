@@ -1,11 +1,13 @@
 """Cross-correlation at stride 1: the one place that knows which form of it each backend runs fast.
 
-Accelerators take it as it is. XLA's CPU backend is slow at two forms and gives the same sums faster in others:
-- a 2-D correlation without padding copies every window of the image out, many times the memory of the image and 3 to
-  10 times as long (up to the XLA of JAX 0.10; that of JAX 0.12 does not). With one row of padding it does not;
-- a 3-D correlation is a slice-by-slice 2-D one, of slices laid side by side as channels: 3 to 8 times faster. Filling
-  the result a few slices at a time, it takes no memory but that of its operand and its result.
-The map never depends on the image's size, so that a tile and a whole image are computed alike.
+Accelerators take it as it is. XLA's CPU backend is slow at two forms, and gives the same sums faster in others:
+- a 2-D correlation without padding copies every window of the image, many times the memory of the image and 3 to 10
+  times as long (up to the XLA of JAX 0.10; that of JAX 0.12 does not). With one row of padding it does not;
+- a 3-D correlation is computed as a 2-D one of each slice, with the slices that it reads side by side as channels: 3 to
+  8 times faster. Slab by slab, it takes no memory but that of its operand and its result.
+
+Every form adds up the same products, so that in int32, where sums wrap around, all of them agree bit for bit. Which
+form is taken never depends on the image's size, so that a tile and a whole image are computed alike.
 """
 
 from __future__ import annotations
@@ -20,14 +22,13 @@ import jax.numpy as jnp
 from jax import lax
 
 from shiftjax._typing import Array
-from shiftjax.nets._slabs import filled, in_pieces
-
-FREE, FEW = 144, 16  # products per output pixel, and features, up to which padding gains nothing
+from shiftjax._xla_cpu import copies_windows
+from shiftjax.nets._slabs import slab_by_slab, uses_slabs
 
 Layers = Sequence[tuple[Array, Array]]  # kernel and bias of each
 Activation = Callable[[Array], Array]
 
-# Activations that may see a part of a layer; of another one nobody knows what it reads.
+# Activations known to act on every value alone, and so on a part of a layer as on all of it; another one may read more.
 POINTWISE = [jnp.abs, jnp.sin, jnp.cos, jnp.tanh, jax.nn.relu, jax.nn.relu6, jax.nn.leaky_relu, jax.nn.elu, jax.nn.celu]
 POINTWISE += [jax.nn.selu, jax.nn.gelu, jax.nn.silu, jax.nn.softplus, jax.nn.sigmoid, jax.nn.hard_tanh, jax.nn.mish]
 
@@ -36,17 +37,18 @@ def correlate(x: Array, kernel: Array, padding: str) -> Array:
     """`(batch, *space, channel)` with `(*window, channel, features)`."""
     if jax.default_backend() != "cpu" or math.prod(kernel.shape[:-2]) == 1:
         return _direct(x, kernel, padding)
-    return _slices(x, kernel, padding) if in_pieces(x) else _padded(x, kernel, padding)
+    return _volume(x, kernel, padding) if uses_slabs(x) else _without_copies(x, kernel, padding)
 
 
 def correlate_in_turn(xs: Sequence[Array], layers: Layers, activation: Activation, padding: str) -> Array:
     """Layers of a correlation, a bias and an activation; the first reads all arrays, side by side as channels."""
-    if in_pieces(xs[0]) and padding == "VALID" and activation in POINTWISE:
-        return _pieces_in_turn(tuple(xs), layers, activation)
-    return _in_turn(xs, layers, activation, padding)
+    # Same padding sets every layer to 0 beyond the ends of the volume, and a slab does not know whether it is at one.
+    if uses_slabs(xs[0]) and padding == "VALID" and activation in POINTWISE:
+        return _volumes_in_turn(tuple(xs), layers, activation)
+    return _layer_by_layer(xs, layers, activation, padding)
 
 
-def _in_turn(xs: Sequence[Array], layers: Layers, activation: Activation, padding: str) -> Array:
+def _layer_by_layer(xs: Sequence[Array], layers: Layers, activation: Activation, padding: str) -> Array:
     x = jnp.concatenate(xs, axis=-1)
     for kernel, bias in layers:
         x = activation(correlate(x, kernel, padding) + bias)
@@ -54,24 +56,26 @@ def _in_turn(xs: Sequence[Array], layers: Layers, activation: Activation, paddin
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _pieces_in_turn(xs: tuple[Array, ...], layers: Layers, activation: Activation) -> Array:
-    """Piece by piece through all layers, so that nothing between them is ever whole."""
+def _volumes_in_turn(xs: tuple[Array, ...], layers: Layers, activation: Activation) -> Array:
+    """Slab by slab through all layers, so that no layer between them is ever held whole."""
 
-    def piece(*xs: Array) -> Array:
+    def slab(*xs: Array) -> Array:
         x = jnp.concatenate(xs, axis=-1)
         for kernel, bias in layers:
-            x = activation(_at_once(x, kernel, "VALID") + bias)
+            x = activation(_as_channels(x, kernel, "VALID") + bias)
         return x
 
-    return filled(piece, xs, sum(kernel.shape[0] - 1 for kernel, _ in layers))
+    return slab_by_slab(slab, xs, sum(kernel.shape[0] - 1 for kernel, _ in layers))
 
 
-@_pieces_in_turn.defjvp
-def _(activation: Activation, at: tuple[Any, Layers], along: tuple[Any, Layers]) -> tuple[Array, Array]:
-    return jax.jvp(lambda xs, layers: _in_turn(xs, layers, activation, "VALID"), at, along)
+@_volumes_in_turn.defjvp
+def _(activation: Activation, primals: tuple[Any, Layers], tangents: tuple[Any, Layers]) -> tuple[Array, Array]:
+    """Differentiated layer by layer: the gradient of a loop would keep the volumes once per turn."""
+    return jax.jvp(lambda xs, layers: _layer_by_layer(xs, layers, activation, "VALID"), primals, tangents)
 
 
 def _direct(x: Array, kernel: Array, padding: str | Sequence[tuple[int, int]]) -> Array:
+    """The definition, in one operation."""
     ndim = x.ndim - 2
     space = tuple(range(1, ndim + 1))
     layout = lax.ConvDimensionNumbers(
@@ -82,55 +86,61 @@ def _direct(x: Array, kernel: Array, padding: str | Sequence[tuple[int, int]]) -
     return lax.conv_general_dilated(x, kernel, (1,) * ndim, padding, dimension_numbers=layout)
 
 
-def _padded(x: Array, kernel: Array, padding: str) -> Array:
-    """With one more row than asked for, which is cut off again; the cut melts into what comes next."""
-    products, features = math.prod(kernel.shape[:-1]), kernel.shape[-1]
-    if padding == "SAME" or (products <= FREE and features <= FEW):
+def _without_copies(x: Array, kernel: Array, padding: str) -> Array:
+    """With one row of padding at the end, where XLA would copy all windows, and without the last row of the result.
+
+    That row alone reads the padding. Leaving it out is free: XLA fuses the slice with the next operation.
+    """
+    if padding == "SAME" or not copies_windows(math.prod(kernel.shape[:-1]), kernel.shape[-1]):
         return _direct(x, kernel, padding)
-    more = _direct(x, kernel, [(0, 1)] + [(0, 0)] * (x.ndim - 3))
-    return lax.slice_in_dim(more, 0, x.shape[1] - kernel.shape[0] + 1, axis=1)
+    longer = _direct(x, kernel, [(0, 1)] + [(0, 0)] * (x.ndim - 3))
+    return lax.slice_in_dim(longer, 0, x.shape[1] - kernel.shape[0] + 1, axis=1)
 
 
-def _slices(x: Array, kernel: Array, padding: str) -> Array:
-    depth = kernel.shape[0]
-    if padding == "SAME":
-        sides = [(0, 0, 0)] * x.ndim
-        sides[1] = ((depth - 1) // 2, depth // 2, 0)
-        x = lax.pad(x, x.dtype.type(0), sides)
-    return _one(x, kernel, padding)
+def _volume(x: Array, kernel: Array, padding: str) -> Array:
+    if padding == "SAME":  # along the slices here, so that slabs read the padding of the volume; within a slice below
+        depth = kernel.shape[0]
+        widths = [(0, 0, 0)] * x.ndim
+        widths[1] = ((depth - 1) // 2, depth // 2, 0)
+        x = lax.pad(x, x.dtype.type(0), widths)
+    return _valid_in_depth(x, kernel, padding)
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(2,))
-def _one(x: Array, kernel: Array, padding: str) -> Array:
-    return filled(lambda x: _at_once(x, kernel, padding), [x], kernel.shape[0] - 1)
+def _valid_in_depth(x: Array, kernel: Array, padding: str) -> Array:
+    """Valid along the slices, padded as asked within each."""
+    return slab_by_slab(lambda x: _as_channels(x, kernel, padding), [x], kernel.shape[0] - 1)
 
 
-@_one.defjvp
-def _(padding: str, at: tuple[Array, Array], along: tuple[Array, Array]) -> tuple[Array, Array]:
-    """A loop's gradient would keep the image once per turn: the tangents take forms of one piece."""
-    (x, kernel), (dx, dkernel) = at, along
-    return _one(x, kernel, padding), _by_slice(dx, kernel, padding) + _at_once(x, dkernel, padding)
+@_valid_in_depth.defjvp
+def _(padding: str, primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
+    """The product rule, in forms without a loop, whose gradient would keep the image once per turn."""
+    (x, kernel), (dx, dkernel) = primals, tangents
+    return _valid_in_depth(x, kernel, padding), _sum_of_slices(dx, kernel, padding) + _as_channels(x, dkernel, padding)
 
 
-def _at_once(x: Array, kernel: Array, padding: str) -> Array:
-    """All slices that one output slice reads, side by side as channels."""
+def _as_channels(x: Array, kernel: Array, padding: str) -> Array:
+    """All slices that one output slice reads, side by side as channels: the sum over channels is then that over depth.
+
+    `out[i] = sum_k x[i + k] * kernel[k] = concat_k(x[i + k]) * concat_k(kernel[k])`, with `*` the 2-D correlation.
+    """
     depth, *window, channels, features = kernel.shape
-    kept = x.shape[1] - depth + 1
-    beside = jnp.concatenate([lax.slice_in_dim(x, k, k + kept, axis=1) for k in range(depth)], axis=-1)
+    slices = x.shape[1] - depth + 1
+    side_by_side = jnp.concatenate([lax.slice_in_dim(x, k, k + slices, axis=1) for k in range(depth)], axis=-1)
     flat = jnp.moveaxis(kernel, 0, -3).reshape(*window, depth * channels, features)
-    return _by_batch(beside, flat, padding)
+    return _slice_by_slice(side_by_side, flat, padding)
 
 
-def _by_slice(x: Array, kernel: Array, padding: str) -> Array:
-    """The sum over the kernel's depth, one slice of it at a time."""
+def _sum_of_slices(x: Array, kernel: Array, padding: str) -> Array:
+    """`out[i] = sum_k (x * kernel[k])[i + k]`: one slice of the kernel at a time, without copies of the image."""
     depth = kernel.shape[0]
-    kept = x.shape[1] - depth + 1
-    # Cut after the correlation and not before: slices of the image would be copies.
-    parts = [lax.slice_in_dim(_by_batch(x, kernel[k], padding), k, k + kept, axis=1) for k in range(depth)]
+    slices = x.shape[1] - depth + 1
+    # Sliced after the correlation and not before: slices of the image would be copies.
+    parts = [lax.slice_in_dim(_slice_by_slice(x, kernel[k], padding), k, k + slices, axis=1) for k in range(depth)]
     return sum(parts[1:], start=parts[0])
 
 
-def _by_batch(x: Array, kernel: Array, padding: str) -> Array:
-    """2-D, slice by slice."""
-    y = _padded(x.reshape(-1, *x.shape[2:]), kernel, padding)
+def _slice_by_slice(x: Array, kernel: Array, padding: str) -> Array:
+    """A 2-D correlation of every slice: slices are images of one batch."""
+    y = _without_copies(x.reshape(-1, *x.shape[2:]), kernel, padding)
     return y.reshape(*x.shape[:2], *y.shape[1:])

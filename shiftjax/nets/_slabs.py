@@ -1,6 +1,7 @@
-"""Large results filled a few slices at a time, so that nothing on the way to them is ever whole.
+"""Volumes computed a slab of slices at a time, so that nothing on the way to the result is ever held whole.
 
-Only for XLA's CPU backend and for volumes: see `in_pieces`, which is asked everywhere.
+Only for XLA's CPU backend, which shares its memory with the host, and for volumes, whose layers in between are large:
+`uses_slabs` tells.
 """
 
 from __future__ import annotations
@@ -11,47 +12,52 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from shiftjax._arithmetic import ceil_div
 from shiftjax._typing import Array
+from shiftjax._xla_cpu import MAX_SLABS, MIN_SLAB
 
-TURNS, SOME = 32, 8  # most pieces of a result, and fewest slices of a piece if there are several
 
-
-def in_pieces(x: Array) -> bool:
-    """Whether results the size of `x`, `(batch, *space, channel)`, are filled piece by piece."""
+def uses_slabs(x: Array) -> bool:
+    """Whether results the size of `x`, `(batch, *space, channel)`, are computed slab by slab."""
     return jax.default_backend() == "cpu" and x.ndim == 5
 
 
-def filled(
+def slab_by_slab(
     fn: Callable[..., Array], volumes: Sequence[Array], lost: int, start: int = 0, slices: int | None = None
 ) -> Array:
-    """What a function makes of volumes, a few slices at a time.
+    """`fn(*volumes)`, or some slices of it, computed slab by slab.
+
+    Sound for every `fn` that commutes with moving the volumes by whole slices: slab by slab it is given the slices that
+    it reads, and what it gives is put where they lie. The result does not depend on how many slabs there are.
 
     Args:
-        fn: of as many arrays as there are volumes; its result has `lost` slices less than they.
+        fn: of as many arrays as there are volumes; slice i of its result reads slices i to `i + lost` of theirs.
         volumes: `(batch, *space, channel)`, of one size; slices run along their first spatial axis.
-        lost: slices.
-        start: the first slice of the result that is wanted.
-        slices: how many are wanted; by default all from the first on, with `start` 0.
+        lost: slices by which the result is shorter than the volumes.
+        start: the first slice to compute.
+        slices: how many slices to compute; by default all, with `start` 0.
     """
     if slices is None:
         slices = volumes[0].shape[1] - lost
-    if slices == 1:  # nobody could tell a single slice from a batch of one image
-        more = [lax.pad(x, x.dtype.type(0), [(0, k == 1, 0) for k in range(x.ndim)]) for x in volumes]
-        return filled(fn, more, lost, start, 2)[:, :1]
-    some = -(-slices // min(TURNS, max(1, slices // SOME)))
+    if slices == 1:
+        # `fn` folds slices into the batch: with one slice of one image, the certifier could not tell from the program
+        # which of the two axes is gone. So two slices are computed.
+        longer = [lax.pad(x, x.dtype.type(0), [(0, axis == 1, 0) for axis in range(x.ndim)]) for x in volumes]
+        return slab_by_slab(fn, longer, lost, start, 2)[:, :1]
+    slab = ceil_div(slices, min(MAX_SLABS, max(1, slices // MIN_SLAB)))
 
-    def piece(at: Array | int) -> Array:
-        size = some + lost
+    def compute(at: Array | int) -> Array:
         return fn(
-            *(lax.dynamic_slice_in_dim(x, at + start, size, axis=1, allow_negative_indices=False) for x in volumes)
+            *(lax.dynamic_slice_in_dim(x, at + start, slab + lost, 1, allow_negative_indices=False) for x in volumes)
         )
 
-    def fill(turn: Array, y: Array) -> Array:
-        at = lax.min(turn * some, slices - some)
-        place = [at if k == 1 else jnp.zeros_like(at) for k in range(y.ndim)]
-        return lax.dynamic_update_slice(y, piece(at), place, allow_negative_indices=False)
+    def fill(turn: Array, result: Array) -> Array:
+        at = lax.min(turn * slab, slices - slab)  # the last slab ends where the result does, over the one before
+        index = [at if axis == 1 else jnp.zeros_like(at) for axis in range(result.ndim)]
+        return lax.dynamic_update_slice(result, compute(at), index, allow_negative_indices=False)
 
-    # Starting from zeros, XLA would lay out the results of all layers at once.
-    first = piece(0)
-    rest = [(0, slices - some if k == 1 else 0, 0) for k in range(first.ndim)]
-    return lax.fori_loop(1, -(-slices // some), fill, lax.pad(first, first.dtype.type(0), rest))
+    # The loop starts from the first slab, padded. From zeros, which wait for nothing, XLA would allocate the results of
+    # all layers of a network at once.
+    first = compute(0)
+    room = [(0, slices - slab if axis == 1 else 0, 0) for axis in range(first.ndim)]
+    return lax.fori_loop(1, ceil_div(slices, slab), fill, lax.pad(first, first.dtype.type(0), room))

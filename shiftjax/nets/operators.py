@@ -1,7 +1,7 @@
 """The operators of an encoder-decoder, as functions of arrays `(batch, *space, channel)`.
 
-They take any dtype. In int32 sums and products wrap around, so that results do not depend on the order of summation
-and two ways to the same output agree bit for bit.
+They take any dtype. In int32, sums and products wrap around: results do not depend on the order of summation, and two
+ways to the same output agree bit for bit.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from jax import lax
 
 from shiftjax._typing import Array, Shaped
 from shiftjax.nets._correlation import correlate, correlate_in_turn
-from shiftjax.nets._slabs import filled, in_pieces
+from shiftjax.nets._slabs import slab_by_slab, uses_slabs
 
 
 def convolve(
@@ -55,11 +55,11 @@ def max_pool(x: Shaped[Array, "batch *space channel"], factors: Sequence[int]) -
 def _pool_axis(x: Array, axis: int, factor: int) -> Array:
     # A maximum of strided slices: its gradient is elementwise, where that of a reduce_window scatters (3 to 6 times
     # slower on CPU), and ties share the gradient, as a constant image needs.
-    parts = [lax.slice_in_dim(x, i, None, stride=factor, axis=axis) for i in range(factor)]
-    while len(parts) > 1:
-        pairs = [jnp.maximum(a, b) for a, b in zip(parts[::2], parts[1::2], strict=False)]
-        parts = pairs + parts[len(pairs) * 2 :]
-    return parts[0]
+    slices = [lax.slice_in_dim(x, i, None, stride=factor, axis=axis) for i in range(factor)]
+    while len(slices) > 1:  # in pairs, so that ties share alike where the factor is a power of 2
+        pairs = [jnp.maximum(a, b) for a, b in zip(slices[::2], slices[1::2], strict=False)]
+        slices = pairs + slices[len(pairs) * 2 :]
+    return slices[0]
 
 
 def upsample_nearest(
@@ -67,10 +67,10 @@ def upsample_nearest(
 ) -> Shaped[Array, "batch *out channel"]:
     """Repeats every pixel `factors` times along each axis."""
     shape = x.shape[1:-1]
-    split = [1 if part else n for n in shape for part in (0, 1)]
-    block = [f if part else n for n, f in zip(shape, factors, strict=True) for part in (0, 1)]
+    split = [n for pixels in shape for n in (pixels, 1)]
+    blocks = [n for pair in zip(shape, factors, strict=True) for n in pair]
     x = x.reshape(x.shape[0], *split, x.shape[-1])
-    x = jnp.broadcast_to(x, (x.shape[0], *block, x.shape[-1]))
+    x = jnp.broadcast_to(x, (x.shape[0], *blocks, x.shape[-1]))
     return _merge_blocks(x, shape, factors)
 
 
@@ -84,16 +84,16 @@ def upsample_learned(
     The factors are the leading axes of `kernel`. Blocks do not overlap, so it is one matrix product followed by a
     change of layout, and the whole output is exact (a wider kernel would leave partial sums at the ends).
     """
-    *factors, _, features = kernel.shape
+    factors = kernel.shape[:-2]
     ndim = x.ndim - 2
     blocks = lax.dot_general(x, kernel, (((ndim + 1,), (ndim,)), ((), ())))
-    order = [0, *(axis for k in range(ndim) for axis in (1 + k, 1 + ndim + k)), 1 + 2 * ndim]
-    y = _merge_blocks(blocks.transpose(order), x.shape[1:-1], factors)
-    assert y.shape[-1] == features
+    pairs = [axis for k in range(1, ndim + 1) for axis in (k, ndim + k)]  # each axis of `x` with that of its factor
+    y = _merge_blocks(blocks.transpose(0, *pairs, 2 * ndim + 1), x.shape[1:-1], factors)
     return y if bias is None else y + bias
 
 
 def _merge_blocks(x: Array, space: Sequence[int], factors: Sequence[int]) -> Array:
+    """From `(batch, n, f, m, g, ..., channel)` to `(batch, n * f, m * g, ..., channel)`."""
     merged = [n * f for n, f in zip(space, factors, strict=True)]
     return x.reshape(x.shape[0], *merged, x.shape[-1])
 
@@ -107,16 +107,22 @@ def crop(
 
 
 @functools.partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def crop_apart(
+def crop_copy(
     x: Shaped[Array, "batch *space channel"], start: tuple[int, ...], size: tuple[int, ...]
 ) -> Shaped[Array, "batch *out channel"]:
-    """The same as an array of its own, so that `x` need not be kept until it is used."""
-    if not in_pieces(x):
+    """`crop`, as an array of its own, so that `x` need not be kept until the crop is used.
+
+    Skip connections are used long after they are cropped, and XLA would fuse the crop with that use.
+    """
+    if not uses_slabs(x):
         return lax.optimization_barrier(crop(x, start, size))
     # On a CPU, XLA looks through barriers, but not into loops.
-    return filled(lambda y: crop(y, (0, *start[1:]), (y.shape[1], *size[1:])), [x], 0, start[0], size[0])
+    return slab_by_slab(lambda y: crop(y, (0, *start[1:]), (y.shape[1], *size[1:])), [x], 0, start[0], size[0])
 
 
-@crop_apart.defjvp
-def _(start: tuple[int, ...], size: tuple[int, ...], at: tuple[Array], along: tuple[Array]) -> tuple[Array, Array]:
-    return crop_apart(*at, start, size), crop(*along, start, size)
+@crop_copy.defjvp
+def _(
+    start: tuple[int, ...], size: tuple[int, ...], primals: tuple[Array], tangents: tuple[Array]
+) -> tuple[Array, Array]:
+    """Cropping is linear; the plain form has the plain gradient, where that of a loop would keep `x` once per turn."""
+    return crop_copy(*primals, start, size), crop(*tangents, start, size)

@@ -21,7 +21,7 @@ def random_crop(
     *,
     size: int | Sequence[int],
 ) -> tuple[Float[Array, "batch *crop channel"], Int[Array, "batch *crop"]]:
-    """Cuts one window at a random place out of each image, the same out of its labels.
+    """Cuts a window at a random position out of each image, and the same one out of its labels.
 
     Args:
         key: a random key.
@@ -30,7 +30,7 @@ def random_crop(
         size: of the window in pixels, one for all axes or one per axis.
 
     Returns:
-        The window of the image and of the labels; instances keep their label.
+        The windows `(batch, *size, channel)` and their labels `(batch, *size)`; instances keep their label.
 
     Raises:
         ValueError: for shapes that do not agree, or a window larger than the image.
@@ -45,10 +45,10 @@ def random_crop(
 
 @partial(jax.jit, static_argnums=3)
 def _cropped(key: Array, image: Array, labels: Array, sizes: tuple[int, ...]) -> tuple[Array, Array]:
-    room = jnp.asarray([n - s + 1 for s, n in zip(sizes, labels.shape[1:], strict=True)])
+    starts = jnp.asarray([n - s + 1 for s, n in zip(sizes, labels.shape[1:], strict=True)])  # how many, per axis
 
     def cut(key: Array, image: Array, labels: Array) -> tuple[Array, Array]:
-        start = list(jax.random.randint(key, (len(sizes),), 0, room))
+        start = list(jax.random.randint(key, (len(sizes),), 0, starts))
         window = jax.lax.dynamic_slice(image, [*start, 0], (*sizes, image.shape[-1]))
         return window, jax.lax.dynamic_slice(labels, start, sizes)
 

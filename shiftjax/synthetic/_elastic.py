@@ -24,15 +24,16 @@ def elastic(
     spacing: int = 20,
     jitter: int | float = 0.2,
 ) -> tuple[Float[Array, "batch *space channel"], Int[Array, "batch *space"]]:
-    """Warps images and labels together by a random smooth displacement, another for each image.
+    """Warps images and labels together by a random smooth displacement, a different one for each image.
 
-    Control points every `spacing` pixels are displaced by normal steps of standard deviation `jitter * spacing`, cut
-    at two deviations, and a cubic B-spline spreads them over the pixels. The spline moves no faster than its control
+    Control points every `spacing` pixels are displaced by normal steps of standard deviation `jitter * spacing`,
+    truncated at two deviations, and a cubic B-spline interpolates between them. A spline is no steeper than its control
     points, so along each axis the displacement changes by less than `4 * jitter` per pixel: below a jitter of 1/4
     nothing folds along an axis, and objects with a gap stay apart.
 
     The image is read by linear interpolation, the labels at the nearest pixel, and both are mirrored at the border.
-    Instances keep their label; what the border mirrors or cuts is for `connected_components` to tell apart.
+    Instances keep their label; one that the border mirrors may appear twice, and `connected_components` tells the
+    copies apart.
 
     Args:
         key: a random key.
@@ -42,7 +43,7 @@ def elastic(
         jitter: standard deviation of their displacement, as a share of `spacing`; 0 leaves everything in place.
 
     Returns:
-        The warped image and labels, shapes and types as given.
+        The warped image `(batch, *space, channel)` and labels `(batch, *space)`, of the same types.
 
     Raises:
         ValueError: for shapes that do not agree, a spacing below 1, or a negative jitter.
@@ -68,17 +69,17 @@ def _warped(key: Array, image: Array, labels: Array, spacing: int, step: float) 
 
 
 def _coordinates(key: Array, splines: list[np.ndarray], step: float) -> list[Array]:
-    """Where each pixel reads, one array `space` per axis."""
+    """The position that each pixel reads, one array `(*space)` per axis."""
     controls = tuple(s.shape[1] for s in splines)
     shape = tuple(len(s) for s in splines)
     moves = step * jax.random.truncated_normal(key, -2.0, 2.0, (len(shape), *controls), jnp.float32)
-    for spline in splines:  # each turn spreads the first control axis over the pixels and moves it to the end
+    for spline in splines:  # interpolates along the first axis of control points, which becomes the last axis of pixels
         moves = jnp.tensordot(moves, jnp.asarray(spline), axes=((1,), (1,)), precision=jax.lax.Precision.HIGHEST)
     return [_mirror(jax.lax.broadcasted_iota(jnp.float32, shape, k) + moves[k], n) for k, n in enumerate(shape)]
 
 
 def _mirror(x: Array, n: int) -> Array:
-    """Reflects coordinates into [0, n - 1], the border pixels being the mirrors."""
+    """Reflects coordinates at 0 and n - 1."""
     return jnp.clip(n - 1 - jnp.abs(n - 1 - jnp.abs(x)), 0, n - 1)
 
 

@@ -1,4 +1,4 @@
-"""What every generator asks of its arguments. Shapes and types only, so the checks also serve under jit."""
+"""Checks of the arguments of all generators: of shapes and types only, so that they hold under jit, too."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def space(shape: Any) -> tuple[int, ...]:
 
 
 def pictures(image: Any, labels: Any = None) -> None:
-    """Refuses images that are not floats `(batch, *space, channel)` and labels that do not lie on their pixels."""
+    """Refuses images that are not floats `(batch, *space, channel)` and labels of another shape."""
     if not hasattr(image, "dtype") or not jnp.issubdtype(image.dtype, jnp.floating) or image.ndim < 3:
         found = f"{image.dtype} of shape {image.shape}" if hasattr(image, "dtype") else type(image).__name__
         _checks.fail("image", "floats (batch, *space, channel)", found)

@@ -21,10 +21,10 @@ def noise(
     Args:
         key: a random key.
         image: floats `(batch, *space, channel)`.
-        variance: of the noise, before clipping.
+        variance: of the noise, before clipping, in squared units of the image.
 
     Returns:
-        The noisy image, shape and type as given.
+        The noisy image `(batch, *space, channel)`, of the same type.
 
     Raises:
         ValueError: for an image that is not floating point, or a negative variance.

@@ -1,13 +1,13 @@
 """The claims that apply to any function of an image, examined for one function and one shape.
 
-What holds is the certificate's to say; arithmetic on random images tries to contradict it (see `evidence`). The claims
-are examined on the whole output, as a user takes it: where padding reaches the output, they fail, although they may
-hold in the certificate's exact window.
+Only the certificate proves a claim; arithmetic on random images can contradict it. The claims are examined on the whole
+output, as a user takes it: where padding reaches the output they may fail, although they hold in the certificate's
+exact window.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from math import prod
@@ -17,228 +17,250 @@ import jax
 import numpy as np
 
 from shiftjax._typing import PRNGKeyArray, Shaped
+from shiftjax._windows import window
 from shiftjax.certifier import Certificate, certify
-from shiftjax.testing import _comparison as evidence
-from shiftjax.testing._asserts import (
-    broken_shift,
-    certificate_of,
-    exact_windows,
-    period_multiples,
-)
+from shiftjax.testing._asserts import broken_shift, certificate_of, exact_windows, period_multiples
+from shiftjax.testing._comparison import first_difference, on_host, random_image, tolerance
 
-HOLDS, FAILS, OPEN = "holds", "fails", "does not apply"
-SEARCHED = 16  # pixels: shifts tried along each axis where no period is known
-PIXELS_TRIED = 6
+PROVED = "proved"
+CONTRADICTED = "contradicted"
+NOT_PROVED = "not proved"  # and no violation seen
+NOT_APPLICABLE = "not applicable"  # the claim says nothing here, say about a period that is not known
+SHIFTS_TRIED = 16  # pixels along each axis, where no period is known
+PIXELS_TRIED = 6  # output pixels whose receptive field is examined: one costs a run of the function
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What was found about one claim."""
+    """The outcome of one claim.
+
+    Attributes:
+        claim: its name.
+        verdict: "proved", "contradicted", "not proved" or "not applicable".
+        detail: what was proved or seen, in words.
+    """
 
     claim: str
     verdict: str
     detail: str
 
+    @property
+    def contradicted(self) -> bool:
+        """Whether arithmetic contradicts the claim."""
+        return self.verdict == CONTRADICTED
 
-class Given:
-    """A function of an image, at one shape, with its certificate or the refusal."""
+
+Outcome = tuple[str, str]  # verdict and detail
+
+
+class Subject:
+    """A function of an image `(batch, *space, channel)`, at one shape, with its certificate or the refusal."""
 
     def __init__(self, fn: Callable[[Any], Any], x: jax.ShapeDtypeStruct, *, key: PRNGKeyArray | None = None) -> None:
         self.fn, self.x, self.key = fn, x, key
-        self.run = evidence.runner(fn)
+        self.run = on_host(fn)
         self.space = tuple(x.shape[1:-1])
-        self.axes = tuple(range(1, len(x.shape) - 1))
-        found = certificate_of(fn, x)
-        self.certificate = found if isinstance(found, Certificate) else None
-        self.refusal = "" if isinstance(found, Certificate) else str(found)
+        certificate = certificate_of(fn, x)
+        self.certificate = certificate if isinstance(certificate, Certificate) else None
+        self.refusal = "" if isinstance(certificate, Certificate) else str(certificate)
 
     def image(self, space: tuple[int, ...] | None = None) -> np.ndarray:
+        """A random image, by default of the subject's own size."""
         shape = (self.x.shape[0], *(self.space if space is None else space), self.x.shape[-1])
-        return evidence.random_image(self.key, shape, self.x.dtype)
+        return random_image(self.key, shape, self.x.dtype)
 
 
 def examine(fn: Callable[[Any], Any], x: jax.ShapeDtypeStruct, *, key: PRNGKeyArray | None = None) -> list[Verdict]:
-    """All claims that apply.
+    """Examines every claim about one function.
 
     Args:
         fn: function of one image with one output, whose spatial axes lie where the image's do.
         x: shape and type of the image, `(batch, *space, channel)`.
         key: draws the images; a fixed one by default.
+
+    Returns:
+        A verdict per claim.
     """
-    given = Given(fn, x, key=key)
-    return [Verdict(claim, *check(given)) for claim, check in CHECKS.items()]
+    subject = Subject(fn, x, key=key)
+    return [examine_claim(claim, subject) for claim in CHECKS]
 
 
-def certificate(given: Given) -> tuple[str, str]:
+def examine_claim(claim: str, subject: Subject) -> Verdict:
+    """One claim, by its name in `CHECKS`."""
+    if subject.certificate is not None:
+        return Verdict(claim, *CHECKS[claim](subject, subject.certificate))
+    if claim == "certificate":
+        return Verdict(claim, NOT_PROVED, f"no certificate: {subject.refusal}")
+    if claim == "periodic-equivariance":
+        return Verdict(claim, *_without_a_period(subject))
+    return Verdict(claim, NOT_APPLICABLE, "no certificate, so neither a period nor a receptive field is known")
+
+
+def certificate(subject: Subject, certificate: Certificate) -> Outcome:
     """Whether there is a proof at all."""
-    found = given.certificate
-    if found is None:
-        return OPEN, f"no certificate: {given.refusal}"
-    return HOLDS, f"period {found.period}, capacity {found.capacity}{exact_windows(found)}"
+    return PROVED, f"period {certificate.period}, capacity {certificate.capacity}{exact_windows(certificate)}"
 
 
-def periodic_equivariance(given: Given) -> tuple[str, str]:
+def periodic_equivariance(subject: Subject, certificate: Certificate) -> Outcome:
     """Whole periods move the whole output along."""
-    if given.certificate is None:
-        return _without_a_period(given)
-    period = given.certificate.period
+    period, inexact = certificate.period, exact_windows(certificate)
     try:
-        found = broken_shift(given.fn, given.x, period, period_multiples(len(period)), key=given.key)
-    except AssertionError as error:
-        return OPEN, str(error)
-    if found is not None:
-        shift, where = found
-        window = exact_windows(given.certificate)
-        return FAILS, f"the smallest shift that breaks it is {shift} px: the output differs at {where}{window}"
-    if exact_windows(given.certificate):
-        return OPEN, f"no violation seen{exact_windows(given.certificate)}; the proof holds inside only"
-    return HOLDS, f"proved; shifts by one period of {period} px agree"
+        violation = broken_shift(subject.fn, subject.x, period, period_multiples(len(period)), key=subject.key)
+    except AssertionError as too_small:
+        return NOT_APPLICABLE, str(too_small)
+    if violation is not None:
+        shift, where = violation
+        return CONTRADICTED, f"the smallest shift that breaks it is {shift} px: the output differs at {where}{inexact}"
+    if inexact:
+        return NOT_PROVED, f"no violation seen{inexact}; the proof holds inside only"
+    return PROVED, f"shifts by one period of {period} px agree"
 
 
-def _without_a_period(given: Given) -> tuple[str, str]:
+def _without_a_period(subject: Subject) -> Outcome:
     """If every small shift along an axis changes the output, there is no small period."""
-    for k in range(len(given.space)):
-        unit = tuple(int(j == k) for j in range(len(given.space)))
-        reach = range(1, min(SEARCHED, given.space[k] - 1) + 1)
+    for k, size in enumerate(subject.space):
+        unit = tuple(int(j == k) for j in range(len(subject.space)))
+        shifts = range(1, min(SHIFTS_TRIED, size - 1) + 1)
         try:
-            kept = [
-                n for n in reach if broken_shift(given.fn, given.x, (n,) * len(unit), [unit], key=given.key) is None
+            broken = [
+                broken_shift(subject.fn, subject.x, (n,) * len(unit), [unit], key=subject.key) is not None
+                for n in shifts
             ]
         except (AssertionError, ValueError) as error:
-            return OPEN, f"no certificate, and {error}"
-        if reach and not kept:
+            return NOT_PROVED, f"no certificate, and {error}"
+        if broken and all(broken):
             return (
-                FAILS,
-                f"the smallest shift that breaks it is {unit} px, and so does every one along it up to {reach[-1]}",
+                CONTRADICTED,
+                f"the smallest shift that breaks it is {unit} px, and so does every one along it up to {shifts[-1]}",
             )
-    return OPEN, "no certificate, so no period is known; some small shifts move the output along"
+    return NOT_PROVED, "no certificate, so no period is known; some small shifts move the output along"
 
 
-def period_is_minimal(given: Given) -> tuple[str, str]:
+def period_is_minimal(subject: Subject, certificate: Certificate) -> Outcome:
     """No smaller shift along an axis moves the exact output along."""
-    found = given.certificate
-    if found is None:
-        return OPEN, "no certificate, so no period is known"
-    inside = Given(lambda x: given.fn(x)[_exact(found)], given.x, key=given.key)
-    for k, axis in enumerate(found.axes):
-        unit = [int(j == k) for j in range(len(found.axes))]
-        for shift in range(1, axis.period):
-            if shift % axis.stride:
+    # In the exact window only: elsewhere padding makes outputs change with every shift, which would show nothing.
+    exact = (slice(None), *(slice(*axis.exact) for axis in certificate.axes))
+
+    def exact_output(x: Any) -> Any:
+        return subject.fn(x)[exact]
+
+    for k, axis in enumerate(certificate.axes):
+        unit = tuple(int(j == k) for j in range(len(certificate.axes)))
+        for n in range(1, axis.period):
+            if n % axis.stride:
                 continue  # the output's pixels come to lie between the old ones
-            by = tuple(shift * u for u in unit)
+            shift = tuple(n * u for u in unit)
+            steps = tuple(max(1, s) for s in shift)
             try:
-                broken = broken_shift(inside.fn, given.x, tuple(max(1, n) for n in by), [tuple(unit)], key=given.key)
+                violation = broken_shift(exact_output, subject.x, steps, [unit], key=subject.key)
             except (AssertionError, ValueError) as error:
-                return OPEN, str(error)
-            if broken is None:
-                exact = np.issubdtype(given.x.dtype, np.integer)
-                return (FAILS if exact else OPEN), f"a shift by {by} px moves the output along, as far as can be seen"
-    return HOLDS, f"every shift along an axis below the period of {found.period} px changes the output"
+                return NOT_APPLICABLE, str(error)
+            if violation is None:
+                # Between floats, equality up to rounding is no counterexample.
+                verdict = CONTRADICTED if np.issubdtype(subject.x.dtype, np.integer) else NOT_PROVED
+                return verdict, f"a shift by {shift} px moves the output along, as far as can be seen"
+    return PROVED, f"every shift along an axis below the period of {certificate.period} px changes the output"
 
 
-def _exact(found: Certificate) -> tuple[slice, ...]:
-    return (slice(None), *(slice(*axis.exact) for axis in found.axes))
-
-
-def receptive_field(given: Given) -> tuple[str, str]:
+def receptive_field(subject: Subject, certificate: Certificate) -> Outcome:
     """Outputs in the exact window do not change with the input outside their fields."""
-    found = given.certificate
-    if found is None:
-        return OPEN, "no certificate, so no receptive field is known"
-    image = given.image()
-    other = evidence.random_image(jax.random.key(1), image.shape, given.x.dtype)
-    wanted = given.run(image)
-    for pixel in _pixels(found):
-        box = tuple(slice(*axis.reads(i, i + 1)) for axis, i in zip(found.axes, pixel, strict=True))
-        mixed = other.copy()
-        mixed[(slice(None), *box)] = image[(slice(None), *box)]
+    pixels = list(_exact_pixels(certificate))
+    if not pixels:
+        return NOT_APPLICABLE, "no output is exact at this size: enlarge the image"
+    image = subject.image()
+    other = random_image(jax.random.key(1), image.shape, subject.x.dtype)
+    expected = subject.run(image)
+    for pixel in pixels:
+        field = [axis.reads(i, i + 1) for axis, i in zip(certificate.axes, pixel, strict=True)]
+        inside = (slice(None), *(slice(*span) for span in field))
+        mixed = other.copy()  # the field of this output from one image, all else from another
+        mixed[inside] = image[inside]
         at: Any = (slice(None), *pixel)
-        if np.abs(given.run(mixed)[at] - wanted[at]).max() > evidence.tolerance(wanted):
-            return FAILS, f"output {pixel} reads input outside {[(s.start, s.stop) for s in box]}"
-    if not any(_pixels(found)):
-        return OPEN, "no output is exact at this size: enlarge the image"
-    return HOLDS, f"proved; at most {tuple(axis.field for axis in found.axes)} px per output"
+        if np.abs(subject.run(mixed)[at] - expected[at]).max() > tolerance(expected):
+            return CONTRADICTED, f"output {pixel} reads input outside {field}"
+    return PROVED, f"at most {tuple(axis.field for axis in certificate.axes)} px per output"
 
 
-def _pixels(found: Certificate) -> Iterator[tuple[int, ...]]:
-    """A few exact output pixels of different phases."""
-    starts = [axis.exact[0] for axis in found.axes]
-    room = [axis.exact[1] - axis.exact[0] for axis in found.axes]
-    if min(room) > 0:
+def _exact_pixels(certificate: Certificate) -> Iterator[tuple[int, ...]]:
+    """A few output pixels in the exact window, of different phases."""
+    starts = [axis.exact[0] for axis in certificate.axes]
+    sizes = [axis.exact[1] - axis.exact[0] for axis in certificate.axes]
+    if min(sizes) > 0:
         for turn in range(PIXELS_TRIED):
-            yield tuple(a + (turn * (2 * k + 3)) % n for k, (a, n) in enumerate(zip(starts, room, strict=True)))
+            # Odd steps, another one per axis, so that phases are met in different combinations.
+            yield tuple(a + (turn * (2 * k + 3)) % n for k, (a, n) in enumerate(zip(starts, sizes, strict=True)))
 
 
-def stitching(given: Given) -> tuple[str, str]:
+def stitching(subject: Subject, certificate: Certificate) -> Outcome:
     """Tiles of whole periods, their output cropped from its first pixel on, equal the image in one piece."""
-    found = given.certificate
-    if found is None:
-        return OPEN, "no certificate, so no legal tile is known"
-    turns = [axis.out // axis.phases for axis in found.axes]
-    if min(turns) == 0:
-        return OPEN, f"the output is smaller than a period of {found.period} px: enlarge the image"
-    grown = tuple(n + t * p for n, t, p in zip(given.space, turns, found.period, strict=True))
+    inexact, period = exact_windows(certificate), certificate.period
+    periods = [axis.out // axis.phases for axis in certificate.axes]  # of output, per axis
+    if min(periods) == 0:
+        return NOT_APPLICABLE, f"the output is smaller than a period of {period} px: enlarge the image"
+    # So large that two tiles lie side by side along every axis, whatever multiple of the period they have.
+    space = tuple(n + m * p for n, m, p in zip(subject.space, periods, period, strict=True))
+    shape = (subject.x.shape[0], *space, subject.x.shape[-1])
     try:
-        larger = certify(given.fn, jax.ShapeDtypeStruct((given.x.shape[0], *grown, given.x.shape[-1]), given.x.dtype))
+        of_larger = certify(subject.fn, jax.ShapeDtypeStruct(shape, subject.x.dtype))
     except (ValueError, TypeError) as error:
-        return OPEN, f"the function does not take a larger image, {grown} px: {error}"
-    image = given.image(grown)
-    whole = given.run(image)
-    for multiple in product(*(range(1, t + 1) for t in turns)):
-        stride = tuple(m * p for m, p in zip(multiple, found.period, strict=True))
-        kept = tuple(m * axis.phases for m, axis in zip(multiple, found.axes, strict=True))
-        bad = _seam(given, image, whole, stride, kept)
-        if bad is not None:
+        return NOT_APPLICABLE, f"the function does not take a larger image, {space} px: {error}"
+    image = subject.image(space)
+    whole = subject.run(image)
+    for multiple in product(*(range(1, m + 1) for m in periods)):
+        stride = tuple(m * p for m, p in zip(multiple, period, strict=True))
+        tile = tuple(m * axis.phases for m, axis in zip(multiple, certificate.axes, strict=True))
+        where = _seam(subject, image, whole, stride, tile)
+        if where is not None:
             return (
-                FAILS,
-                f"the smallest tile that breaks it keeps {kept} px: the output differs at {bad}{exact_windows(found)}",
+                CONTRADICTED,
+                f"the smallest tile that breaks it keeps {tile} px: the output differs at {where}{inexact}",
             )
-    if not found.same_map(larger):
-        return OPEN, f"no violation seen, but at {grown} px the function is computed in another way"
-    if exact_windows(found):
-        return OPEN, f"no violation seen{exact_windows(found)}; the proof holds inside only"
-    return HOLDS, f"proved for tiles of multiples of {found.period} px; tiles of up to {kept} px agree"
+    # A function may compute another map at another size; what holds for tiles says nothing about the whole then.
+    if not certificate.same_map(of_larger):
+        return NOT_PROVED, f"no violation seen, but at {space} px the function is computed in another way"
+    if inexact:
+        return NOT_PROVED, f"no violation seen{inexact}; the proof holds inside only"
+    return PROVED, f"for tiles of multiples of {period} px; tiles of up to {tile} px agree"
 
 
 def _seam(
-    given: Given, image: np.ndarray, whole: np.ndarray, stride: tuple[int, ...], kept: tuple[int, ...]
+    subject: Subject, image: np.ndarray, whole: np.ndarray, stride: Sequence[int], tile: Sequence[int]
 ) -> tuple[int, ...] | None:
-    """Where the output of the first or second tile along every axis differs from that of the whole image."""
-    for tile in product((0, 1), repeat=len(stride)):
-        part = given.run(
-            evidence.moved(image, [t * s for t, s in zip(tile, stride, strict=True)], given.space, given.axes)
-        )
-        begin = [t * k for t, k in zip(tile, kept, strict=True)]
-        wanted = evidence.moved(whole, begin, kept, given.axes)
-        bad = evidence.differing(part[(slice(None), *map(slice, kept))], wanted)
-        if bad is not None:
-            return tuple(i + o for i, o in zip(bad, [0, *begin, 0], strict=True))
+    """Where the output of the first or second tile along every axis differs from that of the whole image.
+
+    Tiles begin `stride` input pixels apart and give `tile` output pixels each.
+    """
+    for number in product((0, 1), repeat=len(stride)):
+        start = [i * s for i, s in zip(number, stride, strict=True)]
+        output = subject.run(window(image, start, subject.space))
+        begin = [i * t for i, t in zip(number, tile, strict=True)]
+        where = first_difference(window(output, [0] * len(tile), tile), window(whole, begin, tile))
+        if where is not None:
+            return tuple(i + o for i, o in zip(where, [0, *begin, 0], strict=True))
     return None
 
 
-def capacity_bound(given: Given) -> tuple[str, str]:
+def capacity_bound(subject: Subject, certificate: Certificate) -> Outcome:
     """On a constant image, where all pixels look the same, there are no more embeddings than phases."""
-    found = given.certificate
-    if found is None:
-        return OPEN, "no certificate, so no bound is known"
-    output = given.run(np.ones(given.x.shape, given.x.dtype))
-    count = _clusters(output.reshape(-1, output.shape[-1]), evidence.tolerance(output), most=found.capacity)
-    if count > found.capacity:
-        return FAILS, f"a constant image gets more than {found.capacity} embeddings{exact_windows(found)}"
-    bound = prod(axis.phases for axis in found.axes)
-    return HOLDS, f"proved: at most {bound}; a constant image gets {count}"
+    output = subject.run(np.ones(subject.x.shape, subject.x.dtype))
+    capacity = certificate.capacity
+    count = _clusters(output.reshape(-1, output.shape[-1]), tolerance(output), most=capacity)
+    if count > capacity:
+        return CONTRADICTED, f"a constant image gets more than {capacity} embeddings{exact_windows(certificate)}"
+    bound = prod(axis.phases for axis in certificate.axes)
+    return PROVED, f"at most {bound}; a constant image gets {count}"
 
 
 def _clusters(embeddings: Shaped[np.ndarray, "pixel channel"], radius: float, *, most: int) -> int:
     """How many embeddings differ by more than `radius`, counting no further than `most + 1`."""
-    left, count = embeddings.astype(np.float64), 0
-    while len(left) and count <= most:
-        left = left[np.abs(left - left[0]).max(axis=1) > radius]
+    remaining, count = embeddings.astype(np.float64), 0
+    while len(remaining) and count <= most:
+        remaining = remaining[np.abs(remaining - remaining[0]).max(axis=1) > radius]
         count += 1
     return count
 
 
-CHECKS: dict[str, Callable[[Given], tuple[str, str]]] = {
+CHECKS: dict[str, Callable[[Subject, Certificate], Outcome]] = {
     "certificate": certificate,
     "periodic-equivariance": periodic_equivariance,
     "period-is-minimal": period_is_minimal,

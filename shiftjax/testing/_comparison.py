@@ -1,4 +1,4 @@
-"""Does arithmetic contradict a claim about a function? It can show a violation; that none exists only a proof can.
+"""Outputs compared up to rounding. A test can find a violation; only the certificate can exclude one.
 
 Integer functions are compared bit for bit. For floating point a violation is a difference of more than `ROUNDING` units
 in the last place of the largest output: on the CPU, moving an image moves a U-Net's output to within 10 of them, and
@@ -20,7 +20,7 @@ ROUNDING = 128
 Run = Callable[[np.ndarray], np.ndarray]
 
 
-def runner(fn: Callable[[Any], Any]) -> Run:
+def on_host(fn: Callable[[Any], Any]) -> Run:
     """`fn` on host arrays, compiled per shape."""
     compiled = jax.jit(fn)
     return lambda image: np.asarray(compiled(image))
@@ -35,39 +35,34 @@ def random_image(key: PRNGKeyArray | None, shape: Sequence[int], dtype: Any) -> 
     return rng.normal(size=tuple(shape)).astype(dtype)
 
 
-def tolerance(wanted: Shaped[np.ndarray, "..."]) -> float:
+def tolerance(expected: Shaped[np.ndarray, "..."]) -> float:
     """The largest difference that may be rounding."""
-    if not np.issubdtype(wanted.dtype, np.inexact) and wanted.dtype.kind != "V":  # bfloat16 is of kind V
+    if not np.issubdtype(expected.dtype, np.inexact) and expected.dtype.kind != "V":  # bfloat16 is of kind V
         return 0.0
-    largest = float(np.abs(wanted.astype(np.float64)).max(initial=0.0))
-    return ROUNDING * float(jax.numpy.finfo(wanted.dtype).eps) * largest
+    largest = float(np.abs(expected.astype(np.float64)).max(initial=0.0))
+    return ROUNDING * float(jax.numpy.finfo(expected.dtype).eps) * largest
 
 
-def differing(found: Shaped[np.ndarray, "*shape"], wanted: Shaped[np.ndarray, "*shape"]) -> tuple[int, ...] | None:
+def first_difference(
+    output: Shaped[np.ndarray, "*shape"], expected: Shaped[np.ndarray, "*shape"]
+) -> tuple[int, ...] | None:
     """The first index at which the arrays differ by more than rounding, or None."""
-    gap = np.abs(found.astype(np.float64) - wanted.astype(np.float64))
-    bad = np.argwhere(~(gap <= tolerance(wanted)))
-    return tuple(int(i) for i in bad[0]) if len(bad) else None
+    gap = np.abs(output.astype(np.float64) - expected.astype(np.float64))
+    different = np.argwhere(~(gap <= tolerance(expected)))  # true for NaN
+    return tuple(int(i) for i in different[0]) if len(different) else None
 
 
 def overlap(
-    here: Shaped[np.ndarray, "..."], there: Shaped[np.ndarray, "..."], shift: Sequence[int], axes: Sequence[int]
+    output: Shaped[np.ndarray, "batch *space channel"],
+    shifted: Shaped[np.ndarray, "batch *space channel"],
+    shift: Sequence[int],
 ) -> tuple[Shaped[np.ndarray, "..."], Shaped[np.ndarray, "..."], tuple[int, ...]]:
-    """What an output and that of the image moved by `shift` output pixels have in common, and where it begins."""
-    a, b = [slice(None)] * here.ndim, [slice(None)] * here.ndim
-    begin = [0] * here.ndim
-    for axis, s in zip(axes, shift, strict=True):
-        n = here.shape[axis]
-        a[axis], b[axis] = slice(max(0, -s), n - max(0, s)), slice(max(0, s), n - max(0, -s))
-        begin[axis] = max(0, -s)
-    return here[tuple(a)], there[tuple(b)], tuple(begin)
+    """The part that an output and that of the image moved by `shift` have in common, in both, and its first pixel.
 
-
-def moved(
-    image: Shaped[np.ndarray, "..."], start: Sequence[int], size: Sequence[int], axes: Sequence[int]
-) -> Shaped[np.ndarray, "..."]:
-    """A window of a larger image."""
-    index = [slice(None)] * image.ndim
-    for axis, a, n in zip(axes, start, size, strict=True):
-        index[axis] = slice(a, a + n)
-    return image[tuple(index)]
+    The shift is in output pixels per axis: pixel i of the output is pixel i + shift of the shifted one.
+    """
+    space = output.shape[1:-1]
+    in_output = tuple(slice(max(0, -s), n - max(0, s)) for s, n in zip(shift, space, strict=True))
+    in_shifted = tuple(slice(max(0, s), n - max(0, -s)) for s, n in zip(shift, space, strict=True))
+    begin = (0, *(s.start for s in in_output), 0)
+    return output[(slice(None), *in_output)], shifted[(slice(None), *in_shifted)], begin

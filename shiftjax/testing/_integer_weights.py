@@ -1,4 +1,4 @@
-"""Integer weights: int32 arithmetic wraps around, so that equal means equal bit for bit, whatever the weights."""
+"""Integer weights: int32 sums and products wrap around and never round, so that equal results are equal bit for bit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ from shiftjax._typing import Array, Integer, PRNGKeyArray, Shaped
 
 
 def injective(x: Shaped[Array, "*shape"]) -> Shaped[Array, "*shape"]:
-    """`x` where x >= 0 and `1 - 5 x` below: piecewise linear like ReLU, but no network dies of it."""
+    """An activation: `x` where x >= 0 and `1 - 5 x` below.
+
+    Piecewise linear like ReLU, but each piece is one-to-one, even in int32, which wraps around. So no unit is dead:
+    a network of dead units has a constant output, which satisfies every equality and shows nothing.
+
+    Args:
+        x: of any shape, `(*shape)`.
+
+    Returns:
+        The activation, `(*shape)`, of the same type.
+    """
     return jnp.where(x < 0, 1 - 5 * x, x)
 
 
@@ -22,13 +32,16 @@ def integer_variables(key: PRNGKeyArray, net: Any, x: Any) -> Any:
     Args:
         key: from `jax.random.key`.
         net: a Linen module that computes in the type of its inputs and parameters, like `shiftjax.UNet`.
-        x: an image, or a `jax.ShapeDtypeStruct` of its shape; its values are not used and the network is not run.
+        x: an image `(batch, *space, channel)`, or a `jax.ShapeDtypeStruct` of its shape; only the shape is used, and
+            the network is not run.
 
     Returns:
-        What `net.init(key, x)` would, but of odd integers from all of int32: multiplication by an odd number is
-        one-to-one there, so no product loses a bit of what it multiplies.
+        The variables that `net.init(key, x)` would return, but of odd integers from all of int32: multiplication by an
+        odd number is one-to-one there, so no product loses a bit.
 
     Example:
+        >>> import jax
+        >>> import jax.numpy as jnp
         >>> from shiftjax import UNet
         >>> net = UNet(2, features=4, factors=(2,), param_dtype=jnp.int32)
         >>> x = jax.ShapeDtypeStruct((1, 20, 20, 1), jnp.int32)
@@ -43,5 +56,5 @@ def integer_variables(key: PRNGKeyArray, net: Any, x: Any) -> Any:
 
 
 def odd(rng: np.random.Generator, shape: tuple[int, ...]) -> Integer[np.ndarray, "*shape"]:
-    """Odd numbers of all sizes; of few sizes, some would be equal, and weights no longer generic."""
+    """Odd numbers from the whole range; from a small one, some would coincide, and weights no longer be generic."""
     return rng.integers(-(2**31), 2**31 - 1, shape, dtype=np.int32, endpoint=True) | 1

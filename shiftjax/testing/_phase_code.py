@@ -1,4 +1,4 @@
-"""Explicit weights with which a network writes the phase of every pixel."""
+"""Explicit weights with which a network outputs the phase of every pixel."""
 
 from __future__ import annotations
 
@@ -13,26 +13,27 @@ from shiftjax._checks import fail, per_axis
 from shiftjax._typing import Shaped
 from shiftjax.nets import UNet
 
-CODE, ONE = 0, 1  # channels that travel upwards
+CODE, ONE = 0, 1  # the two channels that the decoder hands on
 
 
 def phase_code(net: UNet, x: Any) -> Any:
-    """Parameters for which a constant image (indeed any) gets as many embeddings as the period has phases.
+    """Variables with which any image, even a constant one, gets as many embeddings as the period has phases.
 
-    Every learned upsampling writes one digit of the phase, in mixed radix: its kernel equals its stride, so each
-    position in a block has weights of its own. The deepest level writes the leading digit. Two channels travel upwards:
-    the digits so far, and a one that the next digit is made of; the encoder and the skips are zero.
+    They show that the capacity bound of the theory is reached. Every learned upsampling writes one digit of the phase,
+    in mixed radix: its kernel equals its stride, so each position in a block has weights of its own. The deepest level
+    writes the leading digit. Two channels go up through the decoder: the digits so far, and a constant one from which
+    the next digit is made. The encoder and the skips are zero.
 
     Args:
         net: with learned upsampling and without norm. Its activation must leave numbers >= 0 as they are.
-        x: an image, or a `jax.ShapeDtypeStruct` of its shape.
+        x: an image `(batch, *space, channel)`, or a `jax.ShapeDtypeStruct` of its shape.
 
     Returns:
-        Variables of `net`. Channel 0 of the output is an integer from 0 to prod(net.period) - 1, and the same for all
+        Variables of `net`. Channel 0 of the output is an integer from 0 to prod(net.period) - 1, the same for all
         pixels of one phase; the other channels are zero.
 
     Raises:
-        ValueError: a network that cannot do it.
+        ValueError: a network with another upsampling, with a norm, or with a single channel below the top level.
     """
     if net.upsample != "learned":
         fail("net", "learned upsampling", repr(net.upsample), "nearest upsampling writes nothing")
@@ -54,7 +55,7 @@ def phase_code(net: UNet, x: Any) -> Any:
 
 
 def _write_digit(kernel: Shaped[np.ndarray, "..."], factor: tuple[int, ...]) -> None:
-    """Code times the number of digits, plus the digit: the place in the block."""
+    """The code times the number of positions in a block, plus the position."""
     count = math.prod(factor)
     kernel[..., CODE, CODE] = count
     kernel[..., ONE, CODE] = np.arange(count).reshape(factor)

@@ -1,4 +1,4 @@
-"""The map that a loss over too small a window cannot tell from a good one."""
+"""An embedding that cuts objects, which a loss over too small a window cannot tell from a good one."""
 
 from __future__ import annotations
 
@@ -13,21 +13,25 @@ from shiftjax._typing import Float, Integer
 
 def splitting_map(
     labels: Integer[np.ndarray, "*space"], *, period: Sequence[int], push: float = 3.0
-) -> Float[np.ndarray, "*space names"]:
-    """Embeds pixels so that every instance is cut at the lines of the period, at no cost in windows of a period.
+) -> Float[np.ndarray, "*space name"]:
+    """Embeds pixels so that every instance is cut at the lines between periods, while no window of a period sees it.
 
-    A fragment is what an instance has in one cell of size `period`. Its name is the phase of its first pixel in the
-    cell (the last axis running fastest), and every name has an embedding of its own. Within a cell different
-    fragments begin at different pixels and so differ; across the line between two cells one instance does.
+    A fragment is the part of an instance in one cell of size `period`. Its name is the phase of its first pixel in the
+    cell (the last axis running fastest), and every name has an embedding of its own. So within a cell, different
+    fragments, which begin at different pixels, have different embeddings, as the loss wants them; but one instance
+    changes its embedding across the line between two cells, and no training window of one period contains such a line.
 
     Args:
-        labels: instances, background included; pixel 0 of every axis has phase 0.
+        labels: `(*space)`, instances, background included; pixel 0 of every axis has phase 0.
         period: cell size in pixels, per axis.
-        push: distance between any two names, that of the loss: `2 delta_dist`.
+        push: distance between the embeddings of any two names; that of the loss is `2 delta_dist`.
 
     Returns:
-        float32, one channel per name. Moving the labels by whole periods moves the map along; it is not local to the
-        pixel but to the cell.
+        float32 `(*space, name)`, one channel per name. Moving the labels by whole periods moves the map along; its
+        receptive field is the cell.
+
+    Raises:
+        ValueError: a period of another rank than the labels or below 1, or a distance that is not positive.
     """
     if len(period) != labels.ndim:
         fail("period", f"{labels.ndim} integers, one per axis of the labels", tuple(period))

@@ -1,7 +1,7 @@
-"""Hypothesis strategies: architectures, and what may be done to their images.
+"""Hypothesis strategies: architectures, and shifts, lattices and tilings of their images.
 
-Every case is legal by construction: what would be too large is made smaller, not thrown away. Shrinking ends in shallow
-networks with few channels and small kernels.
+Every case is legal by construction: one that would be too large is made smaller, not rejected. Shrinking ends in
+shallow networks with few channels and small kernels.
 """
 
 from __future__ import annotations
@@ -16,12 +16,18 @@ from hypothesis import strategies as st
 from shiftjax.nets import UNet
 
 Draw = Callable[..., Any]
-PIXELS = {1: 420, 2: 56, 3: 22}  # input pixels per axis that an output of the wished number of periods may need
+PIXELS = {1: 420, 2: 56, 3: 22}  # by number of axes: input pixels per axis that the wished periods of output may need
 LEVELS, FACTORS, KERNELS, CONVOLUTIONS, CHANNELS = 4, 4, 5, 3, 4
 
 
 class Tiling(NamedTuple):
-    """Tiles of `periods` periods of output, `tiles` of them, per axis; cropped from output pixel `start` on."""
+    """A cut of an image into tiles, per axis.
+
+    Attributes:
+        periods: of output, per tile.
+        tiles: how many there are.
+        start: output pixel from which on every tile is cropped.
+    """
 
     periods: tuple[int, ...]
     tiles: tuple[int, ...]
@@ -29,7 +35,11 @@ class Tiling(NamedTuple):
 
 
 def seeds() -> st.SearchStrategy[int]:
-    """Seeds of random weights and images."""
+    """Seeds of random weights and images.
+
+    Returns:
+        A strategy of integers of 32 bits.
+    """
     return st.integers(0, 2**32 - 1)
 
 
@@ -57,15 +67,20 @@ def architectures(
         ndims: spatial axes.
         levels: fewest and most pooling levels; factors from 1 to 4 per axis and level.
         kernels: smallest and largest kernel, per axis.
-        upsamples, paddings, crops: what `UNet` takes by these names.
+        upsamples: values of `UNet.upsample`.
+        paddings: values of `UNet.padding`.
+        crops: values of `UNet.crop`.
         activation: ReLU, or `shiftjax.testing.injective` for claims about generic weights.
         pooled: with a period above 1 along some axis; then `levels` must start at 1 or above.
-        least_features: channels at the top level, at least.
-        periods: the output should hold so many periods along every axis,
-        pixels: for input of at most so many pixels along every axis, by number of axes. Levels, then convolutions and
-            kernels, are taken away until it does.
-        largest_period: along any axis.
+        least_features: fewest channels at the top level.
+        periods: of output, along every axis, that an input of `pixels` must be enough for.
+        largest_period: in pixels, along any axis.
+        pixels: input pixels along every axis, by number of axes; by default `PIXELS`. Levels, then convolutions and
+            kernels, are removed until `periods` and `largest_period` fit.
         param_dtype: int32 for proofs.
+
+    Returns:
+        A strategy of `UNet`s.
     """
     ndim = draw(st.sampled_from(ndims))
     factor = st.integers(1, FACTORS) | st.tuples(*[st.integers(1, FACTORS)] * ndim)
@@ -87,26 +102,23 @@ def architectures(
     }
     out_channels = draw(st.integers(1, CHANNELS))
 
-    def built(given: dict[str, Any]) -> UNet:
-        return UNet(out_channels, ndim=ndim, activation=activation, param_dtype=param_dtype, **given)
+    def build(options: dict[str, Any]) -> UNet:
+        return UNet(out_channels, ndim=ndim, activation=activation, param_dtype=param_dtype, **options)
 
     limit = (PIXELS if pixels is None else pixels)[ndim]
-    while not _fits(built(options), periods, limit, largest_period):
+    while not _fits(build(options), periods, limit, largest_period):
         options = _smaller(options, levels[0], kernels[0])
-    return built(options)
+    return build(options)
 
 
 def _fits(net: UNet, periods: int, limit: int, largest: int) -> bool:
     sizes = input_for(net, [periods * p for p in net.period])
-    return max(net.period) <= largest and max(sizes) <= limit and _channels(net) <= 2 * CHANNELS
-
-
-def _channels(net: UNet) -> int:
-    return net.features * net.growth ** len(net.factors)
+    channels = net.features * net.growth ** len(net.factors)  # of the deepest level
+    return max(net.period) <= largest and max(sizes) <= limit and channels <= 2 * CHANNELS
 
 
 def _smaller(options: dict[str, Any], levels: int, kernel: int) -> dict[str, Any]:
-    """One step towards the smallest network."""
+    """One step towards the smallest network: levels go first, since each multiplies the period and the loss."""
     factors = options["factors"]
     if len(factors) > max(levels, 1):
         return {**options, "factors": factors[:-1]}
@@ -132,38 +144,72 @@ def _less(value: int | tuple[int, ...], least: int) -> int | tuple[int, ...]:
 
 
 def input_for(net: UNet, output: Sequence[int]) -> tuple[int, ...]:
-    """The smallest legal input, in pixels per axis, whose output has at least `output` pixels."""
+    """The smallest legal input whose output has at least `output` pixels.
+
+    Args:
+        net: a U-Net.
+        output: pixels per axis.
+
+    Returns:
+        Input pixels per axis.
+    """
     sizes = []
     for axis, least in zip(net.geometry, output, strict=True):
+        # A period too small at first, because the wish is rounded; larger by a period until it is enough.
         wish = axis.loss + least - axis.period
         enough: list[int] = []
         while not enough:
-            enough = [size for size, found, _ in axis.legal(max(1, wish)) if found >= least]
+            enough = [size for size, pixels, _ in axis.legal(max(1, wish)) if pixels >= least]
             wish += axis.period
         sizes.append(enough[0])
     return tuple(sizes)
 
 
 def legal_inputs(net: UNet, *, extra: int = 2) -> st.SearchStrategy[tuple[int, ...]]:
-    """Legal input sizes, from the smallest with a period of output to `extra` periods more, per axis."""
+    """Legal input sizes, from the smallest with a period of output on.
+
+    Args:
+        net: a U-Net.
+        extra: periods of output, per axis, that the largest has beyond that.
+
+    Returns:
+        A strategy of input sizes, pixels per axis.
+    """
     least = input_for(net, net.period)
     steps = st.tuples(*[st.integers(0, extra)] * net.ndim)
     return steps.map(lambda n: tuple(a + k * p for a, k, p in zip(least, n, net.period, strict=True)))
 
 
 def shifts(period: Sequence[int], extent: Sequence[int]) -> st.SearchStrategy[tuple[int, ...]]:
-    """Shifts by whole periods, either way, of less than `extent` pixels; not all zero where there is room."""
+    """Shifts by whole periods, either way.
+
+    Args:
+        period: in pixels, per axis.
+        extent: every shift is smaller, in pixels per axis, so that the moved image overlaps with the other.
+
+    Returns:
+        A strategy of shifts, pixels per axis; some may be zero.
+    """
     steps = [st.integers(-((n - 1) // p), (n - 1) // p) for p, n in zip(period, extent, strict=True)]
     return st.tuples(*steps).map(lambda m: tuple(k * p for k, p in zip(m, period, strict=True)))
 
 
 @st.composite
 def off_period_shifts(draw: Draw, period: Sequence[int], extent: Sequence[int]) -> tuple[int, ...]:
-    """Shifts of less than `extent` pixels that are no whole period along at least one axis (of a period above 1)."""
-    guilty = draw(st.sampled_from([k for k, p in enumerate(period) if p > 1]))
+    """Shifts that are no whole period along at least one axis.
+
+    Args:
+        period: in pixels, per axis; above 1 along some axis.
+        extent: every shift is smaller, in pixels per axis.
+
+    Returns:
+        A strategy of shifts, pixels per axis.
+    """
+    broken = draw(st.sampled_from([k for k, p in enumerate(period) if p > 1]))
     shift = []
     for k, (p, n) in enumerate(zip(period, extent, strict=True)):
-        if k == guilty:
+        if k == broken:
+            # Whole periods and a rest, which shrinks to one pixel.
             turns = draw(st.integers(0, max(0, (n - p) // p)))
             shift.append((turns * p + draw(st.integers(1, min(p, n) - 1))) * draw(st.sampled_from((1, -1))))
         else:
@@ -172,19 +218,36 @@ def off_period_shifts(draw: Draw, period: Sequence[int], extent: Sequence[int]) 
 
 
 def pitches(ndim: int, largest: int) -> st.SearchStrategy[tuple[int, ...]]:
-    """A pitch per axis: a lattice along the axes."""
+    """Lattices along the axes.
+
+    Args:
+        ndim: number of axes.
+        largest: pitch, in pixels.
+
+    Returns:
+        A strategy of pitches, pixels per axis.
+    """
     return st.tuples(*[st.integers(1, largest)] * ndim)
 
 
 @st.composite
 def lattices(draw: Draw, ndim: int, *, largest: int = 6, full: bool = False) -> tuple[tuple[int, ...], ...]:
-    """A basis of an integer lattice, in rows, of rank 1 to `ndim` (or `full` rank): a triangular one, then sheared."""
+    """Integer lattices, also sheared ones and such of lower rank.
+
+    Args:
+        ndim: number of axes.
+        largest: entry of the triangular basis that is sheared, in pixels.
+        full: whether the rank is `ndim`, not less.
+
+    Returns:
+        A strategy of bases in rows, `(rank, ndim)`.
+    """
     rank = ndim if full else draw(st.integers(1, ndim))
     rows = []
     for k in range(rank):
         tail = [draw(st.integers(-largest, largest)) for _ in range(ndim - k - 1)]
         rows.append([0] * k + [draw(st.integers(1, largest))] + tail)
-    if rank > 1 and draw(st.booleans()):
+    if rank > 1 and draw(st.booleans()):  # the same lattice by another basis
         rows[0] = [a + b for a, b in zip(rows[0], rows[1], strict=True)]
     order = draw(st.permutations(range(ndim)))
     return tuple(tuple(row[k] for k in order) for row in rows)
@@ -192,7 +255,15 @@ def lattices(draw: Draw, ndim: int, *, largest: int = 6, full: bool = False) -> 
 
 @st.composite
 def tilings(draw: Draw, net: UNet, *, most: int = 3) -> Tiling:
-    """Cuts of an image into tiles of whole periods; two or more along some axis."""
+    """Cuts of an image into tiles of whole periods, two or more along some axis.
+
+    Args:
+        net: a U-Net.
+        most: tiles per axis.
+
+    Returns:
+        A strategy of `Tiling`s.
+    """
     ndim = net.ndim
     periods = tuple(draw(st.integers(1, 2)) for _ in range(ndim))
     tiles = [draw(st.integers(1, most)) for _ in range(ndim)]

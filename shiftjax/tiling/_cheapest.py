@@ -8,19 +8,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail
 
-TRIALS = 8
 Sizes = tuple[int, ...]
+MAX_TRIALS = 8  # compilations; one takes seconds for a large network
+MAX_GROWTH = 64  # pixels of a trial over those of the largest that fitted: farther away, a guess says little
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """Output tiles that cut an image evenly, by axis, the cheapest first.
+    """Output tiles that cut an image evenly, the cheapest first.
 
     Attributes:
-        outputs: `(candidate, axis)` pixels a tile delivers, multiples of the period.
-        inputs: `(candidate, axis)` pixels it reads.
+        outputs: `(candidate, axis)` pixels that a tile delivers, multiples of the period.
+        inputs: `(candidate, axis)` pixels that it reads.
     """
 
     outputs: np.ndarray
@@ -38,70 +40,76 @@ class Candidates:
         return tuple(map(int, self.inputs[k]))
 
 
-def candidates(space: Sequence[int], period: Sequence[int], halo: Sequence[int]) -> Candidates:
-    """All tiles worth considering: per axis, the smallest tile that needs a given number of them."""
-    axes = [_even(n, p) for n, p in zip(space, period, strict=True)]
+def candidates(space: Sequence[int], period: Sequence[int], overhead: Sequence[int]) -> Candidates:
+    """All tiles worth considering: per axis, the smallest tile of whole periods for every number of tiles.
+
+    Args:
+        space: pixels of the image, per axis.
+        period: of the function, in pixels.
+        overhead: input pixels that a tile reads beyond those that it delivers, per axis.
+    """
+    axes = [_even_tiles(n, p) for n, p in zip(space, period, strict=True)]
     outputs = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes)).astype(np.int64)
-    inputs = outputs + np.array(halo)
+    inputs = outputs + np.array(overhead)
     cost = (-(-np.array(space) // outputs) * inputs).prod(axis=1)
     order = np.lexsort((-inputs.prod(axis=1), cost))  # of two that compute as much, the one with fewer tiles
     return Candidates(outputs[order], inputs[order])
 
 
-def _even(size: int, period: int) -> np.ndarray:
-    periods = -(-size // period)
+def _even_tiles(size: int, period: int) -> np.ndarray:
+    periods = ceil_div(size, period)
     return period * np.unique(-(-periods // np.arange(1, periods + 1)))
 
 
-def within_pixels(found: Candidates, most: int) -> Sizes:
-    """The cheapest output tile that reads at most so many pixels; the smallest of all if none does."""
-    fitting = np.flatnonzero(found.pixels <= most)
-    return found.output(int(fitting[0] if len(fitting) else found.pixels.argmin()))
+def within_pixels(tiles: Candidates, limit: int) -> Sizes:
+    """The cheapest output tile that reads at most `limit` pixels; the smallest of all if none does."""
+    fitting = np.flatnonzero(tiles.pixels <= limit)
+    return tiles.output(int(fitting[0] if len(fitting) else tiles.pixels.argmin()))
 
 
-def within_bytes(found: Candidates, account: Callable[[Sizes], int], fixed: int, most: int) -> Sizes:
-    """The cheapest output tile whose account, taken by at most 8 trial compilations, is at most so many bytes.
+def within_bytes(tiles: Candidates, estimate: Callable[[Sizes], int], fixed: int, limit: int) -> Sizes:
+    """The cheapest output tile that fits in `limit` bytes, as measured by at most 8 trial compilations.
 
     Args:
-        found: the candidates.
-        account: bytes for a tile of this input size.
+        tiles: the candidates.
+        estimate: bytes for a tile of this input size.
         fixed: bytes that do not depend on the tile: the parameters.
-        most: bytes.
+        limit: bytes.
 
     Raises:
         ValueError: even the smallest tile takes more.
     """
-    taken: dict[int, int] = {}
-    for k in _trials(found, taken, fixed, most):
-        taken[k] = account(found.input(k))
-    fitting = [k for k, used in taken.items() if used <= most]
+    trials: dict[int, int] = {}
+    for k in _next_trials(tiles, trials, fixed, limit):
+        trials[k] = estimate(tiles.input(k))
+    fitting = [k for k, used in trials.items() if used <= limit]
     if not fitting:
-        least = min(taken.values())
-        fail("memory_bytes", f"at least {least}, which the smallest tile takes", most, "allow more, or cut the network")
-    return found.output(min(fitting))
+        expected = f"at least {min(trials.values())}, which the smallest tile takes"
+        fail("memory_bytes", expected, limit, "allow more, or cut the network")
+    return tiles.output(min(fitting))
 
 
-def _trials(found: Candidates, taken: dict[int, int], fixed: int, most: int) -> Iterator[int]:
-    """Which candidate to compile next: the cheapest that should fit, judged by the trials so far.
+def _next_trials(tiles: Candidates, trials: dict[int, int], fixed: int, limit: int) -> Iterator[int]:
+    """Which candidate to compile next: the cheapest that should fit, judged by the `trials` so far.
 
-    Bytes grow with the pixels a tile reads; the share beyond the parameters is taken to be proportional to them, as in
-    the trial that came closest to the bound. No guess goes beyond 64 times the pixels of a trial that fitted, or half
-    the pixels of one that took twice the bound.
+    Bytes grow with the pixels that a tile reads; what goes beyond `fixed` is taken to be proportional to them, at the
+    rate of the trial that came closest to the limit.
     """
-    pixels = found.pixels
+    pixels = tiles.pixels
     yield int(pixels.argmin())
-    while len(taken) < TRIALS:
-        nearest = min(taken, key=lambda k: abs(math.log(taken[k] / most)))
-        rate = max(1, taken[nearest] - fixed) / pixels[nearest]
-        fitting = [k for k, used in taken.items() if used <= most]
+    while len(trials) < MAX_TRIALS:
+        fitting = [k for k, used in trials.items() if used <= limit]
         if not fitting:
             return
-        least = max(pixels[k] for k in fitting)
-        ceiling = min(
-            (pixels[k] / (2 if used > 2 * most else 1) for k, used in taken.items() if used > most), default=np.inf
-        )
-        hopeful = (fixed + rate * pixels <= most) & (pixels < ceiling) & (pixels <= 64 * least)
-        fresh = [int(k) for k in np.flatnonzero(hopeful[: min(fitting)]) if k not in taken]
-        if not fresh:
+        nearest = min(trials, key=lambda k: abs(math.log(trials[k] / limit)))
+        rate = max(1, trials[nearest] - fixed) / pixels[nearest]
+        # A trial that took too much rules out all tiles as large; if far too much, all of half its size as well.
+        too_large = [pixels[k] / (2 if used > 2 * limit else 1) for k, used in trials.items() if used > limit]
+        hopeful = fixed + rate * pixels <= limit
+        hopeful &= pixels < min(too_large, default=np.inf)
+        hopeful &= pixels <= MAX_GROWTH * max(pixels[k] for k in fitting)
+        cheaper = np.flatnonzero(hopeful[: min(fitting)])  # candidates are in order of cost
+        untried = [int(k) for k in cheaper if k not in trials]
+        if not untried:
             return
-        yield fresh[0]
+        yield untried[0]

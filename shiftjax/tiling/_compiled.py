@@ -2,82 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 from jax.sharding import NamedSharding
 
 from shiftjax._checks import fail
+from shiftjax._parameters import put_together, take_apart
 from shiftjax._typing import Array
-from shiftjax.tiling._xla_cpu_memory import windows_copied
+from shiftjax.tiling._xla_cpu_memory import copied_windows
 
 Fn = Callable[[Any], Any]
-Crop = tuple[tuple[int, int], ...]  # (start, stop) of an output's pixels per spatial axis; none for all of them
+Crop = tuple[tuple[int, int], ...]  # (start, stop) of an output's pixels, per spatial axis
 
 
-class Callee:
-    """A function taken apart: its array leaves, which are arguments, and the rest, which is part of the program.
-
-    Args:
-        fn: the function.
-        version: what the function computes, as a certificate's fingerprint tells. A function that closes over other
-            values than last time is traced anew only if this differs.
-    """
-
-    def __init__(self, fn: Fn, version: str = "") -> None:
-        leaves, tree = jax.tree_util.tree_flatten(fn)
-        if jax.tree_util.treedef_is_leaf(tree):
-            leaves, tree = jax.tree_util.tree_flatten(jax.tree_util.Partial(fn))
-        self.arrays = [leaf for leaf in leaves if _is_array(leaf)]
-        self.program = (tree, tuple(None if _is_array(leaf) else Fixed(leaf) for leaf in leaves), version)
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the parameters."""
-        return sum(int(np.prod(leaf.shape)) * leaf.dtype.itemsize for leaf in self.arrays)
-
-    def __call__(self, tiles: Any, crops: tuple[Crop, ...], sharding: NamedSharding | None = None) -> Any:
-        """Outputs of the tiles `(tile * batch, *size, channel)`, cropped, on the device where the parameters are."""
-        return _call(self.arrays, tiles, self.program, crops, sharding)
-
-    def to(self, place: Any) -> Callee:
-        """The same function with its parameters on a device, or placed by a sharding."""
-        moved = object.__new__(Callee)
-        moved.arrays, moved.program = jax.device_put(self.arrays, place), self.program
-        return moved
-
-    def outputs(self, tiles: jax.ShapeDtypeStruct) -> list[jax.ShapeDtypeStruct]:
-        """Shapes and types of the outputs for tiles of this shape, traced anew."""
-        fn = lambda arrays, x: _rebuilt(arrays, self.program)(x)  # noqa: E731 - JAX remembers functions that it knows
-        return jax.tree.leaves(jax.eval_shape(fn, self._avals, tiles))
-
-    def account(self, tiles: jax.ShapeDtypeStruct) -> Account:
-        """What one uncropped call takes, by XLA's account.
-
-        On a CPU what its convolutions take beside that account is added.
-        """
-        traced = _whole.trace(self._avals, tiles, self.program)
-        found = traced.lower().compile().memory_analysis()
-        if found is None:
-            fail("memory_bytes", "a backend that gives an account of memory", jax.default_backend(), "give `tile`")
-        beside = windows_copied(traced.jaxpr) if jax.default_backend() == "cpu" else 0
-        images = int(np.prod(tiles.shape)) * tiles.dtype.itemsize
-        return Account(
-            int(found.argument_size_in_bytes) - images,
-            images,
-            int(found.output_size_in_bytes),
-            int(found.temp_size_in_bytes) + beside,
-        )
-
-    @property
-    def _avals(self) -> list[jax.ShapeDtypeStruct]:
-        return [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in self.arrays]
-
-
-class Account(NamedTuple):
+class MemoryEstimate(NamedTuple):
     """Bytes of one call."""
 
     parameters: int
@@ -86,38 +29,96 @@ class Account(NamedTuple):
     temporary: int
 
 
-class Fixed:
-    """A leaf that is part of the program: equal to itself, whether or not it can be hashed."""
+@dataclass(frozen=True)
+class CompiledFunction:
+    """A function that is compiled once for each shape of the tiles, whatever the values of its parameters.
+
+    Attributes:
+        arrays: its parameters, which are arguments of the compiled program.
+        program: all else of the function, which is part of the compiled program.
+    """
+
+    arrays: tuple[Any, ...]
+    program: tuple[Any, ...]
+
+    @classmethod
+    def of(cls, fn: Fn, version: str = "") -> CompiledFunction:
+        """Takes a function apart.
+
+        Args:
+            fn: the function.
+            version: what the function computes, as the fingerprint of its certificate tells: where it closes over
+                values, JAX cannot see that they have changed, and traces it anew only if this differs.
+        """
+        parts = take_apart(fn)
+        return cls(parts.arrays, (tuple(map(_Leaf, parts.leaves)), parts.tree, version))
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the parameters."""
+        return sum(math.prod(array.shape) * array.dtype.itemsize for array in self.arrays)
+
+    def __call__(self, tiles: Any, crops: tuple[Crop, ...], sharding: NamedSharding | None = None) -> Any:
+        """The cropped outputs of the tiles `(tile * batch, *size, channel)`, on the device where the parameters are."""
+        return _cropped(self.arrays, tiles, self.program, crops, sharding)
+
+    def to(self, device: Any) -> CompiledFunction:
+        """The same function with its parameters on a device, or spread by a sharding."""
+        return replace(self, arrays=jax.device_put(self.arrays, device))
+
+    def outputs(self, tiles: jax.ShapeDtypeStruct) -> list[jax.ShapeDtypeStruct]:
+        """Shapes and types of the outputs for tiles of this shape, traced anew."""
+        # A function made here: JAX would not trace one that it knows again, even where it has changed since.
+        fresh = lambda arrays, x: _rebuilt(arrays, self.program)(x)  # noqa: E731
+        return jax.tree.leaves(jax.eval_shape(fresh, self._avals, tiles))
+
+    def memory_estimate(self, tiles: jax.ShapeDtypeStruct) -> MemoryEstimate:
+        """What one call without its crop takes, as XLA estimates it; on a CPU, with what XLA is known to leave out."""
+        traced = _whole.trace(self._avals, tiles, self.program)
+        analysis = traced.lower().compile().memory_analysis()
+        if analysis is None:
+            fail("memory_bytes", "a backend that estimates memory", jax.default_backend(), "give `tile` instead")
+        left_out = copied_windows(traced.jaxpr) if jax.default_backend() == "cpu" else 0
+        tile_bytes = math.prod(tiles.shape) * tiles.dtype.itemsize
+        return MemoryEstimate(
+            parameters=int(analysis.argument_size_in_bytes) - tile_bytes,
+            tiles=tile_bytes,
+            outputs=int(analysis.output_size_in_bytes),
+            temporary=int(analysis.temp_size_in_bytes) + left_out,
+        )
+
+    @property
+    def _avals(self) -> tuple[jax.ShapeDtypeStruct, ...]:
+        return tuple(jax.ShapeDtypeStruct(array.shape, array.dtype) for array in self.arrays)
+
+
+class _Leaf:
+    """A leaf of a function, as part of a program: equal to itself alone, since it may be unhashable or an array."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Fixed) and self.value is other.value
+        return isinstance(other, _Leaf) and self.value is other.value
 
     def __hash__(self) -> int:
         return id(self.value)
 
 
-def _is_array(leaf: Any) -> bool:
-    return isinstance(leaf, jax.ShapeDtypeStruct | jax.Array | np.ndarray | np.generic)
-
-
 @partial(jax.jit, static_argnames=("program", "crops", "sharding"))
-def _call(arrays: list[Array], tiles: Array, program: Any, crops: Any, sharding: NamedSharding | None) -> Any:
+def _cropped(arrays: Any, tiles: Array, program: Any, crops: Any, sharding: NamedSharding | None) -> Any:
     if sharding is not None:
         tiles = jax.lax.with_sharding_constraint(tiles, sharding)
-    outputs, form = jax.tree_util.tree_flatten(_whole(arrays, tiles, program))
-    kept = [(slice(None), *(slice(a, b) for a, b in crop)) for crop in crops]
-    return jax.tree_util.tree_unflatten(form, [y[index] for y, index in zip(outputs, kept, strict=True)])
+    outputs, tree = jax.tree_util.tree_flatten(_whole(arrays, tiles, program))
+    indices = [(slice(None), *(slice(start, stop) for start, stop in crop)) for crop in crops]
+    return jax.tree_util.tree_unflatten(tree, [y[index] for y, index in zip(outputs, indices, strict=True)])
 
 
 @partial(jax.jit, static_argnames=("program",))
-def _whole(arrays: list[Array], tiles: Array, program: Any) -> Any:
+def _whole(arrays: Any, tiles: Array, program: Any) -> Any:
     return _rebuilt(arrays, program)(tiles)
 
 
-def _rebuilt(arrays: list[Any], program: Any) -> Fn:
-    tree, rest, _ = program
-    left = iter(arrays)
-    return jax.tree_util.tree_unflatten(tree, [next(left) if leaf is None else leaf.value for leaf in rest])
+def _rebuilt(arrays: Any, program: Any) -> Fn:
+    leaves, tree, _ = program
+    return put_together(arrays, [leaf.value for leaf in leaves], tree)

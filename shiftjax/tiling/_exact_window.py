@@ -14,21 +14,21 @@ class LayoutError(ValueError):
 
 @dataclass(frozen=True)
 class Window:
-    """One image axis, at one input size.
+    """The exact window of all outputs along one image axis, at one input size.
 
     Attributes:
         size: input pixels.
         period: of all outputs together, the least common multiple of theirs.
         start: first input pixel at which every output is exact.
         stop: one past the last; below `start` where the input is too small.
-        places: per output, the input pixel of its pixel 0.
+        offsets: per output, the input pixel over which its pixel 0 lies.
     """
 
     size: int
     period: int
     start: int
     stop: int
-    places: tuple[int, ...]
+    offsets: tuple[int, ...]
 
     @property
     def width(self) -> int:
@@ -36,9 +36,9 @@ class Window:
         return self.stop - self.start
 
     @property
-    def halo(self) -> int:
-        """Input pixels more than are delivered, both sides together."""
-        return self.size - self.width
+    def overhead(self) -> int:
+        """Input pixels beyond the whole periods of output that they give."""
+        return self.size - self.width // self.period * self.period
 
 
 def windows(certificate: Certificate) -> tuple[Window, ...]:
@@ -47,33 +47,34 @@ def windows(certificate: Certificate) -> tuple[Window, ...]:
     Raises:
         LayoutError: outputs that do not have the image's pixels: other axes, or a stride that is not 1.
     """
-    _check(certificate)
+    _check_layout(certificate)
     outputs = [output.axes for output in certificate.outputs]
     return tuple(_window(axes) for axes in zip(*outputs, strict=True))
 
 
 def _window(axes: tuple[AxisCertificate, ...]) -> Window:
-    places = tuple(map(_place, axes))
-    starts = [place + axis.exact[0] for place, axis in zip(places, axes, strict=True)]
-    stops = [place + axis.exact[1] for place, axis in zip(places, axes, strict=True)]
-    period = math.lcm(*(axis.period for axis in axes))
+    offsets = tuple(map(_offset, axes))
+    starts = [offset + axis.exact[0] for offset, axis in zip(offsets, axes, strict=True)]
+    stops = [offset + axis.exact[1] for offset, axis in zip(offsets, axes, strict=True)]
+    size, period = axes[0].size, math.lcm(*(axis.period for axis in axes))
     # An output may reach beyond its input, as that of a map that moves the image; what lies there is not needed.
-    return Window(axes[0].size, period, max(0, *starts), min(axes[0].size, *stops), places)
+    return Window(size, period, max(0, *starts), min(size, *stops), offsets)
 
 
-def _place(axis: AxisCertificate) -> int:
-    """Input pixel of output pixel 0: the centre of its receptive field, or itself where the size is kept."""
+def _offset(axis: AxisCertificate) -> int:
+    """Where output pixel 0 lies: at the centre of its receptive field, or at pixel 0 where the size is kept."""
     return 0 if axis.out == axis.size else axis.offset
 
 
-def _check(certificate: Certificate) -> None:
+def _check_layout(certificate: Certificate) -> None:
     for output, leaf in zip(certificate.outputs, certificate.leaves, strict=True):
         name = f"output {leaf.name}" if leaf.name else "an output"
-        places = [axis.output_axis for axis in output.axes]
-        if len(leaf.shape) != len(certificate.shape) or places != [axis.input_axis for axis in output.axes]:
+        image_axes = [axis.output_axis for axis in output.axes]
+        if len(leaf.shape) != len(certificate.shape) or image_axes != [axis.input_axis for axis in output.axes]:
             raise LayoutError(
                 f"`fn`: expected {name} (batch, *space, channel) with the image's axes in place, found shape "
-                f"{leaf.shape} whose axes {places} are those of the image; put the axes back in order, channels last."
+                f"{leaf.shape} whose axes {image_axes} are those of the image; put the axes back in order, channels "
+                "last."
             )
         strides = [axis.stride for axis in output.axes]
         if any(stride != 1 for stride in strides):

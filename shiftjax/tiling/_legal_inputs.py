@@ -1,15 +1,16 @@
-"""Finding the input size whose output a wished tile fits in."""
+"""Finding the smallest input size whose exact output holds a wished tile, by asking the certifier at other sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from shiftjax._arithmetic import ceil_div
 from shiftjax.certifier import Certificate, CertificationError
-from shiftjax.tiling._exact_window import LayoutError, Window, windows
+from shiftjax.tiling._exact_window import LayoutError, windows
 
 Sizes = tuple[int, ...]
 Certify = Callable[[Sizes], Certificate]
-PROBE = {1: 512, 2: 256, 3: 96}  # input pixels per axis from which on a function is tried first
+PROBE = {1: 512, 2: 256, 3: 96}  # input pixels per axis that a function is tried with first, by the number of axes
 STEPS = 64  # sizes tried upwards from each start
 REFUSALS = 3  # starts at which the certifier may refuse; a small input often leaves nothing to prove
 RESIDUES = 16  # sizes compared within a period
@@ -33,9 +34,9 @@ def first_certificate(certify: Certify, wish: Sequence[int]) -> tuple[Sizes, Cer
         size = start
         for _ in range(STEPS):
             try:
-                found = certify(size)
-                windows(found)
-                return size, found
+                certificate = certify(size)
+                windows(certificate)
+                return size, certificate
             except (CertificationError, LayoutError) as error:
                 refusals.append(error)
                 break
@@ -61,32 +62,30 @@ def _larger(size: Sizes, legal: Sequence[Sequence[tuple[int, int, int]]]) -> Siz
     if not legal:
         return tuple(n + 1 for n in size)
     return tuple(
-        min((taken for taken, *_ in options if taken >= n), default=n + 1)
+        min((legal_input for legal_input, *_ in options if legal_input >= n), default=n + 1)
         for n, options in zip(size, legal, strict=True)
     )
 
 
-def leanest(certify: Certify, size: Sizes, certificate: Certificate) -> tuple[Sizes, Certificate]:
-    """Of the sizes within a period above `size`, per axis the one that reads least for whole periods of output."""
-    found = windows(certificate)
-    best = [(_excess(window), window.size) for window in found]
-    for step in range(1, min(RESIDUES, max(window.period for window in found))):
+def least_overhead(certify: Certify, size: Sizes, certificate: Certificate) -> tuple[Sizes, Certificate]:
+    """Of the sizes within a period above `size`, per axis the one that reads least for whole periods of output.
+
+    A function may take several residues modulo its period, of which some deliver more of what they compute.
+    """
+    exact = windows(certificate)
+    best = [(window.overhead, window.size) for window in exact]
+    for step in range(1, min(RESIDUES, max(window.period for window in exact))):
         try:
             others = windows(certify(tuple(n + step for n in size)))
         except Exception:  # the function does not take this size, or is another one there
             continue
-        if all(a.period == b.period for a, b in zip(found, others, strict=True)):
-            best = [min(a, (_excess(window), window.size)) for a, window in zip(best, others, strict=True)]
-    lean = tuple(n for _, n in best)
+        if all(a.period == b.period for a, b in zip(exact, others, strict=True)):
+            best = [min(a, (window.overhead, window.size)) for a, window in zip(best, others, strict=True)]
+    leanest = tuple(n for _, n in best)
     try:
-        return lean, certify(lean)
-    except Exception:  # it takes these sizes together only
+        return leanest, certify(leanest)
+    except Exception:  # each axis was chosen by itself, and the function need not take the sizes together
         return size, certificate
-
-
-def _excess(window: Window) -> int:
-    """Input pixels beyond the whole periods of output that they give."""
-    return window.halo + window.width % window.period
 
 
 def smallest_input(
@@ -94,37 +93,33 @@ def smallest_input(
 ) -> tuple[Sizes, Certificate]:
     """From one legal `size`, the smallest legal size found in steps of the period whose exact output holds `wish`."""
     for _ in range(STEPS):
-        found = windows(certificate)
-        steps = [_steps(window, n) for window, n in zip(found, wish, strict=True)]
+        exact = windows(certificate)
+        # Periods to add to the input, or to take off, for the smallest exact output of at least `wish` pixels.
+        steps = [ceil_div(n - window.width, window.period) for window, n in zip(exact, wish, strict=True)]
         if not any(steps):
             return size, certificate
-        taken = _stepped(certify, size, steps, [window.period for window in found])
-        if taken is None:
+        stepped = _stepped(certify, size, steps, [window.period for window in exact])
+        if stepped is None:
             return size, certificate  # it takes no smaller input, so tiles read more than they need
-        size, certificate = taken
+        size, certificate = stepped
     raise ValueError(f"`tile`: expected an exact output of {tuple(wish)} px at some input, found none up to {size} px")
 
 
 def _stepped(certify: Certify, size: Sizes, steps: list[int], period: list[int]) -> tuple[Sizes, Certificate] | None:
-    """So many periods further, or half as many where that is too small for the function."""
+    """So many periods further; where the function takes no input so small, half as many less, or None."""
     while any(steps):
-        wanted = tuple(n + k * p for n, k, p in zip(size, steps, period, strict=True))
+        target = tuple(n + k * p for n, k, p in zip(size, steps, period, strict=True))
         try:
-            found = certify(wanted)
-            windows(found)
-            return wanted, found
+            certificate = certify(target)
+            windows(certificate)
+            return target, certificate
         except Exception as error:  # whatever the function raises where it does not take a size
             if max(steps) > 0 and isinstance(error, CertificationError):
                 raise
             if max(steps) > 0:
                 raise ValueError(
-                    f"`fn`: expected a function that, as it takes {size} px, also takes {wanted} px for this tile; "
+                    f"`fn`: expected a function that, as it takes {size} px, also takes {target} px for this tile; "
                     f"found an error ({error})"
                 ) from error
-            steps = [-(-k // 2) for k in steps]
+            steps = [ceil_div(k, 2) for k in steps]  # halves, rounded towards 0
     return None
-
-
-def _steps(window: Window, wish: int) -> int:
-    """Periods to add to the input (or to take off) for the smallest exact output of at least `wish` pixels."""
-    return -((window.width - wish) // window.period)

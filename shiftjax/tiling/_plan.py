@@ -1,57 +1,48 @@
-"""Where tiles lie: all origins in one phase, the image padded at its border, the output cropped to n periods."""
+"""The plan: where tiles lie, what they read and deliver, and whether that is proved to be the whole image's output."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import product
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
+from shiftjax import theory
+from shiftjax._arithmetic import ceil_div
+from shiftjax._checks import fail
 from shiftjax.certifier import Certificate
 from shiftjax.tiling._compiled import Crop
+from shiftjax.tiling._exact_window import Window, windows
+from shiftjax.tiling._padding import PADS, Read, read_window
+from shiftjax.tiling._tile_output import Index, TileOutput, tile_outputs
+from shiftjax.tiling._words import in_bytes, times
 
-Index = tuple[slice, ...]
-Place = tuple[int, ...]  # the number of a tile, per axis
+FORMAT = 1  # of the JSON
+DERIVED = ["dtype", "period", "tile_input", "tile_stride", "origin", "grid", "pad_width", "redundancy", "outputs"]
+DERIVED += ["legal", "in_phase", "equals_whole"]
 
-
-@dataclass(frozen=True)
-class TileOutput:
-    """One output array of the function.
-
-    Attributes:
-        name: its place in the pytree; empty where the function returns one array.
-        channels: size of its last axis.
-        dtype: name of its type.
-        crop: of a tile's output, as an index.
-        whole_crop: of the output of the function on the padded image, as an index.
-    """
-
-    name: str
-    channels: int
-    dtype: str
-    crop: Index
-    whole_crop: Index
+TileIndex = tuple[int, ...]  # the number of a tile along each spatial axis, from 0
 
 
 @dataclass(frozen=True)
 class TilePlan:
-    """How to predict an image tile by tile. Sizes are in pixels, per spatial axis; tuples are in the order of the axes.
+    """How to predict an image tile by tile. Made by `plan_tiles`.
+
+    Sizes are in pixels of the image, which are those of the output too; tuples have an entry per spatial axis.
 
     Attributes:
         image_shape: `(batch, *space, channel)` of the image.
-        dtype: of the image.
-        period: of the function, from its certificate; of all its outputs together.
-        tile_input: input pixels of a tile.
         tile_output: output pixels of a tile that are kept.
-        grid: number of tiles.
         pad: how the image continues beyond its border: "reflect", "edge" or "constant" (zeros).
-        pad_width: pixels padded before and after, for all axes of the image, as `jnp.pad` takes them.
-        outputs: one entry per output array of the function.
-        equals_whole: whether tiling is proved to equal the function on the padded image; if not, `why` tells.
+        output_dtypes: one per output array of the function.
+        why: why tiling is not proved to equal the function on the padded image; empty where it is.
         batchwise: whether the function is proved to treat each image of a batch alone, so that tiles may share a call.
         batch_size: tiles per call.
         memory: bytes that predicting takes with one tile per call, where `memory_bytes` was given.
@@ -59,20 +50,29 @@ class TilePlan:
     """
 
     image_shape: tuple[int, ...]
-    dtype: str
-    period: tuple[int, ...]
-    tile_input: tuple[int, ...]
     tile_output: tuple[int, ...]
-    grid: tuple[int, ...]
     pad: str
-    pad_width: tuple[tuple[int, int], ...]
-    outputs: tuple[TileOutput, ...]
-    equals_whole: bool
+    output_dtypes: tuple[str, ...]
     why: str
     batchwise: bool
     batch_size: int
     memory: int | None
     certificate: Certificate = field(repr=False)
+
+    @property
+    def dtype(self) -> str:
+        """Of the image."""
+        return self.certificate.dtype
+
+    @property
+    def period(self) -> tuple[int, ...]:
+        """Of the function, for all its outputs together: the least common multiple of theirs."""
+        return tuple(window.period for window in self._windows)
+
+    @property
+    def tile_input(self) -> tuple[int, ...]:
+        """Input pixels of a tile."""
+        return self.certificate.shape[1:-1]
 
     @property
     def tile_stride(self) -> tuple[int, ...]:
@@ -82,33 +82,78 @@ class TilePlan:
     @property
     def origin(self) -> tuple[int, ...]:
         """Image pixel where the first tile's output begins."""
-        return (0,) * len(self.period)
+        return (0,) * len(self.tile_output)
+
+    @cached_property
+    def grid(self) -> tuple[int, ...]:
+        """Number of tiles."""
+        return tuple(ceil_div(n, t) for n, t in zip(self._space, self.tile_output, strict=True))
 
     @property
-    def legal(self) -> bool:
-        """Whether tiles are multiples of the period, so that all of them lie at the same phase."""
-        return all(t % p == 0 for t, p in zip(self.tile_stride, self.period, strict=True))
+    def padded_space(self) -> tuple[int, ...]:
+        """Pixels of the padded image, which all tiles together read."""
+        sizes = zip(self.grid, self.tile_stride, self.tile_input, strict=True)
+        return tuple((n - 1) * stride + size for n, stride, size in sizes)
 
-    @property
-    def redundancy(self) -> float:
-        """Input pixels computed over output pixels delivered, with the tiles that fill up the last call."""
-        tiles = self.batch_size * -(-math.prod(self.grid) // self.batch_size)
-        return tiles * math.prod(self.tile_input) / math.prod(self.image_shape[1:-1])
+    @cached_property
+    def pad_width(self) -> tuple[tuple[int, int], ...]:
+        """Pixels padded before and after, for all axes of the image, as `jnp.pad` takes them."""
+        before = [window.start for window in self._windows]
+        sizes = zip(self.padded_space, before, self._space, strict=True)
+        return ((0, 0), *((start, padded - start - n) for padded, start, n in sizes), (0, 0))
+
+    @cached_property
+    def outputs(self) -> tuple[TileOutput, ...]:
+        """One entry per output array of the function, in the order of the pytree's leaves."""
+        return tile_outputs(self.certificate, self.output_dtypes, self.tile_output, self._space)
 
     @property
     def crop(self) -> Index:
-        """Of a tile's output, as an index. Only for a single output: use `outputs` otherwise."""
+        """What is kept of a tile's output, as an index. Only for a single output: use `outputs` otherwise."""
         return self._single.crop
 
     @property
     def whole_crop(self) -> Index:
-        """Of the output on the padded image, as an index. Only for a single output: use `outputs` otherwise."""
+        """What lies over the image in the output on the whole padded image, as an index.
+
+        Where `equals_whole`, `predict_tiled(fn, image, plan)` equals
+        `fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]`. Only for a single output, as `crop`.
+        """
         return self._single.whole_crop
 
     @property
     def crops(self) -> tuple[Crop, ...]:
-        """Of a tile's outputs: per output and spatial axis, the first pixel kept and one past the last."""
+        """What is kept of a tile's outputs: per output and spatial axis, the first pixel and one past the last."""
         return tuple(tuple((at.start, at.stop) for at in output.crop[1:-1]) for output in self.outputs)
+
+    @property
+    def legal(self) -> bool:
+        """Whether tiles are multiples of the period, so that any number of them lie at one phase."""
+        return theory.legal_tile(self.tile_stride, self.period)
+
+    @property
+    def in_phase(self) -> bool:
+        """Whether the tiles of this plan lie at one phase: a single tile does, whatever its size."""
+        return theory.share_one_phase(self.tile_stride, self.period, self.grid)
+
+    @property
+    def equals_whole(self) -> bool:
+        """Whether tiling is proved to equal the function on the padded image; if not, `why` says why."""
+        return not self.why
+
+    @property
+    def redundancy(self) -> float:
+        """Input pixels computed over output pixels delivered, with the tiles that fill up the last call."""
+        tiles = self.batch_size * ceil_div(math.prod(self.grid), self.batch_size)
+        return tiles * math.prod(self.tile_input) / math.prod(self._space)
+
+    @property
+    def _space(self) -> tuple[int, ...]:
+        return self.image_shape[1:-1]
+
+    @cached_property
+    def _windows(self) -> tuple[Window, ...]:
+        return windows(self.certificate)
 
     @property
     def _single(self) -> TileOutput:
@@ -116,32 +161,40 @@ class TilePlan:
             raise AttributeError(f"the function has {len(self.outputs)} outputs: use `outputs[i]`")
         return self.outputs[0]
 
-    def places(self) -> Iterator[Place]:
+    def tiles(self) -> Iterator[TileIndex]:
         """All tiles, in raster order."""
         return product(*map(range, self.grid))
 
-    def input_start(self, place: Place) -> tuple[int, ...]:
-        """Image pixel where the input of the tile at `place` begins; negative beyond the border."""
+    def input_start(self, tile: TileIndex) -> tuple[int, ...]:
+        """Image pixel where the input of a tile begins; negative beyond the border."""
         before = (width[0] for width in self.pad_width[1:-1])
-        return tuple(i * t - b for i, t, b in zip(place, self.tile_stride, before, strict=True))
+        return tuple(i * t - b for i, t, b in zip(tile, self.tile_stride, before, strict=True))
 
-    def output_slices(self, place: Place) -> tuple[slice, ...]:
-        """The image pixels that the tile at `place` delivers, per spatial axis, cut at the image's end."""
-        starts = [i * t for i, t in zip(place, self.tile_stride, strict=True)]
-        ends = zip(starts, self.tile_output, self.image_shape[1:-1], strict=True)
+    def output_slices(self, tile: TileIndex) -> tuple[slice, ...]:
+        """The image pixels that a tile delivers, per spatial axis, cut at the image's end."""
+        starts = [i * t for i, t in zip(tile, self.tile_stride, strict=True)]
+        ends = zip(starts, self.tile_output, self._space, strict=True)
         return tuple(slice(a, min(a + t, n)) for a, t, n in ends)
+
+    def read_input(self, tile: TileIndex, read: Read) -> np.ndarray:
+        """The input of a tile, `(batch, *tile_input, channel)`, with the image continued beyond its border.
+
+        Args:
+            tile: its number, per axis.
+            read: gives the pixels `(batch, *space, channel)` of the image for slices within it, one per spatial axis.
+        """
+        return read_window(read, self._space, self.input_start(tile), self.tile_input, self.pad)
 
     def explain(self) -> str:
         """The plan in words."""
-        space = self.image_shape[1:-1]
-        phases = "share one phase" if share_one_phase(self.tile_output, self.period, self.grid) else "differ in phase"
-        memory = "" if self.memory is None else f" They take {_bytes(self.memory)} at a time."
+        memory = "" if self.memory is None else f" They take {in_bytes(self.memory)} at a time."
         return "\n".join(
             [
-                f"{math.prod(self.grid)} tiles ({times(self.grid)}) over an image of {times(space)} px, "
+                f"{math.prod(self.grid)} tiles ({times(self.grid)}) over an image of {times(self._space)} px, "
                 f"{self.batch_size} per call.{memory}",
                 f"Each reads {times(self.tile_input)} px of the image, keeps {times(self.tile_output)} px of output;",
-                f"the period is {times(self.period)} px, so tile origins {phases}.",
+                f"the period is {times(self.period)} px, so tile origins "
+                + ("share one phase." if self.in_phase else "differ in phase."),
                 f"The image is padded ({self.pad}) by "
                 + ", ".join(f"{before} and {after}" for before, after in self.pad_width[1:-1])
                 + " px before and after, per axis.",
@@ -153,43 +206,66 @@ class TilePlan:
         )
 
     def _size(self) -> str:
-        pixels = self.image_shape[0] * math.prod(self.image_shape[1:-1])
-        width = {output.dtype: _itemsize(output.dtype) for output in self.outputs}
-        total = sum(pixels * output.channels * width[output.dtype] for output in self.outputs)
-        return f"{_bytes(total)} uncompressed"
+        pixels = self.image_shape[0] * math.prod(self._space)
+        total = sum(pixels * output.channels * jnp.dtype(output.dtype).itemsize for output in self.outputs)
+        return f"{in_bytes(total)} uncompressed"
 
     def to_json(self) -> str:
-        """The plan as JSON, certificate included."""
-        names = ("image_shape", "dtype", "period", "tile_input", "tile_output", "tile_stride", "origin", "grid", "pad")
-        flags = ("pad_width", "legal", "equals_whole", "why", "batchwise", "batch_size", "memory", "redundancy")
-        fields = {name: getattr(self, name) for name in names + flags}
-        outputs = [{"name": o.name, "channels": o.channels, "dtype": o.dtype, **_starts(o)} for o in self.outputs]
-        return json.dumps({**fields, "outputs": outputs, "certificate": json.loads(self.certificate.to_json())})
+        """The plan as JSON, certificate included.
+
+        What follows from other entries (grid, padding, crops as [start, stop], verdicts...) is written for readers;
+        `from_json` derives it again.
+        """
+        entries = {name: getattr(self, name) for name in _facts() + DERIVED}
+        certificate = json.loads(self.certificate.to_json(witnesses=False))
+        return json.dumps({"format": FORMAT, **entries, "certificate": certificate}, default=_plain)
+
+    @classmethod
+    def from_json(cls, text: str) -> TilePlan:
+        """Reads what `to_json` wrote; the plan read back equals the one that was written.
+
+        Raises:
+            ValueError: the text is no plan of this version, or its entries do not fit together.
+        """
+        try:
+            data = json.loads(text)
+            certificate = Certificate.from_json(json.dumps(data["certificate"]))
+            facts: dict[str, Any] = {name: _tuple(data[name]) for name in _facts()}
+            plan = cls(**facts, certificate=certificate)
+            readable = data["format"] == FORMAT and _consistent(plan)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            readable = False
+        if not readable:
+            fail("text", f"a tile plan of format {FORMAT}, as `to_json` writes it", "something else", "plan again")
+        return plan
 
 
-def _starts(output: TileOutput) -> dict[str, list[int]]:
-    return {
-        "crop": [index.start for index in output.crop[1:-1]],
-        "whole_crop": [index.start for index in output.whole_crop[1:-1]],
-    }
+def _facts() -> list[str]:
+    """The fields that are plain values."""
+    return [field.name for field in dataclasses.fields(TilePlan) if field.name != "certificate"]
 
 
-def share_one_phase(stride: Sequence[int], period: Sequence[int], grid: Sequence[int]) -> bool:
-    """Whether all tiles lie at one phase: where there are several along an axis, their stride is whole periods."""
-    return all(t % p == 0 or n == 1 for t, p, n in zip(stride, period, grid, strict=True))
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
 
 
-def times(numbers: Sequence[Any]) -> str:
-    """Sizes for people: `3 x 4`."""
-    return " x ".join(str(n) for n in numbers)
+def _plain(value: Any) -> Any:
+    """Outputs and their crops, as JSON takes them."""
+    return [value.start, value.stop] if isinstance(value, slice) else vars(value)
 
 
-def _itemsize(dtype: str) -> int:
-    return jnp.dtype(dtype).itemsize
-
-
-def _bytes(count: int) -> str:
-    value, units = float(count), ["bytes", "KiB", "MiB", "GiB", "TiB"]
-    while value >= 1024 and len(units) > 1:
-        value, units = value / 1024, units[1:]
-    return f"{count} bytes" if units[0] == "bytes" else f"{value:.1f} {units[0]}"
+def _consistent(plan: TilePlan) -> bool:
+    """Whether `plan_tiles` could have made this plan; another one might claim that a seam is none."""
+    image, tile = plan.image_shape, plan.certificate.shape
+    counts = (*image, *plan.tile_output, plan.batch_size, 1 if plan.memory is None else plan.memory)
+    return (
+        all(type(n) is int and n > 0 for n in counts)
+        and (len(image), image[0], image[-1]) == (len(tile), tile[0], tile[-1])
+        and all(n <= window.width for n, window in zip(plan.tile_output, plan._windows, strict=True))
+        and plan.pad in PADS
+        and all(jnp.dtype(output.dtype).name == output.dtype for output in plan.outputs)
+        and isinstance(plan.why, str)
+        and (plan.in_phase or not plan.equals_whole)
+        and isinstance(plan.batchwise, bool)
+        and (plan.batchwise or plan.batch_size == 1)
+    )

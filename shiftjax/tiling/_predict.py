@@ -12,9 +12,8 @@ from jax.sharding import Mesh
 
 from shiftjax._checks import fail, finite
 from shiftjax._typing import Array, Shaped
-from shiftjax.tiling._padding import read_window
-from shiftjax.tiling._pipeline import stream
-from shiftjax.tiling._plan import Place, TilePlan
+from shiftjax.tiling._pipeline import run_tiles
+from shiftjax.tiling._plan import TileIndex, TilePlan
 
 
 def predict_tiled(
@@ -48,25 +47,23 @@ def predict_tiled(
             the plan forbids it.
     """
     if tuple(getattr(image, "shape", ())) != plan.image_shape:
-        found = getattr(image, "shape", type(image).__name__)
-        fail("image", f"the planned shape {plan.image_shape}", found, "make a plan for this image")
+        shape = getattr(image, "shape", type(image).__name__)
+        fail("image", f"the planned shape {plan.image_shape}", shape, "make a plan for this image")
     finite("image", image)
     host = _as_planned(np.asarray(image), plan.dtype)
 
-    def read_tile(place: Place) -> np.ndarray:
-        start = plan.input_start(place)
-        return read_window(lambda at: host[(slice(None), *at)], host.shape[1:-1], start, plan.tile_input, plan.pad)
+    def read_tile(tile: TileIndex) -> np.ndarray:
+        return plan.read_input(tile, lambda slices: host[(slice(None), *slices)])
 
     stitched: Any = None
-    tiles = stream(fn, plan, read_tile, plan.places(), batch_size=batch_size, devices=devices, mesh=mesh)
-    for place, output in tiles:
-        if stitched is None:
+    for tile, output in run_tiles(fn, plan, read_tile, plan.tiles(), batch_size=batch_size, devices=devices, mesh=mesh):
+        if stitched is None:  # only now the tree of the outputs is known
             shape = plan.image_shape[:-1]
             stitched = jax.tree.map(lambda y, shape=shape: np.empty((*shape, y.shape[-1]), y.dtype), output)
-        at = plan.output_slices(place)
-        kept = (slice(None), *(slice(0, s.stop - s.start) for s in at))
+        slices = plan.output_slices(tile)
+        inside = (slice(None), *(slice(at.stop - at.start) for at in slices))  # the last tiles reach beyond the image
         for whole, part in zip(jax.tree.leaves(stitched), jax.tree.leaves(output), strict=True):
-            whole[(slice(None), *at)] = part[kept]
+            whole[(slice(None), *slices)] = part[inside]
     return stitched
 
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a run in a folder, kept by Orbax."""
+"""Checkpoints of a run in a folder, written by Orbax."""
 
 from __future__ import annotations
 
@@ -13,13 +13,24 @@ from shiftjax._extras import require
 
 
 class Checkpoints:
-    """The newest states of a run, as `with Checkpoints(folder) as checkpoints`. Written whole or not at all."""
+    """The newest states of a run in a folder, each written completely or not at all; a context manager.
+
+    Args:
+        folder: created where it does not exist.
+        keep: how many of the newest states stay.
+
+    Raises:
+        ValueError: `folder` is a file.
+        ImportError: Orbax is not installed.
+    """
 
     def __init__(self, folder: str | Path, *, keep: int = 2):
         self.folder = Path(folder).resolve()
         if self.folder.exists() and not self.folder.is_dir():
             fail("folder", "a folder", f"the file {self.folder}")
         self._orbax = require("orbax.checkpoint", "train")
+        # Not asynchronous: after Ctrl-C the state must be complete when the process ends. A killed run may leave the
+        # folder of an unfinished checkpoint behind, which the next one removes.
         options = self._orbax.CheckpointManagerOptions(
             max_to_keep=keep, create=True, enable_async_checkpointing=False, cleanup_tmp_directories=True
         )
@@ -37,12 +48,23 @@ class Checkpoints:
         return self._manager.latest_step()
 
     def save(self, step: int, state: Any) -> None:
-        """Writes the state after `step` steps; a step already saved stays."""
+        """Writes the state after `step` steps, unless it is the latest one already.
+
+        Args:
+            step: number of steps taken.
+            state: a pytree of arrays.
+        """
         if step != self.latest:
             self._manager.save(step, args=self._orbax.args.StandardSave(state))
 
     def restore(self, like: Any) -> Any:
-        """The newest state, in the shapes and types of `like`.
+        """Reads the newest state.
+
+        Args:
+            like: a pytree of arrays of the same shapes and types.
+
+        Returns:
+            The state, a pytree like `like`.
 
         Raises:
             ValueError: there is none, or it is broken, or of another net.
@@ -52,7 +74,7 @@ class Checkpoints:
         shapes = jax.eval_shape(lambda: like)
         try:
             return self._manager.restore(self.latest, args=self._orbax.args.StandardRestore(shapes))
-        except Exception as error:  # Orbax raises many types; each of them means the same to the user
+        except Exception as error:  # Orbax raises many types; to the user they all mean the same
             reason = " ".join(str(error).split())[:200]
             raise ValueError(
                 f"checkpoint {self.folder / str(self.latest)}: expected a state of this net, found one that cannot be "

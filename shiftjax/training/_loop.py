@@ -20,7 +20,7 @@ from shiftjax.training._backend import chunked
 from shiftjax.training._checkpoint import Checkpoints
 from shiftjax.training._step import State
 
-CHUNK = 25  # steps between looks at the loss and at Ctrl-C
+CHUNK = 25  # steps between checks of the loss and of Ctrl-C, each of which waits for the device
 
 
 class TrainingDivergedError(ArithmeticError):
@@ -28,7 +28,12 @@ class TrainingDivergedError(ArithmeticError):
 
 
 class History(NamedTuple):
-    """Losses `(replica, step)` of the steps run by this call, and their rate without compilation."""
+    """What a call of `train` has run.
+
+    Attributes:
+        losses: of its steps, `(replica, step)`.
+        steps_per_second: without the first chunk of steps, which includes compilation; NaN where there is no other.
+    """
 
     losses: np.ndarray
     steps_per_second: float
@@ -43,34 +48,40 @@ def train(
     every: int = 500,
     progress: str | None = None,
 ) -> tuple[State, History]:
-    """Runs stacked `states` (see `training.backend.stack`) up to `steps` steps each.
+    """Trains all replicas up to a number of steps.
 
     Args:
         step: from `make_step`.
-        states: of all replicas; those already trained go on from where they are.
-        checkpoints: where to save every `every` steps, at the end, and on Ctrl-C.
-        progress: title of the progress bar; none is shown without.
+        states: of all replicas, from `stack`, `(replica, *shape)` each; those already trained continue from their step.
+        steps: how many each replica has taken in the end, those of earlier calls included.
+        checkpoints: where to save every `every` steps, at the end, and on Ctrl-C; by default nothing is saved.
+        every: steps between two checkpoints.
+        progress: title of the progress bar; without it there is none.
+
+    Returns:
+        The stacked states `(replica, *shape)`, and the losses of this call.
 
     Raises:
+        ValueError: a single state instead of stacked ones, or a number of steps out of range.
         TrainingDivergedError: a loss, or a state to be saved, is not finite; names step and last good checkpoint.
         KeyboardInterrupt: after Ctrl-C, once the state is saved.
     """
     integer("steps", steps, least=0)
     integer("every", every, least=1)
     if np.ndim(states.step) != 1:
-        fail("states", "stacked states of all replicas", "a single state", "give `stack([state])`")
+        fail("states", "stacked states of all replicas", "a single state", "pass `stack([state])`")
     run, done = chunked(step), int(states.step[0])
     losses: list[np.ndarray] = []
     seconds, timed = 0.0, 0
     with _interrupts() as interrupted, _bar(progress, done, steps) as bar:
         while done < steps and not interrupted():
-            count = min(CHUNK, steps - done, every - done % every)
+            count = min(CHUNK, steps - done, every - done % every)  # a chunk ends where a checkpoint is due
             start = time.perf_counter()
             states, chunk = run(states, count)
             losses.append(np.asarray(chunk))
             if len(losses) > 1:  # the first chunk compiles
                 seconds, timed = seconds + time.perf_counter() - start, timed + count
-            _check_finite(losses[-1], done, checkpoints)
+            _check_finite(losses[-1], done, checkpoints)  # before a checkpoint replaces the last good one
             done += count
             bar(count, float(losses[-1][:, -1].mean()))
             if checkpoints is not None and (done % every == 0 or done == steps):
@@ -79,13 +90,13 @@ def train(
             if checkpoints is not None:
                 _save(checkpoints, done, states)
             raise KeyboardInterrupt(f"stopped after {done} steps" + (", saved" if checkpoints is not None else ""))
-    empty = np.zeros((len(states.step), 0), np.float32)
+    empty = np.zeros((len(states.step), 0), np.float32)  # so that a run without steps has losses, too: none
     rate = timed / seconds if timed else float("nan")
     return states, History(np.concatenate([empty, *losses], axis=1), rate)
 
 
 def _save(checkpoints: Checkpoints, done: int, states: State) -> None:
-    """Saves good states only: a finite loss may still have had a gradient that was not."""
+    """Saves finite states only: a finite loss may still have had a gradient that was not."""
     leaves = [leaf for leaf in jax.tree.leaves(states) if jnp.issubdtype(leaf.dtype, jnp.inexact)]
     if not all(bool(jnp.isfinite(leaf).all()) for leaf in leaves):
         _diverged(f"the state after step {done}", checkpoints)
@@ -93,9 +104,9 @@ def _save(checkpoints: Checkpoints, done: int, states: State) -> None:
 
 
 def _check_finite(losses: np.ndarray, done: int, checkpoints: Checkpoints | None) -> None:
-    bad = ~np.isfinite(losses).all(axis=0)
-    if bad.any():
-        _diverged(f"the loss of step {done + int(np.argmax(bad)) + 1}", checkpoints)
+    not_finite = ~np.isfinite(losses).all(axis=0)
+    if not_finite.any():
+        _diverged(f"the loss of step {done + int(np.argmax(not_finite)) + 1}", checkpoints)
 
 
 def _diverged(what: str, checkpoints: Checkpoints | None) -> NoReturn:
@@ -108,18 +119,18 @@ def _diverged(what: str, checkpoints: Checkpoints | None) -> NoReturn:
 
 @contextmanager
 def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Lets the first Ctrl-C wait for the end of a chunk; a second one interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():
+    """Lets the first Ctrl-C wait for the end of a chunk, so that a state can be saved; a second interrupts at once."""
+    if threading.current_thread() is not threading.main_thread():  # Python sets signal handlers there only
         yield lambda: False
         return
     seen = threading.Event()
     before = signal.getsignal(signal.SIGINT)
 
-    def note(number: int, frame: object) -> None:
+    def remember(number: int, frame: object) -> None:
         seen.set()
         signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, note)
+    signal.signal(signal.SIGINT, remember)
     try:
         yield seen.is_set
     finally:

@@ -12,11 +12,18 @@ import optax
 
 from shiftjax._typing import Array, PRNGKeyArray
 
-Sampler = Callable[[PRNGKeyArray], tuple[Array, Array]]
+SampleBatch = Callable[[PRNGKeyArray], tuple[Array, Array]]  # from a key, images and the labels of the output window
 
 
 class State(NamedTuple):
-    """Everything a run needs to go on: `key` is raw key data, so that all leaves are plain arrays."""
+    """The complete state of a run; all leaves are plain arrays, so that it can be saved and stacked.
+
+    Attributes:
+        variables: of the network: `"params"`, and the statistics of its norms if it has any.
+        optimizer: the state of the optimizer.
+        step: how many steps were taken, `()`, or `(replica,)` in stacked states.
+        key: raw data of the random key that the batches of the run come from.
+    """
 
     variables: Any
     optimizer: Any
@@ -25,7 +32,17 @@ class State(NamedTuple):
 
 
 def initial_state(key: PRNGKeyArray, net: nn.Module, optimizer: optax.GradientTransformation, image: Any) -> State:
-    """A fresh state for images of the shape of `image`."""
+    """A fresh state.
+
+    Args:
+        key: draws the parameters and, later, the batches.
+        net: a Linen module.
+        optimizer: from optax.
+        image: an image `(batch, *space, channel)`, or a `jax.ShapeDtypeStruct` of its shape.
+
+    Returns:
+        The state before the first step.
+    """
     init, run = jax.random.split(key)
     variables = dict(net.init(init, jnp.zeros(image.shape, image.dtype)))
     return State(variables, optimizer.init(variables["params"]), jnp.zeros((), jnp.int32), jax.random.key_data(run))
@@ -34,24 +51,26 @@ def initial_state(key: PRNGKeyArray, net: nn.Module, optimizer: optax.GradientTr
 def make_step(
     net: nn.Module,
     optimizer: optax.GradientTransformation,
-    sample: Sampler,
+    sample: SampleBatch,
     loss: Callable[[Array, Array], Array],
 ) -> Callable[[State], tuple[State, Array]]:
     """The training step of `net`.
 
     Args:
-        net: its `apply(variables, image, train=True)` gives the embedding.
-        sample: from a key, a batch of images and the labels of the net's output window. It is traced into the step, so
-            images are made on the device.
+        net: its `apply(variables, image, train=True)` gives the embedding `(batch, *out, channel)`.
+        optimizer: from optax.
+        sample: from a key, images `(batch, *space, channel)` and the labels `(batch, *out)` of the net's output window.
+            It is traced into the step, so images are made on the device.
         loss: from embedding and labels, a scalar.
 
     Returns:
-        A pure function from a state to the next state and the loss. Which images a step sees depends on the run's key
-        and the step's number alone, so a resumed run repeats an undisturbed one.
+        A pure function from a state to the next state and the loss. The images of a step depend only on the run's key
+        and the step's number, so a resumed run repeats an undisturbed one.
     """
 
     def step(state: State) -> tuple[State, Array]:
         image, labels = sample(jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step))
+        # Running means of norms, say: not trained by gradients but replaced by the forward pass.
         statistics = {name: value for name, value in state.variables.items() if name != "params"}
 
         def objective(params: Any) -> tuple[Array, Any]:

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from shiftjax._checks import fail, one_of
-from shiftjax.tiling._plan import TilePlan
-from shiftjax.volume._storage.uri import check_place
+from shiftjax._checks import fail
+from shiftjax.tiling import TilePlan
+from shiftjax.volume._storage.new_target import NewTarget, as_new_target
 
 
-def check_arguments(plan: Any, target: Any, *, zarr_format: Any, storage_options: Any, **switches: Any) -> str:
-    """The target's name, as all libraries read it alike.
+def check_arguments(plan: Any, target: Any, **switches: Any) -> NewTarget:
+    """The target, as all libraries read its path alike.
 
     Raises:
-        ValueError: an argument of another kind, or a switch that is neither True nor False.
+        ValueError: an argument of the wrong type.
     """
     if not isinstance(plan, TilePlan):
         fail("plan", "a plan from `plan_tiles`", repr(plan))
     for name, value in switches.items():
         if not isinstance(value, bool):
             fail(name, "True or False", repr(value))
-    if zarr_format is not None:
-        one_of("zarr_format", zarr_format, (2, 3))
-    return check_place("target", target, storage_options)
+    return as_new_target(target)

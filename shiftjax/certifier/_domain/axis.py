@@ -1,9 +1,9 @@
-"""The abstract domain: which image pixels an axis of an array reads, phase by phase. No JAX here.
+"""The abstract domain: which image pixels an axis of an array reads, phase by phase.
 
-An axis stands for an infinite one: index `i = m * phases + r` reads only the image pixels
-`period * m + lo[r] .. period * m + hi[r]`, and moving the image by `period` moves the array by `phases`. The array at
-hand shows a finite part of it, and the indices in `start .. stop - 1` equal the infinite one. An index that reads
-nothing has the field (inf, -inf).
+An axis describes an infinite array: index `i = m * phases + r` reads only the image pixels
+`period * m + lo[r] .. period * m + hi[r]`, and moving the image by `period` pixels moves the array by `phases` indices.
+The array at hand is a finite part of it; its indices `start .. stop - 1` equal those of the infinite array. An index
+that reads nothing has the field (inf, -inf).
 """
 
 from __future__ import annotations
@@ -14,11 +14,12 @@ from fractions import Fraction
 from math import gcd, inf, lcm
 
 Bound = int | float  # float only for the infinities
-MAX_PHASES = 1 << 16
+Run = tuple[int, int]  # indices from the first up to, but not including, the second
+MAX_PHASES = 1 << 16  # beyond this, the bounds of a single axis take megabytes
 
 
 class Mismatch(Exception):
-    """Two axes cannot be joined, or an axis grows beyond what can be tracked."""
+    """Two axes cannot be joined, or an axis has more phases than can be tracked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class Axis:
 
     @property
     def stride(self) -> Fraction:
+        """Image pixels per index."""
         return Fraction(self.period, self.phases)
 
     def field(self, index: int) -> tuple[Bound, Bound]:
@@ -42,31 +44,35 @@ class Axis:
         turns, phase = divmod(index, self.phases)
         return self.period * turns + self.lo[phase], self.period * turns + self.hi[phase]
 
-    def fields(self, phases: int) -> tuple[tuple[Bound, ...], tuple[Bound, ...]]:
-        """The bounds written out for a multiple of the phases."""
-        lo, hi = zip(*map(self.field, range(phases)), strict=True)
-        return lo, hi
+
+@dataclass(frozen=True, slots=True)
+class Flattened:
+    """Several axes merged into one, slowest first: the size of each, and its axis or None for channels."""
+
+    parts: tuple[tuple[int, Axis | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Flat:
-    """Several axes flattened into one, slowest first: pieces of (size, axis or None)."""
+class Broken:
+    """An image axis whose indices no longer follow the image.
 
-    pieces: tuple[tuple[int, Axis | None], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Void:
-    """An image axis whose indices no longer follow the image: only a concatenation may bury it at a border."""
+    It may be put beside the image as a border, which is not exact anyway. Any other use raises `why`.
+    """
 
     image: int
     why: BaseException
 
 
-Tag = Axis | Flat | Void | None
+AxisTag = Axis | Flattened | Broken | None  # what an array axis runs along; None for channels
 
 
-def fresh(image: int, size: int) -> Axis:
+def _tracked(phases: int) -> int:
+    if phases > MAX_PHASES:
+        raise Mismatch(f"the number of phases grows to {phases}")
+    return phases
+
+
+def whole(image: int, size: int) -> Axis:
     """The image's own axis: every pixel reads itself."""
     return Axis(image, 1, 1, (0,), (0,), 0, size)
 
@@ -78,27 +84,38 @@ def window(
 
     Output `j` reads the base positions `m = j * stride - left + k * dilation` for `0 <= k < size`; position `m` is
     element `m / base` where `base` divides `m`, and a hole otherwise.
+
+    Sound, because `turns` periods of the image move the elements by `phases * turns`, the base positions by
+    `phases * turns * base`, and so the outputs by that over `stride`, which `turns` makes an integer.
     """
     turns = stride // gcd(axis.phases * base, stride)
-    phases = axis.phases * turns * base // stride
-    if phases > MAX_PHASES:
-        raise Mismatch(f"the number of phases grows to {phases}")
-    lo: list[Bound] = []
-    hi: list[Bound] = []
-    for j in range(phases):
-        first = j * stride - left
-        reads = [axis.field(m // base) for m in range(first, first + size * dilation, dilation) if m % base == 0]
-        lo.append(min((r[0] for r in reads), default=inf))
-        hi.append(max((r[1] for r in reads), default=-inf))
+    phases = _tracked(axis.phases * turns * base // stride)
+    lo, hi = _hulls(axis, (_elements(j, size, stride, dilation, base, left) for j in range(phases)))
     start, stop = _exact(axis, size, stride, dilation, base, left)
     start = int(min(max(start, 0), out))
     stop = int(max(start, min(stop, out)))
-    return Axis(axis.image, axis.period * turns, phases, tuple(lo), tuple(hi), start, stop)
+    return Axis(axis.image, axis.period * turns, phases, lo, hi, start, stop)
+
+
+def _elements(j: int, size: int, stride: int, dilation: int, base: int, left: int) -> list[int]:
+    """The elements that output `j` of a window reads."""
+    first = j * stride - left
+    return [m // base for m in range(first, first + size * dilation, dilation) if m % base == 0]
+
+
+def _hulls(axis: Axis, reads: Iterable[Iterable[int]]) -> tuple[tuple[Bound, ...], tuple[Bound, ...]]:
+    """The bounds of outputs that read these elements."""
+    fields = [[axis.field(i) for i in elements] for elements in reads]
+    lo = tuple(min((first for first, _ in field), default=inf) for field in fields)
+    hi = tuple(max((last for _, last in field), default=-inf) for field in fields)
+    return lo, hi
 
 
 def _exact(axis: Axis, size: int, stride: int, dilation: int, base: int, left: int) -> tuple[Bound, Bound]:
-    """The run of outputs all of whose elements are exact: after the last one cut at the start, before the first cut
-    at the end. Which taps meet elements repeats with the outputs, hence the classes.
+    """The run of outputs all of whose elements are exact.
+
+    Which taps of the window meet elements, and not holes, depends on the output modulo `classes`. The run starts after
+    the last output of any class that reads too early an element, and stops before the first that reads too late a one.
     """
     classes = base // gcd(base, stride)
     start, stop = -inf, inf
@@ -106,15 +123,18 @@ def _exact(axis: Axis, size: int, stride: int, dilation: int, base: int, left: i
         taps = [k * dilation - left for k in range(size) if (j * stride - left + k * dilation) % base == 0]
         if not taps:
             continue
-        below = -((taps[0] - axis.start * base) // stride) - 1  # the last j whose first element comes too early
-        above = ((axis.stop - 1) * base - taps[-1]) // stride + 1  # the first j whose last element comes too late
-        start = max(start, below - (below - j) % classes + 1)
-        stop = min(stop, above + (j - above) % classes)
+        early = -((taps[0] - axis.start * base) // stride) - 1  # the last j whose first element comes too early
+        late = ((axis.stop - 1) * base - taps[-1]) // stride + 1  # the first j whose last element comes too late
+        start = max(start, early - (early - j) % classes + 1)
+        stop = min(stop, late + (j - late) % classes)
     return start, stop
 
 
 def join(axes: Sequence[Axis]) -> Axis:
-    """The axis of an array that reads all of these at the same index."""
+    """The axis of an array whose index `i` reads index `i` of all of these.
+
+    Its field is the hull of theirs. It follows the image at the shifts that all of them follow.
+    """
     first = axes[0]
     for other in axes[1:]:
         if other.image != first.image:
@@ -124,122 +144,93 @@ def join(axes: Sequence[Axis]) -> Axis:
     if len(set(axes)) == 1:
         return first
     phases = lcm(*(axis.phases for axis in axes))
-    if phases > MAX_PHASES:
-        raise Mismatch(f"the number of phases grows to {phases}")
-    bounds = [axis.fields(phases) for axis in axes]
-    return Axis(
-        first.image,
-        int(phases * first.stride),
-        phases,
-        tuple(map(min, *(lo for lo, _ in bounds))),
-        tuple(map(max, *(hi for _, hi in bounds))),
-        start := max(axis.start for axis in axes),
-        max(start, min(axis.stop for axis in axes)),
+    same = [with_phases(axis, phases) for axis in axes]
+    start = max(axis.start for axis in axes)
+    return replace(
+        same[0],
+        lo=tuple(map(min, *(axis.lo for axis in same))),
+        hi=tuple(map(max, *(axis.hi for axis in same))),
+        start=start,
+        stop=max(start, min(axis.stop for axis in axes)),
     )
 
 
 def with_phases(axis: Axis, phases: int) -> Axis:
-    """The same axis told apart by a multiple of `phases`, for a pattern of that length laid over it."""
-    count = lcm(axis.phases, phases)
-    if count > MAX_PHASES:
-        raise Mismatch(f"the number of phases grows to {count}")
-    lo, hi = axis.fields(count)
+    """The same axis written out with a multiple of `phases` phases, for a pattern of that length laid over it."""
+    count = _tracked(lcm(axis.phases, phases))
+    if count == axis.phases:
+        return axis
+    lo, hi = zip(*map(axis.field, range(count)), strict=True)
     return replace(axis, period=int(count * axis.stride), phases=count, lo=lo, hi=hi)
 
 
 def split(axis: Axis, size: int, factor: int) -> Axis:
-    """The outer axis of (size / factor, factor); the inner one becomes a channel, so the field is the hull."""
+    """The outer axis of (size / factor, factor): out[i] is the block of elements i * factor .. i * factor + factor - 1.
+
+    The inner axis becomes a channel, so the field is the hull of the block.
+    """
     return window(axis, size // factor, size=factor, stride=factor)
 
 
 def merge(axis: Axis, factor: int) -> Axis:
-    """The axis (n, factor) read as one of n * factor; the inner one was a channel."""
-    phases = axis.phases * factor
-    if phases > MAX_PHASES:
-        raise Mismatch(f"the number of phases grows to {phases}")
+    """The axis (n, factor) read as one of n * factor: out[i * factor + c] is channel c of element i."""
     return replace(
         axis,
-        phases=phases,
-        lo=tuple(b for b in axis.lo for _ in range(factor)),
-        hi=tuple(b for b in axis.hi for _ in range(factor)),
+        phases=_tracked(axis.phases * factor),
+        lo=tuple(bound for bound in axis.lo for _ in range(factor)),
+        hi=tuple(bound for bound in axis.hi for _ in range(factor)),
         start=axis.start * factor,
         stop=axis.stop * factor,
     )
 
 
-def select(axis: Axis, reads: Sequence[tuple[int, int]], step: int, out: int, start: int, stop: int) -> Axis:
-    """A gather or a sparse product: output `m * len(reads) + r` reads elements `reads[r] + m * step`, first to last.
+def gathered(axis: Axis, reads: Sequence[Run], step: int, out: int, start: int, stop: int) -> Axis:
+    """A gather, or a product with a banded matrix.
 
-    Outputs from `start` to `stop` follow this pattern, the others need not.
+    Output `m * len(reads) + r` reads the elements from `reads[r][0] + m * step` to `reads[r][1] + m * step`, the last
+    one included. Outputs `start .. stop - 1` follow this pattern; the others need not.
     """
     turns = axis.phases // gcd(axis.phases, step)
-    phases = len(reads) * turns
-    if phases > MAX_PHASES:
-        raise Mismatch(f"the number of phases grows to {phases}")
+    phases = _tracked(len(reads) * turns)
 
     def elements(j: int) -> range:
         turn, phase = divmod(j, len(reads))
         return range(reads[phase][0] + turn * step, reads[phase][1] + turn * step + 1)
 
-    fields = [[axis.field(i) for i in elements(j)] for j in range(phases)]
-    lo = tuple(min((f[0] for f in field), default=inf) for field in fields)
-    hi = tuple(max((f[1] for f in field), default=-inf) for field in fields)
-    exact = [j for j in range(start, stop) if all(axis.start <= i < axis.stop for i in elements(j))]
-    first, last = _longest(exact)
+    lo, hi = _hulls(axis, map(elements, range(phases)))
+    exact = [(j, j + 1) for j in range(start, stop) if all(axis.start <= i < axis.stop for i in elements(j))]
+    first, last = longest_run(exact)
     return Axis(axis.image, axis.period * step * turns // axis.phases, phases, lo, hi, first, min(last, out))
 
 
-def _longest(indices: Sequence[int]) -> tuple[int, int]:
-    """The longest run among ascending indices."""
-    best = (0, 0)
-    begin = 0
-    for k, index in enumerate(indices):
-        if k and index != indices[k - 1] + 1:
-            begin = k
-        if k - begin + 1 > best[1] - best[0]:
-            best = (indices[begin], index + 1)
-    return best
+def longest_run(runs: Sequence[Run]) -> Run:
+    """The longest of ascending runs that do not overlap, once neighbours are joined."""
+    longest = current = (0, 0)
+    for start, stop in runs:
+        current = (current[0] if current[1] == start else start, stop)
+        longest = max(longest, current, key=lambda run: run[1] - run[0])
+    return longest
 
 
-def images(tags: Iterable[Tag]) -> list[int]:
+def image_axes(tags: Iterable[AxisTag]) -> list[int]:
     """The image axes that these array axes run along."""
-    return [part.image for tag in tags for part in _parts(tag)]
+    return [axis.image for tag in tags for axis in _axes(tag)]
 
 
-def plain(tags: Iterable[Tag]) -> list[Axis]:
+def following(tags: Iterable[AxisTag]) -> list[Axis]:
     """Those of them whose indices follow the image."""
-    return [part for tag in tags for part in _parts(tag) if isinstance(part, Axis)]
+    return [axis for tag in tags for axis in _axes(tag) if isinstance(axis, Axis)]
 
 
-def _parts(tag: Tag) -> list[Axis | Void]:
-    if isinstance(tag, Flat):
-        return [piece for _, piece in tag.pieces if piece is not None]
+def _axes(tag: AxisTag) -> list[Axis | Broken]:
+    if isinstance(tag, Flattened):
+        return [axis for _, axis in tag.parts if axis is not None]
     return [] if tag is None else [tag]
 
 
-def empty(axis: Axis) -> bool:
-    """Whether some phase reads nothing at all."""
-    return any(lo > hi for lo, hi in zip(axis.lo, axis.hi, strict=True))
-
-
 def centre(axis: Axis) -> Fraction | None:
-    """The image pixel at the centre of index 0's field, averaged over the phases; None if some read nothing."""
-    if empty(axis):
+    """The image pixel at the centre of index 0's field, averaged over the phases; None if a phase reads nothing."""
+    if any(lo > hi for lo, hi in zip(axis.lo, axis.hi, strict=True)):
         return None
     total = sum(int(lo) + int(hi) for lo, hi in zip(axis.lo, axis.hi, strict=True))
     return Fraction(total, 2 * axis.phases) - axis.stride * (axis.phases - 1) / 2
-
-
-def tells_its_period(axis: Axis) -> bool:
-    """Whether the bounds themselves, if attained, exclude every smaller period.
-
-    A period is a shift of the image with the shift of the array that it causes. Those that fit the bounds are a
-    group containing (period, phases); were it larger, it would hold one of the fractions by a prime tried here.
-    """
-    common = gcd(axis.period, axis.phases)
-    primes = [p for p in range(2, common + 1) if common % p == 0 and all(p % d for d in range(2, p))]
-    for prime in primes:
-        step, move = axis.phases // prime, axis.period // prime
-        if all(axis.field(r + step) == (axis.lo[r] + move, axis.hi[r] + move) for r in range(axis.phases)):
-            return False
-    return True

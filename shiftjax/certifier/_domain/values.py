@@ -1,9 +1,10 @@
-"""What the interpreter knows of an array: its value, nothing but its shape, or how it reads the image. No JAX here."""
+"""What the interpreter knows of an array: its value, nothing but its shape, or how it reads the image."""
 
 from __future__ import annotations
 
 import dataclasses
 import enum
+import functools
 import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
@@ -15,43 +16,25 @@ from typing import Any
 import numpy as np
 
 from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain import offset as _shift
-from shiftjax.certifier._domain.axis import Axis, Tag
-from shiftjax.certifier._domain.offset import Shift
+from shiftjax.certifier._domain import offset as offsets
+from shiftjax.certifier._domain.axis import Axis, AxisTag, Broken
+from shiftjax.certifier._domain.offset import Offset
+from shiftjax.certifier._domain.rounding import Rounding, of_value
 
 _opaque = itertools.count()
-
-
-class Reach(enum.IntEnum):
-    """How surely the bounds are attained for generic parameters, so that a period can be shown minimal."""
-
-    NO = 0
-    SOME = 1  # by some channel
-    EACH = 2  # by every channel
-
-
-class Generic(enum.IntEnum):
-    """How an array varies with the parameters."""
-
-    NO = 0  # nothing is known
-    EACH = 1  # no entry is constant
-    FREE = 2  # moreover, entries vary independently
-
-
-PLAIN = (bool, int, float, complex, str, bytes)
+Repeats = Mapping[int, int]  # array axis -> number of elements after which the values along it repeat
+NONE: Repeats = MappingProxyType({})
 
 
 def stable(value: Any) -> Any:
     """A parameter as plain text and numbers, the same in every run; an unknown object is like no other."""
-    if value is None or isinstance(value, PLAIN):
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
         return value
-    if type(value).__name__ == "PRNGImpl":  # a tuple of functions, one of a few
-        return "random keys", value.name
     if isinstance(value, tuple | list):
         return type(value).__name__, tuple(map(stable, value))
     if isinstance(value, enum.Enum):
         return f"{type(value).__name__}.{value.name}"
-    if isinstance(value, dict):
+    if isinstance(value, Mapping):
         return tuple((k, stable(v)) for k, v in sorted(value.items()))
     if isinstance(value, np.dtype | np.generic) or (isinstance(value, type) and issubclass(value, np.generic)):
         return repr(value)
@@ -63,60 +46,13 @@ def stable(value: Any) -> Any:
 
 
 def digest(*parts: Any) -> str:
-    """A name for a piece of the derivation: equal where the derivations are."""
+    """A name for a step of the derivation: equal names mean equal derivations."""
     return hashlib.blake2b(repr(stable(parts)).encode(), digest_size=12).hexdigest()
 
 
-def squash(value: np.ndarray) -> np.ndarray:
+def compact(value: np.ndarray) -> np.ndarray:
     """A broadcast array, cut to one element along the axes of the broadcast."""
     return value[(..., *(slice(None) if step else slice(1) for step in value.strides))]
-
-
-class Known:
-    """An array whose value does not depend on the image and can be computed. It is computed when asked for."""
-
-    def __init__(
-        self, shape: tuple[int, ...], compute: Callable[[], np.ndarray], origin: str = "", *, rounded: bool = False
-    ) -> None:
-        self.shape = shape
-        self.origin = origin  # the name of the closed-over array that it is or comes from, if any
-        self.rounded = rounded  # whether another order of operations, as a compiler may choose, could change last bits
-        self._names: dict[tuple[tuple[int, int], ...], str] = {}
-        self._compute: Callable[[], np.ndarray] | None = compute
-        self._value: np.ndarray | None = None
-
-    @property
-    def value(self) -> np.ndarray:
-        if self._compute is not None:
-            self._value, self._compute = self._compute(), None
-        assert self._value is not None
-        return self._value
-
-    @classmethod
-    def of(cls, value: np.ndarray, origin: str = "") -> Known:
-        """A value that is at hand."""
-        return cls(value.shape, lambda: value, origin)
-
-    @property
-    def squashed(self) -> np.ndarray:
-        """The value, cut to one element along axes of a broadcast."""
-        return squash(self.value)
-
-    def uniform(self, axis: int) -> bool:
-        """Whether the value is the same all along an axis, bit for bit."""
-        value = self.value
-        if value.shape[axis] < 2 or value.strides[axis] == 0:
-            return True
-        rows = np.moveaxis(self.squashed, axis, 0)
-        return all(row.tobytes() == rows[0].tobytes() for row in rows)
-
-    def identity(self, repeats: Mapping[int, int] = MappingProxyType({})) -> str:
-        """The name of the value; along an axis in `repeats` the value recurs and its first elements name it."""
-        key = tuple(sorted(repeats.items()))
-        if key not in self._names:
-            value = self.value[tuple(slice(repeats.get(k)) for k in range(len(self.shape)))]
-            self._names[key] = digest("known", value.shape, str(value.dtype), value.tobytes())
-        return self._names[key]
 
 
 @dataclass(frozen=True)
@@ -125,42 +61,89 @@ class Unknown:
 
     shape: tuple[int, ...]
     name: str  # digest of how it was made
-    even: frozenset[int] = frozenset()  # axes along which a broadcast proves it uniform
-    generic: Generic = Generic.NO
-    leaves: frozenset[int] = frozenset()  # parameters it is computed from
+    uniform_axes: frozenset[int] = frozenset()  # axes along which a broadcast proves it uniform
 
     def uniform(self, axis: int) -> bool:
-        return axis in self.even or self.shape[axis] < 2
+        """Whether the value is surely the same all along an axis."""
+        return axis in self.uniform_axes or self.shape[axis] < 2
 
-    def identity(self, repeats: Mapping[int, int] = MappingProxyType({})) -> str:
+    def key(self, repeats: Repeats = NONE) -> str:
+        """The name of the value; sizes along the axes in `repeats` are left out."""
         sizes = tuple(None if k in repeats else n for k, n in enumerate(self.shape))
         return digest("unknown", self.name, sizes)
 
 
-class Form(enum.IntEnum):
-    """What is proved of the graph of a chain of activations, where samples cannot see."""
+class Known:
+    """An array whose value does not depend on the image and can be computed. It is computed when asked for.
 
-    ANY = 0
-    UNEVEN = 1  # constant on no interval
-    SMOOTH = 2  # analytic on all numbers, hence uneven unless constant
-    LINE = 3
+    A value that may be off by rounding (`exact` is False) proves nothing about what the compiled network sees, so it
+    is named, and called uniform, by how it is derived.
+    """
 
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        compute: Callable[[], tuple[np.ndarray, Rounding]],
+        derive: Callable[[], Unknown],
+        origin: str = "",
+        *,
+        quotient: bool = False,
+    ) -> None:
+        self.shape = shape
+        self.quotient = quotient  # whether it comes of a division of floats
+        self.origin = origin  # the name of the closed-over array that it is or comes from, if any
+        self._keys: dict[tuple[tuple[int, int], ...], str] = {}
+        self._compute = functools.cache(compute)
+        self._derive = functools.cache(derive)
 
-@dataclass(frozen=True, eq=False)
-class Life:
-    """What is known of a value's liveliness for generic parameters; see `_life`."""
+    @classmethod
+    def of(cls, value: np.ndarray, origin: str = "") -> Known:
+        """A value that is at hand, and exact."""
+        return cls(
+            value.shape,
+            lambda: (value, of_value(value)),
+            lambda: Unknown(value.shape, digest("value", value.shape, str(value.dtype), value.tobytes())),
+            origin,
+        )
 
-    reach: Reach = Reach.NO
-    leaves: frozenset[int] = frozenset()  # parameters that enter it
-    gates: frozenset[int] = frozenset()  # those of them that all of it is a product with
-    free: bool = False  # whether the start of its chain of activations takes any number
-    base: str = ""  # name of the value that the chain starts from
-    curve: np.ndarray | None = None  # the chain on sample numbers; None at its start
-    form: Form = Form.LINE  # of the chain
-    kin: tuple[Any, ...] = ()  # values of the same kin are translates of one function
+    @property
+    def value(self) -> np.ndarray:
+        return self._compute()[0]
 
+    @property
+    def rounding(self) -> Rounding:
+        """How far other ways to compute the value may be off."""
+        return self._compute()[1]
 
-DEAD = Life()
+    @functools.cached_property
+    def exact(self) -> bool:
+        """Whether every way to compute the value gives these bits."""
+        return not self.rounding.error.any()
+
+    @property
+    def compact(self) -> np.ndarray:
+        """The value, cut to one element along axes of a broadcast."""
+        return compact(self.value)
+
+    def uniform(self, axis: int) -> bool:
+        """Whether the value is surely the same all along an axis, bit for bit."""
+        if not self.exact:
+            return self._derive().uniform(axis)
+        value = self.value
+        if value.shape[axis] < 2 or value.strides[axis] == 0:
+            return True
+        rows = np.moveaxis(self.compact, axis, 0)
+        return all(row.tobytes() == rows[0].tobytes() for row in rows)
+
+    def key(self, repeats: Repeats = NONE) -> str:
+        """The name of the value. Along an axis in `repeats` its first elements name it, whatever its length."""
+        if not self.exact:
+            return self._derive().key(repeats)
+        parts = tuple(sorted(repeats.items()))
+        if parts not in self._keys:
+            value = self.value[tuple(slice(repeats.get(k)) for k in range(len(self.shape)))]
+            self._keys[parts] = digest("known", value.shape, str(value.dtype), value.tobytes())
+        return self._keys[parts]
 
 
 @dataclass(frozen=True)
@@ -168,15 +151,14 @@ class Image:
     """An array that depends on the image. Each image axis runs along exactly one of its axes; the rest are channels."""
 
     shape: tuple[int, ...]
-    axes: tuple[Tag, ...]
-    map: str  # digest of the map from the image, up to sizes along image axes and to the shift
-    life: Life = DEAD
-    shift: Shift = field(default_factory=dict)  # how far along its map index 0 is
+    axes: tuple[AxisTag, ...]
+    map: str  # digest of the map from the image, up to sizes along image axes and to the offset
+    offset: Offset = field(default_factory=dict)  # where along the map index 0 lies
 
     @property
     def name(self) -> str:
-        """Digest of map and shift: arrays of one name show the same, index by index."""
-        return digest("shifted", self.map, _shift.key(self.shift)) if self.shift else self.map
+        """Digest of map and offset: arrays of one name agree, index by index."""
+        return digest("offset", self.map, offsets.key(self.offset)) if self.offset else self.map
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -184,8 +166,9 @@ class Image:
         return tuple(k for k, tag in enumerate(self.axes) if tag is not None)
 
     @property
-    def void(self) -> domain.Void | None:
-        return next((tag for tag in self.axes if isinstance(tag, domain.Void)), None)
+    def broken(self) -> Broken | None:
+        """The first axis that no longer follows the image, if there is one."""
+        return next((tag for tag in self.axes if isinstance(tag, Broken)), None)
 
     @property
     def channels(self) -> tuple[int | None, ...]:
@@ -194,21 +177,20 @@ class Image:
 
     @property
     def strides(self) -> dict[int, Fraction]:
-        """Input pixels per index, of every image axis that is still one."""
-        return {tag.image: tag.stride for tag in domain.plain(self.axes)}
-
-    def frozen(self) -> Image:
-        """The same array with its shift told by the map's name, for operations that do not move along."""
-        return replace(self, map=self.name, shift={})
-
-    def elsewhere(self, shape: Sequence[int], axes: Sequence[Tag], by: Shift, life: Life) -> Image:
-        """The same map, read so much further along."""
-        found = replace(self, shape=tuple(shape), axes=tuple(axes), shift=_shift.plus(self.shift, by))
-        return replace(found, life=life if life.base else replace(life, base=found.name))
+        """Image pixels per index, of every image axis that still follows the image."""
+        return {axis.image: axis.stride for axis in domain.following(self.axes)}
 
     def along(self, image: int) -> Axis | None:
         """The axis that runs along an image axis, where it stands alone."""
         return next((tag for tag in self.axes if isinstance(tag, Axis) and tag.image == image), None)
+
+    def with_fixed_offset(self) -> Image:
+        """The same array with the offset as part of its map, for operations that do not move along with the image."""
+        return replace(self, map=self.name, offset={})
+
+    def shifted(self, shape: Sequence[int], axes: Sequence[AxisTag], by: Offset) -> Image:
+        """The same map, read so much further along."""
+        return replace(self, shape=tuple(shape), axes=tuple(axes), offset=offsets.plus(self.offset, by))
 
 
 Constant = Known | Unknown

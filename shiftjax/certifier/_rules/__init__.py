@@ -1,19 +1,13 @@
 """Rules by family; importing a family enters its rules into the table."""
 
-from shiftjax.certifier._rules import control, indexing, layout, mixing, pointwise, reshaping, windows
-from shiftjax.certifier._rules.table import TABLE, Equation, Record, Rule, rule
-
-__all__ = [
-    "TABLE",
-    "Equation",
-    "Record",
-    "Rule",
-    "control",
-    "indexing",
-    "layout",
-    "mixing",
-    "pointwise",
-    "reshaping",
-    "rule",
-    "windows",
-]
+from shiftjax.certifier._rules import control as control
+from shiftjax.certifier._rules import indexing as indexing
+from shiftjax.certifier._rules import layout as layout
+from shiftjax.certifier._rules import mixing as mixing
+from shiftjax.certifier._rules import pointwise as pointwise
+from shiftjax.certifier._rules import reshaping as reshaping
+from shiftjax.certifier._rules import windows as windows
+from shiftjax.certifier._rules.table import TABLE as TABLE
+from shiftjax.certifier._rules.table import Equation as Equation
+from shiftjax.certifier._rules.table import Record as Record
+from shiftjax.certifier._rules.table import Rule as Rule

@@ -1,38 +1,76 @@
-"""The table of rules and what a rule sees of its equation."""
+"""The table of rules, and the equation as a rule sees it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import Any, NoReturn
+from typing import Any, NoReturn, Protocol, runtime_checkable
 
-from shiftjax.certifier import _jaxpr as adapter
+from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain import offset as _shift
-from shiftjax.certifier._domain.values import DEAD, Constant, Image, Known, Life, Value, digest
+from shiftjax.certifier._domain import offset as offsets
+from shiftjax.certifier._domain.values import Constant, Image, Known, Value, digest
 from shiftjax.certifier._refusal import CertificationError
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What one primitive does to images, and the parameters that the rule knows of."""
+    """What one primitive does to images.
+
+    Attributes:
+        apply: `apply(eqn, *operands)` gives the result or a list of results; a control rule is given the interpreter
+            first.
+        named: parameters that enter the name of every result by themselves.
+        per_axis: parameters with an entry for each axis; the rule names what counts of them.
+        inert: parameters that do not change any value.
+        control: whether it runs other programs, so that it is asked even where no operand depends on the image.
+        moves_axes_only: whether it only moves axes about, so that axes that no longer follow the image may pass.
+    """
 
     apply: Callable[..., Any]
-    params: frozenset[str]
-    control: bool  # runs other programs, so it is asked even where no operand depends on the image
-    void: bool  # moves axes about without looking at them
+    named: frozenset[str]
+    per_axis: frozenset[str]
+    inert: frozenset[str]
+    control: bool
+    moves_axes_only: bool
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        return self.named | self.per_axis | self.inert
 
 
 TABLE: dict[str, Rule] = {}
 
 
-def rule(names: str, *, params: str = "", control: bool = False, void: bool = False) -> Callable[..., Any]:
-    """Enters a function into the table under the names of its primitives; all their parameters must be listed."""
+def rule(
+    primitives: str,
+    *,
+    named: str = "",
+    per_axis: str = "",
+    inert: str = "",
+    control: bool = False,
+    moves_axes_only: bool = False,
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enters a function into the table.
+
+    Every parameter of the primitives must be listed as one of three kinds, and a parameter that is not listed stops
+    the proof. So a parameter that was forgotten, or that a newer JAX adds, can make a proof impossible, never false.
+
+    Args:
+        primitives: their names.
+        named: parameters that enter the name of the result as they are. In doubt, a parameter is of this kind.
+        per_axis: parameters with an entry for each axis, of which entries along image axes are sizes or places and
+            must not enter the name as they are; the rule must pass what counts of them as `key` to `eqn.image`.
+        inert: parameters that change no value: where and how something is computed.
+        control: the function takes the interpreter as its first argument, to run the programs among its parameters.
+        moves_axes_only: the function looks at no axis and only moves them about.
+    """
 
     def enter(apply: Callable[..., Any]) -> Callable[..., Any]:
-        for name in names.split():
-            TABLE[name] = Rule(apply, frozenset(params.split()), control, void)
+        by_name, by_axis, without_effect = (frozenset(names.split()) for names in (named, per_axis, inert))
+        entry = Rule(apply, by_name, by_axis, without_effect, control, moves_axes_only)
+        TABLE.update(dict.fromkeys(primitives.split(), entry))
         return apply
 
     return enter
@@ -47,17 +85,17 @@ class Record:
     steps: list[tuple[Equation, Image]] = field(default_factory=list)
     misaligned: list[tuple[Equation, int, Fraction]] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
+    approximations: list[str] = field(default_factory=list)  # what holds up to rounding only
 
 
 @dataclass(frozen=True)
 class Equation:
-    """One equation as a rule sees it."""
+    """One equation as a rule sees it: a primitive, its parameters, and the shapes of its operands and results."""
 
-    call: adapter.Call
+    call: _jaxpr.Call
     record: Record
-    run: Callable[[adapter.Program, Sequence[Value]], list[Value]]
-    fold: Callable[[Sequence[Value]], list[Value]]
-    outer: Equation | None  # the call that runs this equation
+    rule: Rule | None
+    outer: Equation | None  # the call whose program this equation belongs to
 
     @property
     def name(self) -> str:
@@ -78,19 +116,13 @@ class Equation:
     @property
     def source(self) -> str:
         """ "file:line" of the user's code; that of the call around it where JAX's own functions made the equation."""
-        return adapter.source(self.call.info) or (self.outer.source if self.outer else "unknown")
+        return _jaxpr.source(self.call.info) or (self.outer.source if self.outer else "unknown")
 
     @property
     def scope(self) -> str:
         """Path of the module, as Linen names it."""
-        own = adapter.scope(self.call.info)
+        own = _jaxpr.scope(self.call.info)
         return "/".join(s for s in (self.outer.scope if self.outer else "", own) if s)
-
-    def text(self, name: str) -> str:
-        """A program among the parameters, as text: the scalar body of a reduction. Text does not show arrays."""
-        if adapter.holds_arrays(self.params[name]):
-            self.refuse("its scalar function closes over arrays", "Close over plain numbers only.")
-        return adapter.text(self.params[name])
 
     def refuse(self, reason: str, advice: str) -> NoReturn:
         shapes = ", ".join(str(s) for s in self.call.in_shapes)
@@ -98,29 +130,95 @@ class Equation:
 
     def image(
         self,
-        axes: Sequence[domain.Tag],
+        axes: Sequence[domain.AxisTag],
         operands: Sequence[Image | str],
-        *key: Any,
-        life: Life = DEAD,
+        key: Any = None,
+        *,
         out: int = 0,
         moves: bool = False,
     ) -> Image:
-        """An output named by this primitive, the names of its operands and the rule's own key, which must hold every
-        parameter that matters except sizes along image axes.
+        """A result, named by the primitive, its named parameters, the names of its operands, and `key`.
 
-        `moves` says that, were all operands read further along by a whole number of steps of the output, the output
-        would be so too; then their common shift is the output's, and only what is left of it enters the name.
+        Args:
+            axes: what each axis of the result runs along.
+            operands: images, and the names of constants.
+            key: what counts of the parameters per axis, and whatever else the rule itself knows to matter.
+            out: which result of the primitive.
+            moves: whether, were all operands read further along by whole steps of the result, the result would be so
+                too. Their common offset then is the result's, and only what is left of it enters the name.
         """
+        assert self.rule is not None
+        assert key is not None or not self.rule.per_axis, f"the rule of `{self.name}` names no parameter per axis"
         shape, dtype = self.call.out_shapes[out], self.call.out_dtypes[out]
-        found = Image(shape, tuple(axes), "")
-        images = [o for o in operands if isinstance(o, Image)]
-        shift = _shift.whole(images[0].shift, found.strides) if moves and images else {}
+        result = Image(shape, tuple(axes), "")
+        first = next((operand for operand in operands if isinstance(operand, Image)), None)
+        offset = offsets.whole_steps(first.offset, result.strides) if moves and first else {}
         names = tuple(
-            replace(o, shift=_shift.minus(o.shift, shift)).name if isinstance(o, Image) else o for o in operands
+            replace(o, offset=offsets.minus(o.offset, offset)).name if isinstance(o, Image) else o for o in operands
         )
-        tags = tuple((k, i) for k, tag in enumerate(axes) for i in domain.images([tag]))
-        found = replace(found, map=digest(self.name, out, dtype, found.channels, tags, names, key), shift=shift)
-        return replace(found, life=life if life.base else replace(life, base=found.name))
+        along = tuple((k, image) for k, tag in enumerate(axes) for image in domain.image_axes([tag]))
+        parts = (self.name, self.named_parameters(), out, dtype, result.channels, along, names, key)
+        return replace(result, map=digest(*parts), offset=offset)
+
+    def named_parameters(self) -> dict[str, Any]:
+        """The parameters that enter names by themselves."""
+        assert self.rule is not None
+        return plain_parameters({k: v for k, v in self.params.items() if k in self.rule.named})
+
+
+def plain_parameters(params: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as names know them, programs among them equation by equation."""
+    return {name: _plain(value) for name, value in params.items()}
+
+
+def _plain(value: Any) -> Any:
+    if _jaxpr.is_program(value):
+        return _program_name(value)
+    if type(value) in (tuple, list) and any(map(_jaxpr.is_program, value)):
+        return tuple(map(_plain, value))
+    return _jaxpr.nameable(value)
+
+
+def _program_name(jaxpr: Any) -> str:
+    """Digest of a program: its operations, how they are connected, and every array that it holds at any depth."""
+    program = _jaxpr.program(jaxpr)
+    numbers = {variable: k for k, variable in enumerate(program.inputs)}
+
+    def name(atom: Any) -> Any:
+        value = _jaxpr.literal(atom)
+        return numbers[atom] if value is None else _constant_name(value)
+
+    equations = []
+    for call in program.calls:
+        operands = tuple(map(name, call.operands))
+        for result in call.results:
+            numbers[result] = len(numbers)
+        rule = TABLE.get(call.name)
+        # What a control rule needs no name for is how a program is run, not the program.
+        named = {
+            k: _plain(v)
+            for k, v in call.params.items()
+            if rule is None or k not in rule.inert or (rule.control and isinstance(_plain(v), int | str | tuple))
+        }
+        equations.append((call.name, named, operands, call.out_shapes, call.out_dtypes))
+    constants = tuple(map(_constant_name, program.constants))
+    return digest("program", equations, constants, tuple(map(name, program.outputs)))
+
+
+def _constant_name(value: Any) -> Any:
+    host = _jaxpr.concrete(value)
+    return _jaxpr.key_data(value) if host is None else host
+
+
+@runtime_checkable
+class Interpreter(Protocol):
+    """What control rules may ask for."""
+
+    def run(self, program: _jaxpr.Program, values: Sequence[Value], outer: Equation) -> list[Value]:
+        """The results of a program that an equation runs."""
+
+    def fold(self, eqn: Equation, values: Sequence[Value]) -> list[Value]:
+        """The results of an equation whose operands are all constants."""
 
 
 def split_operands(values: Sequence[Value]) -> tuple[list[Image], list[Constant]]:

@@ -1,11 +1,11 @@
-"""The work on a volume as a whole and its items: one tile at one time point, the same in any process."""
+"""Computing tiles: read, preprocess, look for NaN, run the network; the same in any process."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -14,135 +14,132 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from shiftjax.tiling._padding import read_window
-from shiftjax.tiling._pipeline import check_function, stream
-from shiftjax.tiling._plan import Place, TilePlan
-from shiftjax.volume._jobs.tile_selection import Test, foreground
-from shiftjax.volume._storage.axes import pixels
+from shiftjax.certifier import Certificate
+from shiftjax.tiling import check_function, run_tiles, zero_outside
+from shiftjax.volume._jobs.pointwise import Pointwise
+from shiftjax.volume._jobs.tile_selection import TileTest, worth_computing
+from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
+from shiftjax.volume._storage import axes as axis_names
 from shiftjax.volume._storage.casting import cast
 from shiftjax.volume._storage.errors import VolumeError
-from shiftjax.volume._storage.source import Source
+from shiftjax.volume._storage.provenance import Provenance, function_provenance, pixels_provenance, plan_provenance
 
-Item = Place  # (time, *place): a tile at a time point
 Images = Mapping[str, np.ndarray]  # by the name of the output: (1, *space, channel)
 
 
 @dataclass(frozen=True)
-class Work:
-    """All that a process needs to compute items; can be sent to another process where the source can.
+class Job:
+    """All that a process needs to compute tiles; can be sent to another process where the source can.
 
     Attributes:
         fn: the network.
-        plan: of its tiles.
-        source: of its images.
-        preprocess: a function of every pixel alone that comes before the network, or None.
-        test: whether a tile's input, as stored, is worth computing; None for all.
+        tiles: of the volume.
+        preprocess: what comes before the network, or None.
+        tile_test: whether a tile's input, as stored, is worth computing; None for all.
         batch_size: tiles per call; None for the plan's.
     """
 
     fn: Callable[[Any], Any]
-    plan: TilePlan
-    source: Source
-    preprocess: Callable[[Any], Any] | None = None
-    test: Test | None = None
+    tiles: VolumeTiles
+    preprocess: Pointwise | None = None
+    tile_test: TileTest | None = None
     batch_size: int | None = None
 
     def __reduce__(self) -> Any:
-        return Work, tuple(getattr(self, name) for name in self.__dataclass_fields__)  # without what it caches
+        return Job, tuple(getattr(self, each.name) for each in fields(self))  # without what it caches
 
-    @property
-    def names(self) -> tuple[str, ...]:
+    @cached_property
+    def output_names(self) -> tuple[str, ...]:
         """Of the outputs, as the target's groups are named; `("",)` for a single one."""
-        if len(self.plan.outputs) == 1:
+        outputs = self.tiles.plan.outputs
+        if len(outputs) == 1:
             return ("",)
-        plain = [re.sub(r"\W+", "_", output.name).strip("_") for output in self.plan.outputs]
+        plain = [re.sub(r"\W+", "_", output.name).strip("_") for output in outputs]
         return tuple(f"{name}_{k}" if plain.count(name) > 1 else name for k, name in enumerate(plain))
 
-    def number(self, item: Item) -> int:
-        """The number of an item: time points one after the other, tiles of each in raster order."""
-        return int(np.ravel_multi_index(item, (self.source.times, *self.plan.grid)))
-
-    def item(self, number: int) -> Item:
-        """The item of a number."""
-        return tuple(int(i) for i in np.unravel_index(number, (self.source.times, *self.plan.grid)))
-
-    def describe(self, item: Item) -> str:
-        """An item for people."""
-        return f"tile {item[1:]}" + (f" of time point {item[0]}" if self.source.times > 1 else "")
-
-    def read(self, item: Item) -> np.ndarray:
-        """The input of a tile as stored, `(1, *tile_input, channel)`, the image's border padded.
+    @cached_property
+    def certificate(self) -> Certificate:
+        """Of `fn`; the certifier is asked once in a process.
 
         Raises:
-            VolumeError: with the tile and the pixels that cannot be read.
+            ValueError: `fn` is not the function that was planned for.
         """
-        time, *place = item
-        start, space = self.plan.input_start(tuple(place)), self.plan.image_shape[1:-1]
-        try:
-            return read_window(self.source.at(time), space, start, self.plan.tile_input, self.plan.pad)
-        except VolumeError as error:
-            raise VolumeError(f"{self.describe(item)}: {error}") from error.__cause__
+        return check_function(self.fn, self.tiles.plan)
+
+    def provenance(self) -> Provenance:
+        """What decides the pixels that the job gives.
+
+        Raises:
+            ValueError: as `certificate`.
+        """
+        return {
+            **plan_provenance(self.tiles.plan),
+            "net": function_provenance(self.fn, self.certificate),
+            "source": pixels_provenance(self.tiles.source),
+            "preprocess": "none" if self.preprocess is None else self.preprocess.provenance(),
+        }
 
     def outputs(
         self,
-        items: Iterable[Item],
+        tiles: Iterable[TileAtTime],
         *,
-        skipped: Callable[[Item], object] = lambda item: None,
+        skip: Callable[[TileAtTime], object] = lambda tile: None,
         devices: Sequence[jax.Device] | None = None,
         mesh: Mesh | None = None,
-    ) -> Iterator[tuple[Item, Images]]:
-        """Computes items in order, reading ahead; items that fail the test go to `skipped`."""
-        tested: dict[Item, np.ndarray] = {}
-        todo = iter(items)
-        if self.test is not None:
-            todo = foreground(todo, self.read, self.test, tested, skipped)
+    ) -> Iterator[tuple[TileAtTime, Images]]:
+        """Computes tiles in order, reading ahead; tiles that fail the test go to `skip`.
 
-        def read(item: Item) -> np.ndarray:
-            tile = tested.pop(item) if item in tested else self.read(item)
-            return self._host(tile, item)
+        Raises:
+            VolumeError: with the tile and the pixels that cannot be read, or that the network cannot take.
+        """
+        blocks: dict[TileAtTime, np.ndarray] = {}  # read for the test, and not to be read again
+        chosen = iter(tiles)
+        if self.tile_test is not None:
+            chosen = worth_computing(chosen, self._read, self.tile_test, blocks, skip)
+
+        def network_input(tile: TileAtTime) -> np.ndarray:
+            return self._network_input(blocks.pop(tile) if tile in blocks else self._read(tile), tile)
 
         options: dict[str, Any] = {"batch_size": self.batch_size, "devices": devices, "mesh": mesh}
-        options["checked"] = self._checked
-        with closing(stream(self.fn, self.plan, read, todo, **options)) as results:  # type: ignore[type-var]
-            for item, output in results:
-                yield item, dict(zip(self.names, jax.tree.leaves(output), strict=True))
+        options["checked"] = self.certificate is not None
+        results = run_tiles(self.fn, self.tiles.plan, network_input, chosen, **options)
+        with closing(results):  # type: ignore[type-var]
+            for tile, output in results:
+                yield tile, dict(zip(self.output_names, jax.tree.leaves(output), strict=True))
 
-    @cached_property
-    def _checked(self) -> bool:
-        """Once for all calls of `outputs` in a process."""
-        check_function(self.fn, self.plan)
-        return True
-
-    def _host(self, tile: np.ndarray, item: Item) -> np.ndarray:
-        """What is done to a tile before it is sent to the device: preprocessing, the border, and a look for NaN."""
-        starts, space = self.plan.input_start(item[1:]), self.plan.image_shape[1:-1]
+    def _read(self, tile: TileAtTime) -> np.ndarray:
+        """The input of a tile as stored, `(1, *tile_input, channel)`, the image's border padded."""
         try:
-            done = cast(tile, np.dtype(self.plan.dtype)) if self.preprocess is None else self._preprocessed(tile)
+            return self.tiles.plan.read_input(tile[1:], self.tiles.source.at(tile[0]))
+        except VolumeError as error:
+            raise VolumeError(f"{self.tiles.describe(tile)}: {error}") from error.__cause__
+
+    def _network_input(self, block: np.ndarray, tile: TileAtTime) -> np.ndarray:
+        """What is done to a tile before it is sent to the device: preprocessing, the border, and a look for NaN."""
+        plan = self.tiles.plan
+        try:
+            image = cast(block, np.dtype(plan.dtype)) if self.preprocess is None else self._preprocess(block)
         except OverflowError as error:
-            raise VolumeError(f"{self._where(item)}: {error}; give a `preprocess` that converts") from error
-        if self.preprocess is not None and self.plan.pad == "constant":
-            for axis, (start, whole) in enumerate(zip(starts, space, strict=True), start=1):
-                place = np.arange(start, start + done.shape[axis])
-                done[(slice(None),) * axis + ((place < 0) | (place >= whole),)] = 0
-        if jnp.issubdtype(done.dtype, jnp.inexact) and not np.isfinite(done).all():
-            bad = f"NaN or infinity in {done.size - np.isfinite(done).sum()} of {done.size} values of the input"
-            raise VolumeError(f"{self._where(item)}: {bad}; replace them, for example in `preprocess`")
-        return done
+            raise VolumeError(f"{self._location(tile)}: {error}; give a `preprocess` that converts") from error
+        if self.preprocess is not None and plan.pad == "constant":  # which may not keep the border's zeros
+            zero_outside(image, plan.image_shape[1:-1], self.tiles.input_start(tile))
+        if jnp.issubdtype(image.dtype, jnp.inexact) and not np.isfinite(image).all():
+            bad = f"NaN or infinity in {image.size - np.isfinite(image).sum()} of {image.size} values of the input"
+            raise VolumeError(f"{self._location(tile)}: {bad}; replace them, for example in `preprocess`")
+        return image
 
-    def _where(self, item: Item) -> str:
-        """An item with the pixels of the image that it reads."""
-        bounds = zip(self.plan.input_start(item[1:]), self.plan.tile_input, self.plan.image_shape[1:-1], strict=True)
+    def _preprocess(self, block: np.ndarray) -> np.ndarray:
+        """On the host's processor, so that neither the device's time nor its memory is spent on it."""
+        assert self.preprocess is not None
+        known = cast(block, jax.dtypes.canonicalize_dtype(block.dtype))  # JAX would wrap 64-bit integers around
+        return np.array(self.preprocess(jax.device_put(known, _processor())))
+
+    def _location(self, tile: TileAtTime) -> str:
+        """A tile with the pixels of the image that it reads, for people."""
+        plan = self.tiles.plan
+        bounds = zip(self.tiles.input_start(tile), plan.tile_input, plan.image_shape[1:-1], strict=True)
         slices = [slice(max(0, start), min(start + size, whole)) for start, size, whole in bounds]
-        return f"{self.describe(item)}, pixels {pixels(self.source.axes, slices)}"
-
-    def _preprocessed(self, tile: np.ndarray) -> np.ndarray:
-        """On the processor, so that neither the device's time nor its memory go into it."""
-        known = cast(tile, jax.dtypes.canonicalize_dtype(tile.dtype))  # JAX would wrap 64-bit integers around
-        return np.array(self._jitted(jax.device_put(known, _processor())))
-
-    @cached_property
-    def _jitted(self) -> Callable[[Any], Any]:
-        return jax.jit(self.preprocess)  # type: ignore[arg-type]
+        return f"{self.tiles.describe(tile)}, pixels {axis_names.describe(self.tiles.source.axes, slices)}"
 
 
 def _processor() -> jax.Device | None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from shiftjax._extras import require
-from shiftjax.volume._jobs.job import Item, Work
-from shiftjax.volume._storage.errors import VolumeError, reason
+from shiftjax.volume._jobs.tiles import Pass, TileAtTime, VolumeTiles
+from shiftjax.volume._jobs.workers import run_on_workers
+from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.target import Target
 
 
@@ -18,94 +19,92 @@ class Run:
     """Goes over the chosen tiles of all time points, those that the journal lists left out.
 
     Args:
-        work: what to compute.
+        tiles: of the volume.
         target: where its journal is.
-        tiles: numbers of the chosen tiles, in raster order.
         progress: whether to show a bar.
+        numbers: of the tiles to go over, in their order; None for all.
         name: of the journal, where the work on a target has several passes.
-        writes: whether a finished item is one whose chunks the target has; one that has lost some is computed again.
+        writes: whether a finished tile is one whose chunks the target has; one that has lost some is computed again.
     """
 
     def __init__(
         self,
-        work: Work,
+        tiles: VolumeTiles,
         target: Target,
-        tiles: np.ndarray,
         progress: bool,
         *,
+        numbers: np.ndarray | None = None,
         name: str = "journal",
         writes: bool = True,
     ) -> None:
-        self._work, self._target, self._tiles = work, target, tiles
+        self._tiles = tiles
+        self._numbers = np.arange(len(tiles)) if numbers is None else numbers
         self._journal = target.journal(name)
         if writes:
-            self._journal.finished.difference_update(lost(work, target, self._journal.finished))
-        self._done = sum(number in self._journal.finished for number in self._numbers())
-        total = len(tiles) * work.source.times
-        bar = require("tqdm", "volume").tqdm
-        self._total = total
-        self._bar = bar(
-            total=total,
-            initial=self._done,
+            self._journal.finished.difference_update(lost_tiles(tiles, target, self._journal.finished))
+        self._finished = sum(number in self._journal.finished for number in self._numbers)
+        self._bar = require("tqdm", "volume").tqdm(
+            total=len(self._numbers),
+            initial=self._finished,
             desc="tiles" if name == "journal" else name,
             unit=" tiles",
             disable=not progress,
         )
 
-    def finish(self, item: Item) -> None:
-        """Counts an item whose data are stored."""
-        self._done += 1
+    def finish(self, tile: TileAtTime) -> None:
+        """Counts and journals a tile whose result is stored."""
+        self._finished += 1
         self._bar.update()
-        try:
-            self._journal.add(self._work.number(item))
-        except OSError as error:
-            raise VolumeError(f"cannot write the journal of {self._target.uri} ({reason(error)})") from error
+        self._journal.add(self._tiles.number(tile))
 
-    def skip(self, item: Item) -> None:
-        """Counts an item that the test left out; it is tested again by another run."""
+    def skip(self, tile: TileAtTime) -> None:
+        """Counts a tile that is not worth computing; it is tested again by another run, perhaps with another test."""
         self._bar.update()
 
-    def __call__(self, compute: Callable[[Iterator[Item]], Any]) -> None:
-        """Has the items that are left computed.
+    def __call__(self, compute: Pass, *, client: Any = None, batch_size: int | None = None) -> None:
+        """Computes the tiles that are left, in this process or on the workers of a cluster.
+
+        Args:
+            compute: the pass.
+            client: of `dask.distributed`, or None for this process.
+            batch_size: tiles per call; None for the plan's. A worker is given several calls at a time.
 
         Raises:
             VolumeError: storage failed; says what is kept and how to go on.
         """
         try:
-            compute(self._left())
-            self._flush()
+            if client is None:
+                compute(self._left(), self)
+            else:
+                batch = batch_size or self._tiles.plan.batch_size
+                run_on_workers(client, compute, self._left(), self, batch=batch, describe=self._tiles.describe)
+            self._journal.flush()
         except VolumeError as error:
             with suppress(VolumeError):  # the first error is the one to tell
-                self._flush()
-            kept = f"{self._done - self._journal.unwritten} of {self._total} tiles are finished and kept"
-            raise VolumeError(f"{error}. {kept}; mend the cause, and the same call goes on from there") from error
-        except BaseException:  # an interrupt, or the network's own error
+                self._journal.flush()
+            kept = self._finished - len(self._journal.unwritten)
+            count = f"{kept} of {len(self._numbers)} tiles are finished and kept"
+            raise VolumeError(f"{error}. {count}; mend the cause, and the same call goes on from there") from error
+        except BaseException:  # an interrupt, or the network's own error: what is finished is kept all the same
             with suppress(VolumeError):
-                self._flush()
+                self._journal.flush()
             raise
         finally:
             self._bar.close()
 
-    def _flush(self) -> None:
-        try:
-            self._journal.flush()
-        except OSError as error:
-            raise VolumeError(f"cannot write the journal of {self._target.uri} ({reason(error)})") from error
-
-    def _left(self) -> Iterator[Item]:
-        finished = frozenset(self._journal.finished)
-        return (self._work.item(number) for number in self._numbers() if number not in finished)
-
-    def _numbers(self) -> Iterator[int]:
-        count = int(np.prod(self._work.plan.grid))
-        return (time * count + int(tile) for time in range(self._work.source.times) for tile in self._tiles)
+    def _left(self) -> Iterator[TileAtTime]:
+        finished = frozenset(self._journal.finished)  # the journal's own set grows meanwhile
+        return (self._tiles.tile(int(number)) for number in self._numbers if number not in finished)
 
 
-def lost(work: Work, target: Target, numbers: Iterable[int | str]) -> list[int]:
-    """Those of finished items of which chunks have been removed from the target since."""
+def lost_tiles(tiles: VolumeTiles, target: Target, numbers: Iterable[int | str]) -> list[int]:
+    """Those of finished tiles of which chunks have been removed from the target since.
+
+    Raises:
+        VolumeError: the target cannot be listed.
+    """
     finished = sorted(int(number) for number in numbers)
     if not finished:
         return []
-    items = map(work.item, finished)
-    written = ((time, work.plan.output_slices(tuple(place))) for time, *place in items)
-    return [number for number, gone in zip(finished, target.lost(written), strict=True) if gone]
+    written = ((tile[0], tiles.output_slices(tile)) for tile in map(tiles.tile, finished))
+    return [number for number, lost in zip(finished, target.lost(written), strict=True) if lost]

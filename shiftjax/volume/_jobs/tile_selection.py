@@ -2,129 +2,122 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 from typing import Any
 
 import numpy as np
 
+from shiftjax._ahead import read_ahead
+from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail
-from shiftjax.tiling._plan import Place, TilePlan
+from shiftjax.tiling import TileIndex, TilePlan
+from shiftjax.volume._jobs.tiles import READ_AHEAD, TileAtTime, VolumeTiles
 from shiftjax.volume._storage.axes import spatial
-from shiftjax.volume._storage.source import Source, open_source
+from shiftjax.volume._storage.source import open_source
 
-Test = Callable[[np.ndarray], Any]
-AHEAD = 2  # tiles read while one is tested
+TileTest = Callable[[np.ndarray], Any]
 
 
-def in_region(plan: TilePlan, region: Any) -> Callable[[Place], bool]:
+def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> np.ndarray:
+    """Numbers of the tiles that a region and a mask leave at all time points; None for either leaves all.
+
+    Raises:
+        ValueError: as `in_region` and `in_mask`.
+    """
+    tests = [in_region(tiles.plan, region)] if region is not None else []
+    tests += [in_mask(tiles.plan, mask, tiles.source.axes)] if mask is not None else []
+    selected = [all(test(tile) for test in tests) for tile in np.ndindex(*tiles.plan.grid)]
+    return np.flatnonzero(np.tile(selected, tiles.source.times))
+
+
+def in_region(plan: TilePlan, region: Any) -> Callable[[TileIndex], bool]:
     """Whether a tile meets a region, given as slices in image pixels, one per spatial axis (z, y, x).
 
     Raises:
         ValueError: a region that is not such, or that is empty.
     """
-    if region is None:
-        return lambda place: True
     space = plan.image_shape[1:-1]
     parts = region if isinstance(region, Sequence) else ()
-    if len(parts) != len(space) or not all(map(_plain, parts)):
+    if len(parts) != len(space) or not all(map(_is_plain, parts)):
         fail("region", f"{len(space)} slices of integers with step 1, one per spatial axis", repr(region))
-    bounds = [at.indices(n)[:2] for at, n in zip(region, space, strict=True)]
+    bounds = [part.indices(n)[:2] for part, n in zip(region, space, strict=True)]
     if any(start >= stop for start, stop in bounds):
         fail("region", f"pixels within the image, {space}", region)
 
-    def meets(place: Place) -> bool:
-        kept = plan.output_slices(place)
-        return all(at.start < stop and at.stop > start for at, (start, stop) in zip(kept, bounds, strict=True))
+    def meets(tile: TileIndex) -> bool:
+        pixels = zip(plan.output_slices(tile), bounds, strict=True)
+        return all(part.start < stop and part.stop > start for part, (start, stop) in pixels)
 
     return meets
 
 
-def _plain(at: Any) -> bool:
+def _is_plain(part: Any) -> bool:
     """Whether this is a slice of integers of step 1."""
-    return (
-        isinstance(at, slice)
-        and at.step in (None, 1)
-        and all(end is None or isinstance(end, int | np.integer) for end in (at.start, at.stop))
-    )
+    if not isinstance(part, slice) or part.step not in (None, 1):
+        return False
+    return all(isinstance(end, int | np.integer | None) for end in (part.start, part.stop))
 
 
-def in_mask(plan: TilePlan, mask: Any, axes: str) -> Callable[[Place], bool]:
+def in_mask(plan: TilePlan, mask: Any, axes: str) -> Callable[[TileIndex], bool]:
     """Whether a mask is nonzero anywhere in what a tile delivers.
 
     Args:
         plan: of the tiles.
         mask: array, or path or URI of one; one axis for each spatial axis of the source, in the source's order; of the
-            image's size, or of one pixel for each f of it per axis. What is left over at the end has a pixel or has
-            none, and several f may give one size: a tile is computed if the mask means it by any of them.
+            image's size, or downsampled by an integer factor per axis, with or without a pixel for the remainder at the
+            end. If several factors fit the mask's size, a tile is computed when any of them marks it: a tile too many
+            costs time, a tile too few costs objects.
         axes: of the source.
 
     Raises:
         ValueError: a mask of another size.
     """
-    names = "".join(name for name in axes if name in spatial(axes))
-    stored = mask if isinstance(mask, Source) else open_source(mask, names)
+    stored = open_source(mask, axes="".join(name for name in axes if name in spatial(axes)))
     space = plan.image_shape[1:-1]
-    wanted = f"a mask of {space} pixels, or of an integer fraction of it"
-    if len(stored.space) != len(space):
-        fail("where", wanted, stored.space)
-    factors = [_factors(n, m) for n, m in zip(space, stored.space, strict=True)]
-    if not all(factors):
-        fail("where", wanted, stored.space)
+    same_rank = len(stored.space) == len(space)
+    factors = [_factors(n, m) for n, m in zip(space, stored.space, strict=True)] if same_rank else []
+    if not factors or not all(factors):
+        fail("where", f"a mask of {space} pixels, or of an integer fraction of it", stored.space)
     read = stored.at(0)
 
-    def holds(place: Place) -> bool:
-        kept = zip(plan.output_slices(place), factors, stored.space, strict=True)
-        return bool(read(tuple(_meant(at, fs, m) for at, fs, m in kept)).any())
+    def marks(tile: TileIndex) -> bool:
+        parts = zip(plan.output_slices(tile), factors, stored.space, strict=True)
+        return bool(read(tuple(_mask_pixels(*part) for part in parts)).any())
 
-    return holds
+    return marks
 
 
 def _factors(n: int, m: int) -> range:
-    """All f by which `m` pixels may stand for `n`, with or without one for what is left over at the end."""
-    found = [f for f in range(n // (m + 1), -(-n // max(1, m - 1)) + 1) if f and m in (n // f, -(-n // f))]
-    return range(found[0], found[-1] + 1) if found else range(0)
+    """All factors by which `m` mask pixels may stand for `n` image pixels, the remainder dropped or rounded up."""
+    candidates = range(max(1, n // (m + 1)), ceil_div(n, max(1, m - 1)) + 1)
+    fitting = [f for f in candidates if m in (n // f, ceil_div(n, f))]
+    return range(fitting[0], fitting[-1] + 1) if fitting else range(0)
 
 
-def _meant(at: slice, factors: range, m: int) -> slice:
-    """The mask's pixels that stand for these of the image, by any of the factors."""
-    return slice(min(at.start // factors[-1], m - 1), min(-(-at.stop // factors[0]), m))
+def _mask_pixels(part: slice, factors: range, m: int) -> slice:
+    """The pixels of the mask, of `m` along this axis, that stand for these of the image by any of the factors."""
+    return slice(min(part.start // factors[-1], m - 1), min(ceil_div(part.stop, factors[0]), m))
 
 
-def foreground(
-    items: Iterator[Place],
-    read: Callable[[Place], np.ndarray],
-    test: Test,
-    kept: dict[Place, np.ndarray],
-    skipped: Callable[[Place], object],
-) -> Iterator[Place]:
-    """The tiles whose input passes `test`; the input is left in `kept`. Reads ahead in another thread."""
-    with ThreadPoolExecutor(1, thread_name_prefix="foreground") as reader:
-        for item, future in _ahead((item, reader.submit(read, item)) for item in items):
-            tile = future.result()
-            if _answer(test(tile)):
-                kept[item] = tile
-                yield item
-            else:
-                skipped(item)
+def worth_computing(
+    tiles: Iterator[TileAtTime],
+    read: Callable[[TileAtTime], np.ndarray],
+    test: TileTest,
+    blocks: dict[TileAtTime, np.ndarray],
+    skip: Callable[[TileAtTime], object],
+) -> Iterator[TileAtTime]:
+    """The tiles whose input passes a test, which leaves their inputs in `blocks`; the others go to `skip`."""
+    for tile, block in read_ahead(read, tiles, ahead=READ_AHEAD):
+        if _answer(test(block)):
+            blocks[tile] = block
+            yield tile
+        else:
+            skip(tile)
 
 
-def _answer(found: Any) -> bool:
+def _answer(answer: Any) -> bool:
     """What a test says of a tile."""
-    if np.shape(found) != ():
-        fail(
-            "where",
-            "a function of a tile that gives True or False",
-            f"an array of shape {np.shape(found)}",
-            "use `.any()`",
-        )
-    return bool(found)
-
-
-def _ahead(pairs: Iterator[tuple[Place, Future[np.ndarray]]]) -> Iterator[tuple[Place, Future[np.ndarray]]]:
-    waiting = deque(islice(pairs, AHEAD))
-    while waiting:
-        waiting.extend(islice(pairs, 1))
-        yield waiting.popleft()
+    if np.shape(answer) != ():
+        found = f"an array of shape {np.shape(answer)}"
+        fail("where", "a function of a tile that gives True or False", found, "use `.any()`")
+    return bool(answer)

@@ -1,28 +1,32 @@
-"""Writing behind the computation: a short queue, and each item journaled once its data are stored."""
+"""Writing behind the computation: a short queue, and each tile reported once its pixels are stored."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
-from shiftjax.volume._jobs.job import Images, Item, Work
+from shiftjax.volume._jobs.job import Images
+from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.target import Target
 
-DEPTH = 2  # outputs that wait or are being written
+DEPTH = 2  # outputs that wait or are being written: one to write, one to take over; more would only fill the memory
 
 
 class Writer:
-    """Stores outputs in another thread, in order; `finished` is called in the caller's thread once one is stored."""
+    """Stores outputs in another thread, in order; `finish` is called in the caller's thread once one is stored.
 
-    def __init__(self, work: Work, target: Target, finished: Callable[[Item], object]) -> None:
-        self._work, self._target, self._finished = work, target, finished
-        self._waiting = deque[tuple[Item, Future[None]]]()
+    The order matters: a journal that knew a tile before its pixels are stored would lose them in a kill.
+    """
+
+    def __init__(self, tiles: VolumeTiles, target: Target, finish: Callable[[TileAtTime], object]) -> None:
+        self._tiles, self._target, self._finish = tiles, target, finish
+        self._waiting = deque[tuple[TileAtTime, Future[None]]]()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
 
-    def put(self, item: Item, images: Images) -> None:
+    def put(self, tile: TileAtTime, images: Images) -> None:
         """Queues an output; waits while the queue is full.
 
         Raises:
@@ -30,49 +34,30 @@ class Writer:
         """
         while len(self._waiting) >= DEPTH:
             self._settle()
-        self._waiting.append((item, self._thread.submit(self._write, item, images)))
+        self._waiting.append((tile, self._thread.submit(self._write, tile, images)))
 
     def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, *raised: Any) -> None:
         """Waits for the queue, so that all that is stored counts, whatever went wrong before."""
-        failed: VolumeError | None = None
+        failure: VolumeError | None = None
         while self._waiting:
             try:
                 self._settle()
             except VolumeError as error:
-                failed = failed or error
+                failure = failure or error
         self._thread.shutdown()
-        if failed and raised[0] is None:
-            raise failed
+        if failure and raised[0] is None:
+            raise failure
 
     def _settle(self) -> None:
-        item, future = self._waiting.popleft()
+        tile, future = self._waiting.popleft()
         future.result()
-        self._finished(item)
+        self._finish(tile)
 
-    def _write(self, item: Item, images: Images) -> None:
-        time, *place = item
+    def _write(self, tile: TileAtTime, images: Images) -> None:
         try:
-            self._target.write(self._work.plan.output_slices(tuple(place)), images, time=time)
+            self._target.write(self._tiles.output_slices(tile), images, time=tile[0])
         except VolumeError as error:
-            raise VolumeError(f"{self._work.describe(item)}: {error}") from error.__cause__
-
-
-def run_here(
-    work: Work,
-    target: Target,
-    items: Iterable[Item],
-    finished: Callable[[Item], object],
-    skipped: Callable[[Item], object],
-    **options: Any,
-) -> None:
-    """Computes items in this process and stores them; options as `Work.outputs` takes them.
-
-    Raises:
-        VolumeError: with the tile and the pixels that cannot be read or written.
-    """
-    with Writer(work, target, finished) as writer:
-        for item, images in work.outputs(items, skipped=skipped, **options):
-            writer.put(item, images)
+            raise VolumeError(f"{self._tiles.describe(tile)}: {error}") from error.__cause__

@@ -1,4 +1,4 @@
-"""One codebook for a volume: pixels drawn from all of it, mean shift on them, and the nearest code of every pixel.
+"""One codebook for a volume: pixels drawn from all of it, and mean shift on them.
 
 The pixels drawn are those with the smallest random numbers, and the random number of a pixel depends on the key and on
 its position alone. So the sample is the same however the volume is cut into tiles and in whatever order they come, it
@@ -9,18 +9,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._typing import Array, Bool, Float, Int, PRNGKeyArray
-from shiftjax.clustering._climb import KERNELS, nearest, sizes
-from shiftjax.clustering._mean_shift import mean_shift
-
-STEP = 1024  # pixels, to which numbers of pixels are rounded up at least
+from shiftjax._typing import PRNGKeyArray
+from shiftjax.clustering import mean_shift
 
 
 class Sample(NamedTuple):
@@ -53,14 +49,13 @@ def draw(
         The sample of this window.
     """
     rank = ranks(seed, start, inside.shape)
-    chosen = np.flatnonzero(inside if below is None else inside & (rank < np.uint64(below)))
-    found = rank.ravel()[chosen]
-    order = np.argsort(found)[:most]
-    pixels = embedding.reshape(-1, embedding.shape[-1])[chosen[order]]
-    return Sample(found[order], pixels.astype(np.float32))
+    candidates = np.flatnonzero(inside if below is None else inside & (rank < np.uint64(below)))
+    candidates = candidates[np.argsort(rank.ravel()[candidates])[:most]]
+    pixels = embedding.reshape(-1, embedding.shape[-1])[candidates]
+    return Sample(rank.ravel()[candidates], pixels.astype(np.float32))
 
 
-def join(samples: Iterable[Sample], *, most: int) -> Sample:
+def join_samples(samples: Iterable[Sample], *, most: int) -> Sample:
     """The sample of several windows together."""
     parts = list(samples)
     rank = np.concatenate([part.rank for part in parts])
@@ -72,8 +67,8 @@ def ranks(seed: int, start: Sequence[int], shape: Sequence[int]) -> np.ndarray:
     """A random number for every pixel of a window, uint64 `(*shape)`, given by the seed and the pixel's position."""
     rank = np.full((1,) * len(shape), seed, np.uint64)
     for axis, (first, size) in enumerate(zip(start, shape, strict=True)):
-        place = np.arange(first, first + size, dtype=np.uint64)
-        rank = _mix(rank ^ place.reshape(-1, *[1] * (len(shape) - axis - 1)))
+        pixel = np.arange(first, first + size, dtype=np.uint64)
+        rank = _mix(rank ^ pixel.reshape(-1, *[1] * (len(shape) - axis - 1)))
     return rank
 
 
@@ -92,42 +87,9 @@ def find_codes(sample: Sample, *, bandwidth: float, seeds: int) -> np.ndarray:
     """Codes float32 `(code, channel)`: where mean shift ends on the sample, the densest first."""
     if not len(sample.rank):
         return np.zeros((0, sample.embedding.shape[1]), np.float32)
-    found = mean_shift(sample.embedding, bandwidth=bandwidth, seeds=seeds)
-    if not bool(found.converged):
+    clusters = mean_shift(sample.embedding, bandwidth=bandwidth, seeds=seeds)
+    if not bool(clusters.converged):
         warnings.warn(
             "mean shift did not come to rest on the sample of the volume; try a larger bandwidth", stacklevel=2
         )
-    return np.asarray(found.centroids)[np.asarray(found.valid)]
-
-
-def nearest_codes(pixels: np.ndarray, codes: np.ndarray, *, bandwidth: float, room: int) -> np.ndarray:
-    """Index of the nearest code of every pixel, int32 `(pixel,)`; -1 for NaN, infinity, or where there are no codes.
-
-    Args:
-        pixels: `(pixel, channel)`.
-        codes: `(code, channel)`.
-        bandwidth: decides how exact distances must be.
-        room: pixels of a tile; numbers of pixels are rounded up to eighths of it, so that few programs are compiled.
-    """
-    if not len(codes) or not len(pixels):
-        return np.full(len(pixels), -1, np.int32)
-    origin = codes.mean(0, dtype=np.float64).astype(np.float32)
-    reach = float(np.square(codes - origin).sum(1).max())
-    exact = 4 * np.finfo(np.float32).eps * reach > KERNELS["gaussian"].rounding * bandwidth**2
-    step = max(STEP, -(-room // 8))
-    padded = np.pad(pixels.astype(np.float32, copy=False), ((0, -len(pixels) % step), (0, 0)))
-    found = _nearest(padded, codes, origin, jnp.asarray(exact), chunk=min(sizes()[1], step))
-    return np.asarray(found)[: len(pixels)]
-
-
-@partial(jax.jit, static_argnames="chunk")
-def _nearest(
-    pixels: Float[Array, "pixel channel"],
-    codes: Float[Array, "code channel"],
-    origin: Float[Array, " channel"],
-    exact: Bool[Array, ""],
-    *,
-    chunk: int,
-) -> Int[Array, " pixel"]:
-    pixels = pixels.astype(jnp.float32) - origin
-    return nearest(pixels, codes - origin, jnp.ones(len(codes), bool), exact, chunk)
+    return np.asarray(clusters.centroids)[np.asarray(clusters.valid)]

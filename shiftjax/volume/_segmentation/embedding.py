@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
+from shiftjax._ahead import read_ahead
 from shiftjax._checks import fail
-from shiftjax.tiling._plan import TilePlan
-from shiftjax.volume._jobs.job import Item, Work
-from shiftjax.volume._normalize import check_preprocess
-from shiftjax.volume._storage.provenance import FORMAT, Identity, digest, geometry, identity, sample
+from shiftjax.tiling import TilePlan
+from shiftjax.volume._jobs.job import Job
+from shiftjax.volume._jobs.pointwise import check_preprocess
+from shiftjax.volume._jobs.tiles import READ_AHEAD, TileAtTime, VolumeTiles
+from shiftjax.volume._storage.provenance import Provenance, pixels_provenance, plan_provenance
 from shiftjax.volume._storage.source import Source, open_source
 
-Tiles = Iterator[tuple[Item, np.ndarray]]
-T = TypeVar("T")
-AHEAD = 2  # tiles read while one is worked on
+EmbeddedTiles = Iterator[tuple[TileAtTime, np.ndarray]]  # with what a tile delivers, (1, *space, channel)
 
 
 @dataclass(frozen=True)
@@ -40,48 +38,60 @@ class Recompute:
     preprocess: Callable[[Any], Any] | None = None
 
 
-class Stored:
-    """An embedding read from storage.
+@dataclass(frozen=True)
+class Embedding:
+    """An embedding, tile by tile.
 
     Attributes:
-        work: numbers the tiles; its source has their pixels.
+        volume: its tiles.
         channels: of the embedding.
         dtype: of the embedding.
     """
 
-    def __init__(self, work: Work) -> None:
-        self.work, self.channels, self.dtype = work, work.source.channels, str(work.source.dtype)
+    volume: VolumeTiles
+    channels: int
+    dtype: str
 
-    def identity(self) -> Identity:
-        """Digests of all that decides its values."""
-        source = self.work.source
-        pixels = digest(source.axes, source.array.shape, source.dtype)
-        plan = digest(*geometry(self.work.plan))
-        return {"format": FORMAT, "plan": plan, "embedding": {"pixels": pixels, "blocks": sample(source)}}
+    def provenance(self) -> Provenance:
+        """What decides its values."""
+        raise NotImplementedError
 
-    def tiles(self, items: Iterable[Item]) -> Tiles:
-        """What tiles deliver, `(1, *space, channel)`, cut at the image's end, in the order of `items`."""
-        return ahead(lambda item: self.work.source.at(item[0])(self.work.plan.output_slices(item[1:])), items)
+    def read(self, tiles: Iterable[TileAtTime]) -> EmbeddedTiles:
+        """What tiles deliver, cut at the image's end, in the order of `tiles`."""
+        raise NotImplementedError
 
 
-class Computed:
-    """An embedding computed from an image, with the same face as a stored one."""
+class StoredEmbedding(Embedding):
+    """An embedding read from storage."""
 
-    def __init__(self, work: Work) -> None:
-        output = work.plan.outputs[0]
-        self.work, self.channels, self.dtype = work, output.channels, output.dtype
+    def provenance(self) -> Provenance:
+        return {**plan_provenance(self.volume.plan), "embedding": pixels_provenance(self.volume.source)}
 
-    def identity(self) -> Identity:
-        return identity(self.work.fn, self.work.plan, self.work.source, self.work.preprocess)
+    def read(self, tiles: Iterable[TileAtTime]) -> EmbeddedTiles:
+        def read(tile: TileAtTime) -> np.ndarray:
+            return self.volume.source.at(tile[0])(self.volume.output_slices(tile))
 
-    def tiles(self, items: Iterable[Item]) -> Tiles:
-        with closing(self.work.outputs(items)) as outputs:  # type: ignore[type-var]
-            for item, images in outputs:
-                kept = (slice(at.stop - at.start) for at in self.work.plan.output_slices(item[1:]))
-                yield item, images[""][(slice(None), *kept)]
+        return read_ahead(read, tiles, ahead=READ_AHEAD)
 
 
-Embedding = Stored | Computed
+@dataclass(frozen=True)
+class ComputedEmbedding(Embedding):
+    """An embedding computed from an image.
+
+    Attributes:
+        job: computes its tiles, those of the image.
+    """
+
+    job: Job
+
+    def provenance(self) -> Provenance:
+        return self.job.provenance()
+
+    def read(self, tiles: Iterable[TileAtTime]) -> EmbeddedTiles:
+        with closing(self.job.outputs(tiles)) as outputs:  # type: ignore[type-var]
+            for tile, images in outputs:
+                inside = (slice(part.stop - part.start) for part in self.volume.output_slices(tile))
+                yield tile, images[""][(slice(None), *inside)]
 
 
 def open_embedding(embedding: Any, plan: TilePlan, axes: str | None) -> Embedding:
@@ -91,45 +101,24 @@ def open_embedding(embedding: Any, plan: TilePlan, axes: str | None) -> Embeddin
         ValueError: it does not lie on the image that was planned for, or the network has several outputs.
     """
     if not isinstance(embedding, Recompute):
-        source = open_source(embedding, axes)
-        _check_space(source, plan)
-        return Stored(Work(_nothing, plan, source))
+        source = open_source(embedding, axes=axes)
+        return StoredEmbedding(_tiles(source, plan), source.channels, str(source.dtype))
     if axes is not None:
         fail("axes", "none beside a `Recompute`", repr(axes), "give them to the `Recompute`")
     if len(plan.outputs) != 1:
         fail("plan", "one of a network with one output", f"{len(plan.outputs)} outputs", "return the embedding only")
-    source = open_source(embedding.source, embedding.axes)
-    _check_space(source, plan)
+    source = open_source(embedding.source, axes=embedding.axes)
+    tiles = _tiles(source, plan)
     if source.channels != plan.image_shape[-1]:
         fail("source", f"{plan.image_shape[-1]} channels, as planned", source.channels)
-    check_preprocess(embedding.preprocess, plan, source.dtype)
-    return Computed(Work(embedding.fn, plan, source, embedding.preprocess))
+    job = Job(embedding.fn, tiles, check_preprocess(embedding.preprocess, plan, source.dtype))
+    return ComputedEmbedding(tiles, plan.outputs[0].channels, plan.outputs[0].dtype, job)
 
 
-def _check_space(source: Source, plan: TilePlan) -> None:
+def _tiles(source: Source, plan: TilePlan) -> VolumeTiles:
     if plan.image_shape[0] != 1:
         fail("plan", "one for a single image", f"one for a batch of {plan.image_shape[0]}")
     if source.space != plan.image_shape[1:-1]:
-        wanted = f"{plan.image_shape[1:-1]} pixels, as planned"
-        fail("embedding", wanted, f"{source.space} in {source.name}", "plan for this volume")
-
-
-def _nothing(image: Any) -> Any:
-    """Stands for the network of an embedding that is stored."""
-    raise NotImplementedError
-
-
-def ahead(read: Callable[[Item], T], items: Iterable[Item]) -> Iterator[tuple[Item, T]]:
-    """Items with what is read for them; the next ones are read in other threads meanwhile."""
-    waiting = deque[tuple[Item, Future[T]]]()
-    readers = ThreadPoolExecutor(AHEAD, thread_name_prefix="embedding")
-    try:
-        for item in items:
-            waiting.append((item, readers.submit(read, item)))
-            if len(waiting) > AHEAD:
-                first, future = waiting.popleft()
-                yield first, future.result()
-        for first, future in waiting:
-            yield first, future.result()
-    finally:
-        readers.shutdown(cancel_futures=True)
+        expected = f"{plan.image_shape[1:-1]} pixels, as planned"
+        fail("embedding", expected, f"{source.space} in {source.name}", "plan for this volume")
+    return VolumeTiles(plan, source)

@@ -1,62 +1,102 @@
-"""Which pixels belong to objects: all, those of a mask, or those of which a function of the embedding says so."""
+"""Which pixels belong to objects: all, those of a mask, or those for which a function of the embedding says so."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import jax
 import numpy as np
 
 from shiftjax._checks import fail
-from shiftjax.certifier import CertificationError, certify
-from shiftjax.tiling._plan import TilePlan
-from shiftjax.volume._jobs.job import Item
+from shiftjax.volume._jobs.pointwise import Pointwise, prove_pointwise
+from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
 from shiftjax.volume._segmentation.embedding import Embedding
-from shiftjax.volume._storage.provenance import digest, pointwise_digest, sample
+from shiftjax.volume._storage.provenance import Provenance, pixels_provenance
 from shiftjax.volume._storage.source import Source, open_source
 
-Inside = Callable[[Item, np.ndarray], np.ndarray]  # tile and its embedding (1, *space, channel) -> booleans (*space)
+Channels = slice | Sequence[int]
 
 
-def everywhere(item: Item, tile: np.ndarray) -> np.ndarray:
+class Everywhere:
     """All pixels."""
-    return np.ones(tile.shape[1:-1], bool)
+
+    def __call__(self, tile: TileAtTime, embedding: np.ndarray) -> np.ndarray:
+        return np.ones(embedding.shape[1:-1], bool)
+
+    def provenance(self) -> str:
+        """What tells it from other foregrounds."""
+        return "all"
 
 
 @dataclass(frozen=True)
 class InMask:
-    """The pixels where a stored mask is not zero; the same at all time points where it has one."""
+    """The pixels where a stored mask is not zero; a mask of a single time point counts for all of them."""
 
     mask: Source
-    plan: TilePlan
+    volume: VolumeTiles
 
-    def __call__(self, item: Item, tile: np.ndarray) -> np.ndarray:
-        read = self.mask.at(item[0] if self.mask.times > 1 else 0)
-        return read(self.plan.output_slices(item[1:]))[0, ..., 0] != 0
+    def __call__(self, tile: TileAtTime, embedding: np.ndarray) -> np.ndarray:
+        read = self.mask.at(tile[0] if self.mask.times > 1 else 0)
+        return read(self.volume.output_slices(tile))[0, ..., 0] != 0
+
+    def provenance(self) -> Provenance:
+        """What tells it from other foregrounds."""
+        return pixels_provenance(self.mask)
 
 
 @dataclass(frozen=True)
 class WhereTrue:
-    """The pixels of which a function of the embedding says so."""
+    """The pixels for which a function of the embedding says so."""
 
-    function: Callable[[Any], Any]
+    function: Pointwise
 
-    def __call__(self, item: Item, tile: np.ndarray) -> np.ndarray:
-        return np.asarray(self._jitted(tile))[0]
+    def __call__(self, tile: TileAtTime, embedding: np.ndarray) -> np.ndarray:
+        return np.asarray(self.function(embedding))[0]
 
-    @cached_property
-    def _jitted(self) -> Callable[[Any], Any]:
-        return jax.jit(self.function)
-
-    def __reduce__(self) -> Any:
-        return WhereTrue, (self.function,)  # without what it caches
+    def provenance(self) -> str:
+        """What tells it from other foregrounds."""
+        return self.function.provenance()
 
 
-def open_foreground(foreground: Any, embedding: Embedding) -> tuple[Inside, Any]:
-    """The test of pixels, and what identifies it.
+Foreground = Everywhere | InMask | WhereTrue  # of a tile and its embedding (1, *space, channel): booleans (*space)
+
+
+@dataclass(frozen=True)
+class MaskedEmbedding:
+    """The embedding of a volume and which of its pixels count.
+
+    Attributes:
+        embedding: all channels.
+        foreground: the pixels of objects; it sees all channels.
+        channels: those that are clustered.
+    """
+
+    embedding: Embedding
+    foreground: Foreground
+    channels: Channels
+
+    @property
+    def width(self) -> int:
+        """How many channels are clustered."""
+        return np.zeros(self.embedding.channels)[self.channels].size
+
+    def provenance(self) -> Provenance:
+        """What decides its values."""
+        chosen = {"foreground": self.foreground.provenance(), "channels": str(self.channels)}
+        return {**self.embedding.provenance(), **chosen}
+
+    def read(self, tiles: Iterable[TileAtTime]) -> Iterator[tuple[TileAtTime, np.ndarray, np.ndarray]]:
+        """Tiles with the embedding `(*space, channel)` and which pixels are foreground `(*space)`."""
+        with closing(self.embedding.read(tiles)) as embedded:  # type: ignore[type-var]
+            for tile, embedding in embedded:
+                yield tile, embedding[0][..., self.channels], self.foreground(tile, embedding)
+
+
+def open_foreground(foreground: Any, embedding: Embedding) -> Foreground:
+    """The test of pixels.
 
     Args:
         foreground: None; or an array, path or URI of a mask, nonzero in objects; or a JAX function of
@@ -67,44 +107,22 @@ def open_foreground(foreground: Any, embedding: Embedding) -> tuple[Inside, Any]
         ValueError: a mask of another size, or a function that is not such, with the certifier's reason.
     """
     if foreground is None:
-        return everywhere, "all"
-    if callable(foreground) and not hasattr(foreground, "shape"):
-        image = jax.ShapeDtypeStruct(
-            (1, *embedding.work.plan.tile_output, embedding.channels), jax.dtypes.canonicalize_dtype(embedding.dtype)
-        )
-        _check_function(foreground, image)
-        return WhereTrue(foreground), pointwise_digest(foreground, image)
-    mask = _open_mask(foreground, embedding.work.source)
-    return InMask(mask, embedding.work.plan), {
-        "pixels": digest(mask.axes, mask.array.shape, mask.dtype),
-        "blocks": sample(mask),
-    }
-
-
-def _check_function(function: Callable[[Any], Any], image: jax.ShapeDtypeStruct) -> None:
-    """A test that saw more than its pixel would be a seam: it would see no further than the tile."""
-    wanted = f"a JAX function of an embedding {image.shape} to booleans {image.shape[:-1]}, each of its pixel alone"
+        return Everywhere()
+    if not callable(foreground) or hasattr(foreground, "shape"):
+        return InMask(_open_mask(foreground, embedding.volume.source), embedding.volume)
+    shape = (1, *embedding.volume.plan.tile_output)
+    image = jax.ShapeDtypeStruct((*shape, embedding.channels), jax.dtypes.canonicalize_dtype(embedding.dtype))
     mend = "say `lambda y: y[..., 0] > 0`, or give a mask"
-    try:
-        certificate = certify(function, image)
-    except CertificationError as refusal:
-        raise ValueError(
-            f"`foreground`: expected {wanted}, found one without a proof ({refusal}); {mend}."
-        ) from refusal
-    made = jax.eval_shape(function, image)
-    if made.shape != image.shape[:-1] or made.dtype != bool:
-        fail("foreground", wanted, f"{made.dtype} {made.shape}", mend)
-    if any((axis.period, tuple(axis.lo), tuple(axis.hi)) != (1, (0,), (0,)) for axis in certificate.axes):
-        fail("foreground", wanted, f"receptive fields {[axis.field for axis in certificate.axes]}", mend)
+    return WhereTrue(prove_pointwise("foreground", foreground, image, jax.ShapeDtypeStruct(shape, bool), mend))
 
 
-def _open_mask(mask: Any, source: Source) -> Source:
+def _open_mask(foreground: Any, source: Source) -> Source:
     names = source.axes.replace("c", "")
     axes = None
-    if hasattr(mask, "ndim"):
-        axes = names if mask.ndim == len(names) else names.replace("t", "")
-    found = open_source(mask, axes)
-    if found.space != source.space or found.channels != 1 or found.times not in (1, source.times):
-        shape = f"{found.space} with {found.channels} channels and {found.times} time points"
+    if hasattr(foreground, "ndim"):
+        axes = names if foreground.ndim == len(names) else names.replace("t", "")
+    mask = open_source(foreground, axes=axes)
+    if mask.space != source.space or mask.channels != 1 or mask.times not in (1, source.times):
+        shape = f"{mask.space} with {mask.channels} channels and {mask.times} time points"
         fail("foreground", f"a mask of {source.space} pixels", shape, "scale it to the image first")
-    return found
+    return mask

@@ -1,4 +1,4 @@
-"""What one tile knows of the objects: its pieces, and which of them lie at its faces."""
+"""What one tile knows of the objects: their fragments in it, and which of those lie at its faces."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shiftjax.labelling._regions import regions
+from shiftjax.labelling import regions
 
 
-class Table(NamedTuple):
-    """The pieces of one tile, numbered from 1 by first pixel.
+class FragmentTable(NamedTuple):
+    """The fragments of one tile, numbered from 1 by first pixel.
 
     Attributes:
-        code: of every piece, `(piece,)`.
-        size: pixels of every piece.
-        first: flat index of the first pixel of every piece in the volume `(time, *space)`.
-        low: per axis, the pieces at the tile's first pixels along it, 0 where there is none.
+        code: of every fragment, `(fragment,)`.
+        size: pixels of every fragment.
+        first: flat index of the first pixel of every fragment in the volume `(time, *space)`.
+        low: per axis, the fragments at the tile's first pixels along it, 0 where there is none.
         high: the same at the tile's last pixels.
     """
 
@@ -28,7 +28,9 @@ class Table(NamedTuple):
     high: tuple[np.ndarray, ...]
 
 
-def find_pieces(codes: np.ndarray, *, start: Sequence[int], shape: Sequence[int]) -> tuple[np.ndarray, Table]:
+def find_fragments(
+    codes: np.ndarray, *, start: Sequence[int], shape: Sequence[int]
+) -> tuple[np.ndarray, FragmentTable]:
     """The connected regions of equal code in one tile.
 
     Args:
@@ -37,27 +39,28 @@ def find_pieces(codes: np.ndarray, *, start: Sequence[int], shape: Sequence[int]
         shape: of the volume, `(time, *space)`.
 
     Returns:
-        The number of every pixel's piece, uint32, 0 = background; and the table.
+        The number of every pixel's fragment, uint32, 0 = background; and the table.
     """
-    found = regions(codes, background=-1)
-    label = found.label.astype(np.uint32)
-    local = np.unravel_index(found.first, codes.shape)
-    place = (np.full(len(found.first), start[0]), *(a + x for a, x in zip(start[1:], local, strict=True)))
-    first = np.ravel_multi_index(place, tuple(shape))
+    fragments = regions(codes, background=-1)
+    label = fragments.label.astype(np.uint32)
+    in_tile = np.unravel_index(fragments.first, codes.shape)
+    in_space = (offset + pixel for offset, pixel in zip(start[1:], in_tile, strict=True))
+    first = np.ravel_multi_index((np.full(len(fragments.first), start[0]), *in_space), tuple(shape))
     low = tuple(label.take([0], axis) for axis in range(label.ndim))
     high = tuple(label.take([-1], axis) for axis in range(label.ndim))
-    return label, Table(found.code, found.size, first, low, high)
+    return label, FragmentTable(fragments.code, fragments.size, first, low, high)
 
 
-def to_arrays(table: Table) -> dict[str, np.ndarray]:
-    """The table by names, to be stored."""
-    faces = enumerate(zip(table.low, table.high, strict=True))
-    named = {f"{side}{axis}": face for axis, pair in faces for side, face in zip(("low", "high"), pair, strict=True)}
-    return {"code": table.code, "size": table.size, "first": table.first, **named}
+def to_arrays(table: FragmentTable) -> dict[str, np.ndarray]:
+    """The table as arrays by name, to be stored."""
+    arrays = {"code": table.code, "size": table.size, "first": table.first}
+    for axis, (low, high) in enumerate(zip(table.low, table.high, strict=True)):
+        arrays |= {f"low{axis}": low, f"high{axis}": high}
+    return arrays
 
 
-def from_arrays(arrays: Mapping[str, np.ndarray]) -> Table:
+def from_arrays(arrays: Mapping[str, np.ndarray]) -> FragmentTable:
     """The inverse."""
     axes = range(sum(name.startswith("low") for name in arrays))
     low, high = (tuple(arrays[f"{side}{axis}"] for axis in axes) for side in ("low", "high"))
-    return Table(arrays["code"], arrays["size"], arrays["first"], low, high)
+    return FragmentTable(arrays["code"], arrays["size"], arrays["first"], low, high)

@@ -1,9 +1,9 @@
 """bfloat16 in Zarr v3, under the name that the format's register of extensions gives it.
 
-zarr-python 3.1 knows no bfloat16, but takes further data types. Stored under its registered name, an array is read as
-what it is by TensorStore and zarrs, and refused by readers that do not know it. The other way, 16-bit integers with a
-remark in the attributes, would show as numbers of no meaning in every viewer. Zarr v2 has no such register, and its
-compressors take no bfloat16: there it is only read.
+zarr-python 3.1 knows no bfloat16, but lets others register data types. Stored under its registered name, an array is
+read correctly by TensorStore and zarrs, and refused by readers that do not know the type. The alternative, 16-bit
+integers with a remark in the attributes, would show as meaningless numbers in every viewer. Zarr v2 has no such
+register, and its compressors take no bfloat16: there it can only be read.
 """
 
 from __future__ import annotations
@@ -31,8 +31,7 @@ def register() -> None:
 
 
 def _data_type(zarr_dtypes: Any, native: np.dtype) -> type:
-    """The data type as a class; made here because its base class is in an optional package."""
-
+    """The data type as a class; defined in a function because its base class is in an optional package."""
     errors = require("zarr.errors", "volume")  # the class moved there in zarr 3.2
     mismatch = getattr(errors, "DataTypeValidationError", None) or zarr_dtypes.DataTypeValidationError
 

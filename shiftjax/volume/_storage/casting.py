@@ -8,26 +8,30 @@ import numpy as np
 from shiftjax._checks import fail
 
 
-def holds(wanted: np.dtype, found: np.dtype) -> bool:
-    """Whether a type holds every value of another; a float type may round, and one of float32's range holds floats."""
-    if np.can_cast(found, wanted, "safe"):
+def holds(target: np.dtype, dtype: np.dtype) -> bool:
+    """Whether `target` holds every value of `dtype`.
+
+    A float type may round. One of float32's range holds all floats: a float64 beyond it is found when it occurs.
+    """
+    if np.can_cast(dtype, target, "safe"):
         return True
-    if not jnp.issubdtype(wanted, jnp.floating):
+    if not jnp.issubdtype(target, jnp.floating):
         return False
-    if np.issubdtype(found, np.integer):
-        return float(jnp.finfo(wanted).max) >= float(np.iinfo(found).max)
-    return jnp.issubdtype(found, jnp.floating) and bool(jnp.finfo(wanted).maxexp >= jnp.finfo(jnp.float32).maxexp)
+    if np.issubdtype(dtype, np.integer):
+        return float(jnp.finfo(target).max) >= float(np.iinfo(dtype).max)
+    return jnp.issubdtype(dtype, jnp.floating) and bool(jnp.finfo(target).maxexp >= jnp.finfo(jnp.float32).maxexp)
 
 
-def check_target(dtype: str, output: str) -> None:
+def check_holds(target_dtype: str, output_dtype: str) -> None:
     """Refuses a target whose type cannot hold an output: integers that would wrap, or floats cut to integers.
 
     A narrower float type is taken; a number beyond its range stops the run.
     """
-    wanted, found = np.dtype(dtype), np.dtype(output)
-    narrower = jnp.issubdtype(wanted, jnp.floating) and jnp.issubdtype(found, jnp.floating)
-    if not narrower and not holds(wanted, found):
-        fail("dtype", f"a type that holds every {output} of the network's output", repr(dtype), "convert in `fn`")
+    target, output = np.dtype(target_dtype), np.dtype(output_dtype)
+    narrower = jnp.issubdtype(target, jnp.floating) and jnp.issubdtype(output, jnp.floating)
+    if not narrower and not holds(target, output):
+        expected = f"a type that holds every {output_dtype} of the network's output"
+        fail("dtype", expected, repr(target_dtype), "convert in `fn`")
 
 
 def cast(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -36,14 +40,16 @@ def cast(image: np.ndarray, dtype: np.dtype) -> np.ndarray:
     Raises:
         OverflowError: a finite number is beyond the type's range.
     """
-    with np.errstate(over="ignore"):  # found below, for all types alike
-        made = image.astype(dtype, copy=False)
-    if made is not image and jnp.issubdtype(dtype, jnp.floating):
-        lost = np.isfinite(image) & ~np.isfinite(made)
-        if lost.any():
-            raise OverflowError(f"{dtype} does not hold {image[lost][0]}")
+    with np.errstate(over="ignore"):  # looked for below, for all types alike
+        converted = image.astype(dtype, copy=False)
+    if converted is image:
+        return image
+    if jnp.issubdtype(dtype, jnp.floating):
+        lost = np.isfinite(image) & ~np.isfinite(converted)
     elif jnp.issubdtype(dtype, jnp.integer) and not np.can_cast(image.dtype, dtype, "safe"):
-        lost = made != image
-        if lost.any():
-            raise OverflowError(f"{dtype} does not hold {image[lost][0]}")
-    return made
+        lost = converted != image
+    else:
+        return converted
+    if lost.any():
+        raise OverflowError(f"{dtype} does not hold {image[lost][0]}")
+    return converted

@@ -29,8 +29,8 @@ class Geometry:
 
 def multiscale(attributes: Mapping[str, Any]) -> dict[str, Any] | None:
     """The first multiscale image that a group's attributes describe; None where they describe none."""
-    found = attributes.get("ome", attributes).get("multiscales")
-    return dict(found[0]) if found else None
+    images = attributes.get("ome", attributes).get("multiscales")
+    return dict(images[0]) if images else None
 
 
 def read_level(image: Mapping[str, Any], level: int) -> tuple[str, str | None, Geometry]:
@@ -42,10 +42,10 @@ def read_level(image: Mapping[str, Any], level: int) -> tuple[str, str | None, G
     datasets = image["datasets"]
     if not 0 <= level < len(datasets):
         fail("level", f"0 to {len(datasets) - 1}", level)
-    found = image.get("axes")
-    if not found:
+    named = image.get("axes")
+    if not named:  # before version 0.3
         return datasets[level]["path"], None, Geometry()
-    described = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in found]
+    described = [axis if isinstance(axis, Mapping) else {"name": axis} for axis in named]
     axes = "".join(map(_letter, described))
     scale, translation = [1.0] * len(axes), [0.0] * len(axes)
     for part in (datasets[level], image):  # the image's transformation comes after the level's
@@ -56,8 +56,8 @@ def read_level(image: Mapping[str, Any], level: int) -> tuple[str, str | None, G
             elif step["type"] == "translation" and "translation" in step:
                 translation = [a + b for a, b in zip(translation, step["translation"], strict=True)]
     units = {letter: axis["unit"] for letter, axis in zip(axes, described, strict=True) if axis.get("unit")}
-    named = Geometry(dict(zip(axes, scale, strict=True)), dict(zip(axes, translation, strict=True)), units)
-    return datasets[level]["path"], axes, named
+    geometry = Geometry(dict(zip(axes, scale, strict=True)), dict(zip(axes, translation, strict=True)), units)
+    return datasets[level]["path"], axes, geometry
 
 
 def _letter(axis: Mapping[str, Any]) -> str:
@@ -67,7 +67,7 @@ def _letter(axis: Mapping[str, Any]) -> str:
     return letter
 
 
-def attributes(axes: Sequence[str], geometry: Geometry, zarr_format: int, name: str, **more: Any) -> dict[str, Any]:
+def attributes(axes: Sequence[str], geometry: Geometry, zarr_format: int, name: str, **entries: Any) -> dict[str, Any]:
     """Attributes of an OME-Zarr group whose one level is its array `0`: version 0.4 in Zarr v2, 0.5 in v3.
 
     Args:
@@ -75,7 +75,7 @@ def attributes(axes: Sequence[str], geometry: Geometry, zarr_format: int, name: 
         geometry: of the pixels.
         zarr_format: 2 or 3.
         name: of the image.
-        more: further entries beside `multiscales`, such as `image_label`; underscores stand for hyphens.
+        entries: further ones beside `multiscales`, such as `image_label`; underscores stand for hyphens.
     """
     described = [
         {"name": axis, "type": TYPES[axis], **({"unit": geometry.units[axis]} if axis in geometry.units else {})}
@@ -86,7 +86,7 @@ def attributes(axes: Sequence[str], geometry: Geometry, zarr_format: int, name: 
         steps.append({"type": "translation", "translation": [float(geometry.translation.get(a, 0)) for a in axes]})
     datasets = [{"path": "0", "coordinateTransformations": steps}]
     image: dict[str, Any] = {"name": name, "axes": described, "datasets": datasets}
-    others = {key.replace("_", "-"): value for key, value in more.items()}
+    hyphenated = {key.replace("_", "-"): value for key, value in entries.items()}
     if zarr_format == 2:
-        return {"multiscales": [{"version": "0.4", **image}], **others}
-    return {"ome": {"version": "0.5", "multiscales": [image], **others}}
+        return {"multiscales": [{"version": "0.4", **image}], **hyphenated}
+    return {"ome": {"version": "0.5", "multiscales": [image], **hyphenated}}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,8 @@ from shiftjax._extras import require
 from shiftjax.volume._storage import axes as axis_names
 from shiftjax.volume._storage import bfloat16, tiff
 from shiftjax.volume._storage import ome_zarr as ome
-from shiftjax.volume._storage.errors import VolumeError, reason
-from shiftjax.volume._storage.uri import check_place
+from shiftjax.volume._storage.errors import reason, storage_errors
+from shiftjax.volume._storage.uri import check_uri
 
 Read = Callable[[tuple[slice, ...]], np.ndarray]
 
@@ -30,7 +31,8 @@ class Source:
         axes: a letter for each of its axes.
         geometry: pixel sizes, from the metadata of OME-Zarr or TIFF.
         zarr_format: 2 or 3 where it is a Zarr array, else None.
-        opened: what `open_source` was given, where that was a path or URI, so that another process can open it too.
+        opened: arguments of the `open_source` that opened it, where that was by path or URI, so that another process
+            can open it too.
     """
 
     name: str
@@ -38,7 +40,7 @@ class Source:
     axes: str
     geometry: ome.Geometry = field(default_factory=ome.Geometry)
     zarr_format: int | None = None
-    opened: tuple[str, str, int, dict[str, Any] | None] | None = None
+    opened: dict[str, Any] | None = field(default=None, repr=False)  # may hold credentials
 
     @property
     def dtype(self) -> np.dtype:
@@ -70,79 +72,90 @@ class Source:
         """
 
         def read(slices: tuple[slice, ...]) -> np.ndarray:
-            places: dict[str, Any] = dict(zip(axis_names.spatial(self.axes), slices, strict=True))
-            index = tuple(time if name == "t" else places.get(name, slice(None)) for name in self.axes)
-            try:
-                block = np.asarray(self.array[index]).astype(self.dtype, copy=False)
-            except Exception as error:  # whatever the storage and its codecs raise
-                where = axis_names.pixels(self.axes, slices) + (f" at time {time}" if "t" in self.axes else "")
-                raise VolumeError(f"cannot read pixels {where} of {self.name} ({reason(error)})") from error
-            return axis_names.to_image(block, self.axes.replace("t", ""))
+            with storage_errors(f"read pixels {axis_names.describe(self.axes, slices, time)} of {self.name}"):
+                block = np.asarray(self.array[axis_names.block_index(self.axes, slices, time)])
+                return axis_names.to_image(block.astype(self.dtype, copy=False), self.axes)
 
         return read
+
+    def sampled_blocks(self, count: int, size: int) -> list[tuple[int, tuple[slice, ...]]]:
+        """Time point and pixels of blocks drawn evenly over the volume, with repetition, always the same ones.
+
+        Args:
+            count: of blocks.
+            size: pixels per axis of a block, fewer where the volume has fewer.
+        """
+        draw = np.random.default_rng(0)
+        blocks = []
+        for _ in range(count):
+            time = int(draw.integers(self.times))
+            starts = [int(draw.integers(max(1, n - size + 1))) for n in self.space]
+            blocks.append((time, tuple(slice(a, min(a + size, n)) for a, n in zip(starts, self.space, strict=True))))
+        return blocks
 
     def _length(self, name: str) -> int:
         return int(self.array.shape[self.axes.index(name)]) if name in self.axes else 1
 
     def __reduce__(self) -> Any:
-        if self.opened is None:
-            return Source, tuple(getattr(self, name) for name in self.__dataclass_fields__)
-        return _reopen, self.opened
+        if self.opened is not None:  # by its address: an open file or store may not survive the journey
+            return partial(open_source, **self.opened), ()
+        return Source, tuple(getattr(self, each.name) for each in fields(self))
 
 
 def open_source(
-    source: Any, axes: str | None = None, *, level: int = 0, storage_options: dict[str, Any] | None = None
+    source: Any, *, axes: str | None = None, level: int = 0, storage_options: dict[str, Any] | None = None
 ) -> Source:
-    """Opens a volume to read from.
+    """Opens a volume to read from, where a path alone says too little: `predict_volume` and others take the result.
 
     Args:
         source: path or fsspec URI of a Zarr v2 or v3 array, of an OME-Zarr image, or of a TIFF file; a zarr array,
-            group or store; or anything with `shape`, `dtype` and slicing (numpy, memmap, h5py, dask).
+            group or store; or anything with `shape`, `dtype` and slicing (numpy, memmap, h5py, dask). A `Source` is
+            returned as it is.
         axes: a letter for each axis, t, c, z, y and x in any order; by default those that OME-Zarr or TIFF names,
             else "zyx", or "yx" for two axes.
-        level: of an OME-Zarr image; 0 is the finest.
-        storage_options: for fsspec.
+        level: of an OME-Zarr or TIFF image; 0 is the finest.
+        storage_options: for the file system, as fsspec takes them.
+
+    Returns:
+        The source, of which nothing has been read but metadata.
 
     Raises:
         ValueError: nothing there, not an image, or other axes than asked for.
     """
     if isinstance(source, Source):
+        if axes is not None and axes.lower() != source.axes:
+            fail("axes", f"{source.axes!r}, as the source was opened with", repr(axes), "give them to `open_source`")
         return source
     integer("level", level, least=0)
     if isinstance(source, str | Path):
-        source = check_place("source", source, storage_options)
+        source = check_uri("source", source, storage_options)
         if tiff.is_tiff(source):
             return _open_tiff(source, axes, level)
     name = source if isinstance(source, str) else f"the {type(source).__name__} given"
-    found = _opened(source, storage_options)
-    named, geometry = None, ome.Geometry()
-    if not hasattr(found, "shape"):  # a group
-        found, named, geometry = _level(found, name, level)
+    array = _open_array(source, storage_options)
+    metadata_axes, geometry = None, ome.Geometry()
+    if not hasattr(array, "shape"):  # a group
+        array, metadata_axes, geometry = _open_level(array, name, level)
     elif level:
         fail("level", "0 for an array without levels", level)
-    chosen = _axes(axes, named, len(found.shape))
-    zarr_format = getattr(getattr(found, "metadata", None), "zarr_format", None)
-    opened = (source, chosen, level, storage_options) if isinstance(source, str) else None
-    return Source(name, found, chosen, geometry, zarr_format, opened)
+    chosen = _choose_axes(axes, metadata_axes, len(array.shape))
+    zarr_format = getattr(getattr(array, "metadata", None), "zarr_format", None)
+    by_address = {"source": source, "axes": chosen, "level": level, "storage_options": storage_options}
+    return Source(name, array, chosen, geometry, zarr_format, by_address if isinstance(source, str) else None)
 
 
-def _open_tiff(source: str, axes: str | None, level: int) -> Source:
+def _open_tiff(path: str, axes: str | None, level: int) -> Source:
     """A TIFF file; axes that are asked for go before those that it names, and are without its pixel sizes."""
-    found, named, geometry = tiff.open_level(source, level)
-    if axes is None and not set(named) <= set(axis_names.ORDER):
-        mend = f"say which they are, such as axes={axis_names.default_axes(len(named))!r}"
-        fail("axes", "axes among t, c, z, y and x", f"{named!r} in {source}, as the TIFF file has them", mend)
-    chosen = axis_names.check_axes(named if axes is None else axes, len(named))
-    return Source(
-        source, found, chosen, geometry if chosen == named else ome.Geometry(), None, (source, chosen, level, None)
-    )
+    array, tiff_axes, geometry = tiff.open_level(path, level)
+    if axes is None and not set(tiff_axes) <= set(axis_names.ORDER):
+        mend = f"say which they are, such as axes={axis_names.default_axes(len(tiff_axes))!r}"
+        fail("axes", "axes among t, c, z, y and x", f"{tiff_axes!r} in {path}, as the TIFF file has them", mend)
+    chosen = axis_names.check_axes(tiff_axes if axes is None else axes, len(tiff_axes))
+    known = geometry if chosen == tiff_axes else ome.Geometry()
+    return Source(path, array, chosen, known, None, {"source": path, "axes": chosen, "level": level})
 
 
-def _reopen(source: str, axes: str, level: int, storage_options: dict[str, Any] | None) -> Source:
-    return open_source(source, axes, level=level, storage_options=storage_options)
-
-
-def _opened(source: Any, storage_options: dict[str, Any] | None) -> Any:
+def _open_array(source: Any, storage_options: dict[str, Any] | None) -> Any:
     """A zarr array or group, or the array given."""
     if all(hasattr(source, name) for name in ("shape", "dtype", "__getitem__")):
         return source
@@ -150,38 +163,42 @@ def _opened(source: Any, storage_options: dict[str, Any] | None) -> Any:
     bfloat16.register()
     if isinstance(source, zarr.Group):
         return source
-    wanted = "a Zarr array, an OME-Zarr image, a TIFF file or an array"
+    expected = "a Zarr array, an OME-Zarr image, a TIFF file or an array"
     if not isinstance(source, str | require("zarr.abc.store", "volume").Store):
-        fail("source", wanted, type(source).__name__)
+        fail("source", expected, type(source).__name__)
     try:
         return zarr.open(source, mode="r", storage_options=storage_options)
     except (OSError, ValueError, TypeError, KeyError) as error:
-        fail("source", wanted, f"none at {str(source)!r} ({reason(error)})")
+        fail("source", expected, f"none at {str(source)!r} ({reason(error)})")
 
 
-def _level(group: Any, name: str, level: int) -> tuple[Any, str | None, ome.Geometry]:
+def _open_level(group: Any, name: str, level: int) -> tuple[Any, str | None, ome.Geometry]:
+    """The array of one level of an OME-Zarr image, the axes that its metadata name, and its pixel sizes."""
     image = ome.multiscale(group.attrs.asdict())
     if image is None:
-        fail("source", "an array or an OME-Zarr image", f"a group with {_within(group)} at {name}", "name one of them")
+        found = f"a group with {_contents(group)} at {name}"
+        fail("source", "an array or an OME-Zarr image", found, "name one of them")
     path, axes, geometry = ome.read_level(image, level)
     return group[path], axes, geometry
 
 
-def _within(group: Any) -> str:
-    """What of a group may have been meant."""
+def _contents(group: Any) -> str:
+    """What in a group may have been meant, for people."""
     arrays = sorted(path for path, _ in group.arrays())
-    groups = {path: ome.multiscale(found.attrs.asdict()) is not None for path, found in group.groups()}
-    images = sorted(path for path in groups if groups[path])
-    kinds = (("arrays", arrays), ("images", images), ("groups", [] if arrays or images else sorted(groups)))
+    is_image = {path: ome.multiscale(member.attrs.asdict()) is not None for path, member in group.groups()}
+    images = sorted(path for path in is_image if is_image[path])
+    kinds = (("arrays", arrays), ("images", images), ("groups", [] if arrays or images else sorted(is_image)))
     return " and ".join(f"{kind} {', '.join(names)}" for kind, names in kinds if names) or "no arrays"
 
 
-def _axes(asked: str | None, named: str | None, ndim: int) -> str:
-    if named is not None:
-        if asked is not None and asked.lower() != named:
+def _choose_axes(asked: str | None, metadata: str | None, ndim: int) -> str:
+    """The axes: those of the metadata, with which the caller may only agree, or else the caller's, or the default."""
+    if metadata is not None:
+        if asked is not None and asked.lower() != metadata:
             mend = "leave `axes` out, or open the array itself by its path"
-            fail("axes", f"{named!r}, as the source's metadata say", repr(asked), mend)
-        return axis_names.check_axes(named, ndim)
+            fail("axes", f"{metadata!r}, as the source's metadata say", repr(asked), mend)
+        return axis_names.check_axes(metadata, ndim)
+    default = axis_names.default_axes(ndim)
     if asked is None and ndim > 3:
-        fail("axes", f"a letter for each of the source's {ndim} axes", "none", f"say {axis_names.default_axes(ndim)!r}")
-    return axis_names.check_axes(axis_names.default_axes(ndim) if asked is None else asked, ndim)
+        fail("axes", f"a letter for each of the source's {ndim} axes", "none", f"say {default!r}")
+    return axis_names.check_axes(default if asked is None else asked, ndim)

@@ -49,19 +49,19 @@ def open_level(path: str, level: int) -> tuple[Any, str, Geometry]:
             series = file.series[0]
             if level >= len(series.levels):
                 fail("level", f"0 to {len(series.levels) - 1}", level)
-            found = require("zarr", "volume").open(series.aszarr(level=level), mode="r")
-            return found, series.axes.lower(), _geometry(file, level)
+            array = require("zarr", "volume").open(series.aszarr(level=level), mode="r")
+            return array, series.axes.lower(), _geometry(file, level)
     except (OSError, IndexError, TypeError, tifffile.TiffFileError) as error:
         fail("source", "a TIFF file", f"none at {path!r} ({reason(error)})")
 
 
 def _geometry(file: Any, level: int) -> Geometry:
-    """Pixel sizes of the finest level; none of another one, which TIFF does not tell."""
-    if level:
-        return Geometry()
-    if file.is_ome:
+    """Pixel sizes of the finest level, as OME or ImageJ wrote them; TIFF does not tell those of other levels."""
+    if file.is_ome and not level:
         return _of_ome(file.ome_metadata)
-    return _of_imagej(file.imagej_metadata, file.pages[0].tags) if file.is_imagej else Geometry()
+    if file.is_imagej and not level:
+        return _of_imagej(file.imagej_metadata, file.pages[0].tags)
+    return Geometry()
 
 
 def _of_ome(xml: str) -> Geometry:
@@ -69,29 +69,31 @@ def _of_ome(xml: str) -> Geometry:
         pixels = next((each for each in ElementTree.fromstring(xml).iter() if each.tag.endswith("}Pixels")), None)
     except ElementTree.ParseError:
         return Geometry()
-    found = {} if pixels is None else pixels.attrib
+    attributes = {} if pixels is None else pixels.attrib
     keys = {axis: f"PhysicalSize{axis.upper()}" for axis in "zyx"} | {"t": "TimeIncrement"}
-    scale = {axis: _positive(found.get(key)) for axis, key in keys.items()}
-    units = {axis: found.get(f"{key}Unit", "s" if axis == "t" else "µm") for axis, key in keys.items()}
+    scale = {axis: _positive(attributes.get(key)) for axis, key in keys.items()}
+    units = {axis: attributes.get(f"{key}Unit", "s" if axis == "t" else "µm") for axis, key in keys.items()}
     return _known(scale, units)
 
 
 def _of_imagej(metadata: Mapping[str, Any], tags: Any) -> Geometry:
     scale = {"z": _positive(metadata.get("spacing")), "t": _positive(metadata.get("finterval"))}
-    for axis, key in (("y", "YResolution"), ("x", "XResolution")):
-        pixels, per = tags[key].value if key in tags else (0, 0)
-        scale[axis] = _positive(per / pixels if pixels else None)
+    for axis, key in (("y", "YResolution"), ("x", "XResolution")):  # pixels per unit, as a fraction
+        numerator, denominator = tags[key].value if key in tags else (0, 0)
+        scale[axis] = _positive(denominator / numerator if numerator else None)
     return _known(scale, dict.fromkeys("zyx", str(metadata.get("unit", ""))) | {"t": "s"})
 
 
 def _positive(text: Any) -> float | None:
+    """A size; None where it is missing or means nothing."""
     try:
-        found = float(text)
+        size = float(text)
     except (TypeError, ValueError):
         return None
-    return found if math.isfinite(found) and found > 0 else None
+    return size if math.isfinite(size) and size > 0 else None
 
 
 def _known(scale: Mapping[str, float | None], units: Mapping[str, str]) -> Geometry:
+    """The geometry of the axes whose pixel size is known."""
     sizes = {axis: size for axis, size in scale.items() if size is not None}
     return Geometry(sizes, {}, {axis: UNITS[units[axis]] for axis in sizes if units[axis] in UNITS})

@@ -1,8 +1,9 @@
-"""Pieces of one map put together in order are that map; anything else is not taken for it."""
+"""Parts of one map, assembled in order, are that map; nothing else is taken for it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 from jax import lax
 
 from shiftjax.certifier import Certificate, certify
-from shiftjax.certifier._domain import assembly as _pieces
+from shiftjax.certifier._domain.assembly import Part
 
 N, LOST = 40, 6
 Fn = Callable[[Any], Any]
@@ -44,7 +45,7 @@ def end_to_end(fn: Fn, x: Any, cuts: Sequence[int], lost: int) -> Any:
 
 
 def looped(fn: Fn, x: Any, some: int, lost: int) -> Any:
-    """Filled in a loop, the last piece clamped into the array."""
+    """Filled in a loop, the last part clamped into the array."""
     n = x.shape[1] - lost
     one = jax.eval_shape(fn, jax.ShapeDtypeStruct((1, some + lost, *x.shape[2:]), x.dtype))
 
@@ -55,9 +56,13 @@ def looped(fn: Fn, x: Any, some: int, lost: int) -> Any:
     return lax.fori_loop(0, -(-n // some), fill, jnp.zeros((1, n, *one.shape[2:]), one.dtype))
 
 
+def rectified(x: Any, kernel: Any) -> Any:
+    return jax.nn.relu(conv(x, kernel))
+
+
 def layered(x: Any) -> Any:
     for kernel in KERNELS:
-        x = looped(lambda y, kernel=kernel: jax.nn.relu(conv(y, kernel)), x, 5, 2)
+        x = looped(partial(rectified, kernel=kernel), x, 5, 2)
     return x
 
 
@@ -75,34 +80,33 @@ WHOLE: dict[str, tuple[Fn, Fn]] = {
     "in a loop": (net, lambda x: looped(net, x, 7, LOST)),
     "one pixel at a time": (net, lambda x: looped(net, x, 1, LOST)),
     "layer by layer": (net, layered),
-    "period 2, at even places": (pooled, lambda x: end_to_end(pooled, x, [0, 8, 20, 30], 10)),
+    "period 2, at even indices": (pooled, lambda x: end_to_end(pooled, x, [0, 8, 20, 30], 10)),
     "of another slice": (lambda x: net(x[:, 3:-2]), lambda x: end_to_end(net, x[:, 3:-2], [0, 9, N - LOST - 5], LOST)),
 }
 
 
 @pytest.mark.parametrize("name", WHOLE)
-def test_pieces_of_one_map_are_that_map(name: str) -> None:
+def test_parts_of_one_map_are_that_map(name: str) -> None:
     """The same name, field and exact window as in one piece, at any size, and the same numbers."""
-    whole, pieces = WHOLE[name]
-    one, other = proof(whole), proof(pieces)
+    whole, parts = WHOLE[name]
+    one, other = proof(whole), proof(parts)
     assert one.same_map(other)
     assert one.axes == other.axes
     assert one.axes[0].exact == (0, one.axes[0].out)
-    assert one.axes[0].attained == other.axes[0].attained
-    assert np.array_equal(jax.jit(whole)(image()), jax.jit(pieces)(image()))
+    assert np.array_equal(jax.jit(whole)(image()), jax.jit(parts)(image()))
 
 
-def test_the_number_of_pieces_is_not_in_the_name() -> None:
-    found = [proof(lambda x: looped(net, x, 7, LOST), size) for size in (13, 14, 27, N)]
-    assert all(found[0].same_map(other) for other in found)
+def test_the_number_of_parts_is_not_in_the_name() -> None:
+    first, *others = [proof(lambda x: looped(net, x, 7, LOST), size) for size in (13, 14, 27, N)]
+    assert all(first.same_map(other) for other in others)
 
 
 def slipped(x: Any, by: int) -> Any:
     return jnp.concatenate([net(x[:, :20]), net(x[:, 14 + by : 34 + by])], axis=1)
 
 
-def per_piece(x: Any) -> Any:
-    """Each piece with numbers of its own."""
+def per_part(x: Any) -> Any:
+    """Each part with numbers of its own."""
     return jnp.concatenate([net(x[:, :20]), net(x[:, 14:]) + 1], axis=1)
 
 
@@ -110,13 +114,13 @@ OTHER: dict[str, tuple[Fn, int]] = {
     "slipped by one": (lambda x: slipped(x, 1), 14),
     "slipped back by one": (lambda x: slipped(x, -1), 14),
     "the wrong way round": (lambda x: jnp.concatenate([net(x[:, 17:]), net(x[:, :23])], axis=1), 17),
-    "with other numbers": (per_piece, 20),
+    "with other numbers": (per_part, 20),
     "padded inside": (lambda x: end_to_end(lambda y: conv(y, KERNELS[0], "SAME"), x, [0, 13, N], 0), 26),
     "a gap between": (
         lambda x: jnp.concatenate([net(x[:, :20]), jnp.zeros((1, 3, 6, 2), jnp.int32), net(x[:, 17:])], axis=1),
         17,
     ),
-    "period 2, at an odd place": (lambda x: jnp.concatenate([pooled(x[:, :18]), pooled(x[:, 9:39])], axis=1), 20),
+    "period 2, at an odd index": (lambda x: jnp.concatenate([pooled(x[:, :18]), pooled(x[:, 9:39])], axis=1), 20),
     "another image axis": (
         lambda x: jnp.concatenate([net(x[:, :20, 1:]), net(x[:, 14:, :-1])], axis=1),
         20,
@@ -125,8 +129,8 @@ OTHER: dict[str, tuple[Fn, int]] = {
 
 
 @pytest.mark.parametrize("name", OTHER)
-def test_control_other_pieces_are_borders(name: str) -> None:
-    """Only the longest piece counts, and the map has another name than the whole where it has the whole's shape."""
+def test_control_other_parts_are_borders(name: str) -> None:
+    """Only the longest part counts, and the map has another name than the whole where it has the whole's shape."""
     fn, most = OTHER[name]
     cert = proof(fn)
     start, stop = cert.axes[0].exact
@@ -135,14 +139,14 @@ def test_control_other_pieces_are_borders(name: str) -> None:
     assert larger.axes[0].exact[1] - larger.axes[0].exact[0] < larger.axes[0].out
 
 
-def test_control_a_certifier_that_takes_every_piece_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The claim it makes of the slipped pieces is false: the second half does not continue the first."""
+def test_control_a_certifier_that_takes_every_part_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The claim it makes of the slipped parts is false: the second half does not continue the first."""
     true = jax.jit(net)(image())
-    found = jax.jit(lambda x: slipped(x, 1))(image())
-    assert np.array_equal(found[:, :14], true[:, :14])
-    assert not np.array_equal(found[:, 14:28], true[:, 14:28])
+    assembled = jax.jit(lambda x: slipped(x, 1))(image())
+    assert np.array_equal(assembled[:, :14], true[:, :14])
+    assert not np.array_equal(assembled[:, 14:28], true[:, 14:28])
     assert proof(lambda x: slipped(x, 1)).axes[0].exact == (0, 14)
-    monkeypatch.setattr(_pieces.Piece, "continues", lambda self, other: True)
+    monkeypatch.setattr(Part, "continues", lambda self, other: True)
     assert proof(lambda x: slipped(x, 1)).axes[0].exact == (0, 28)
 
 

@@ -1,0 +1,138 @@
+"""README.md keeps its word: its code runs as typed, and its numbers are those that the programs print."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from proofs_tests.support.report import CLAIMS
+from shiftjax.__main__ import main
+from shiftjax._experiments.table import DEFAULT, find
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
+PYTHON = [text for language, text in BLOCKS if language == "python"]
+COMMANDS = re.findall(r"^python -m shiftjax (.*)$", README, re.MULTILINE)
+SHAPE = (8, 10, 12)  # of the volume: z, y, x
+
+MY_PACKAGE = '''
+import jax.numpy as jnp
+
+def pooled(image, factor):
+    """Pools by a factor along each axis and goes back up; two channels."""
+    for axis in range(1, image.ndim - 1):
+        blocks = image.reshape(*image.shape[:axis], -1, factor, *image.shape[axis + 1 :])
+        image = jnp.repeat(blocks.max(axis + 1), factor, axis) + image
+    return jnp.concatenate([image, -image], -1)
+
+def network(image):
+    return pooled(image[:, 102:-102, 102:-102], 16)  # valid: 236 px give two periods, so there are few tiles to try
+
+def network_3d(image):
+    return pooled(image, 2)
+'''
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty folder to work in, with the module and the volume that README.md names."""
+    (tmp_path / "my_package.py").write_text(MY_PACKAGE)
+    pixels = np.random.default_rng(0).integers(0, 200, SHAPE).astype(np.uint8)
+    zarr.create_array(tmp_path / "in.zarr", data=pixels)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_package", raising=False)
+    return tmp_path
+
+
+def run(block):
+    """The names that a block leaves behind."""
+    names: dict[str, Any] = {}
+    exec(block, names)
+    return names
+
+
+def lines(text):
+    """Lines as they are compared: without blank ones, widths of columns and numbers of source lines."""
+    return [re.sub(r"\.py:\d+", ".py", " ".join(line.split())) for line in text.splitlines() if line.strip("- ")]
+
+
+def is_excerpt(shown, printed):
+    """Whether lines are those printed, from the first to the last, but for what is left out where they say `...`."""
+    at = 0
+    for part in "\n".join(shown).split("\n...\n"):
+        wanted = part.split("\n")
+        places = range(at, len(printed)) if at else [0]
+        start = next((k for k in places if printed[k : k + len(wanted)] == wanted), None)
+        if start is None:
+            return False
+        at = start + len(wanted)
+    return at == len(printed)
+
+
+def test_your_own_network(capsys):
+    names = run(PYTHON[0])
+    printed = lines(capsys.readouterr().out)
+    shown = lines(next(text for language, text in BLOCKS if language == "text"))
+    assert is_excerpt(shown, printed), "README.md shows other lines than are printed:\n" + "\n".join(printed)
+    assert names["plan"].equals_whole
+    assert names["codes"].shape == names["objects"].shape == names["labels"].shape
+    assert names["objects"].max() > names["codes"].max() + 1  # one code stands for many objects
+
+
+def test_control_other_lines_are_no_excerpt():
+    assert is_excerpt(["a", "...", "d"], ["a", "b", "c", "d"])
+    assert not any(is_excerpt(shown, ["a", "b", "c"]) for shown in (["a", "c"], ["b", "..."], ["a", "..."], ["c"]))
+
+
+def test_from_a_volume_to_labels(folder):
+    run(PYTHON[1])
+    assert zarr.open_array(folder / "out.zarr" / "labels" / "instances" / "0", mode="r").shape == SHAPE
+
+
+def test_in_your_own_test_suite(folder):
+    run(PYTHON[2])["test_tiling_has_no_seams"]()
+    assert len(PYTHON) == 3
+
+
+def test_command_lines(folder):
+    for command in COMMANDS:
+        assert main(shlex.split(command, comments=True)) == 0, command
+    assert len(COMMANDS) == 4
+
+
+def test_every_claim_has_its_row():
+    table = README.split("| claim | in words |")[1].split("\n\n")[0]
+    rows = [row.split("|")[1].strip() for row in table.splitlines()[2:]]
+    assert sorted(claim for row in rows for claim in row.split(", ")) == sorted(CLAIMS)
+
+
+def test_every_extra_is_named():
+    install = README.split("## Install")[1].split("##")[0]
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    assert [extra for extra in extras if f"`{extra}`" not in install] == []
+
+
+def test_the_table_of_seams_is_that_of_the_experiment():
+    """Networks, windows, tiles and what is legal; the other columns take training, and are copied from its output."""
+    experiment = find(DEFAULT, "small")
+    trainings = experiment.trainings
+    (period,) = map(int, re.findall(r"period (\d+) px\)", README))
+    words = {(True, True): "**yes**", (True, False): "window no", (False, True): "tile no", (False, False): "neither"}
+    rows = [row.split(" | ") for row in README.split("| network | window")[1].split("\n\n")[0].splitlines()[2:]]
+    assert rows
+    for network, window, tile, legal, *_ in rows:
+        training = trainings[network.strip("| ")]
+        assert set(training.net().period) == {period}
+        assert int(window) == training.window[0]
+        assert int(tile) in experiment.tiles
+        assert legal == words[int(tile) % period == 0, int(window) > period]

@@ -1,0 +1,78 @@
+"""Labels lie where viewers look for them: over the image, listed, in either format; and nothing else is touched."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import zarr
+
+from proofs_tests.volume.code_volumes import (
+    embedded,
+    in_memory,
+    segmented,
+    smooth_codes,
+)
+from shiftjax.volume import VolumeError, new_target
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_viewers_find_the_labels_over_the_image(zarr_format, tmp_path):
+    """The way a viewer goes: the group's list of labels, their multiscales, the array; scale as the image's."""
+    codes, uri = smooth_codes((12, 14)), tmp_path / "image.zarr"
+    axes = [{"name": "c", "type": "channel"}] + [{"name": n, "type": "space", "unit": "micrometer"} for n in "yx"]
+    steps = [{"type": "scale", "scale": [1, 0.5, 0.25]}, {"type": "translation", "translation": [0, 3, 4]}]
+    image: Any = {"axes": axes, "datasets": [{"path": "0", "coordinateTransformations": steps}], "name": "e"}
+    described: Any = {"multiscales": [{"version": "0.4", **image}]}
+    if zarr_format == 3:
+        described = {"ome": {"version": "0.5", "multiscales": [image]}}
+    group = zarr.create_group(str(uri), zarr_format=zarr_format, attributes=described)
+    group.create_array("0", data=np.moveaxis(embedded(codes), -1, 0), chunks=(2, 5, 5))
+    for name in ("cells", "nuclei"):
+        segmented(codes, (5, 5), uri, source=uri, axes=None, name=name)
+    segmented(codes, (5, 5), uri, source=uri, axes=None, name="cells")
+
+    ome = lambda node: node.attrs["ome"] if zarr_format == 3 else node.attrs  # noqa: E731
+    assert dict(zarr.open_group(str(uri)).attrs) == described
+    assert list(ome(zarr.open_group(str(uri / "labels")))["labels"]) == ["cells", "nuclei"]
+    labels: Any = zarr.open_group(str(uri / "labels" / "cells"), mode="r")
+    assert labels.metadata.zarr_format == zarr_format
+    assert ome(labels)["image-label"]["source"] == {"image": "../../"}
+    found = ome(labels)["multiscales"][0]
+    assert found["name"] == "cells"
+    assert found["axes"] == axes[1:]
+    expected = [{"type": "scale", "scale": [0.5, 0.25]}, {"type": "translation", "translation": [3, 4]}]
+    assert found["datasets"] == [{"path": "0", "coordinateTransformations": expected}]
+    array = labels[found["datasets"][0]["path"]]
+    np.testing.assert_array_equal(array[:], in_memory(codes[None])[0])
+    assert np.issubdtype(array.dtype, np.unsignedinteger)
+
+
+def test_a_target_that_is_no_group_is_refused(tmp_path):
+    codes = smooth_codes((8, 8))
+    zarr.create_array(str(tmp_path / "array.zarr"), data=np.zeros(3))
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "notes.txt").write_text("mine")
+    for name in ("array.zarr", "file", "folder"):
+        with pytest.raises(VolumeError, match="not a Zarr group"):
+            segmented(codes, (5, 5), tmp_path / name)
+    assert (tmp_path / "file").read_text() == "mine"
+    (tmp_path / "empty").mkdir()
+    assert segmented(codes, (5, 5), tmp_path / "empty").objects == in_memory(codes[None]).max()
+
+
+@pytest.mark.filterwarnings("ignore:Consolidated metadata is currently not part")
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_readers_of_consolidated_metadata_find_the_labels(zarr_format, tmp_path):
+    codes, uri = smooth_codes((8, 8)), tmp_path / "image.zarr"
+    zarr.create_group(uri, zarr_format=zarr_format).create_array("0", data=codes)
+    zarr.consolidate_metadata(uri)
+    for name in ("cells", "nuclei"):
+        made = segmented(codes, (5, 5), uri, name=name)
+        seen: Any = zarr.open_group(uri, mode="r")
+        assert seen.metadata.consolidated_metadata is not None
+        np.testing.assert_array_equal(seen[f"labels/{name}/0"][:], made.labels[:])
+    segmented(codes, (5, 5), new_target(tmp_path / "plain.zarr", zarr_format=zarr_format))
+    assert zarr.open_group(tmp_path / "plain.zarr").metadata.consolidated_metadata is None

@@ -1,0 +1,83 @@
+"""What `segment_volume` cannot work with is refused in one sentence, before anything is written."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import shiftjax as sj
+from proofs_tests.volume.code_volumes import (
+    CODEBOOK,
+    KEY,
+    embedded,
+    plan_for,
+    smooth_codes,
+)
+from shiftjax.volume import Recompute, new_target, open_source, segment_volume
+
+
+@pytest.mark.parametrize(
+    ("options", "say"),
+    [
+        ({"name": 3}, "`name`"),
+        ({"channels": [7]}, "`channels`"),
+        ({"channels": 0}, "`channels`"),
+        ({"channels": []}, "`channels`"),
+        ({"plan": None}, "`plan`"),
+        ({"resume": "no"}, "`resume`"),
+        ({"target": 5}, "`target`"),
+        ({"target": new_target("o", dtype="uint32")}, "`target`: expected no dtype for labels"),
+    ],
+)
+def test_arguments_of_another_kind_are_refused(options, say, tmp_path):
+    codes = smooth_codes((8, 8))
+    given: Any = {
+        "embedding": embedded(codes),
+        "target": tmp_path / "o",
+        "plan": plan_for((8, 8), (5, 5)),
+        "axes": "yxc",
+    }
+    unchecked = getattr(segment_volume, "__wrapped__", segment_volume)  # as users call it: without the tests' types
+    with pytest.raises(ValueError, match=say):
+        unchecked(**{**given, "bandwidth": 1, "key": KEY, "codebook": CODEBOOK, "progress": False, **options})
+    assert not (tmp_path / "o").exists()
+
+
+def blurred(y):
+    """Looks at the next pixel as well."""
+    return y[..., 0] + jnp.pad(y[:, 1:, :, 0], ((0, 0), (0, 1), (0, 0))) > 0
+
+
+def transposed(y):
+    """On a square tile the shape is right and every pixel reads one pixel, but another one."""
+    return jnp.swapaxes(y[..., 0], 1, 2) > 0
+
+
+def test_bad_arguments_are_told_in_one_sentence(tmp_path):
+    codes = smooth_codes((8, 8))
+    embedding = embedded(codes)
+    holed = embedding.copy()
+    holed[6, 7, 1] = np.nan
+    plan = plan_for((8, 8), (5, 5))
+    options: Any = {"axes": "yxc", "bandwidth": 1, "key": KEY, "progress": False, "codebook": CODEBOOK}
+    wrong: Any = {
+        r"`embedding`: expected \(8, 8\) pixels, as planned, found \(8, 7\)": ((embedding[:, :7], plan), {}),
+        r"`embedding`: expected finite values, found NaN or infinity in tile \(1, 1\)": ((holed, plan), {}),
+        r"`embedding`: expected finite values, found 1 of 18": ((holed, plan), {"codebook": None}),
+        r"`bandwidth`": ((embedding, plan), {"bandwidth": 0}),
+        r"`codebook`: expected an array \(code, 2\)": ((embedding, plan), {"codebook": CODEBOOK[:, :1]}),
+        r"`foreground`: expected a mask": ((embedding, plan), {"foreground": codes[:4]}),
+        r"`foreground`: expected a JAX function .* found float32": ((embedding, plan), {"foreground": lambda y: y}),
+        r"`name`": ((embedding, plan), {"name": "a/b"}),
+        r"`axes`: expected none beside": ((Recompute(lambda x: x, embedding[..., 0]), plan), {}),
+        r"`axes`: expected 'xyc'": ((open_source(embedding, axes="xyc"), plan), {}),
+        r"`foreground`: expected .* image axes at \[2, 1\]": ((embedding, plan), {"foreground": transposed}),
+        r"`plan`: expected one for a single image": ((embedding, sj.plan_tiles(lambda x: x, (2, 8, 8, 1))), {}),
+    }
+    for number, (message, (arguments, more)) in enumerate(wrong.items()):
+        source, chosen = arguments
+        with pytest.raises(ValueError, match=message):
+            segment_volume(source, tmp_path / f"{number}.zarr", chosen, **{**options, **more})

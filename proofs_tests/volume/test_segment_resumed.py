@@ -1,0 +1,220 @@
+"""A segmentation that is stopped at any moment ends as an undisturbed one does, and only the same work resumes it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import zarr
+
+from proofs_tests.volume.code_volumes import (
+    CODEBOOK,
+    KEY,
+    SAMPLES,
+    embedded,
+    plan_for,
+    segmented,
+    smooth_codes,
+)
+from proofs_tests.volume.small import is_deep
+from shiftjax.volume import VolumeError, segment_volume
+from shiftjax.volume._segmentation import passes
+from shiftjax.volume._segmentation.foreground import MaskedEmbedding
+
+
+class Slow:
+    """An embedding that takes its time."""
+
+    def __init__(self, array):
+        self.array, self.shape, self.dtype, self.ndim = array, array.shape, array.dtype, array.ndim
+
+    def __getitem__(self, index):
+        time.sleep(0.02)
+        return self.array[index]
+
+
+CHILD = """
+import sys
+from proofs_tests.volume.code_volumes import embedded, segmented, smooth_codes
+from proofs_tests.volume.test_segment_resumed import Slow
+codes = smooth_codes((40, 40))
+segmented(codes, (6, 7), sys.argv[1], source=Slow(embedded(codes)), codebook=None, samples=150)
+"""
+
+
+def test_it_survives_kill_9_at_any_moment(tmp_path):
+    """A process of its own, killed at random moments after it has begun to write; another one ends the work."""
+    target, codes = tmp_path / "out.zarr", smooth_codes((40, 40))
+    rng, killed = np.random.default_rng(), 0
+    for _ in range(20 if is_deep() else 2):
+        child = subprocess.Popen([sys.executable, "-c", CHILD, target], cwd=Path(__file__).parents[2])
+        journal = target / "labels" / "instances" / "0"
+        before = len(list(journal.rglob("*")))
+        while child.poll() is None and len(list(journal.rglob("*"))) == before:
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 1))
+        killed += child.poll() is None
+        child.kill()
+        child.wait()
+    assert killed
+    found = segmented(codes, (6, 7), target, source=Slow(embedded(codes)), codebook=None, samples=SAMPLES)
+    whole = segmented(codes, (6, 7), tmp_path / "whole.zarr", codebook=None, samples=SAMPLES)
+    np.testing.assert_array_equal(found.codes, whole.codes)
+    np.testing.assert_array_equal(np.asarray(found.labels), np.asarray(whole.labels))
+    assert whole.objects > 10
+
+
+class Stop(BaseException):
+    """What a kill is to the code: nothing may catch it."""
+
+
+@pytest.mark.parametrize("pass_name", ["SamplePass", "FragmentPass", "LabelPass"])
+@pytest.mark.parametrize("after", [0, 1, 5])
+def test_it_goes_on_where_it_was_stopped(pass_name, after, tmp_path, monkeypatch):
+    codes = smooth_codes((20, 23))
+    options: Any = {"codebook": None, "samples": SAMPLES}
+    whole = segmented(codes, (6, 8), tmp_path / "whole.zarr", **options)
+    right, seen = getattr(passes, pass_name).__call__, []
+
+    def stopped(self, tiles, progress):
+        def finish(tile):
+            progress.finish(tile)
+            seen.append(tile)
+            if len(seen) == after:
+                raise Stop
+
+        if after == 0:
+            raise Stop
+        right(self, tiles, SimpleNamespace(finish=finish, skip=progress.skip))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(getattr(passes, pass_name), "__call__", stopped)
+        with pytest.raises(Stop):
+            segmented(codes, (6, 8), tmp_path / "out.zarr", **options)
+
+    left = []
+
+    def watched(self, tiles, progress):
+        def finish(tile):
+            left.append(tile)
+            progress.finish(tile)
+
+        right(self, tiles, SimpleNamespace(finish=finish, skip=progress.skip))
+
+    monkeypatch.setattr(getattr(passes, pass_name), "__call__", watched)
+    found = segmented(codes, (6, 8), tmp_path / "out.zarr", **options)
+    np.testing.assert_array_equal(found.codes, whole.codes)
+    np.testing.assert_array_equal(np.asarray(found.labels), np.asarray(whole.labels))
+    assert not set(left) & set(seen)
+    assert len(left) + len(seen) == 4 * 3
+
+
+def test_a_finished_target_is_left_alone(tmp_path, monkeypatch):
+    codes = smooth_codes((12, 12))
+    first = segmented(codes, (5, 5), tmp_path / "out.zarr")
+    monkeypatch.setattr(MaskedEmbedding, "read", None)
+    again = segmented(codes, (5, 5), tmp_path / "out.zarr")
+    assert (again.objects, again.codes.tolist()) == (first.objects, first.codes.tolist())
+    assert not list((tmp_path / "out.zarr" / "labels" / "instances").rglob("fragments-*"))
+
+
+OTHERS: Any = {
+    "bandwidth": {"bandwidth": 2},
+    "key": {"key": jax.random.key(1)},
+    "min_size": {"min_size": 9},
+    "foreground": {"foreground": None},
+    "channels": {"channels": [1], "codebook": CODEBOOK[:, 1:]},
+    "codebook": {"codebook": CODEBOOK + 1},
+    "samples": {"samples": 9},
+}
+
+
+@pytest.mark.parametrize("part", [*OTHERS, "plan", "embedding"])
+def test_labels_of_other_work_are_refused(part, tmp_path):
+    codes = smooth_codes((12, 12))
+    options: Any = {"axes": "yxc", "bandwidth": 1, "key": KEY, "progress": False, "codebook": CODEBOOK}
+    options["foreground"] = codes >= 0
+    first = segment_volume(embedded(codes), tmp_path / "out.zarr", plan_for(codes.shape, (5, 5)), **options)
+    before = np.asarray(first.labels)
+    plan = plan_for(codes.shape, (5, 6) if part == "plan" else (5, 5))
+    embedding = embedded(codes, seed=int(part == "embedding"))
+    with pytest.raises(VolumeError, match=rf"another {part}\b.*another target"):
+        segment_volume(embedding, tmp_path / "out.zarr", plan, **{**options, **OTHERS.get(part, {})})
+    np.testing.assert_array_equal(np.asarray(first.labels), before)
+
+
+def test_functions_of_the_embedding_are_told_apart(tmp_path):
+    codes = smooth_codes((8, 8))
+    limit = np.float32(1)
+    segmented(codes, (5, 5), tmp_path / "out.zarr", foreground=lambda y: y[..., 0] > limit)
+    limit = np.float32(1)
+    segmented(codes, (5, 5), tmp_path / "out.zarr", foreground=lambda tile: tile[..., 0] > limit)
+    limit = np.float32(2)
+    with pytest.raises(VolumeError, match="another foreground"):
+        segmented(codes, (5, 5), tmp_path / "out.zarr", foreground=lambda y: y[..., 0] > limit)
+
+
+def test_existing_labels_are_refused_without_resume(tmp_path):
+    codes = smooth_codes((8, 8))
+    segmented(codes, (5, 5), tmp_path / "out.zarr")
+    with pytest.raises(VolumeError, match="exists already"):
+        segmented(codes, (5, 5), tmp_path / "out.zarr", resume=False)
+    segmented(codes, (5, 5), tmp_path / "out.zarr", resume=False, name="others")
+
+
+def test_lost_labels_are_found_again(tmp_path):
+    codes = smooth_codes((12, 12))
+    first = segmented(codes, (5, 5), tmp_path / "out.zarr")
+    wanted = first.labels[:]
+    chunks = [p for p in (tmp_path / "out.zarr" / "labels" / "instances" / "0" / "c").rglob("*") if p.is_file()]
+    assert len(chunks) == 9
+    chunks[4].unlink()
+    assert (first.labels[:] != wanted).any()
+    again = segmented(codes, (5, 5), tmp_path / "out.zarr")
+    np.testing.assert_array_equal(again.labels[:], wanted)
+    assert again.objects == first.objects
+    assert not list((tmp_path / "out.zarr" / "labels" / "instances").rglob("fragments-*"))
+
+
+def test_another_process_that_has_finished_is_told(tmp_path, monkeypatch):
+    """It clears away what this one still needs."""
+    codes = smooth_codes((8, 8))
+    begin = passes.LabelPass.__call__
+
+    def late(label_pass, tiles, progress):
+        label_pass.intermediates.clear()
+        begin(label_pass, tiles, progress)
+
+    monkeypatch.setattr(passes.LabelPass, "__call__", late)
+    with pytest.raises(VolumeError, match=r"fragments-0-0-0 is gone .* another process .* call again"):
+        segmented(codes, (5, 5), tmp_path / "out.zarr")
+
+
+def test_a_missing_table_is_told(tmp_path, monkeypatch):
+    codes = smooth_codes((8, 8))
+    with monkeypatch.context() as patched:
+        patched.setattr(passes.LabelPass, "__call__", lambda *args: (_ for _ in ()).throw(Stop()))
+        with pytest.raises(Stop):
+            segmented(codes, (5, 5), tmp_path / "out.zarr")
+    (table,) = (tmp_path / "out.zarr").rglob("table-0-0-1")
+    table.write_bytes(table.read_bytes()[:-9])
+    with pytest.raises(VolumeError, match=r"table-0-0-1.*damaged.*begin again"):
+        segmented(codes, (5, 5), tmp_path / "out.zarr")
+
+
+def test_labels_of_an_earlier_format_are_refused(tmp_path):
+    codes = smooth_codes((8, 8))
+    first = segmented(codes, (5, 5), tmp_path / "out.zarr")
+    before = first.labels[:]
+    group: Any = zarr.open_group(tmp_path / "out.zarr" / "labels" / "instances", mode="r+")
+    group.attrs["shiftjax"] = {**group.attrs["shiftjax"], "format": 1}
+    with pytest.raises(VolumeError, match="made with another version of shiftjax; choose another target"):
+        segmented(codes, (5, 5), tmp_path / "out.zarr")
+    np.testing.assert_array_equal(first.labels[:], before)

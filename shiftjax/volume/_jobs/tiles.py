@@ -1,0 +1,85 @@
+"""The tiles of a volume at all its time points: how they are numbered, and what goes over them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from shiftjax.tiling import TilePlan
+from shiftjax.volume._storage.source import Source
+
+TileAtTime = tuple[int, ...]  # the time point, then the tile's index along each spatial axis
+READ_AHEAD = 2  # tiles read while one is worked on: enough to hide the reading, few enough to bound the memory
+
+
+@runtime_checkable
+class Progress(Protocol):
+    """Whoever is told how each tile of a pass ends."""
+
+    def finish(self, tile: TileAtTime) -> None:
+        """Counts a tile whose result is stored, not earlier: after a kill it is not computed again."""
+
+    def skip(self, tile: TileAtTime) -> None:
+        """Counts a tile that is not worth computing."""
+
+
+Pass = Callable[[Iterable[TileAtTime], Progress], None]  # computes tiles, stores the results, and reports each one
+
+
+@dataclass(frozen=True)
+class VolumeTiles:
+    """The tiles of a volume, the same in any process.
+
+    Attributes:
+        plan: of the tiles at one time point.
+        source: the volume.
+    """
+
+    plan: TilePlan
+    source: Source
+
+    @property
+    def grid(self) -> tuple[int, ...]:
+        """Time points, then tiles per spatial axis."""
+        return (self.source.times, *self.plan.grid)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Time points, then pixels per spatial axis."""
+        return (self.source.times, *self.source.space)
+
+    def __len__(self) -> int:
+        return math.prod(self.grid)
+
+    def __iter__(self) -> Iterator[TileAtTime]:
+        """Time points one after the other, the tiles of each in raster order."""
+        return product(*map(range, self.grid))
+
+    def number(self, tile: TileAtTime) -> int:
+        """The position of a tile in that order, from 0."""
+        return int(np.ravel_multi_index(tile, self.grid))
+
+    def tile(self, number: int) -> TileAtTime:
+        """The inverse of `number`."""
+        return tuple(int(index) for index in np.unravel_index(number, self.grid))
+
+    def output_slices(self, tile: TileAtTime) -> tuple[slice, ...]:
+        """The image pixels that a tile delivers, per spatial axis, cut at the image's end."""
+        return self.plan.output_slices(tile[1:])
+
+    def output_start(self, tile: TileAtTime) -> tuple[int, ...]:
+        """The time point of a tile, then the first image pixel that it delivers."""
+        return (tile[0], *(part.start for part in self.output_slices(tile)))
+
+    def input_start(self, tile: TileAtTime) -> tuple[int, ...]:
+        """Image pixel where the input of a tile begins; negative beyond the border."""
+        return self.plan.input_start(tile[1:])
+
+    def describe(self, tile: TileAtTime) -> str:
+        """A tile for people."""
+        return f"tile {tile[1:]}" + (f" of time point {tile[0]}" if self.source.times > 1 else "")

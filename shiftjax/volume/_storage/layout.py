@@ -1,0 +1,97 @@
+"""How an array is stored: its axes, shape and type, and chunks of which no two tiles share one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from shiftjax._checks import fail
+from shiftjax.volume._storage import axes as axis_names
+from shiftjax.volume._storage import bfloat16
+from shiftjax.volume._storage.ome_zarr import Geometry
+from shiftjax.volume._storage.source import Source
+
+CHUNK_BYTES = 2**22  # uncompressed; larger tiles are stored as several chunks, for readers that want a small part
+
+
+@dataclass(frozen=True)
+class Layout:
+    """An array to be written.
+
+    Attributes:
+        axes: letters in the order t, c, z, y, x.
+        shape: one length for each axis.
+        chunks: likewise.
+        dtype: name of its type.
+        geometry: of its pixels.
+        zarr_format: 2 (OME-Zarr 0.4) or 3 (OME-Zarr 0.5).
+    """
+
+    axes: str
+    shape: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: str
+    geometry: Geometry = field(default_factory=Geometry)
+    zarr_format: int = 3
+
+
+def layout(
+    source: Source, tile: Sequence[int], channels: int | None, dtype: str, zarr_format: int | None = None
+) -> Layout:
+    """The layout of an array on the pixels of `source`.
+
+    Args:
+        source: whose time points, space and pixel sizes it takes over.
+        tile: pixels that a tile writes, per spatial axis. Chunks divide it, so that no two tiles share one: tiles may
+            then be written in any order, by several processes, and a kill spoils no other tile's pixels.
+        channels: length of c; None for no such axis (labels).
+        dtype: such as "float32", "bfloat16" or "uint64".
+        zarr_format: 2 or 3; by default the source's, else 3.
+
+    Raises:
+        ValueError: no such type, or bfloat16 in Zarr v2.
+    """
+    native = native_dtype(dtype)
+    chosen_format = zarr_format or source.zarr_format or 3
+    if chosen_format == 2 and native.name == bfloat16.NAME:
+        fail("dtype", "a type that Zarr v2 has", bfloat16.NAME, "write Zarr v3 with `zarr_format=3`")
+    space = axis_names.spatial(source.axes)
+    width = 1 if channels is None else channels
+    lengths = {**dict(zip(space, source.space, strict=True)), "c": width, "t": source.times}
+    chunks = {**dict(zip(space, _chunk(tile, width * native.itemsize), strict=True)), "c": width, "t": 1}
+    present = {*space, *("t" if "t" in source.axes else ""), *("" if channels is None else "c")}
+    axes = "".join(name for name in axis_names.ORDER if name in present)
+    shape, chunk = (tuple(sizes[name] for name in axes) for sizes in (lengths, chunks))
+    return Layout(axes, shape, chunk, native.name, source.geometry, chosen_format)
+
+
+def native_dtype(name: str) -> np.dtype:
+    """NumPy's type of this name, bfloat16 included.
+
+    Raises:
+        ValueError: there is none.
+    """
+    bfloat16.register()  # so that NumPy knows the name
+    try:
+        return np.dtype(name)
+    except TypeError:
+        fail("dtype", "the name of a type, such as 'float32' or 'bfloat16'", repr(name))
+
+
+def _chunk(tile: Sequence[int], width: int) -> tuple[int, ...]:
+    """A tile halved (or cut by its smallest factor) along its longest axis until a chunk of it is small.
+
+    Args:
+        tile: pixels per axis.
+        width: bytes per pixel.
+    """
+    chunk = list(tile)
+    while np.prod(chunk, dtype=np.int64) * width > CHUNK_BYTES:
+        axis = int(np.argmax(chunk))
+        factor = next((f for f in (2, 3, 5, 7) if chunk[axis] % f == 0), None)
+        if factor is None:
+            break
+        chunk[axis] //= factor
+    return tuple(chunk)
