@@ -1,4 +1,8 @@
-"""What a function really does to a small image, measured once; any number of certificates are then held against it."""
+"""What a function really does to a small image, measured once; any number of certificates are then held against it.
+
+So that the same measurement must accept the true certificate and refuse each corrupted one. It tries every pixel of one
+axis, in floats too; `judge.py` tries a few pixels that one certificate names, which is what random programs can afford.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Judges a certificate by running the function in int32, where equal means equal."""
+"""Judges a certificate by running the function in int32, where equal means equal.
+
+Made for random programs, one certificate each: it runs only what this certificate claims, on all axes at once, in one
+compilation. `evidence.py` measures a function first, without any certificate, for the cases that have several.
+"""
 
 from __future__ import annotations
 

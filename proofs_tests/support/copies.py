@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd, lcm
 from typing import Any
 
 import numpy as np
@@ -105,9 +106,10 @@ class Repeated:
         return [counts(y, basis, subject.net.period) for y, basis in zip(outputs, self.lattices, strict=False)]
 
     def shows_all(self, basis: Basis) -> bool:
-        """Whether every class of the lattice modulo the period lies in the output: enough steps along each row fit."""
-        reach = np.abs(np.array(basis)).sum(axis=0) * (max(self.subject.net.period) - 1)
-        return bool((reach < self.extent).all())
+        """Whether the output holds every class of the lattice modulo the period: steps along each row until it repeats."""
+        period = self.subject.net.period
+        steps = [lcm(*(p // gcd(p, s) for p, s in zip(period, row, strict=True))) - 1 for row in basis]
+        return bool((steps @ np.abs(np.array(basis)) < self.extent).all())
 
 
 @st.composite
