@@ -59,6 +59,9 @@ def nearest_capacity(factors: Sequence[int], pitch: int) -> int:
 
     Returns:
         The number of embeddings: from the first level on whose map repeats within one pooling window, all is constant.
+
+    Raises:
+        ValueError: a factor or a pitch that is no positive integer.
     """
     s, below = integer("pitch", pitch, least=1), 1
     for k, factor in enumerate(factors):
@@ -78,6 +81,9 @@ def legal_tile(stride: Sequence[int], period: Sequence[int]) -> bool:
 
     Returns:
         Whether the stride is a whole number of periods along every axis.
+
+    Raises:
+        ValueError: sizes that are no positive integers, or not one per axis.
     """
     p = _period(period)
     return all(t % q == 0 for t, q in zip(per_axis("stride", stride, len(p)), p, strict=True))
@@ -90,6 +96,12 @@ def share_one_phase(stride: Sequence[int], period: Sequence[int], grid: Sequence
         stride: pixels from one tile to the next, per axis.
         period: of the network, in the same pixels per axis.
         grid: number of tiles per axis.
+
+    Returns:
+        Whether every axis with several tiles has a stride of whole periods.
+
+    Raises:
+        ValueError: sizes that are no positive integers, or not one per axis.
     """
     return all(n == 1 or legal_tile((t,), (p,)) for t, p, n in zip(stride, period, grid, strict=True))
 
@@ -112,6 +124,12 @@ def sees_every_neighbour(window: Sequence[int], period: Sequence[int]) -> bool:
     Args:
         window: output pixels per axis.
         period: of the network, in output pixels per axis (`phases` of a certificate).
+
+    Returns:
+        Whether the window is at least `training_window(period)`.
+
+    Raises:
+        ValueError: sizes that are no positive integers, or not one per axis.
     """
     least = training_window(period)
     return all(w >= n for w, n in zip(per_axis("window", window, len(least)), least, strict=True))

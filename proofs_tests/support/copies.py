@@ -106,7 +106,7 @@ class Repeated:
         return [counts(y, basis, subject.net.period) for y, basis in zip(outputs, self.lattices, strict=False)]
 
     def shows_all(self, basis: Basis) -> bool:
-        """Whether the output holds every class of the lattice modulo the period: steps along each row until it repeats."""
+        """Whether the output holds every class of the lattice modulo the period."""
         period = self.subject.net.period
         steps = [lcm(*(p // gcd(p, s) for p, s in zip(period, row, strict=True))) - 1 for row in basis]
         return bool((steps @ np.abs(np.array(basis)) < self.extent).all())

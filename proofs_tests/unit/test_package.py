@@ -176,7 +176,8 @@ def lacks(thing: Any) -> Iterator[str]:
                 yield f"the unit of `{parameter.name}`: pixels"
         elif (of_array or parameter.name in IMAGES) and not SHAPE.search(entry):
             yield f"the shape of `{parameter.name}`, like `(batch, *space, channel)`"
-    if parameters and str(signature.return_annotation) not in ("None", "NoReturn") and not section(text, "Returns"):
+    gives = section(text, "Returns") or section(text, "Yields")
+    if parameters and str(signature.return_annotation) not in ("None", "NoReturn") and not gives:
         yield "Returns"
     if validates(thing) and not section(text, "Raises"):
         yield "Raises"

@@ -25,7 +25,7 @@ def batchwise(
 
     Args:
         fn: as for `certify`.
-        x: as for `certify`; its first axis is the batch, whatever its size.
+        x: `(batch, ...)` as for `certify`; its first axis is the batch, whatever its size.
         images: numbers of images in a batch.
         spatial_axes: as for `certify`.
 

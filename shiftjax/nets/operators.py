@@ -29,6 +29,15 @@ def convolve(
 
     Valid convolution of an axis of n pixels with a kernel of k gives n - k + 1; output pixel j reads input pixels
     j .. j + k - 1. With `padding="SAME"` the output has n pixels and reads (k - 1) // 2 pixels to its left.
+
+    Args:
+        x: `(batch, *space, channel)`.
+        kernel: `(*window, channel, features)`, the window in pixels of `x`.
+        bias: `(features,)`, or None.
+        padding: "VALID" or "SAME" (zeros).
+
+    Returns:
+        `(batch, *out, features)`.
     """
     y = correlate(x, kernel, padding)
     return y if bias is None else y + bias
@@ -41,12 +50,30 @@ def convolve_in_turn(
     *,
     padding: str = "VALID",
 ) -> Shaped[Array, "batch *out features"]:
-    """`activation(convolve(x, kernel, bias))` for every layer in turn; the first reads all of `xs`, as channels."""
+    """Applies `activation(convolve(x, kernel, bias))` for every layer in turn.
+
+    Args:
+        xs: arrays `(batch, *space, channel)` on the same pixels; the first layer reads all of them, as channels.
+        layers: of each layer the kernel `(*window, channel, features)` and the bias `(features,)`.
+        activation: a function of an array of any shape `(...)`, of each element alone.
+        padding: of every layer, as `convolve` takes it.
+
+    Returns:
+        `(batch, *out, features)` of the last layer.
+    """
     return correlate_in_turn(xs, layers, activation, padding)
 
 
 def max_pool(x: Shaped[Array, "batch *space channel"], factors: Sequence[int]) -> Shaped[Array, "batch *out channel"]:
-    """The maximum over blocks of `factors` pixels; every axis must be a multiple of its factor."""
+    """The maximum over blocks of pixels.
+
+    Args:
+        x: `(batch, *space, channel)`; every axis of space must be a multiple of its factor.
+        factors: pixels of a block, per axis.
+
+    Returns:
+        `(batch, *out, channel)`, with one pixel for each block.
+    """
     for axis, factor in enumerate(factors, start=1):
         x = _pool_axis(x, axis, factor)
     return x
@@ -65,7 +92,15 @@ def _pool_axis(x: Array, axis: int, factor: int) -> Array:
 def upsample_nearest(
     x: Shaped[Array, "batch *space channel"], factors: Sequence[int]
 ) -> Shaped[Array, "batch *out channel"]:
-    """Repeats every pixel `factors` times along each axis."""
+    """Repeats every pixel.
+
+    Args:
+        x: `(batch, *space, channel)`.
+        factors: how many output pixels repeat an input pixel, per axis.
+
+    Returns:
+        `(batch, *out, channel)`, with `factors` times as many pixels per axis.
+    """
     shape = x.shape[1:-1]
     split = [n for pixels in shape for n in (pixels, 1)]
     blocks = [n for pair in zip(shape, factors, strict=True) for n in pair]
@@ -83,6 +118,14 @@ def upsample_learned(
 
     The factors are the leading axes of `kernel`. Blocks do not overlap, so it is one matrix product followed by a
     change of layout, and the whole output is exact (a wider kernel would leave partial sums at the ends).
+
+    Args:
+        x: `(batch, *space, channel)`.
+        kernel: `(*factors, channel, features)`, the factors in output pixels per input pixel.
+        bias: `(features,)`, or None.
+
+    Returns:
+        `(batch, *out, features)`, with `factors` times as many pixels per axis.
     """
     factors = kernel.shape[:-2]
     ndim = x.ndim - 2
@@ -101,7 +144,16 @@ def _merge_blocks(x: Array, space: Sequence[int], factors: Sequence[int]) -> Arr
 def crop(
     x: Shaped[Array, "batch *space channel"], start: Sequence[int], size: Sequence[int]
 ) -> Shaped[Array, "batch *out channel"]:
-    """`size` pixels of every axis from pixel `start` on."""
+    """Cuts a window out of an image.
+
+    Args:
+        x: `(batch, *space, channel)`.
+        start: first pixel of the window, per axis.
+        size: pixels of the window, per axis.
+
+    Returns:
+        `(batch, *size, channel)`.
+    """
     stop = [a + n for a, n in zip(start, size, strict=True)]
     return lax.slice(x, (0, *start, 0), (x.shape[0], *stop, x.shape[-1]))
 
@@ -113,6 +165,14 @@ def crop_copy(
     """`crop`, as an array of its own, so that `x` need not be kept until the crop is used.
 
     Skip connections are used long after they are cropped, and XLA would fuse the crop with that use.
+
+    Args:
+        x: `(batch, *space, channel)`.
+        start: first pixel of the window, per axis.
+        size: pixels of the window, per axis.
+
+    Returns:
+        `(batch, *size, channel)`.
     """
     if not uses_slabs(x):
         return lax.optimization_barrier(crop(x, start, size))

@@ -39,7 +39,7 @@ def zero_outside(window: np.ndarray, space: Sequence[int], start: Sequence[int])
     """Sets the pixels of a window that lie outside the image to 0, in place.
 
     Args:
-        window: `(batch, *size, channel)`.
+        window: input pixels `(batch, *size, channel)`.
         space: pixels of the image per axis.
         start: image pixel where the window begins, per axis.
     """

@@ -105,6 +105,10 @@ def keeps_images_apart(fn: Fn, plan: TilePlan, count: int) -> bool:
 def check_function(fn: Fn, plan: TilePlan) -> Certificate:
     """Refuses any other function than the one planned for, also where its outputs have the planned shapes.
 
+    Args:
+        fn: a function of images `(batch, *space, channel)`.
+        plan: from `plan_tiles`.
+
     Returns:
         The certificate of `fn` at a tile's shape, for those that need its constants too.
 

@@ -31,7 +31,7 @@ def predict_tiled(
 
     Args:
         fn: the function that was planned for.
-        image: of the shape that was planned for.
+        image: `(batch, *space, channel)`, of the shape that was planned for.
         plan: from `plan_tiles`.
         batch_size: tiles per call of `fn`, stacked along its batch axis; by default as many as make a call worth while,
             one where `fn` may mix the images of a batch.

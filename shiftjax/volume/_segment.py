@@ -64,9 +64,9 @@ def segment_volume(
     where it stopped, and the result is that of an undisturbed run.
 
     Args:
-        embedding: a stored volume as `predict_volume` reads and writes it (path or URI of Zarr or OME-Zarr, any array,
-            or what `shiftjax.volume.open_source` returns), or a `Recompute`, whose network then runs twice over the
-            image.
+        embedding: a stored volume, seen as images `(1, *space, channel)`, as `predict_volume` reads and writes it
+            (path or URI of Zarr or OME-Zarr, any array, or what `shiftjax.volume.open_source` returns), or a
+            `Recompute`, whose network then runs twice over the image.
         target: path or fsspec URI of an OME-Zarr group, made if there is none: the labels become `labels/<name>` in it,
             which viewers lay over the group's image. Another format than the default, or a file system that needs
             options: `shiftjax.volume.new_target`, without a dtype.
