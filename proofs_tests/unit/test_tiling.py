@@ -223,9 +223,10 @@ def test_tiling_compiles_once():
     image = jnp.zeros((1, 37, 41, 1))
     plan = sj.plan_tiles(counted, image.shape, tile=8)
     calls.clear()
-    sj.predict_tiled(counted, image, plan, batch_size=3)
-    sj.predict_tiled(counted, image, plan, batch_size=3)
-    assert calls.count((3, 8, 8, 1)) == 1  # the other traces are those of the proof
+    sj.predict_tiled(counted, image, plan)
+    sj.predict_tiled(counted, image, plan)
+    assert calls.count((plan.batch_size, 8, 8, 1)) == 1  # the other traces are those of the proof, of one tile each
+    assert plan.batch_size > 1
 
 
 @pytest.mark.parametrize(
