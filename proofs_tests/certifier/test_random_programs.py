@@ -16,14 +16,14 @@ from jax.tree_util import Partial
 
 from proofs_tests.certifier.judge import equals_larger, parameters, verdicts
 from proofs_tests.certifier.programs import Program, programs
-from proofs_tests.support.profiles import examples
+from proofs_tests.support.profiles import ARCHITECTURES, examples
 from shiftjax.certifier import CertificationError, certify
 from shiftjax.certifier._domain import assembly
 from shiftjax.certifier._domain.values import Image
 from shiftjax.certifier._rules import indexing, layout
 
 PROGRAMS = 16 * examples()  # 512 in the default run, ten thousand in the deep one
-WITNESSED = 3  # one in so many programs has its witnesses looked for and judged
+WITNESSED = 3 if examples() > ARCHITECTURES else 64  # one in so many has its witnesses looked for and judged
 ALL = list(HealthCheck)
 QUIET: dict[str, Any] = {"deadline": None, "suppress_health_check": ALL, "database": None, "print_blob": False}
 

@@ -15,7 +15,7 @@ import zarr
 
 from proofs_tests.support.report import CLAIMS
 from shiftjax.__main__ import main
-from shiftjax._experiments.table import DEFAULT, find
+from shiftjax._experiments.settings import DEFAULT, find
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

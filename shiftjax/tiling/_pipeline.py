@@ -56,7 +56,7 @@ def run_tiles(
         batch_size: tiles per call; by default the plan's.
         devices: tiles are spread over these; by default all that this process has.
         mesh: a mesh of devices that shares out every single tile instead, one spatial axis per axis of the mesh.
-        checked: whether the caller has had `check_function` look at this function and plan.
+        checked: whether the caller has had `check_function` look at this function, plan and batch size.
 
     Yields:
         A tile and its output, `(batch, *plan.tile_output, channel)` on the host; a pytree of such where the function
@@ -66,11 +66,8 @@ def run_tiles(
         ValueError: the function is not the one that was planned for, or bad options.
     """
     count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1)
-    proved = plan.batchwise and (count == plan.batch_size or keeps_images_apart(fn, plan, count))
-    if count > 1 and not proved:
-        fail("batch_size", "1, since this function may mix the images of a batch", count)
     if not checked:
-        check_function(fn, plan)
+        check_function(fn, plan, batch_size=count)
     lanes = _lanes(fn, plan, count, devices, mesh)
     next_lane, running = cycle(lanes), deque[tuple[tuple[Tile, ...], Any]]()
 
@@ -102,19 +99,24 @@ def keeps_images_apart(fn: Fn, plan: TilePlan, count: int) -> bool:
     return batchwise(fn, tile, images=(batch, count * batch))
 
 
-def check_function(fn: Fn, plan: TilePlan) -> Certificate:
+def check_function(fn: Fn, plan: TilePlan, *, batch_size: int | None = None) -> Certificate:
     """Refuses any other function than the one planned for, also where its outputs have the planned shapes.
 
     Args:
         fn: a function of images `(batch, *space, channel)`.
         plan: from `plan_tiles`.
+        batch_size: tiles per call; by default the plan's.
 
     Returns:
         The certificate of `fn` at a tile's shape, for those that need its constants too.
 
     Raises:
-        ValueError: `fn` computes something else.
+        ValueError: `fn` computes something else, or may mix the images of a batch.
     """
+    count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1)
+    proved = count == 1 or (plan.batchwise and (count == plan.batch_size or keeps_images_apart(fn, plan, count)))
+    if not proved:
+        fail("batch_size", "1, since this function may mix the images of a batch", count)
     mend = "make a plan for this function"
     planned = plan.certificate
     try:

@@ -64,7 +64,7 @@ class Job:
         Raises:
             ValueError: `fn` is not the function that was planned for.
         """
-        return check_function(self.fn, self.tiles.plan)
+        return check_function(self.fn, self.tiles.plan, batch_size=self.batch_size)
 
     def provenance(self) -> Provenance:
         """What decides the pixels that the job gives.
