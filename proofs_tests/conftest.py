@@ -10,6 +10,7 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 FAST = ("backend_optimization_level=0", "cpu_use_fusion_emitters=false", "cpu_parallel_codegen_split_count=1")
 os.environ.setdefault("XLA_FLAGS", " ".join(f"--xla_{flag}" for flag in FAST))
 
+import pytest
 from jaxtyping import install_import_hook
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # for `import proofs_tests...` under a bare `pytest`
@@ -34,3 +35,10 @@ def pytest_addoption(parser, pluginmanager):
 def pytest_configure(config):
     """Run-time type checks look at random items of a sequence, which does not change what a strategy draws."""
     config.addinivalue_line("filterwarnings", "ignore:Do not use the `random` module inside strategies")
+
+
+def pytest_runtest_setup(item):
+    """Tests marked `deep` belong to the deep profile, or run where they are asked for by `-m deep`."""
+    asked_for = profiles.examples() > profiles.ARCHITECTURES or "deep" in item.config.option.markexpr
+    if item.get_closest_marker("deep") and not asked_for:
+        pytest.skip("runs with --hypothesis-profile=deep")

@@ -315,7 +315,7 @@ def undisturbed(tmp_path_factory):
     return json.loads((out / "metrics.json").read_text())
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.deep)])
 def test_an_interrupted_run_resumes_to_the_same_result(tmp_path, how, undisturbed):
     out = tmp_path / "run"
     process = _start(out)
