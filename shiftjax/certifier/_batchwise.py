@@ -37,6 +37,10 @@ def batchwise(
         certificates = [
             certify(fn, jax.ShapeDtypeStruct((n, *x.shape[1:]), x.dtype), spatial_axes=(0, *space)) for n in images
         ]
+        if any(cert.left_out for cert in certificates):
+            single = certify(fn, jax.ShapeDtypeStruct((images[0], *x.shape[1:]), x.dtype), spatial_axes=space)
+            if any(not set(single.places) <= set(cert.places) for cert in certificates):
+                return False
     except (CertificationError, TypeError, ValueError):
         return False
     batches = [(one.axes[0], n) for cert, n in zip(certificates, images, strict=True) for one in cert.outputs]

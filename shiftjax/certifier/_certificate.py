@@ -12,7 +12,7 @@ from typing import Any
 from shiftjax import theory
 from shiftjax.certifier._axis_certificate import AxisCertificate
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,15 @@ class Output:
     fingerprint: str
 
 
+@dataclass(frozen=True)
+class LeftOut:
+    """An output array of which nothing is proved: its place among the leaves of the pytree, its name, and why."""
+
+    place: int
+    name: str
+    why: str
+
+
 @dataclass(frozen=True, repr=False)
 class Certificate:
     """A proof about one function at one input shape, in exact (real or integer) arithmetic.
@@ -72,7 +81,8 @@ class Certificate:
         function: name of the function.
         shape: of the input.
         dtype: of the input.
-        leaves: one entry per output array.
+        leaves: one entry per output array that has a proof.
+        left_out: the output arrays that have none, where others do; tiling leaves them out too.
         parameters: names of the array leaves of the function; their values are unknown to the proof.
         constants: arrays closed over, which count by value.
         assumptions: what the proof takes for granted about larger images.
@@ -86,6 +96,7 @@ class Certificate:
     shape: tuple[int, ...]
     dtype: str
     leaves: tuple[Output, ...]
+    left_out: tuple[LeftOut, ...] = ()
     parameters: tuple[str, ...] = ()
     constants: tuple[Constant, ...] = ()
     assumptions: tuple[str, ...] = ()
@@ -95,8 +106,14 @@ class Certificate:
 
     @property
     def outputs(self) -> tuple[Certificate, ...]:
-        """A certificate for each output array, in the order of the pytree's leaves."""
+        """A certificate for each output array that has a proof, in the order of the pytree's leaves."""
         return tuple(dataclasses.replace(self, leaves=(leaf,)) for leaf in self.leaves)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """For each of `leaves`, its place among the leaves of the pytree that the function returns."""
+        missing = {one.place for one in self.left_out}
+        return tuple(k for k in range(len(self.leaves) + len(missing)) if k not in missing)
 
     @property
     def axes(self) -> tuple[AxisCertificate, ...]:
@@ -184,6 +201,7 @@ class Certificate:
             raise KeyError("format")
         leaves = [{**leaf, "axes": tuple(map(AxisCertificate.from_plain, leaf["axes"]))} for leaf in data["leaves"]]
         data["leaves"] = tuple(Output(**leaf) for leaf in leaves)
+        data["left_out"] = tuple(LeftOut(**one) for one in data["left_out"])
         data["misaligned"] = tuple(Misalignment(**{**m, "shift": Fraction(m["shift"])}) for m in data["misaligned"])
         data["constants"] = tuple(Constant(**c) for c in data["constants"])
         data["steps"] = tuple(Step(**step) for step in data["steps"])

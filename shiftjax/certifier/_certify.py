@@ -11,10 +11,10 @@ import jax
 from shiftjax._checks import fail
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._axis_certificate import AxisCertificate
-from shiftjax.certifier._certificate import Certificate, Constant, Misalignment, Output, Step
+from shiftjax.certifier._certificate import Certificate, Constant, LeftOut, Misalignment, Output, Step
 from shiftjax.certifier._closed_over import innermost, names
 from shiftjax.certifier._domain.axis import Axis, whole
-from shiftjax.certifier._domain.values import Image, Known, Unknown, Value, digest
+from shiftjax.certifier._domain.values import Image, Known, Result, Unknown, Value, digest, proved
 from shiftjax.certifier._interpret import Interpreter
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules import Equation, Record
@@ -41,10 +41,11 @@ def certify(
         output_axes: where they must lie in every output; by default wherever they are found.
 
     Returns:
-        The certificate, for the shape of `x`: period, receptive field per phase, exact window, capacity.
+        The certificate, for the shape of `x`: period, receptive field per phase, exact window, capacity. Outputs that
+        have no proof are named in `left_out` where others have one.
 
     Raises:
-        CertificationError: where there is no proof; it names the operation and the source line.
+        CertificationError: where no output has a proof; it names the operation and the source line.
 
     Example:
         >>> import jax
@@ -54,6 +55,8 @@ def certify(
     """
     if not hasattr(x, "shape") or not hasattr(x, "dtype"):
         fail("x", "an array or a jax.ShapeDtypeStruct", type(x).__name__)
+    if not all(isinstance(n, int) for n in x.shape):
+        fail("x", "a shape of whole numbers", x.shape, "certify at one size, and compare sizes by `same_map`")
     if not callable(fn):
         fail("fn", "a callable of one array", type(fn).__name__)
     spatial = _spatial(x.shape, spatial_axes)
@@ -69,14 +72,23 @@ def certify(
     channels = tuple(None if k in spatial else n for k, n in enumerate(x.shape))
     image = Image(tuple(x.shape), tags, digest("image", channels, spatial, str(x.dtype)))
     results = Interpreter(record).run(traced.program, [*parameters, image])
-    outputs = [
-        _output(name, value, spatial, x.shape, expected) for name, value in zip(traced.outputs, results, strict=True)
-    ]
+    outputs: list[Output] = []
+    left_out: list[LeftOut] = []
+    refusals: list[CertificationError] = []
+    for k, (name, value) in enumerate(zip(traced.outputs, results, strict=True)):
+        try:
+            outputs.append(_output(name, value, spatial, x.shape, expected))
+        except CertificationError as refusal:
+            refusals.append(refusal)
+            left_out.append(LeftOut(k, name, str(refusal)))
+    if not outputs:
+        raise refusals[0]
     certificate = Certificate(
         function=_name(fn),
         shape=tuple(x.shape),
         dtype=str(x.dtype),
         leaves=tuple(outputs),
+        left_out=tuple(left_out),
         parameters=traced.parameters,
         constants=tuple(_constant(known) for _, known in record.constants.values()),
         assumptions=tuple(dict.fromkeys(record.assumptions)),
@@ -120,23 +132,36 @@ def _constant(known: Known) -> Constant:
 
 
 def _output(
-    name: str, value: Value, spatial: tuple[int, ...], shape: tuple[int, ...], expected: Sequence[int] | None
+    name: str, value: Result, spatial: tuple[int, ...], shape: tuple[int, ...], expected: Sequence[int] | None
 ) -> Output:
     """The public numbers of one output."""
     what = f"output {name}" if name else "output"
+    (value,) = proved([value])
     if not isinstance(value, Image):
         raise CertificationError(what, "unknown", "the output does not depend on the image", SINGLE)
     if value.broken:
         raise value.broken.why
+    value = _attached(value, spatial)
     by_image = {tag.image: k for k, tag in enumerate(value.axes) if isinstance(tag, Axis)}
     if len(by_image) != len(spatial):
         raise CertificationError(what, "unknown", "the output ends with flattened image axes", SINGLE)
+    if any(tag.period < 0 for tag in value.axes if isinstance(tag, Axis)):
+        raise CertificationError(what, "unknown", "the output is a mirror image", "Mirror it back at the end.")
     order = tuple(by_image[k] for k in range(len(spatial)))
     if expected is not None and tuple(k + len(value.shape) if k < 0 else k for k in expected) != order:
         reason = f"the image axes end at {order} of the output, not at {tuple(expected)}"
         raise CertificationError(what, "unknown", reason, "Transpose the output, or leave `output_axes` out.")
     axes = tuple(_axis(value, k, shape[spatial[j]], spatial[j]) for j, k in enumerate(order))
     return Output(name, value.shape, axes, value.name)
+
+
+def _attached(value: Image, spatial: tuple[int, ...]) -> Image:
+    """An image axis of one pixel that a reshape took away, put back where it lies in the input."""
+    for loop, axis in value.detached:
+        along = spatial[axis.image]
+        if along < len(value.shape) and value.shape[along] == 1 and value.axes[along] is None:
+            value = value.without(along).attach(along, loop=loop, image=axis.image) or value
+    return value
 
 
 def _axis(value: Image, output_axis: int, size: int, input_axis: int) -> AxisCertificate:
@@ -172,7 +197,7 @@ def _step(eqn: Equation, image: Image, ndim: int) -> Step:
         source=eqn.source,
         scope=eqn.scope,
         stride=tuple(str(tag.stride) for tag in axes),
-        period=tuple(tag.period for tag in axes),
+        period=tuple(abs(tag.period) for tag in axes),
         phases=tuple(tag.phases for tag in axes),
         field=tuple(max(0, *(int(h - lo + 1) for lo, h in zip(*_finite(tag), strict=True))) for tag in axes),
         exact=tuple((tag.start, tag.stop) for tag in axes),

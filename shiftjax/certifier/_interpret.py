@@ -11,11 +11,13 @@ import numpy as np
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._closed_over import name_of
 from shiftjax.certifier._constants import fold
-from shiftjax.certifier._domain.axis import Axis, Mismatch, image_axes
-from shiftjax.certifier._domain.values import Image, Known, Unknown, Value, digest
+from shiftjax.certifier._domain.axis import Axis, Mismatch
+from shiftjax.certifier._domain.values import Image, Known, Refused, Result, Unknown, Value, digest, proved
+from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules import TABLE, Equation, Record, Rule
 
 UNKNOWN = "Write it with operations that the certifier knows, or compute it outside the network."
+REPORT = "This is a fault of the certifier: please report it. Until then, write it with other operations."
 MISMATCH = "Bring both to the same grid of the image first (crop, pool or upsample), or certify them apart."
 
 
@@ -28,17 +30,20 @@ def rules() -> dict[Any, Rule]:
 
 
 class Interpreter:
-    """Interprets programs and keeps what is learnt in a record."""
+    """Interprets programs and keeps what is learnt in a record.
+
+    What is refused stops only what is computed from it, so that each output of a function is judged by itself.
+    """
 
     def __init__(self, record: Record) -> None:
         self._record = record
 
-    def run(self, program: _jaxpr.Program, values: Sequence[Value], outer: Equation | None = None) -> list[Value]:
+    def run(self, program: _jaxpr.Program, values: Sequence[Result], outer: Equation | None = None) -> list[Result]:
         """The abstract results of a program; `outer` is the call that runs it."""
         constants = [self._constant(c) for c in program.constants]
-        env: dict[Any, Value] = dict(zip(program.inputs, [*constants, *values], strict=True))
+        env: dict[Any, Result] = dict(zip(program.inputs, [*constants, *values], strict=True))
 
-        def read(atom: Any) -> Value:
+        def read(atom: Any) -> Result:
             value = _jaxpr.literal(atom)
             return env[atom] if value is None else self._constant(value, _jaxpr.dtype(atom))
 
@@ -46,6 +51,14 @@ class Interpreter:
             results = self._apply(call, [read(atom) for atom in call.operands], outer)
             env.update(zip(call.results, results, strict=True))
         return [read(atom) for atom in program.outputs]
+
+    def prove(self, program: _jaxpr.Program, values: Sequence[Value], outer: Equation) -> list[Value]:
+        """As `run`, where each result is needed.
+
+        Raises:
+            CertificationError: one of them was refused.
+        """
+        return proved(self.run(program, values, outer))
 
     def fold(self, eqn: Equation, values: Sequence[Value]) -> list[Value]:
         """The results of an equation whose operands are all constants."""
@@ -65,12 +78,22 @@ class Interpreter:
             constants[id(value)] = (value, known)
         return known
 
-    def _apply(self, call: _jaxpr.Call, operands: list[Value], outer: Equation | None) -> list[Value]:
-        """The results of one equation, by its rule."""
+    def _apply(self, call: _jaxpr.Call, operands: list[Result], outer: Equation | None) -> list[Result]:
+        """The results of one equation, or its refusal in their place."""
         rule = rules().get(call.primitive)
         eqn = Equation(call, self._record, rule, outer)
-        if call.effects:
-            eqn.refuse("it has effects", "Certify a pure function: no printing, callbacks or references.")
+        try:
+            if rule is not None and rule.call:
+                return list(rule.apply(self, eqn, *operands))
+            return list(self._results(eqn, rule, proved(operands)))
+        except CertificationError as refusal:
+            return [Refused(shape, refusal) for shape in call.out_shapes]
+
+    def _results(self, eqn: Equation, rule: Rule | None, operands: list[Value]) -> list[Value]:
+        """The results of one equation, by its rule."""
+        call = eqn.call
+        if call.effects and call.results and not (rule and rule.control):
+            eqn.refuse("it has effects", "Certify a pure function: no callbacks with results and no references.")
         images = [v for v in operands if isinstance(v, Image)]
         if not images and (rule is None or not rule.control):
             return self.fold(eqn, operands)
@@ -85,6 +108,10 @@ class Interpreter:
             applied = rule.apply(self, eqn, *operands) if rule.control else rule.apply(eqn, *operands)
         except Mismatch as mismatch:
             eqn.refuse(str(mismatch), MISMATCH)
+        except CertificationError:
+            raise
+        except Exception as error:  # in doubt refuse: a rule that fails has proved nothing
+            eqn.refuse(f"its rule fails ({type(error).__name__}: {error})", REPORT)
         results = applied if isinstance(applied, list) else [applied]
         results = [
             Known.of(np.zeros(v.shape, dtype)) if 0 in v.shape and not dtype.startswith("key<") else v
@@ -103,7 +130,7 @@ def _check(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> 
             eqn.refuse(f"the rule expects shape {result.shape}, the trace has {shape}", UNKNOWN)
         if not images or not isinstance(result, Image):
             continue
-        if sorted(image_axes(result.axes)) != sorted(image_axes(images[0].axes)):
+        if result.image_axes != images[0].image_axes:
             eqn.refuse("an image axis is lost or doubled", "Keep each image axis exactly once.")
         for n, tag in zip(result.shape, result.axes, strict=True):
             if isinstance(tag, Axis) and not 0 <= tag.start <= tag.stop <= n:

@@ -118,6 +118,7 @@ def _provisos(cert: Certificate) -> list[str]:
         names = ", ".join(f"{c.name} {c.shape}" for c in cert.constants[:8])
         more = f" and {len(cert.constants) - 8} more" if len(cert.constants) > 8 else ""
         found.append(f"It holds for these values closed over: {names}{more}.")
+    found += [f"Left out: output {one.name}, of which nothing is proved: {one.why}" for one in cert.left_out]
     found += [f"Assumed: {text}." for text in cert.assumptions]
     found += [f"Only approximately: {text}." for text in cert.approximations]
     found += [

@@ -58,9 +58,18 @@ class CompiledFunction:
         """Bytes of the parameters."""
         return sum(math.prod(array.shape) * array.dtype.itemsize for array in self.arrays)
 
-    def __call__(self, tiles: Any, crops: tuple[Crop, ...], sharding: NamedSharding | None = None) -> Any:
-        """The cropped outputs of the tiles `(tile * batch, *size, channel)`, on the device where the parameters are."""
-        return _cropped(self.arrays, tiles, self.program, crops, sharding)
+    def __call__(
+        self, tiles: Any, crops: tuple[Crop, ...], places: tuple[int, ...], sharding: NamedSharding | None = None
+    ) -> Any:
+        """The cropped outputs of the tiles `(tile * batch, *size, channel)`, on the device where the parameters are.
+
+        Args:
+            tiles: the tiles.
+            crops: what is kept of each output.
+            places: where these outputs are among the leaves of what the function returns; None stands for the others.
+            sharding: how tiles are spread over devices.
+        """
+        return _cropped(self.arrays, tiles, self.program, crops, places, sharding)
 
     def to(self, device: Any) -> CompiledFunction:
         """The same function with its parameters on a device, or spread by a sharding."""
@@ -105,13 +114,14 @@ class _Leaf:
         return id(self.value)
 
 
-@partial(jax.jit, static_argnames=("program", "crops", "sharding"))
-def _cropped(arrays: Any, tiles: Array, program: Any, crops: Any, sharding: NamedSharding | None) -> Any:
+@partial(jax.jit, static_argnames=("program", "crops", "places", "sharding"))
+def _cropped(arrays: Any, tiles: Array, program: Any, crops: Any, places: Any, sharding: NamedSharding | None) -> Any:
     if sharding is not None:
         tiles = jax.lax.with_sharding_constraint(tiles, sharding)
     outputs, tree = jax.tree_util.tree_flatten(_whole(arrays, tiles, program))
     indices = [(slice(None), *(slice(start, stop) for start, stop in crop)) for crop in crops]
-    return jax.tree_util.tree_unflatten(tree, [y[index] for y, index in zip(outputs, indices, strict=True)])
+    kept = {k: outputs[k][index] for k, index in zip(places, indices, strict=True)}
+    return jax.tree_util.tree_unflatten(tree, [kept.get(k) for k in range(len(outputs))])
 
 
 @partial(jax.jit, static_argnames=("program",))

@@ -60,7 +60,8 @@ def run_tiles(
 
     Yields:
         A tile and its output, `(batch, *plan.tile_output, channel)` on the host; a pytree of such where the function
-        returns one. At the image's end it is not cut: only `plan.output_slices` of it lie on the image.
+        returns one, with None for an output that the certificate leaves out. At the image's end it is not cut: only
+        `plan.output_slices` of it lie on the image.
 
     Raises:
         ValueError: the function is not the one that was planned for, or bad options.
@@ -83,7 +84,7 @@ def run_tiles(
         done = running.popleft() if len(running) == len(lanes) else None
         if done:
             jax.block_until_ready(done[1])  # one call at a time, or a device would hold the temporaries of two
-        outputs = lane.function(sent, plan.crops, lane.sharding)
+        outputs = lane.function(sent, plan.crops, plan.certificate.places, lane.sharding)
         running.append((group, outputs))
         if done:
             yield from _split(*done, plan.image_shape[0])

@@ -94,11 +94,12 @@ def plan_tiles(
     memory = None if limit is None else problem.memory(size)
     if limit is not None and memory is not None and memory > limit:
         fail("memory_bytes", f"at least {memory}, which a tile of {times(output)} px takes", limit, "leave `tile` out")
+    returned = problem.compiled.outputs(problem.image(size))
     plan = TilePlan(
         image_shape=shape,
         tile_output=output,
         pad=pad,
-        output_dtypes=tuple(str(y.dtype) for y in problem.compiled.outputs(problem.image(size))),
+        output_dtypes=tuple(str(returned[k].dtype) for k in certificate.places),
         why="",
         batchwise=problem.batchwise(size),
         batch_size=1,

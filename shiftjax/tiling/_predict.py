@@ -39,7 +39,8 @@ def predict_tiled(
         mesh: a mesh of devices that shares out every single tile instead, one spatial axis per axis of the mesh.
 
     Returns:
-        `(batch, *space, channel)`, on the host; a pytree of such where `fn` returns one. Where `plan.equals_whole` it
+        `(batch, *space, channel)`, on the host; a pytree of such where `fn` returns one, with None for
+        an output that the certificate leaves out. Where `plan.equals_whole` it
         equals `fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]`: bit for bit in integer arithmetic.
 
     Raises:

@@ -21,16 +21,13 @@ class Part:
         image: the larger array, were nothing else in it: the map of the part, exact at most where the part lies.
         along: the array axis.
         written: the indices that the part fills.
+        exact: those of them that are exact.
     """
 
     image: Image
     along: int
     written: Run
-
-    @property
-    def exact(self) -> Run:
-        axis = _axis(self.image, self.along)
-        return axis.start, axis.stop
+    exact: Run
 
     @property
     def _map(self) -> tuple[object, ...]:
@@ -46,8 +43,14 @@ def part(image: Image, shape: Sequence[int], along: int, left: int) -> Part:
     """`image` at the indices from `left` on of an array of this shape."""
     axis = _axis(image, along)
     axes = list(image.axes)
-    axes[along] = window(axis, shape[along], left=left)
-    return Part(image.shifted(shape, axes, {axis.image: -left * axis.stride}), along, (left, left + image.shape[along]))
+    larger = axes[along] = window(axis, shape[along], left=left)
+    shifted = image.shifted(shape, axes, {axis.image: -left * axis.stride})
+    return Part(shifted, along, (left, left + image.shape[along]), (larger.start, larger.stop))
+
+
+def border(beside: Part, written: Run) -> Part:
+    """Anything that covers these indices, beside or above a part of an image; none of it is exact."""
+    return Part(beside.image, beside.along, written, (0, 0))
 
 
 def assemble(parts: Sequence[Part]) -> Image:

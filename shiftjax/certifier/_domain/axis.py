@@ -3,7 +3,7 @@
 An axis describes an infinite array: index `i = m * phases + r` reads only the image pixels
 `period * m + lo[r] .. period * m + hi[r]`, and moving the image by `period` pixels moves the array by `phases` indices.
 The array at hand is a finite part of it; its indices `start .. stop - 1` equal those of the infinite array. An index
-that reads nothing has the field (inf, -inf).
+that reads nothing has the field (inf, -inf). The period of a mirrored axis, which reads backwards, is negative.
 """
 
 from __future__ import annotations
@@ -139,6 +139,8 @@ def join(axes: Sequence[Axis]) -> Axis:
     for other in axes[1:]:
         if other.image != first.image:
             raise Mismatch(f"image axis {first.image} meets image axis {other.image}")
+        if other.stride == -first.stride:
+            raise Mismatch("an array meets its mirror image, which moves the other way")
         if other.stride != first.stride:
             raise Mismatch(f"stride {first.stride} meets stride {other.stride}")
     if len(set(axes)) == 1:
@@ -162,6 +164,16 @@ def with_phases(axis: Axis, phases: int) -> Axis:
         return axis
     lo, hi = zip(*map(axis.field, range(count)), strict=True)
     return replace(axis, period=int(count * axis.stride), phases=count, lo=lo, hi=hi)
+
+
+def mirrored(axis: Axis, size: int) -> Axis:
+    """The axis of out[i] = a[size - 1 - i].
+
+    Sound, because index i + phases reads what a's index size - 1 - i - phases reads: a period of the image before.
+    """
+    lo, hi = _hulls(axis, ([size - 1 - i] for i in range(axis.phases)))
+    start, stop = size - axis.stop, size - axis.start
+    return replace(axis, period=-axis.period, lo=lo, hi=hi, start=start, stop=stop)
 
 
 def split(axis: Axis, size: int, factor: int) -> Axis:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from fractions import Fraction
 from math import floor
+from types import MappingProxyType
 
 Offset = Mapping[int, Fraction]  # by image axis; axes without an offset are left out
+NONE: Offset = MappingProxyType({})
 
 
 def plus(one: Offset, two: Offset) -> Offset:

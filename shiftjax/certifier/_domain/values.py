@@ -148,12 +148,17 @@ class Known:
 
 @dataclass(frozen=True)
 class Image:
-    """An array that depends on the image. Each image axis runs along exactly one of its axes; the rest are channels."""
+    """An array that depends on the image.
+
+    Each image axis runs along exactly one of its axes, or is detached: this array is then one index of an array that
+    it runs along. The other axes are channels.
+    """
 
     shape: tuple[int, ...]
     axes: tuple[AxisTag, ...]
     map: str  # digest of the map from the image, up to sizes along image axes and to the offset
     offset: Offset = field(default_factory=dict)  # where along the map index 0 lies
+    detached: tuple[tuple[int, Axis], ...] = ()  # which index: 0 or the turn of the loop of this number; and the axis
 
     @property
     def name(self) -> str:
@@ -176,9 +181,20 @@ class Image:
         return tuple(n if tag is None else None for n, tag in zip(self.shape, self.axes, strict=True))
 
     @property
+    def image_axes(self) -> tuple[int, ...]:
+        """All image axes."""
+        return tuple(sorted([*domain.image_axes(self.axes), *(axis.image for _, axis in self.detached)]))
+
+    @property
+    def slice_of(self) -> tuple[tuple[int, int], ...]:
+        """The image axes that are detached, and of which index."""
+        return tuple((axis.image, loop) for loop, axis in self.detached)
+
+    @property
     def strides(self) -> dict[int, Fraction]:
         """Image pixels per index, of every image axis that still follows the image."""
-        return {axis.image: axis.stride for axis in domain.following(self.axes)}
+        following = [*domain.following(self.axes), *(axis for _, axis in self.detached)]
+        return {axis.image: axis.stride for axis in following}
 
     def along(self, image: int) -> Axis | None:
         """The axis that runs along an image axis, where it stands alone."""
@@ -192,6 +208,53 @@ class Image:
         """The same map, read so much further along."""
         return replace(self, shape=tuple(shape), axes=tuple(axes), offset=offsets.plus(self.offset, by))
 
+    def without(self, along: int) -> Image:
+        """The same array without an axis of size 1."""
+        return replace(self, shape=_without(self.shape, along), axes=_without(self.axes, along))
+
+    def detach(self, along: int, loop: int = 0) -> Image:
+        """One index of this array: 0 of an axis of size 1, or the index that is the turn of a loop."""
+        axis = self.axes[along]
+        assert isinstance(axis, Axis)
+        detached = sorted([*self.detached, (loop, axis)], key=lambda entry: entry[1].image)
+        return replace(self.without(along), detached=tuple(detached))
+
+    def attach(self, along: int, size: int = 1, loop: int = 0, image: int | None = None) -> Image | None:
+        """The inverse of `detach`: the array of these indices.
+
+        None unless just one axis is detached in that way, of this image axis if one is given.
+        """
+        own = [entry for entry in self.detached if entry[0] == loop and image in (None, entry[1].image)]
+        if len(own) != 1:
+            return None
+        shape = (*self.shape[:along], size, *self.shape[along:])
+        axes = (*self.axes[:along], own[0][1], *self.axes[along:])
+        rest = tuple(entry for entry in self.detached if entry != own[0])
+        return Image(shape, axes, self.map, self.offset, rest)
+
+
+def _without(entries: tuple[Any, ...], k: int) -> tuple[Any, ...]:
+    return (*entries[:k], *entries[k + 1 :])
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An array of which nothing is proved. Whatever is computed from it is refused for the same reason."""
+
+    shape: tuple[int, ...]
+    why: Exception
+
 
 Constant = Known | Unknown
 Value = Known | Unknown | Image
+Result = Value | Refused
+
+
+def proved(results: Sequence[Result]) -> list[Value]:
+    """These results, all of which are needed. Raises the first refusal among them."""
+    values: list[Value] = []
+    for result in results:
+        if isinstance(result, Refused):
+            raise result.why
+        values.append(result)
+    return values

@@ -6,6 +6,7 @@ from shiftjax.certifier._rules import layout as layout
 from shiftjax.certifier._rules import mixing as mixing
 from shiftjax.certifier._rules import pointwise as pointwise
 from shiftjax.certifier._rules import reshaping as reshaping
+from shiftjax.certifier._rules import updating as updating
 from shiftjax.certifier._rules import windows as windows
 from shiftjax.certifier._rules.table import TABLE as TABLE
 from shiftjax.certifier._rules.table import Equation as Equation

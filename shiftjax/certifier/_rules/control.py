@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,13 +11,17 @@ import numpy as np
 
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain.values import Image, Known, Unknown, Value, digest
+from shiftjax.certifier._domain.axis import Axis
+from shiftjax.certifier._domain.values import Image, Known, Result, Unknown, Value, digest
+from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules.pointwise import join_operands
 from shiftjax.certifier._rules.table import Equation, Interpreter, rule
 
-TURNS = 256  # turns of a loop that are followed one by one
+TURNS = 256  # turns of a loop that are followed one by one before bounds are tried that hold for any number of them
+MOST_TURNS = 1 << 14  # turns that are followed where there are no such bounds, as where a loop fills an array
 ATTEMPTS = 8  # at bounds that hold for any number of turns
 BRANCH = "Where the program goes must not depend on the image: tiles of one image could take different branches."
+PER_ROW = "Loop over rows that are treated alike, as `jax.lax.map` does, or over channels or layers."
 ENDLESS = "Give the loop a known length, or bodies that keep the receptive field (as 1x1 convolutions do)."
 
 
@@ -24,18 +29,18 @@ ENDLESS = "Give the loop a known length, or bodies that keep the receptive field
     "jit",
     inert="jaxpr in_shardings out_shardings in_layouts out_layouts donated_invars ctx_mesh name keep_unused inline "
     "compiler_options_kvs",
-    control=True,
+    call=True,
 )
-@rule("remat", inert="jaxpr prevent_cse differentiated policy", control=True)
-def call(interpreter: Interpreter, eqn: Equation, *values: Value) -> list[Value]:
+@rule("remat", inert="jaxpr prevent_cse differentiated policy", call=True)
+def call(interpreter: Interpreter, eqn: Equation, *values: Result) -> list[Result]:
     """out = program(in): its equations are named, not the call."""
     return interpreter.run(_jaxpr.program(eqn.params["jaxpr"]), values, eqn)
 
 
-@rule("custom_jvp_call", inert="call_jaxpr jvp_jaxpr_fun num_consts symbolic_zeros", control=True)
-@rule("custom_vjp_call", inert="call_jaxpr fwd_jaxpr_thunk bwd num_consts out_trees symbolic_zeros", control=True)
-@rule("closed_call", inert="call_jaxpr", control=True)
-def inner_call(interpreter: Interpreter, eqn: Equation, *values: Value) -> list[Value]:
+@rule("custom_jvp_call", inert="call_jaxpr jvp_jaxpr_fun num_consts symbolic_zeros", call=True)
+@rule("custom_vjp_call", inert="call_jaxpr fwd_jaxpr_thunk bwd num_consts out_trees symbolic_zeros", call=True)
+@rule("closed_call", inert="call_jaxpr", call=True)
+def inner_call(interpreter: Interpreter, eqn: Equation, *values: Result) -> list[Result]:
     """out = program(in); the rules of differentiation play no part."""
     return interpreter.run(_jaxpr.program(eqn.params["call_jaxpr"]), values, eqn)
 
@@ -47,8 +52,8 @@ def cond(interpreter: Interpreter, eqn: Equation, index: Value, *values: Value) 
     if isinstance(index, Image):
         eqn.refuse("the branch depends on the image", BRANCH)
     if isinstance(index, Known):
-        return interpreter.run(branches[int(np.clip(int(index.value), 0, len(branches) - 1))], values, eqn)
-    results = [interpreter.run(branch, values, eqn) for branch in branches]
+        return interpreter.prove(branches[int(np.clip(int(index.value), 0, len(branches) - 1))], values, eqn)
+    results = [interpreter.prove(branch, values, eqn) for branch in branches]
     return [
         join_branches(eqn, alternatives, eqn.call.out_shapes[k], index.key())
         for k, alternatives in enumerate(zip(*results, strict=True))
@@ -64,8 +69,9 @@ def join_branches(eqn: Equation, alternatives: Sequence[Value], shape: tuple[int
         return alternatives[0]
     if any(isinstance(v, Image) for v in alternatives):
         axes, operands = join_operands(eqn, alternatives, shape)
+        images = [o for o in operands if isinstance(o, Image)]
         names = tuple(o.name if isinstance(o, Image) else o for o in operands)
-        return Image(shape, tuple(axes), digest("either", choice, names))
+        return Image(shape, tuple(axes), digest("either", choice, names), detached=eqn.detached(images))
     constants = [v for v in alternatives if not isinstance(v, Image)]
     keys = [v.key() for v in constants]
     if len(set(keys)) == 1:
@@ -85,17 +91,68 @@ def scan(interpreter: Interpreter, eqn: Equation, *values: Value) -> list[Value]
     fixed, rows = values[:constants], values[constants + carried :]
     start = list(values[constants : constants + carried])
     body, length = _jaxpr.program(eqn.params["jaxpr"]), eqn.params["length"]
-    if any(isinstance(row, Image) and row.axes[0] is not None for row in rows):
-        eqn.refuse("the loop runs along the image", "Loops may run over channels or layers, not over space.")
 
-    def turn(carry: Sequence[Value], at: int | None) -> list[Value]:
-        return interpreter.run(body, [*fixed, *carry, *(_row(row, at) for row in rows)], eqn)
+    def turn(carry: Sequence[Value], given: Sequence[Value]) -> list[Value]:
+        return interpreter.prove(body, [*fixed, *carry, *given], eqn)
+
+    if any(isinstance(row, Image) and row.axes[0] is not None for row in rows):
+        return _along_image(eqn, turn, start, rows)
+
+    def follow() -> list[Value]:
+        return _follow(eqn, lambda carry, at: turn(carry, [_row(row, at) for row in rows]), start, length)
 
     if length <= TURNS:
-        return _follow(eqn, turn, start, length)
-    carry = _steady(eqn, lambda state: turn(state, None)[:carried], start, ("scan", length))
-    outputs = turn(carry, None)[carried:]
+        return follow()
+    any_row = [_row(row, None) for row in rows]
+    try:
+        carry = _steady(eqn, lambda state: turn(state, any_row)[:carried], start, ("scan", length))
+        outputs = turn(carry, any_row)[carried:]
+    except CertificationError:
+        if length > MOST_TURNS:
+            raise
+        return follow()
     return [*carry, *(_stack(eqn, [v], eqn.call.out_shapes[carried + k]) for k, v in enumerate(outputs))]
+
+
+_loops = itertools.count(1)
+
+
+def _along_image(
+    eqn: Equation, turn: Callable[..., list[Value]], start: list[Value], rows: Sequence[Value]
+) -> list[Value]:
+    """out[i] = body(a[i], b[i], ...) for each index i of an image axis: pointwise along it.
+
+    Sound, because every turn does the same: what is carried leaves a turn as it came, and all that a turn is given
+    besides rows of the image is the same for every turn.
+    """
+    loop = next(_loops)
+    given: list[Value] = []
+    for row in rows:
+        if isinstance(row, Image) and isinstance(row.axes[0], Axis):
+            given.append(replace(row.detach(0, loop), map=digest("row", row.map)))
+        elif not isinstance(row, Image) and row.uniform(0):
+            given.append(_row(row, 0))
+        else:
+            eqn.refuse("a loop along the image is given something else at each turn", PER_ROW)
+    results = turn(start, given)
+    carried = len(start)
+    if not all(map(_same_constant, results, start)):
+        eqn.refuse("a loop along the image carries something from row to row", PER_ROW)
+    outputs: list[Value] = []
+    for k, v in enumerate(results[carried:], carried):
+        shape = eqn.call.out_shapes[k]
+        if not isinstance(v, Image):
+            outputs.append(_stack(eqn, [v], shape))
+            continue
+        stacked = v.attach(0, shape[0], loop)
+        if stacked is None:
+            eqn.refuse("a loop along the image gives something that does not depend on its row", PER_ROW)
+        outputs.append(eqn.image(stacked.axes, [stacked], out=k, moves=True))
+    return [*start, *outputs]
+
+
+def _same_constant(a: Value, b: Value) -> bool:
+    return not isinstance(a, Image) and not isinstance(b, Image) and a.key() == b.key()
 
 
 def _follow(eqn: Equation, turn: Callable[..., list[Value]], carry: list[Value], length: int) -> list[Value]:
@@ -131,7 +188,7 @@ def _row(value: Value, at: int | None) -> Value:
     """One row of what a scan runs over; any row if `at` is None."""
     shape = value.shape[1:]
     if isinstance(value, Image):
-        return Image(shape, value.axes[1:], digest("row", value.name, at))
+        return replace(value.without(0).with_fixed_offset(), map=digest("row", value.name, at))
     if isinstance(value, Known) and at is not None:
         return Known.of(np.asarray(value.value[at]), value.origin)
     uniform = frozenset(k for k in range(len(shape)) if value.uniform(k + 1))
@@ -145,7 +202,7 @@ def _stack(eqn: Equation, rows: Sequence[Value], shape: tuple[int, ...]) -> Valu
     value = join_branches(eqn, rows, shape[1:], "stack")
     if isinstance(value, Image):
         names = tuple(v.name if isinstance(v, Image) else v.key() for v in rows)
-        return Image(shape, (None, *value.axes), digest("stack", names))
+        return Image(shape, (None, *value.axes), digest("stack", names), detached=value.detached)
     uniform = frozenset(k + 1 for k in range(len(shape) - 1) if value.uniform(k))
     return Unknown(shape, digest("stack", value.key()), uniform)
 
@@ -160,19 +217,32 @@ def loop(interpreter: Interpreter, eqn: Equation, *values: Value) -> list[Value]
     condition, body = _jaxpr.program(eqn.params["cond_jaxpr"]), _jaxpr.program(eqn.params["body_jaxpr"])
 
     def goes_on(state: Sequence[Value]) -> Known | Unknown:
-        (answer,) = interpreter.run(condition, [*asked, *state], eqn)
+        (answer,) = interpreter.prove(condition, [*asked, *state], eqn)
         if isinstance(answer, Image):
             eqn.refuse("the length of the loop depends on the image", BRANCH)
         return answer
 
-    for _ in range(TURNS):
-        answer = goes_on(state)
-        if not isinstance(answer, Known):
-            break
-        if not bool(answer.value):
-            return state
-        state = interpreter.run(body, [*fixed, *state], eqn)
-    steady = _steady(eqn, lambda s: interpreter.run(body, [*fixed, *s], eqn), state, "while")
+    def advance(state: list[Value], turns: int) -> tuple[list[Value], bool]:
+        """So many turns further, and whether the loop has ended; no further than its end is known."""
+        for _ in range(turns):
+            answer = goes_on(state)
+            if not isinstance(answer, Known):
+                return state, False
+            if not bool(answer.value):
+                return state, True
+            state = interpreter.prove(body, [*fixed, *state], eqn)
+        return state, False
+
+    state, ended = advance(state, TURNS)
+    if ended:
+        return state
+    try:
+        steady = _steady(eqn, lambda s: interpreter.prove(body, [*fixed, *s], eqn), state, "while")
+    except CertificationError:
+        state, ended = advance(state, MOST_TURNS)
+        if not ended:
+            raise
+        return state
     return [_renamed(v, digest(goes_on(steady).key())) for v in steady]
 
 
@@ -203,12 +273,12 @@ def _steady(eqn: Equation, body: Callable[[list[Value]], list[Value]], start: li
 def _any_turn(value: Value, name: str) -> Value:
     """A loop variable as any turn may find it: the name is symbolic and the value unknown."""
     if isinstance(value, Image):
-        return Image(value.shape, value.axes, name)
+        return Image(value.shape, value.axes, name, detached=value.detached)
     uniform = frozenset(j for j in range(len(value.shape)) if value.uniform(j))
     return Unknown(value.shape, name, uniform)
 
 
 def _same_bounds(a: Value, b: Value) -> bool:
     if isinstance(a, Image) and isinstance(b, Image):
-        return a.axes == b.axes
+        return (a.axes, a.detached) == (b.axes, b.detached)
     return isinstance(a, Unknown) and isinstance(b, Unknown) and a.uniform_axes == b.uniform_axes

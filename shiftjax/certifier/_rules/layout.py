@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from fractions import Fraction
 from itertools import accumulate
 
 from shiftjax.certifier._domain import axis as domain
@@ -14,7 +15,7 @@ from shiftjax.certifier._rules.pointwise import SPREAD, join_operands
 from shiftjax.certifier._rules.table import Equation, rule, split_operands
 
 RESHAPE = "Reshape them back to one axis each first."
-MIRROR = "A mirrored image moves against the shift; keep its direction."
+MIRROR = "Mirror one axis of the image at a time, before it is flattened."
 
 
 def broken(eqn: Equation, tag: AxisTag, reason: str, advice: str) -> Broken:
@@ -48,11 +49,16 @@ def transpose(eqn: Equation, image: Image) -> Image:
 
 @rule("squeeze", named="dimensions", moves_axes_only=True)
 def squeeze(eqn: Equation, image: Image) -> Image:
-    """out[i] = a[i, 0]."""
-    dropped = {d % len(image.shape) for d in eqn.params["dimensions"]}
-    if any(image.axes[k] is not None for k in dropped):
-        eqn.refuse("an image axis of one pixel is dropped", "Keep the image axis, or leave it out of `spatial_axes`.")
-    return eqn.image([tag for k, tag in enumerate(image.axes) if k not in dropped], [image], moves=True)
+    """out[i] = a[i, 0]: an image axis of one pixel is detached, until slices are put together again."""
+    rest = image
+    for k in sorted((d % len(image.shape) for d in eqn.params["dimensions"]), reverse=True):
+        tag = image.axes[k]
+        if isinstance(tag, Broken):
+            raise tag.why
+        if tag is not None and not isinstance(tag, Axis):
+            eqn.refuse("flattened image axes of one pixel are dropped", RESHAPE)
+        rest = rest.without(k) if tag is None else rest.detach(k)
+    return eqn.image(rest.axes, [rest], moves=True)
 
 
 @rule("concatenate", named="dimension", moves_axes_only=True)
@@ -63,8 +69,21 @@ def concatenate(eqn: Equation, *values: Value) -> Image:
     images, _ = split_operands(values)
     if any(image.axes[along] is not None for image in images):
         return _concatenate_along_image(eqn, values, along)
+    if slices := _slices(eqn, [None if v.shape[along] != 1 else v.without(along) for v in images], along):
+        return _concatenate_along_image(eqn, slices, along)
     axes, operands = join_operands(eqn, values, eqn.shape, free_axes=[along])
     return eqn.image(axes, operands, moves=True)
+
+
+def _slices(eqn: Equation, images: Sequence[Image | None], along: int) -> list[Image]:
+    """Slices of the image with the axis back that they were cut along; none if these are no slices, or are channels.
+
+    Both are sound, and what was meant shows in where they are put: channels come last.
+    """
+    attached = [image and image.attach(along) for image in images]
+    slices = [image for image in attached if image is not None]
+    is_channel = along == len(eqn.shape) - 1
+    return slices if len(slices) == len(attached) == eqn.shape[along] and not is_channel else []
 
 
 def _concatenate_along_image(eqn: Equation, values: Sequence[Value], along: int) -> Image:
@@ -85,19 +104,30 @@ def _concatenate_along_image(eqn: Equation, values: Sequence[Value], along: int)
         eqn.refuse("flattened image axes are put end to end", RESHAPE)
     longest = max(parts, key=lambda one: one.written[1] - one.written[0])
     for other in values:
-        if isinstance(other, Image) and domain.image_axes(other.axes) != domain.image_axes(longest.image.axes):
+        if isinstance(other, Image) and _directions(other) != _directions(longest.image):
             eqn.refuse("two arrays meet whose axes run along different image axes", "Transpose one of them first.")
     return assemble([one for one in parts if one.continues(longest)])
 
 
+def _directions(image: Image) -> tuple[list[int], object]:
+    """Which way the axes of an array run along the image."""
+    return domain.image_axes(image.axes), image.slice_of
+
+
 @rule("rev", named="dimensions", moves_axes_only=True)
 def reverse(eqn: Equation, image: Image) -> Image:
-    """out[i] = a[n - 1 - i]: channels may be reversed; along the image the array now moves the other way."""
+    """out[i] = a[n - 1 - i]: of an infinite image the map b[i] = a[-i], read from where the array ends."""
     axes = list(image.axes)
+    by: dict[int, Fraction] = {}
     for k in eqn.params["dimensions"]:
-        if axes[k] is not None:
-            axes[k] = broken(eqn, axes[k], "the image is mirrored", MIRROR)
-    return eqn.image(axes, [image])
+        tag = axes[k]
+        if isinstance(tag, Axis):
+            axes[k] = domain.mirrored(tag, image.shape[k])
+            by[tag.image] = (image.shape[k] - 1) * tag.stride
+        elif tag is not None:
+            axes[k] = broken(eqn, tag, "flattened image axes are mirrored", MIRROR)
+    mirrored = eqn.image(axes, [image], moves=True)
+    return mirrored.shifted(image.shape, axes, by)
 
 
 @rule("split", named="axis", per_axis="sizes")
@@ -120,8 +150,11 @@ def split(eqn: Equation, image: Image) -> list[Image]:
 
 @rule("stack", named="axis")
 def stack(eqn: Equation, *values: Value) -> Image:
-    """out[i, k] = a_k[i]: pointwise, with a new axis of channels."""
+    """out[i, k] = a_k[i]: pointwise, with a new axis of channels; slices of the image are put together again."""
     along = eqn.params["axis"] % len(eqn.shape)
+    images, constants = split_operands(values)
+    if not constants and (slices := _slices(eqn, images, along)):
+        return _concatenate_along_image(eqn, slices, along)
     axes, operands = join_operands(eqn, values, tuple(n for k, n in enumerate(eqn.shape) if k != along))
     axes.insert(along, None)
     return eqn.image(axes, operands, moves=True)

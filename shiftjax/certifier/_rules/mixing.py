@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -66,13 +67,14 @@ def _banded_product(eqn: Equation, lhs: Value, rhs: Value) -> Image:
     reads = list(zip(pattern.first, pattern.last, strict=True))
     resized = domain.gathered(tag, reads, pattern.step, matrix.shape[1 - rows[0]], pattern.start, pattern.stop)
     free = [t for k, t in enumerate(image.axes) if k != summed[0]]
-    return eqn.image([*free, resized] if image is lhs else [resized, *free], [image, pattern.name])
+    axes = [*free, resized] if image is lhs else [resized, *free]
+    return eqn.image(axes, [image, pattern.name], moves=True, turns={tag.image: pattern.step * tag.stride})
 
 
 def _shared_axes(eqn: Equation, lhs: Image, rhs: Image, batch: tuple[Sequence[int], ...]) -> list[AxisTag]:
     """Two images that meet along batch dimensions join there as in a pointwise product."""
     slices = [
-        Image(tuple(side.shape[k] for k in shared), tuple(side.axes[k] for k in shared), side.map, side.offset)
+        replace(side, shape=tuple(side.shape[k] for k in shared), axes=tuple(side.axes[k] for k in shared))
         for side, shared in zip((lhs, rhs), batch, strict=True)
     ]
     return join_operands(eqn, slices, slices[0].shape)[0]

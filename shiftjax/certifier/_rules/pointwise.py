@@ -179,7 +179,7 @@ def _note_misalignment(eqn: Equation, images: Sequence[Image], *, concatenated: 
             if not isinstance(joined, Axis) or joined == tag or other.map == images[0].map:
                 continue
             a, b = domain.centre(tag), domain.centre(joined)
-            if a is None or b is None or abs(a - b) <= tag.stride / 2:
+            if a is None or b is None or abs(a - b) <= abs(tag.stride) / 2:
                 continue
             if concatenated or _lies_inside(tag, joined) or _lies_inside(joined, tag):
                 eqn.record.misaligned.append((eqn, tag.image, b - a))

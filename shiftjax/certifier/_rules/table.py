@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any, NoReturn, Protocol, runtime_checkable
@@ -10,7 +10,7 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain import offset as offsets
-from shiftjax.certifier._domain.values import Constant, Image, Known, Value, digest
+from shiftjax.certifier._domain.values import Constant, Image, Known, Result, Value, digest
 from shiftjax.certifier._refusal import CertificationError
 
 
@@ -25,6 +25,7 @@ class Rule:
         per_axis: parameters with an entry for each axis; the rule names what counts of them.
         inert: parameters that do not change any value.
         control: whether it runs other programs, so that it is asked even where no operand depends on the image.
+        call: whether it does nothing but run one program once, whose results are judged one by one.
         moves_axes_only: whether it only moves axes about, so that axes that no longer follow the image may pass.
     """
 
@@ -33,6 +34,7 @@ class Rule:
     per_axis: frozenset[str]
     inert: frozenset[str]
     control: bool
+    call: bool
     moves_axes_only: bool
 
     @property
@@ -40,6 +42,7 @@ class Rule:
         return self.named | self.per_axis | self.inert
 
 
+SLICES = "Slice both alike, or keep the image axis: `x[:, i : i + 1]`."
 TABLE: dict[str, Rule] = {}
 
 
@@ -50,6 +53,7 @@ def rule(
     per_axis: str = "",
     inert: str = "",
     control: bool = False,
+    call: bool = False,
     moves_axes_only: bool = False,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Enters a function into the table.
@@ -64,12 +68,13 @@ def rule(
             must not enter the name as they are; the rule must pass what counts of them as `key` to `eqn.image`.
         inert: parameters that change no value: where and how something is computed.
         control: the function takes the interpreter as its first argument, to run the programs among its parameters.
+        call: the same, and it runs one program, once: operands and results may be refused ones.
         moves_axes_only: the function looks at no axis and only moves them about.
     """
 
     def enter(apply: Callable[..., Any]) -> Callable[..., Any]:
         by_name, by_axis, without_effect = (frozenset(names.split()) for names in (named, per_axis, inert))
-        entry = Rule(apply, by_name, by_axis, without_effect, control, moves_axes_only)
+        entry = Rule(apply, by_name, by_axis, without_effect, control or call, call, moves_axes_only)
         TABLE.update(dict.fromkeys(primitives.split(), entry))
         return apply
 
@@ -136,6 +141,7 @@ class Equation:
         *,
         out: int = 0,
         moves: bool = False,
+        turns: Mapping[int, Fraction] = offsets.NONE,
     ) -> Image:
         """A result, named by the primitive, its named parameters, the names of its operands, and `key`.
 
@@ -146,19 +152,32 @@ class Equation:
             out: which result of the primitive.
             moves: whether, were all operands read further along by whole steps of the result, the result would be so
                 too. Their common offset then is the result's, and only what is left of it enters the name.
+            turns: by image axis, the image pixels of whole turns of a pattern, where only these move the result.
+
+        Raises:
+            CertificationError: the operands are cut from the image along different axes.
         """
         assert self.rule is not None
         assert key is not None or not self.rule.per_axis, f"the rule of `{self.name}` names no parameter per axis"
         shape, dtype = self.call.out_shapes[out], self.call.out_dtypes[out]
-        result = Image(shape, tuple(axes), "")
-        first = next((operand for operand in operands if isinstance(operand, Image)), None)
-        offset = offsets.whole_steps(first.offset, result.strides) if moves and first else {}
+        images = [operand for operand in operands if isinstance(operand, Image)]
+        result = Image(shape, tuple(axes), "", detached=self.detached(images))
+        steps = {**result.strides, **turns}
+        offset = offsets.whole_steps(images[0].offset, steps) if moves and images else {}
         names = tuple(
             replace(o, offset=offsets.minus(o.offset, offset)).name if isinstance(o, Image) else o for o in operands
         )
         along = tuple((k, image) for k, tag in enumerate(axes) for image in domain.image_axes([tag]))
-        parts = (self.name, self.named_parameters(), out, dtype, result.channels, along, names, key)
+        detached = tuple(axis.image for _, axis in result.detached)
+        parts = (self.name, self.named_parameters(), out, dtype, result.channels, along, detached, names, key)
         return replace(result, map=digest(*parts), offset=offset)
+
+    def detached(self, images: Sequence[Image]) -> tuple[tuple[int, domain.Axis], ...]:
+        """The axes that the result of these operands is detached from: all operands must be the same index of them."""
+        if len({image.slice_of for image in images}) > 1:
+            self.refuse("two arrays meet of which one is a slice of the image and the other is not", SLICES)
+        columns = zip(*(image.detached for image in images), strict=True)
+        return tuple((column[0][0], domain.join([axis for _, axis in column])) for column in columns)
 
     def named_parameters(self) -> dict[str, Any]:
         """The parameters that enter names by themselves."""
@@ -219,8 +238,11 @@ def _constant_name(value: Any) -> Any:
 class Interpreter(Protocol):
     """What control rules may ask for."""
 
-    def run(self, program: _jaxpr.Program, values: Sequence[Value], outer: Equation) -> list[Value]:
-        """The results of a program that an equation runs."""
+    def run(self, program: _jaxpr.Program, values: Sequence[Result], outer: Equation) -> list[Result]:
+        """The results of a program that an equation runs, refused ones among them."""
+
+    def prove(self, program: _jaxpr.Program, values: Sequence[Value], outer: Equation) -> list[Value]:
+        """The results of a program that an equation runs, all of which are needed."""
 
     def fold(self, eqn: Equation, values: Sequence[Value]) -> list[Value]:
         """The results of an equation whose operands are all constants."""
