@@ -12,7 +12,7 @@ from itertools import pairwise
 from math import prod
 
 from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain.axis import Axis, AxisTag, Broken, Flattened
+from shiftjax.certifier._domain.axis import Axis, AxisTag, Broken, Flattened, Mismatch
 from shiftjax.certifier._domain.values import Image, digest
 from shiftjax.certifier._rules.table import Equation, rule
 
@@ -25,20 +25,54 @@ def reshape(eqn: Equation, image: Image) -> Image:
     if (order := eqn.params["dimensions"]) is not None:  # a transposition that comes first
         shape, tags = (tuple(old[k] for k in order) for old in (image.shape, image.axes))
         image = replace(image, shape=shape, axes=tags, map=digest("order", image.map, order))
-    factors = [_factors(n, tag) for n, tag in zip(image.shape, image.axes, strict=True)]
-    axes: list[AxisTag] = []
-    key: list[object] = []
-    for old, new in _groups(image.shape, eqn.shape):
-        group = [factor for k in old for factor in factors[k]]
+    factors = [factor for n, tag in zip(image.shape, image.axes, strict=True) for factor in _factors(n, tag)]
+    factors = [factor for factor in factors if factor != (1, None)]
+    factors, pixels = _single_pixels(factors, eqn.shape)
+    image, pixels = _reattached(image, eqn.shape, pixels)
+    axes: dict[int, AxisTag] = dict(pixels)
+    key: dict[int, object] = {k: [(None, 0)] for k, tag in pixels.items() if tag is not None}
+    larger = [k for k, n in enumerate(eqn.shape) if n != 1]
+    for old, new in _groups([n for n, _ in factors], [eqn.shape[k] for k in larger]):
+        group, own = [factors[k] for k in old], [larger[k] for k in new]
         if all(tag is None for _, tag in group):
-            axes += [None] * len(new)
-            key.append(tuple(n for n, _ in group))
+            key[own[0]] = tuple(n for n, _ in group)
             continue
-        fine, dimensions = _refine(eqn, group, [eqn.shape[k] for k in new])
-        axes += [_merged([fine[i] for i in dimension]) for dimension in dimensions]
+        fine, dimensions = _refine(eqn, group, [eqn.shape[k] for k in own])
+        axes.update((k, _merged([fine[i] for i in dimension])) for k, dimension in zip(own, dimensions, strict=True))
         owners = [next(k for k, dimension in enumerate(dimensions) if i in dimension) for i in range(len(fine))]
-        key.append([(None if tag is not None else n, owner) for (n, tag), owner in zip(fine, owners, strict=True)])
-    return eqn.image(axes, [image], key, moves=True)
+        key[own[0]] = [(None if tag is not None else n, owner) for (n, tag), owner in zip(fine, owners, strict=True)]
+    entries = [key[k] for k in sorted(key)]
+    return eqn.image([axes.get(k) for k in range(len(eqn.shape))], [image], entries, moves=True)
+
+
+def _single_pixels(factors: list[Factor], shape: Sequence[int]) -> tuple[list[Factor], dict[int, AxisTag]]:
+    """Image axes of one pixel, by the new dimensions of size 1 that they become, and the other factors.
+
+    They go where equally much lies behind them, the last to the last. One without such a place stays a factor.
+    """
+    sizes = [n for n, _ in factors]
+    places: dict[int, int] = {}
+    for behind in {prod(sizes[k + 1 :]) for k, n in enumerate(sizes) if n == 1}:
+        before, after = (_ones(each, behind) for each in (sizes, shape))
+        places.update(zip(reversed(before), reversed(after), strict=False))
+    rest = [factor for k, factor in enumerate(factors) if k not in places]
+    return rest, {new: factors[old][1] for old, new in places.items()}
+
+
+def _ones(shape: Sequence[int], behind: int) -> list[int]:
+    """The dimensions of size 1 with so many elements behind them."""
+    return [k for k, n in enumerate(shape) if n == 1 and prod(shape[k + 1 :]) == behind]
+
+
+def _reattached(image: Image, shape: Sequence[int], pixels: dict[int, AxisTag]) -> tuple[Image, dict[int, AxisTag]]:
+    """A detached axis gets a new dimension of size 1: the last of the foremost ones, since a batch comes first."""
+    free = [k for k, n in enumerate(shape) if n == 1 and k not in pixels]
+    back = image.attach(0) if free else None
+    if back is None:
+        return image, pixels
+    behind = [prod(shape[k + 1 :]) for k in free]
+    chosen = max(k for k, elements in zip(free, behind, strict=True) if elements == max(behind))
+    return back.without(0), {**pixels, chosen: back.axes[0]}
 
 
 def _factors(size: int, tag: AxisTag) -> Sequence[Factor]:
@@ -46,7 +80,7 @@ def _factors(size: int, tag: AxisTag) -> Sequence[Factor]:
 
 
 def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    """Runs of old and new dimensions with equal products, as short as possible; ones join the run before them."""
+    """Runs of old and new dimensions with equal products, as short as possible."""
     groups: list[tuple[list[int], list[int]]] = []
     i = j = 0
     while i < len(old) or j < len(new):
@@ -60,13 +94,17 @@ def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], lis
                 before, i = [*before, i], i + 1
             else:
                 after, j = [*after, j], j + 1
-        groups.append((before, after))
+        if after:
+            groups.append((before, after))
+        elif groups:
+            groups[-1][0].extend(before)  # nothing but ones is left
+        else:
+            raise Mismatch("an image axis of one pixel is dropped by a reshape")
     return groups
 
 
 def _refine(eqn: Equation, group: list[Factor], sizes: list[int]) -> tuple[list[Factor], list[list[int]]]:
     """Cuts the factors where the new dimensions begin, and tells which of them each new dimension is made of."""
-    group = [factor for factor in group if factor[0] != 1 or factor[1] is not None]
     total = prod(sizes)
     cuts = {total // prod(sizes[: k + 1]) for k in range(len(sizes))}
     fine: list[Factor] = []
@@ -76,7 +114,7 @@ def _refine(eqn: Equation, group: list[Factor], sizes: list[int]) -> tuple[list[
         inner = sorted((c for c in cuts if after < c < left), reverse=True)
         fine += _cut(eqn, size, tag, [left, *inner, after])
         left = after
-    return fine, _assigned(eqn, fine, sizes)
+    return fine, _assigned(fine, sizes)
 
 
 def _cut(eqn: Equation, size: int, tag: AxisTag, cuts: list[int]) -> list[Factor]:
@@ -94,25 +132,16 @@ def _cut(eqn: Equation, size: int, tag: AxisTag, cuts: list[int]) -> list[Factor
     return [(sizes[0], domain.split(tag, size, size // sizes[0])), *((n, None) for n in sizes[1:])]
 
 
-def _assigned(eqn: Equation, fine: list[Factor], sizes: list[int]) -> list[list[int]]:
+def _assigned(fine: list[Factor], sizes: list[int]) -> list[list[int]]:
     """Which factors each new dimension is made of, in order."""
     dimensions: list[list[int]] = []
     i = 0
-    # Image axes of one pixel keep a dimension of their own where there are as many new dimensions of size 1.
-    ones_match = sizes.count(1) == sum(n == 1 for n, _ in fine)
     for n in sizes:
         dimension: list[int] = []
-        if ones_match and n == 1 and i < len(fine) and fine[i][0] == 1:
-            dimension, i = [i], i + 1
         while prod(fine[k][0] for k in dimension) < n:
             dimension, i = [*dimension, i], i + 1
         dimensions.append(dimension)
-    unassigned = [k for k in range(len(fine)) if not any(k in dimension for dimension in dimensions)]
-    ones = [k for k, n in enumerate(sizes) if n == 1]
-    if len(unassigned) > 1 or (unassigned and len(ones) != 1):
-        eqn.refuse("an image axis of one pixel is moved by a reshape", "Certify with a larger image.")
-    if unassigned:
-        dimensions[ones[0]] = unassigned
+    dimensions[-1] += range(i, len(fine))  # of one pixel each
     return dimensions
 
 
