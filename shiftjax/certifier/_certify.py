@@ -56,7 +56,8 @@ def certify(
     if not hasattr(x, "shape") or not hasattr(x, "dtype"):
         fail("x", "an array or a jax.ShapeDtypeStruct", type(x).__name__)
     if not all(isinstance(n, int) for n in x.shape):
-        fail("x", "a shape of whole numbers", x.shape, "certify at one size, and compare sizes by `same_map`")
+        reason = f"its shape {tuple(map(str, x.shape))} is symbolic"
+        raise CertificationError("input", "unknown", reason, "Certify it at sizes in numbers; `same_map` compares two.")
     if not callable(fn):
         fail("fn", "a callable of one array", type(fn).__name__)
     spatial = _spatial(x.shape, spatial_axes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from math import lcm, prod
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ import numpy as np
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._domain.rounding import STEPS, Rounding, is_float, rounding, undecided
 from shiftjax.certifier._domain.values import Constant, Known, Unknown, compact, digest
-from shiftjax.certifier._rules.pointwise import BINARY, OTHER, UNARY
+from shiftjax.certifier._rules.pointwise import BINARY, OTHER, PASSED_ON, UNARY
 from shiftjax.certifier._rules.table import Equation, plain_parameters
 
 POINTWISE = frozenset(f"{UNARY} {BINARY} {OTHER}".split())
-DEPENDENT = frozenset({"rng_uniform", "platform_index"})  # on chance, or on the machine
+DEPENDENT = frozenset({"rng_uniform", "platform_index", "pure_callback"})  # on chance, on the machine, on Python
 
 # Operations whose results NumPy gives bit for bit as XLA does; each spares a compilation.
 NUMPY: dict[str, Callable[..., np.ndarray]] = {
@@ -49,8 +50,11 @@ def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
     """
 
     def derive(k: int) -> Unknown:
-        return Unknown(eqn.call.out_shapes[k], _name(eqn, operands, k), _uniform_axes(eqn, operands, k))
+        uniform, periods = _uniform_axes(eqn, operands, k), _periods(eqn, operands, k)
+        return Unknown(eqn.call.out_shapes[k], _name(eqn, operands, k), uniform, tuple(sorted(periods.items())))
 
+    if eqn.name in PASSED_ON:
+        return list(operands)
     known = [v for v in operands if isinstance(v, Known)]
     if len(known) < len(operands) or not _computable(eqn, known):
         return [derive(k) for k in range(len(eqn.call.out_shapes))]
@@ -121,9 +125,12 @@ def _compute(eqn: Equation, operands: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _name(eqn: Equation, operands: Sequence[Constant], out: int) -> str:
-    """Sizes along axes that a broadcast made are left out, so that a bias is the same at every image size."""
-    uniform = _uniform_axes(eqn, operands, out)
-    sizes = tuple(None if k in uniform else n for k, n in enumerate(eqn.call.out_shapes[out]))
+    """Sizes along axes that a broadcast or repetition made are left out, so that a bias has one name at every size."""
+    uniform, periods = _uniform_axes(eqn, operands, out), _periods(eqn, operands, out)
+    sizes = tuple(
+        None if k in uniform else f"period {periods[k]}" if k in periods else n
+        for k, n in enumerate(eqn.call.out_shapes[out])
+    )
     params: Any = plain_parameters(eqn.params)
     keys: tuple[str, ...] = tuple(v.name if isinstance(v, Unknown) else v.key() for v in operands)
     if eqn.name == "broadcast_in_dim":
@@ -134,10 +141,41 @@ def _name(eqn: Equation, operands: Sequence[Constant], out: int) -> str:
             v.name if isinstance(v, Unknown) else v.key({k: 1 for k in uniform if v.shape and v.uniform(k)})
             for v in operands
         )
+    elif periods and eqn.name in ("tile", "reshape"):
+        params = None  # the sizes say it all, once those of repeated axes are left out
     else:
         keys = (*keys, *(str(v.shape) for v in operands))
     chance = object() if eqn.name in DEPENDENT else None  # a name like no other
     return digest("constant", eqn.name, params, keys, sizes, out, chance)
+
+
+def _periods(eqn: Equation, operands: Sequence[Constant], out: int) -> dict[int, int]:
+    """Axes, other than uniform ones, along which the result is surely periodic."""
+    if not operands:
+        return {}
+    first, shape = operands[0], eqn.call.out_shapes[out]
+    found: dict[int, int | None] = {}
+    if eqn.name == "tile":
+        found = {k: n for k, n in enumerate(first.shape) if shape[k] > n}
+    elif eqn.name == "reshape":
+        found = _periods_after_reshape(first, shape)
+    elif eqn.name == "broadcast_in_dim":
+        own = enumerate(eqn.params["broadcast_dimensions"])
+        found = {k: first.period(j) for j, k in own if first.shape[j] == shape[k]}
+    elif eqn.name in POINTWISE:
+        for k in range(len(shape)):
+            each = [v.period(k) for v in operands if v.shape]
+            found[k] = None if None in each else lcm(*(n for n in each if n))
+    return {k: n for k, n in found.items() if n and 1 < n < shape[k]}
+
+
+def _periods_after_reshape(value: Constant, shape: tuple[int, ...]) -> dict[int, int | None]:
+    """A uniform axis that is merged with the one behind it repeats that."""
+    for k in range(len(shape)):
+        merged = (*value.shape[:k], prod(value.shape[k : k + 2]), *value.shape[k + 2 :])
+        if len(value.shape) == len(shape) + 1 and merged == shape and value.uniform(k):
+            return {k: value.shape[k + 1]}
+    return {}
 
 
 def _uniform_axes(eqn: Equation, operands: Sequence[Constant], out: int) -> frozenset[int]:

@@ -225,11 +225,16 @@ def primitive(name: str) -> Any | None:
 def _probed() -> dict[str, Any]:
     """Primitives that JAX exports nowhere, caught by tracing functions that use them."""
 
-    def probe(x: Any) -> Any:
+    def branched(x: Any) -> Any:
         return jax.lax.platform_dependent(x, cpu=lambda v: v + 1, default=lambda v: v)
 
-    eqns = [e for fn in (probe, jax.grad(lambda x: x * x)) for e in jax.make_jaxpr(fn)(np.float32(0)).eqns]
-    return {e.primitive.name: e.primitive for e in eqns}
+    mesh = jax.sharding.AbstractMesh((1,), ("i",), axis_types=(jax.sharding.AxisType.Auto,))
+    spec = jax.sharding.PartitionSpec("i")
+    mapped = jax.shard_map(lambda v: v * 2, mesh=mesh, in_specs=spec, out_specs=spec)
+    traced = [jax.make_jaxpr(fn)(np.float32(0)).eqns for fn in (branched, jax.grad(lambda x: x * x))]
+    (outer,) = jax.make_jaxpr(mapped)(np.zeros(1, np.float32)).eqns
+    traced += [[outer], getattr(outer.params["jaxpr"], "jaxpr", outer.params["jaxpr"]).eqns]
+    return {e.primitive.name: e.primitive for eqns in traced for e in eqns}
 
 
 STANDARD = sysconfig.get_path("stdlib")

@@ -96,7 +96,8 @@ def rounding(
         unit, size = min(operand.unit for operand in data), max(operand.size for operand in data)
         errors = [np.zeros(())] * len(results) if exact else select([operand.error for operand in before])
         return [Rounding(np.asarray(error), unit, size) for error in errors]
-    if len(results) > 1 or any(map(np.iscomplexobj, (*values, *results))):
+    unheard_of = not values and name != "iota"
+    if unheard_of or len(results) > 1 or any(map(np.iscomplexobj, (*values, *results))):
         return [UNKNOWN] * len(results)
     with np.errstate(all="ignore"):
         found = _of_arithmetic(name, params, [v.astype(np.float64) for v in values], before, results[0])

@@ -62,6 +62,11 @@ class Unknown:
     shape: tuple[int, ...]
     name: str  # digest of how it was made
     uniform_axes: frozenset[int] = frozenset()  # axes along which a broadcast proves it uniform
+    periods: tuple[tuple[int, int], ...] = ()  # axes along which it was repeated, and after how many elements
+
+    def period(self, axis: int) -> int | None:
+        """After how many elements the value repeats along an axis, for sure; None where it may not."""
+        return 1 if self.uniform(axis) else dict(self.periods).get(axis)
 
     def uniform(self, axis: int) -> bool:
         """Whether the value is surely the same all along an axis."""
@@ -125,6 +130,10 @@ class Known:
         """The value, cut to one element along axes of a broadcast."""
         return compact(self.value)
 
+    def period(self, axis: int) -> int | None:
+        """After how many elements the derivation of the value repeats it along an axis; None where it may not."""
+        return 1 if self.uniform(axis) else self._derive().period(axis)
+
     def uniform(self, axis: int) -> bool:
         """Whether the value is surely the same all along an axis, bit for bit."""
         if not self.exact:
@@ -158,6 +167,7 @@ class Image:
     axes: tuple[AxisTag, ...]
     map: str  # digest of the map from the image, up to sizes along image axes and to the offset
     offset: Offset = field(default_factory=dict)  # where along the map index 0 lies
+    zero: bool = False  # whether it is 0 or -0 wherever the image is finite
     detached: tuple[tuple[int, Axis], ...] = ()  # which index: 0 or the turn of the loop of this number; and the axis
 
     @property
@@ -230,7 +240,7 @@ class Image:
         shape = (*self.shape[:along], size, *self.shape[along:])
         axes = (*self.axes[:along], own[0][1], *self.axes[along:])
         rest = tuple(entry for entry in self.detached if entry != own[0])
-        return Image(shape, axes, self.map, self.offset, rest)
+        return replace(self, shape=shape, axes=axes, detached=rest)
 
 
 def _without(entries: tuple[Any, ...], k: int) -> tuple[Any, ...]:

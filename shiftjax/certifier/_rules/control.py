@@ -18,7 +18,7 @@ from shiftjax.certifier._rules.pointwise import join_operands
 from shiftjax.certifier._rules.table import Equation, Interpreter, rule
 
 TURNS = 256  # turns of a loop that are followed one by one before bounds are tried that hold for any number of them
-MOST_TURNS = 1 << 14  # turns that are followed where there are no such bounds, as where a loop fills an array
+MOST_TURNS = 1 << 12  # turns that are followed where there are no such bounds, as where a loop fills an array
 ATTEMPTS = 8  # at bounds that hold for any number of turns
 BRANCH = "Where the program goes must not depend on the image: tiles of one image could take different branches."
 PER_ROW = "Loop over rows that are treated alike, as `jax.lax.map` does, or over channels or layers."
@@ -43,6 +43,14 @@ def call(interpreter: Interpreter, eqn: Equation, *values: Result) -> list[Resul
 def inner_call(interpreter: Interpreter, eqn: Equation, *values: Result) -> list[Result]:
     """out = program(in); the rules of differentiation play no part."""
     return interpreter.run(_jaxpr.program(eqn.params["call_jaxpr"]), values, eqn)
+
+
+@rule("shard_map", inert="jaxpr mesh in_specs out_specs check_vma newly_manual_axes manual_axes", call=True)
+def on_devices(interpreter: Interpreter, eqn: Equation, *values: Result) -> list[Result]:
+    """out = program(in) on a mesh of one device; on several, each sees a part of the image only."""
+    if eqn.params["mesh"].size != 1:
+        eqn.refuse("the image is shared out over several devices", "Certify the function of one device's part.")
+    return interpreter.run(_jaxpr.program(eqn.params["jaxpr"]), values, eqn)
 
 
 @rule("cond", inert="branches branches_platforms", control=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ BINARY = (
 )
 OTHER = "clamp convert_element_type integer_pow name reduce_precision regularized_incomplete_beta round select_n"
 
+PASSED_ON = frozenset({"device_put", "sharding_constraint", "pvary", "optimization_barrier"})
+
 SPREAD = "Every output would read that one pixel; use a window around each output instead."
 CONSTANT = "Make the constant uniform over the image, or drop it: a tile cannot know its absolute position."
 PARAMETER = "What varies over space is a positional embedding or noise; use one value per channel."
@@ -33,10 +36,32 @@ PARAMETER = "What varies over space is a positional embedding or noise; use one 
     named="accuracy new_dtype y exponent_bits mantissa_bits rounding_method input_dtype out_dtype",
     inert="sharding weak_type name",
 )
-def pointwise(eqn: Equation, *values: Value) -> Image:
-    """out[i] = f(a[i], b[i], ...): reads what its operands read at the same index."""
+def pointwise(eqn: Equation, *values: Value) -> Value:
+    """out[i] = f(a[i], b[i], ...): reads what its operands read at the same index.
+
+    A finite number times zero is zero, of either sign, and a number other than zero stays as it is when that is added.
+    """
+    if eqn.name == "add" and (constant := _beside_zero(eqn, values)):
+        return constant
     axes, operands = join_operands(eqn, values, eqn.shape)
-    return eqn.image(axes, operands, moves=True)
+    result = eqn.image(axes, operands, moves=True)
+    return replace(result, zero=eqn.name == "mul" and any(map(_is_zero, values)))
+
+
+def _is_zero(value: Value) -> bool:
+    if isinstance(value, Image):
+        return value.zero
+    return isinstance(value, Known) and value.exact and not value.compact.any()
+
+
+def _beside_zero(eqn: Equation, values: Sequence[Value]) -> Known | None:
+    """The constant to which the image is added as zero, if there is one without zeros of its own."""
+    zeros = [v for v in values if isinstance(v, Image) and v.zero]
+    others = [v for v in values if isinstance(v, Known)]
+    if len(zeros) != 1 or len(others) != 1 or not others[0].exact or not (others[0].compact != 0).all():
+        return None
+    eqn.record.assumptions.append(f"the image is finite where it is multiplied by zero, before {eqn.source}")
+    return Known.of(np.broadcast_to(others[0].value, eqn.shape), others[0].origin)
 
 
 def join_operands(
@@ -125,6 +150,12 @@ def align_constant(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, o
                 f"`{value.origin or 'a constant'}` of shape {value.shape} at {eqn.source} continues with period "
                 f"{period} along its axis {k} in larger images"
             )
+        elif isinstance(value, Unknown) and isinstance(tag, Axis) and (period := value.period(k)):
+            repeats[k] = period
+            axes[j] = domain.with_phases(tag, period)
+            eqn.record.assumptions.append(
+                f"the parameter that is repeated before {eqn.source} is so with period {period} in larger images"
+            )
         elif isinstance(value, Known):
             rounded = "" if value.exact else ", as far as its rounded values tell"
             eqn.refuse(f"a constant varies along its axis {k}, which runs along the image{rounded}", CONSTANT)
@@ -151,6 +182,8 @@ def constant_period(value: Known, axis: int) -> int | None:
 
 
 @rule("device_put", inert="devices srcs copy_semantics")
+@rule("sharding_constraint", inert="sharding layout context_mesh unconstrained_dims")
+@rule("pvary", inert="axes")
 @rule("optimization_barrier")
 def passed_on(eqn: Equation, *values: Value) -> list[Value]:
     """out = in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -100,6 +101,33 @@ def _pool(eqn: Equation, tags: Sequence[AxisTag]) -> tuple[list[AxisTag], list[A
         axes.append(tag if trivial and right == 0 else window_along(eqn, tag, eqn.shape[k], **window))
         key.append((window, None if tag is not None else right))
     return axes, key
+
+
+@rule("select_and_scatter_add", named="select_prim", per_axis="padding window_dimensions window_strides")
+def unpooling(eqn: Equation, source: Value, operand: Value) -> Image:
+    """out[i] = sum of source[j] over the windows j whose chosen element is a[i], where j s - b <= i < j s - b + k.
+
+    Which element window j chooses and what it adds is z[j], pointwise in the pooled a and the source; out is z spread
+    over the windows again: a transposed convolution.
+    """
+    if not isinstance(operand, Image) or not isinstance(source, Image):
+        eqn.refuse("what is unpooled, or where to, does not depend on the image", "Compute it outside the function.")
+    p = eqn.params
+    windows = list(zip(p["window_dimensions"], p["window_strides"], p["padding"], strict=True))
+    pooled = [
+        window_along(eqn, tag, n, size=size, stride=stride, left=left)
+        for tag, n, (size, stride, (left, _)) in zip(operand.axes, source.shape, windows, strict=True)
+    ]
+    chosen, _ = join_operands(eqn, [replace(operand, shape=source.shape, axes=tuple(pooled)), source], source.shape)
+    axes = [
+        window_along(eqn, tag, n, size=size, base=stride, left=size - 1 - left)
+        for tag, n, (size, stride, (left, _)) in zip(chosen, eqn.shape, windows, strict=True)
+    ]
+    key = [
+        (size, stride, left, None if tag is not None else right)
+        for tag, (size, stride, (left, right)) in zip(axes, windows, strict=True)
+    ]
+    return eqn.image(axes, [operand, source], key, moves=True)
 
 
 @rule("pad", per_axis="padding_config")
