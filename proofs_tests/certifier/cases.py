@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jax.ad_checkpoint import checkpoint_name
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from shiftjax.certifier._rules import pointwise
 
@@ -83,6 +84,23 @@ def _one(op: Callable[[Any], Any], x: Any) -> Any:
     return op(x[:, 1:])
 
 
+def _unpooled(x: Any) -> Any:
+    pool = _window(lax.max, -np.float32(np.inf), 3, 2)
+    pooled, unpool = jax.vjp(pool, x)
+    return unpool(pooled * 3)[0]
+
+
+def _augmented(x: Any) -> Any:
+    """Test-time augmentation, by a network with a period of 2."""
+    net = lambda v: jnp.repeat(_conv(v, 2, stride=2), 2, axis=1) + v  # noqa: E731
+    return net(x) + 3 * net(x[:, ::-1])[:, ::-1]
+
+
+def _in_a_loop(x: Any) -> Any:
+    y = jnp.zeros((1, N - 1, C), x.dtype)
+    return lax.fori_loop(0, N - 1, lambda i, y: y.at[:, i].set(x[:, i] * 3 + x[:, i + 1]), y)
+
+
 LOWEST, HIGHEST = np.iinfo(np.int32).min, np.iinfo(np.int32).max
 WINDOWS = [
     Case("conv", _conv, ("conv_general_dilated",)),
@@ -113,6 +131,7 @@ WINDOWS = [
         lambda x: lax.reduce_window((x, 3 * x), (np.int32(0),) * 2, _pair, (1, 2, 1), (1, 2, 1), "VALID"),
         ("reduce_window",),
     ),
+    Case("unpool", _unpooled, ("select_and_scatter_add",), dtype=np.float32),
     Case("pad", lambda x: lax.pad(x, np.int32(7), ((0, 0, 0), (2, 1, 0), (0, 0, 0))), ("pad",)),
     Case("pad between", lambda x: lax.pad(x, np.int32(7), ((0, 0, 0), (-1, 2, 2), (0, 0, 0))), ("pad",)),
     Case("crop by padding", lambda x: lax.pad(x, np.int32(7), ((0, 0, 0), (-3, -2, 0), (0, 0, 0))), ("pad",)),
@@ -143,6 +162,9 @@ LAYOUT = [
     Case("reflect", lambda x: _conv(jnp.pad(x, ((0, 0), (2, 2), (0, 0)), mode="reflect"), 3), ("rev", "concatenate")),
     Case("edge", lambda x: jnp.pad(x, ((0, 0), (2, 1), (0, 0)), mode="edge"), ("broadcast_in_dim", "concatenate")),
     Case("end to end", lambda x: jnp.concatenate([_conv(x[:, a:b]) for a, b in CUTS], 1), ("concatenate",)),
+    Case("mirrored twice", lambda x: _conv(x[:, ::-1])[:, ::-1], ("rev",)),
+    Case("augmented", _augmented, ("rev",)),
+    Case("slices", lambda x: jnp.stack([x[:, i] + 3 * x[:, i + 2] for i in range(N - 2)], 1), ("squeeze", "stack")),
     Case("reversed channels", lambda x: x[:, 1:, ::-1], ("rev",)),
     Case("split channels", lambda x: jnp.split(x[:, 1:], 2, axis=-1), ("split",)),
     Case("split space", lambda x: jnp.split(x, [5, 18], axis=1)[1], ("split",)),
@@ -204,9 +226,14 @@ INDEXING = [
     ],
     Case("gather", lambda x: x[:, PLACES], ("gather",)),
     Case("gather at the border", lambda x: x[:, np.clip(np.arange(-2, N + 3), 0, N - 1)], ("gather",)),
+    Case("look up among channels", lambda x: jnp.take_along_axis(x[:, 1:], x[:, :-1] % C, -1), ("gather",)),
+    Case("set block", lambda x: x.at[:, 3:6].set(0), ("scatter",)),
     Case("look up", lambda x: jnp.arange(50)[x[:, 1:] % 50] * 3, ("gather",)),
     Case("nearest resize", lambda x: jax.image.resize(x, (1, N // 3 * 4, C), "nearest"), ("gather",)),
 ]
+MESH = jax.make_mesh((1,), ("i",), axis_types=(AxisType.Auto,))
+SHARED = NamedSharding(MESH, PartitionSpec())
+ALONE: Any = {"mesh": MESH, "in_specs": PartitionSpec(None, "i"), "out_specs": PartitionSpec(None, "i")}
 CONTROL = [
     Case("jit", jax.jit(lambda x: x[:, 1:] * 3), ("jit",)),
     Case("remat", jax.checkpoint(lambda x: x[:, 1:] * 3), ("remat",)),
@@ -221,6 +248,10 @@ CONTROL = [
         lambda x: lax.while_loop(lambda s: s[0] < 3, lambda s: (s[0] + 1, s[1] * 3), (0, x[:, 1:]))[1],
         ("while",),
     ),
+    Case("map over rows", lambda x: lax.map(lambda r: r * 3, x[:, 1:].swapaxes(0, 1)).swapaxes(0, 1), ("scan",)),
+    Case("filled in a loop", _in_a_loop, ("scan", "scatter")),
+    Case("shard_map", lambda x: jax.shard_map(lambda v: v[:, 1:] * 2, **ALONE)(x), ("shard_map",)),
+    Case("sharded", lambda x: lax.with_sharding_constraint(x[:, 1:], SHARED), ("sharding_constraint",)),
     Case("barrier", lambda x: lax.optimization_barrier(x[:, 1:]), ("optimization_barrier",)),
     Case("device_put", lambda x: jax.device_put(x[:, 1:]), ("device_put",)),
     Case("bitcast", lambda x: lax.bitcast_convert_type(x[:, 1:], np.uint32), ("bitcast_convert_type",)),

@@ -99,7 +99,10 @@ def unnoticed(case: Case, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
                     yield f"{eqn.primitive.name}: {name}={value!r}"
 
 
-@pytest.mark.parametrize("case", CASES, ids=repr)
+BORDERS = ("set block",)  # what is written there is no part of the map
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.name not in BORDERS], ids=repr)
 def test_every_parameter_counts(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
     """Unless the rule declares it inert, which the next test keeps few."""
     assert list(unnoticed(case, monkeypatch)) == []
@@ -110,6 +113,7 @@ def test_inert_parameters_are_few() -> None:
     inert = {name for rule in TABLE.values() if not rule.control for name in rule.inert}
     assert inert == {
         *("sharding", "out_sharding", "devices", "srcs", "copy_semantics"),  # where
+        *("layout", "context_mesh", "unconstrained_dims", "axes"),  # where, of `sharding_constraint` and `pvary`
         *("weak_type", "name", "indices_are_sorted", "unique_indices"),  # hints
         *("shape", "computation", "consts", "update_consts"),  # told by other parameters, or refused unless empty
     }

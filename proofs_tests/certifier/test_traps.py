@@ -192,6 +192,46 @@ def test_flattening_the_batch_is_no_harm() -> None:
     assert batchwise(lambda x: (x.reshape(-1, 2) @ jnp.ones((2, 2), jnp.int32)).reshape(x.shape), image())
 
 
+def augmented(x: Any) -> Any:
+    """A network with a period of 2, on the mirrored image; where its grid begins depends on the size's parity."""
+    pooled = lax.reduce_window(x[:, ::-1], np.int32(-(2**31)), lax.max, (1, 2, 1), (1, 2, 1), "VALID")
+    return jnp.repeat(pooled, 2, axis=1)[:, ::-1]
+
+
+def test_mirrors_remember_where_they_stand() -> None:
+    """The grid of a network on the mirrored image is counted from the far end."""
+    proofs = {n: certify(augmented, image(shape=(1, n, 2))) for n in (24, 25, 30, 31)}
+    assert proofs[24].same_map(proofs[30])
+    assert proofs[25].same_map(proofs[31])
+    x = np.random.default_rng(0).integers(-99, 99, (1, 31, 2), dtype=np.int32)
+    even, odd = (np.asarray(augmented(x[:, :n])) for n in (24, 25))
+    assert not np.array_equal(even[:, 4:20], odd[:, 4:20])  # another map, as the proofs say
+    assert not proofs[24].same_map(proofs[25])
+
+
+def test_a_product_with_zero_keeps_its_sign() -> None:
+    """It is a constant only where a number other than zero is added: 1 / (x * 0) is the sign of x, times infinity."""
+    ones = certify(lambda x: jnp.cumsum(x * 0 + 1, 1) * 0 + x, image(np.float32))
+    assert any("finite" in text for text in ones.assumptions)
+    for fn in (lambda x: jnp.cumsum(x * 0, 1) + x, lambda x: jnp.cumsum(x * 0 + 0.0, 1) + x):
+        with pytest.raises(CertificationError, match="accumulates"):
+            certify(fn, image(np.float32))
+
+
+def test_outputs_are_judged_one_by_one() -> None:
+    """What has no proof is named, and left out; also from inside a call."""
+    both = lambda x: {"net": x[:, 1:], "mean": x.mean(), "own": jnp.ones(3)}  # noqa: E731
+    for fn in (both, jax.jit(both)):
+        cert = certify(fn, image(np.float32))
+        assert [leaf.name for leaf in cert.leaves] == ["['net']"]
+        assert {one.name: one.place for one in cert.left_out} == {"['mean']": 0, "['own']": 2}
+        assert "Left out: output ['mean']" in cert.explain()
+        assert Certificate.from_json(cert.to_json()) == cert
+        assert batchwise(fn, image(np.float32))
+    mixing = lambda x: (x, x.mean((1, 2)), x - x[:1])  # noqa: E731
+    assert not batchwise(mixing, image(np.float32))
+
+
 BAD = """
 import numpy as np
 from shiftjax.certifier import certify
@@ -231,5 +271,5 @@ def test_functions_without_an_output(fn: Any) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "leaves": 3}', json.dumps({"a": 1})])
 def test_text_that_is_no_certificate(text: str) -> None:
-    with pytest.raises(ValueError, match="expected a certificate of format 2"):
+    with pytest.raises(ValueError, match="expected a certificate of format 3"):
         Certificate.from_json(text)

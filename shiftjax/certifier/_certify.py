@@ -143,6 +143,8 @@ def _output(
     if value.broken:
         raise value.broken.why
     value = _attached(value, spatial)
+    if value.detached:
+        raise CertificationError(what, "unknown", "the output is a slice of the image: an image axis is gone", SINGLE)
     by_image = {tag.image: k for k, tag in enumerate(value.axes) if isinstance(tag, Axis)}
     if len(by_image) != len(spatial):
         raise CertificationError(what, "unknown", "the output ends with flattened image axes", SINGLE)

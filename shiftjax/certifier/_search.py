@@ -189,6 +189,7 @@ class Search:
 
     def __init__(self, source: Source, output: int, axis: int) -> None:
         self._source, self._output, self._axis = source, output, axis
+        self._place = source.certificate.places[output]
         self._looked: dict[str, Witness | None] = {}
 
     def __call__(self, kind: str) -> Witness | None:
@@ -203,11 +204,11 @@ class Search:
     def _look(self, kind: str) -> Witness | None:
         source, cert = self._source, self._source.certificate
         if kind == "minimal" and cert.leaves[self._output].axes[self._axis].period == 1:  # there is no smaller one
-            return Witness(kind, self._output, cert.shape, cert.dtype, (), (), 0, (), ())
+            return Witness(kind, self._place, cert.shape, cert.dtype, (), (), 0, (), ())
         needed = requirements(source.smallest.leaves[self._output].axes[self._axis], kind)
         if not needed or source.runner is None:
             return None
-        witness = replace(source.blank, kind=kind, output=self._output)
+        witness = replace(source.blank, kind=kind, output=self._place)
         shown: dict[Requirement, Difference] = {}
         images = min(IMAGES, WORK / max(1.0, source.runner.work))
         for trial in range(TRIALS):
@@ -231,7 +232,7 @@ class Search:
         start = tuple(needed.shift if j == k else 0 for j in range(len(axes)))
         anew = None if needed.anew is None else (k, needed.anew)
         images = Drawing(trial, still), Drawing(trial, start, anew)
-        outputs = [self._source.results(witness.seed, image, n)[self._output] for n, image in enumerate(images)]
+        outputs = [self._source.results(witness.seed, image, n)[self._place] for n, image in enumerate(images)]
         begin = [[0] * (outputs[0].ndim - 1) for _ in images]
         for result, move in enumerate((needed.move, 0)):
             for j, axis in enumerate(axes):
