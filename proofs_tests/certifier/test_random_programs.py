@@ -20,7 +20,7 @@ from proofs_tests.support.profiles import ARCHITECTURES, examples
 from shiftjax.certifier import CertificationError, certify
 from shiftjax.certifier._domain import assembly
 from shiftjax.certifier._domain.values import Image
-from shiftjax.certifier._rules import indexing, layout
+from shiftjax.certifier._rules import layout, updating
 
 PROGRAMS = 16 * examples()  # 512 in the default run, ten thousand in the deep one
 WITNESSED = 3 if examples() > ARCHITECTURES else 64  # one in so many has its witnesses looked for and judged
@@ -65,7 +65,7 @@ def test_the_generator_finds_hard_cases(monkeypatch: pytest.MonkeyPatch) -> None
         seen["parts"] += len(parts) > 1
         return assembly.assemble(parts)
 
-    for family in (indexing, layout):
+    for family in (layout, updating):
         monkeypatch.setattr(family, "assemble", assemble)
 
     @settings(max_examples=150, derandomize=True, **QUIET)
