@@ -148,7 +148,7 @@ def test_the_image_is_taken_in_the_planned_type():
 
 def test_what_cannot_be_tiled_is_refused_with_the_reason_at_a_size_that_shows_it():
     with pytest.raises(CertificationError, match="mirror image") as refused:
-        sj.plan_tiles(lambda x: x[:, ::-1], (1, 50, 50, 1))
+        sj.plan_tiles(lambda x: x + x[:, ::-1], (1, 50, 50, 1))
     assert "256" in str(refused.value)
 
 
