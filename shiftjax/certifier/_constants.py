@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from shiftjax.certifier import _jaxpr
-from shiftjax.certifier._domain.rounding import STEPS, Rounding, is_float, rounding, undecided
+from shiftjax.certifier._bands import Band, band, is_large
+from shiftjax.certifier._domain.rounding import FLOATS, STEPS, Rounding, is_float, rounding, undecided
 from shiftjax.certifier._domain.values import Constant, Known, Unknown, compact, digest
 from shiftjax.certifier._rules.pointwise import BINARY, OTHER, PASSED_ON, UNARY
 from shiftjax.certifier._rules.table import Equation, plain_parameters
@@ -41,6 +42,14 @@ NUMPY_INTEGERS: dict[str, Callable[..., np.ndarray]] = {  # likewise, of integer
     "select_n": lambda which, *cases: np.choose(which.astype(int), cases),
     "convert_element_type": lambda value: value,
 }
+NUMPY_FLOATS: dict[str, Callable[..., np.ndarray]] = {  # likewise, where the result is rounded
+    "abs": np.abs,
+    "div": np.divide,
+    "max": np.maximum,
+    "min": np.minimum,
+    "select_n": lambda which, off, on: np.asarray(np.where(which, on, off)),
+    "convert_element_type": lambda value: value,
+}
 
 
 def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
@@ -50,8 +59,9 @@ def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
     """
 
     def derive(k: int) -> Unknown:
-        uniform, periods = _uniform_axes(eqn, operands, k), _periods(eqn, operands, k)
-        return Unknown(eqn.call.out_shapes[k], _name(eqn, operands, k), uniform, tuple(sorted(periods.items())))
+        sources = [v.derivation if isinstance(v, Known) and v.made else v for v in operands]  # not written out for it
+        uniform, periods = _uniform_axes(eqn, sources, k), _periods(eqn, sources, k)
+        return Unknown(eqn.call.out_shapes[k], _name(eqn, sources, k), uniform, tuple(sorted(periods.items())))
 
     if eqn.name in PASSED_ON:
         return list(operands)
@@ -61,12 +71,35 @@ def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
     compute = functools.cache(lambda: _evaluate(eqn, known))
     origin = next((v.origin for v in known if v.origin), "")
     quotient = is_float(eqn.dtype) and eqn.name not in STEPS and (eqn.name == "div" or any(v.quotient for v in known))
+    follows = eqn.name in POINTWISE or eqn.name == "broadcast_in_dim"
+    made = (eqn, known) if follows and is_large(eqn.shape) else None
     return [
         Known(
-            shape, functools.partial(lambda k: compute()[k], k), functools.partial(derive, k), origin, quotient=quotient
+            shape,
+            functools.partial(lambda k: compute()[k], k),
+            functools.partial(derive, k),
+            origin,
+            quotient=quotient,
+            made=made,
+            band=lambda matrix: band(matrix, _on_blocks) if matrix.made else None,
         )
         for k, shape in enumerate(eqn.call.out_shapes)
     ]
+
+
+def _on_blocks(known: Known, values: list[np.ndarray], before: list[Rounding]) -> tuple[np.ndarray, Rounding]:
+    """One pointwise operation on a part of its operands."""
+    assert known.made is not None
+    eqn = known.made[0]
+    if eqn.name == "broadcast_in_dim":
+        return values[0], before[0]
+    shape = np.broadcast_shapes(*(v.shape for v in values))
+    wide = [np.broadcast_to(v, shape) for v in values]
+    quick = _in_numpy(eqn)
+    with np.errstate(all="ignore"):
+        (result,) = [quick(*wide)] if quick else _jaxpr.evaluate(eqn.call.primitive, eqn.params, wide)
+        result = result.astype(eqn.dtype, copy=False)
+    return result, rounding(eqn.name, eqn.params, wide, before, [result], _selection(eqn, wide))[0]
 
 
 def _computable(eqn: Equation, operands: Sequence[Known]) -> bool:
@@ -86,18 +119,11 @@ def _computable(eqn: Equation, operands: Sequence[Known]) -> bool:
 
 def _evaluate(eqn: Equation, operands: Sequence[Known]) -> list[tuple[np.ndarray, Rounding]]:
     """The values of the results, and their rounding."""
+    if eqn.name == "reduce_sum" and eqn.params["axes"] == (0,) and (found := operands[0].band()):
+        return [_band_sum(found)]
     values, before = [v.value for v in operands], [v.rounding for v in operands]
     results = _compute(eqn, values)
-
-    def select(errors: Sequence[np.ndarray]) -> list[np.ndarray]:
-        """Selects among errors as the operation does among values; indices stay what they are."""
-        data = {"select_n": range(1, len(values)), "gather": range(1), "dynamic_slice": range(1)}
-        selected = [
-            np.broadcast_to(error, v.shape).astype(np.float32) if k in data.get(eqn.name, range(len(values))) else v
-            for k, (error, v) in enumerate(zip(errors, values, strict=True))
-        ]
-        return _jaxpr.evaluate(eqn.call.primitive, eqn.params, selected)
-
+    select = _selection(eqn, values)
     if eqn.name in POINTWISE:
         roundings = rounding(
             eqn.name, eqn.params, list(map(compact, values)), before, list(map(compact, results)), select
@@ -107,9 +133,44 @@ def _evaluate(eqn: Equation, operands: Sequence[Known]) -> list[tuple[np.ndarray
     return list(zip(results, roundings, strict=True))
 
 
+def _band_sum(found: Band) -> tuple[np.ndarray, Rounding]:
+    """The sum of each column of a band, and its rounding: what is zero adds nothing."""
+    values, before = found.blocks
+    sums = values.sum(axis=1)
+    (total,) = rounding("reduce_sum", {"axes": (1,)}, [values], [before], [sums], lambda errors: errors)
+    count = len(found.start)
+    return sums.reshape(-1)[:count], total._replace(error=np.broadcast_to(total.error, sums.shape).reshape(-1)[:count])
+
+
+def _selection(eqn: Equation, values: Sequence[np.ndarray]) -> Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]:
+    """Selects among errors as an operation does among values; indices stay what they are."""
+    data = {"select_n": range(1, len(values)), "gather": range(1), "dynamic_slice": range(1)}
+    chosen = data.get(eqn.name, range(len(values)))
+
+    def select(errors: Sequence[np.ndarray]) -> list[np.ndarray]:
+        if eqn.name == "select_n" and eqn.call.in_dtypes[0] == "bool":
+            return [np.where(values[0], errors[2], errors[1])]
+        selected = [
+            np.broadcast_to(error, v.shape).astype(np.float32) if k in chosen else v
+            for k, (error, v) in enumerate(zip(errors, values, strict=True))
+        ]
+        return _jaxpr.evaluate(eqn.call.primitive, eqn.params, selected)
+
+    return select
+
+
+def _in_numpy(eqn: Equation) -> Callable[..., np.ndarray] | None:
+    """The operation in NumPy, where it is quicker there and the same."""
+    if eqn.name in NUMPY:
+        return NUMPY[eqn.name]
+    if "int" in eqn.dtype:
+        return NUMPY_INTEGERS.get(eqn.name) if all("int" in dtype for dtype in eqn.call.in_dtypes[-1:]) else None
+    two_cases = eqn.name != "select_n" or eqn.call.in_dtypes[0] == "bool"
+    return NUMPY_FLOATS.get(eqn.name) if eqn.dtype in FLOATS and two_cases else None
+
+
 def _compute(eqn: Equation, operands: list[np.ndarray]) -> list[np.ndarray]:
-    integers = "int" in eqn.dtype and all("int" in str(v.dtype) for v in operands[-1:])
-    quick = NUMPY.get(eqn.name) or (NUMPY_INTEGERS.get(eqn.name) if integers else None)
+    quick = _in_numpy(eqn)
     try:
         with np.errstate(all="ignore"):
             if quick:

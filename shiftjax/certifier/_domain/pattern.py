@@ -13,7 +13,9 @@ from shiftjax.certifier._domain.values import digest
 
 CLOSED_OVER = 1e-6  # of the largest weight: how far floats that were computed elsewhere may be off
 LARGEST_ERROR = 0.05  # of the largest weight: beyond it, weights are too uncertain to be taken for the same
-Same = Callable[[int, int], np.ndarray]  # period, step -> for each output, whether the one a period later is the same
+# period, step, outputs -> for each of these outputs, whether the one a period later is the same
+Same = Callable[[int, int, slice], np.ndarray]
+PROBE = 8  # outputs on either side of the middle that a period must explain before it is tried on all
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class _Repetition:
 def regular(indices: Sequence[int]) -> Pattern | None:
     """The pattern of a list of indices; None if it has none, stands still or turns back."""
     at = np.asarray(indices)
-    repetition = _best_repetition(at, lambda period, step: at[period:] - at[:-period] == step)
+    repetition = _best_repetition(at, lambda period, step, own: at[_later(own, period)] - at[own] == step)
     if repetition is None:
         return None
     period, step, (start, stop) = repetition.period, repetition.step, repetition.run
@@ -65,35 +67,37 @@ def regular(indices: Sequence[int]) -> Pattern | None:
     return Pattern(tuple(first), tuple(first), step, start, stop, digest("indices", first, step))
 
 
-def banded(matrix: np.ndarray, error: np.ndarray, key: str) -> Pattern | None:
+def banded(columns: np.ndarray, start: np.ndarray, error: np.ndarray, key: Callable[[], str]) -> Pattern | None:
     """The pattern of a matrix (elements, outputs) whose columns repeat, moved down; None if it has none.
 
     Weights that are exact must be equal. Weights that are known up to rounding may differ by as much as that; then the
     pattern says so, and its name is that of this one matrix.
 
     Args:
-        matrix: known weights.
-        error: a bound on their errors, broadcast to the matrix.
-        key: the name of the matrix.
+        columns: known weights, (outputs, elements from `start` on); all others are zero.
+        start: for each output.
+        error: a bound on their errors, of the same shape.
+        key: gives the name of the matrix.
     """
-    bands = _bands(matrix)
-    exact = np.asarray(~np.broadcast_to(error, matrix.shape).any(axis=0))
+    bands = _bands(columns, start)
+    exact = np.asarray(~error.any(axis=1))
     repetition = _best_repetition(
-        bands.first, lambda period, step: bands.repeat(period, step, 0.0) & exact[period:] & exact[:-period]
+        bands.first,
+        lambda period, step, own: bands.repeat(period, step, own, 0.0) & exact[_later(own, period)] & exact[own],
     )
     if repetition is not None:
         return _band(bands, repetition)
-    if not is_float(matrix.dtype):
+    if not is_float(columns.dtype):
         return None
     largest = float(np.abs(bands.weights).max(initial=0))
     most = max(float(np.max(error)), CLOSED_OVER * largest)
     if SAFETY * most > LARGEST_ERROR * largest:
         return None
-    repetition = _best_repetition(bands.first, lambda period, step: bands.repeat(period, step, SAFETY * most))
+    repetition = _best_repetition(bands.first, lambda period, step, own: bands.repeat(period, step, own, SAFETY * most))
     if repetition is None:
         return None
     pattern = _band(bands, repetition)
-    return replace(pattern, error=most, name=digest(pattern.name, key))
+    return replace(pattern, error=most, name=digest(pattern.name, key()))
 
 
 @dataclass(frozen=True)
@@ -104,48 +108,60 @@ class _Bands:
     last: np.ndarray
     weights: np.ndarray
 
-    def repeat(self, period: int, step: int, error: float) -> np.ndarray:
-        """For each column, whether the one a period later is the same, moved down by `step`, up to an error."""
-        moved = self.first[period:] - self.first[:-period] - step
+    def repeat(self, period: int, step: int, own: slice, error: float) -> np.ndarray:
+        """For each of these columns: whether the one a period later is the same, `step` further down, up to an error."""
+        after = _later(own, period)
+        moved = self.first[after] - self.first[own] - step
         if not error:
-            return (moved == 0) & (self.weights[period:] == self.weights[:-period]).all(axis=1)
+            return (moved == 0) & (self.weights[after] == self.weights[own]).all(axis=1)
         width = self.weights.shape[1]
-        padded = np.pad(self.weights, ((0, 0), (1, 1)))  # a weight near zero may or may not be there
+        padded = np.pad(self.weights[after], ((0, 0), (1, 1)))  # a weight near zero may or may not be there
         near = np.zeros(len(moved), bool)
         for by in (-1, 0, 1):
-            later = padded[period:, 1 - by : width + 1 - by] if by else self.weights[period:]
-            lost = np.abs(self.weights[period:]).sum(1) - np.abs(later).sum(1)
-            close = np.abs(later - self.weights[:-period]).max(axis=1, initial=0) <= error
+            later = padded[:, 1 - by : width + 1 - by]
+            lost = np.abs(self.weights[after]).sum(1) - np.abs(later).sum(1)
+            close = np.abs(later - self.weights[own]).max(axis=1, initial=0) <= error
             near |= (moved == by) & close & (lost <= error)
         return near
 
 
-def _bands(matrix: np.ndarray) -> _Bands:
-    nonzero = matrix != 0
-    first = nonzero.argmax(axis=0)
-    last = np.where(nonzero.any(axis=0), len(matrix) - 1 - nonzero[::-1].argmax(axis=0), first - 1)
+def _later(own: slice, period: int) -> slice:
+    """The outputs a period after these."""
+    return slice(own.start + period, own.stop + period)
+
+
+def _bands(columns: np.ndarray, start: np.ndarray) -> _Bands:
+    nonzero = columns != 0
+    height = columns.shape[1]
+    first = nonzero.argmax(axis=1)
+    last = np.where(nonzero.any(axis=1), height - 1 - nonzero[:, ::-1].argmax(axis=1), first - 1)
     width = max(1, int((last - first).max(initial=0)) + 1)
     rows = first[:, None] + np.arange(width)
-    inside = rows < len(matrix)
-    weights = np.where(inside, matrix[np.where(inside, rows, 0), np.arange(matrix.shape[1])[:, None]], 0)
-    return _Bands(first, last, weights.astype(np.int8) if matrix.dtype == bool else weights)
+    inside = rows < height
+    weights = np.where(inside, np.take_along_axis(columns, np.where(inside, rows, 0), 1), 0)
+    return _Bands(start + first, start + last, weights.astype(np.int8) if columns.dtype == bool else weights)
 
 
 def _best_repetition(first: np.ndarray, same: Same) -> _Repetition | None:
     """The repetition that explains the most outputs: on a short run, a wrong period may fit by accident.
 
-    A longer period replaces a shorter one only if it explains a turn more.
+    A longer period replaces a shorter one only if it explains a turn more. A multiple of the shorter one cannot, for
+    where the shorter one ends the multiple meets the same two outputs.
     """
     best: _Repetition | None = None
     count = len(first)
     for period in range(1, count // 2 + 1):
         if best and count < best.length + best.period:
             break  # nothing can explain a turn more
+        if best and period % best.period == 0:
+            continue
         middle = (count - period) // 2
         step = int(first[middle + period] - first[middle])
-        if step < 1:
+        near = slice(max(0, middle - PROBE), min(count - period, middle + PROBE + 1))
+        least = min(near.stop - near.start, max(1, (count - 1) // 2 - period))  # of a run of half the outputs
+        if step < 1 or same(period, step, near).sum() < min(least, PROBE):
             continue
-        run = _run_around(same(period, step), middle)
+        run = _run_around(same(period, step, slice(0, count - period)), middle)
         if run is None:
             continue
         start, stop = run[0], run[1] + period

@@ -82,7 +82,7 @@ class Known:
     """An array whose value does not depend on the image and can be computed. It is computed when asked for.
 
     A value that may be off by rounding (`exact` is False) proves nothing about what the compiled network sees, so it
-    is named, and called uniform, by how it is derived.
+    is named, and called uniform, by how it is derived. So is a large band, which is never written out.
     """
 
     def __init__(
@@ -93,13 +93,17 @@ class Known:
         origin: str = "",
         *,
         quotient: bool = False,
+        made: tuple[Any, list[Known]] | None = None,
+        band: Callable[[Known], Any] = lambda known: None,
     ) -> None:
         self.shape = shape
+        self.made = made  # of a large matrix that is computed pointwise: the equation and its operands
+        self.band = functools.cache(lambda: band(self))  # all of such a matrix that may not be zero, if it is a band
         self.quotient = quotient  # whether it comes of a division of floats
         self.origin = origin  # the name of the closed-over array that it is or comes from, if any
         self._keys: dict[tuple[tuple[int, int], ...], str] = {}
         self._compute = functools.cache(compute)
-        self._derive = functools.cache(derive)
+        self._derive = derive
 
     @classmethod
     def of(cls, value: np.ndarray, origin: str = "") -> Known:
@@ -110,6 +114,11 @@ class Known:
             lambda: Unknown(value.shape, digest("value", value.shape, str(value.dtype), value.tobytes())),
             origin,
         )
+
+    @functools.cached_property
+    def derivation(self) -> Unknown:
+        """All that is known without its value."""
+        return self._derive()
 
     @property
     def value(self) -> np.ndarray:
@@ -130,14 +139,30 @@ class Known:
         """The value, cut to one element along axes of a broadcast."""
         return compact(self.value)
 
+    def columns(self, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The columns of a matrix, without what is surely zero.
+
+        Args:
+            rows: the axis of the elements of a column.
+
+        Returns:
+            The columns (column, element), the first element that is kept of each, and bounds on the errors.
+        """
+        band = self.band() if rows == 0 else None
+        if band is not None:
+            return band.values, band.start, band.error
+        error = np.broadcast_to(self.rounding.error, self.shape)
+        columns = np.moveaxis(self.value, rows, 1)
+        return columns, np.zeros(len(columns), int), np.moveaxis(error, rows, 1)
+
     def period(self, axis: int) -> int | None:
         """After how many elements the derivation of the value repeats it along an axis; None where it may not."""
-        return 1 if self.uniform(axis) else self._derive().period(axis)
+        return 1 if self.uniform(axis) else self.derivation.period(axis)
 
     def uniform(self, axis: int) -> bool:
         """Whether the value is surely the same all along an axis, bit for bit."""
-        if not self.exact:
-            return self._derive().uniform(axis)
+        if self.band() is not None or not self.exact:
+            return self.derivation.uniform(axis)
         value = self.value
         if value.shape[axis] < 2 or value.strides[axis] == 0:
             return True
@@ -146,13 +171,32 @@ class Known:
 
     def key(self, repeats: Repeats = NONE) -> str:
         """The name of the value. Along an axis in `repeats` its first elements name it, whatever its length."""
-        if not self.exact:
-            return self._derive().key(repeats)
+        if self.band() is not None or not self.exact:
+            return self.derivation.key(repeats)
         parts = tuple(sorted(repeats.items()))
         if parts not in self._keys:
             value = self.value[tuple(slice(repeats.get(k)) for k in range(len(self.shape)))]
             self._keys[parts] = digest("known", value.shape, str(value.dtype), value.tobytes())
         return self._keys[parts]
+
+
+@dataclass(frozen=True)
+class Resized:
+    """A map resized along some of its axes, in whatever order, since products along different axes commute.
+
+    Attributes:
+        map: that was resized.
+        bands: for each image axis, all that names its resizing.
+        layout: for each array axis, which axis of the map it is.
+    """
+
+    map: str
+    bands: tuple[tuple[int, str], ...]
+    layout: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return digest("resized", self.map, self.bands, self.layout)
 
 
 @dataclass(frozen=True)
@@ -167,6 +211,7 @@ class Image:
     axes: tuple[AxisTag, ...]
     map: str  # digest of the map from the image, up to sizes along image axes and to the offset
     offset: Offset = field(default_factory=dict)  # where along the map index 0 lies
+    made_by: Resized | None = None  # what the map is the name of, where it is that
     zero: bool = False  # whether it is 0 or -0 wherever the image is finite
     detached: tuple[tuple[int, Axis], ...] = ()  # which index: 0 or the turn of the loop of this number; and the axis
 
@@ -174,6 +219,11 @@ class Image:
     def name(self) -> str:
         """Digest of map and offset: arrays of one name agree, index by index."""
         return digest("offset", self.map, offsets.key(self.offset)) if self.offset else self.map
+
+    @property
+    def resized(self) -> Resized | None:
+        """How the map was resized, if nothing but transpositions was done since."""
+        return self.made_by if self.made_by is not None and self.made_by.name == self.map else None
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -220,7 +270,7 @@ class Image:
 
     def without(self, along: int) -> Image:
         """The same array without an axis of size 1."""
-        return replace(self, shape=_without(self.shape, along), axes=_without(self.axes, along))
+        return replace(self, shape=_without(self.shape, along), axes=_without(self.axes, along), made_by=None)
 
     def detach(self, along: int, loop: int = 0) -> Image:
         """One index of this array: 0 of an axis of size 1, or the index that is the turn of a loop."""
@@ -240,7 +290,7 @@ class Image:
         shape = (*self.shape[:along], size, *self.shape[along:])
         axes = (*self.axes[:along], own[0][1], *self.axes[along:])
         rest = tuple(entry for entry in self.detached if entry != own[0])
-        return replace(self, shape=shape, axes=axes, detached=rest)
+        return replace(self, shape=shape, axes=axes, detached=rest, made_by=None)
 
 
 def _without(entries: tuple[Any, ...], k: int) -> tuple[Any, ...]:

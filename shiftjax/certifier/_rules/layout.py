@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from itertools import accumulate
 
@@ -44,7 +45,12 @@ def broadcast(eqn: Equation, image: Image, *sizes: Value) -> Image:
 @rule("transpose", named="permutation", moves_axes_only=True)
 def transpose(eqn: Equation, image: Image) -> Image:
     """out[i, j] = a[j, i]: what an axis reads goes where the axis goes."""
-    return eqn.image([image.axes[k] for k in eqn.params["permutation"]], [image], moves=True)
+    order = eqn.params["permutation"]
+    turned = eqn.image([image.axes[k] for k in order], [image], moves=True)
+    if image.resized is None:
+        return turned
+    resized = replace(image.resized, layout=tuple(image.resized.layout[k] for k in order))
+    return replace(turned, map=resized.name, offset=image.offset, made_by=resized)
 
 
 @rule("squeeze", named="dimensions", moves_axes_only=True)

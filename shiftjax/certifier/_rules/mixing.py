@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-
-import numpy as np
+from fractions import Fraction
 
 from shiftjax.certifier._domain import axis as domain
+from shiftjax.certifier._domain import offset as offsets
 from shiftjax.certifier._domain.axis import Axis, AxisTag
 from shiftjax.certifier._domain.pattern import banded
-from shiftjax.certifier._domain.values import Image, Known, Value
+from shiftjax.certifier._domain.values import Image, Known, Resized, Value, digest
 from shiftjax.certifier._rules.pointwise import align_constant, join_operands, uniform_along
 from shiftjax.certifier._rules.table import Equation, rule
 
@@ -53,10 +53,7 @@ def _banded_product(eqn: Equation, lhs: Value, rhs: Value) -> Image:
     plain = len(summed) == 1 and not any(batch) and len(matrix.shape) == 2
     if not isinstance(matrix, Known) or not plain or not isinstance(tag, Axis):
         eqn.refuse("a product sums over an image axis", WHOLE)
-    columns, error = (
-        np.moveaxis(np.broadcast_to(a, matrix.shape), rows[0], 0) for a in (matrix.value, matrix.rounding.error)
-    )
-    pattern = banded(columns, error, matrix.key())
+    pattern = banded(*matrix.columns(rows[0]), matrix.key)
     if pattern is None:
         eqn.refuse("a product along an image axis has a matrix that does not move along with the image", WHOLE)
     if pattern.error:
@@ -66,9 +63,23 @@ def _banded_product(eqn: Equation, lhs: Value, rhs: Value) -> Image:
     eqn.record.assumptions.append(pattern.assumption("weights", eqn.source))
     reads = list(zip(pattern.first, pattern.last, strict=True))
     resized = domain.gathered(tag, reads, pattern.step, matrix.shape[1 - rows[0]], pattern.start, pattern.stop)
-    free = [t for k, t in enumerate(image.axes) if k != summed[0]]
-    axes = [*free, resized] if image is lhs else [resized, *free]
-    return eqn.image(axes, [image, pattern.name], moves=True, turns={tag.image: pattern.step * tag.stride})
+    own, along = summed[0], tag.image
+    turn = pattern.step * tag.stride
+    here = image.offset.get(along, Fraction(0))
+    whole = offsets.whole_steps({along: here}, {along: turn})
+    rest = here - whole.get(along, Fraction(0))
+    how = {k: v for k, v in eqn.named_parameters().items() if k != "dimension_numbers"}
+    free = [k for k in range(len(image.axes)) if k != own]
+    order = [*free, own] if image is lhs else [own, *free]
+    before = image.resized
+    if before is None or along in dict(before.bands):  # along one axis, the order counts
+        before = Resized(image.map, (), tuple(range(len(order))))
+    band = (along, digest(pattern.name, str(rest), how, eqn.dtype))
+    after = Resized(before.map, tuple(sorted([*before.bands, band])), tuple(before.layout[k] for k in order))
+    axes = [resized if k == own else image.axes[k] for k in order]
+    result = eqn.image(axes, [image])
+    others = {k: n for k, n in image.offset.items() if k != along}
+    return replace(result, map=after.name, offset=offsets.plus(others, whole), made_by=after)
 
 
 def _shared_axes(eqn: Equation, lhs: Image, rhs: Image, batch: tuple[Sequence[int], ...]) -> list[AxisTag]:
