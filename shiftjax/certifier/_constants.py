@@ -81,7 +81,7 @@ def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
             origin,
             quotient=quotient,
             made=made,
-            band=lambda matrix: band(matrix, _on_blocks) if matrix.made else None,
+            band=lambda matrix: band(matrix, _on_blocks),
         )
         for k, shape in enumerate(eqn.call.out_shapes)
     ]
@@ -119,7 +119,7 @@ def _computable(eqn: Equation, operands: Sequence[Known]) -> bool:
 
 def _evaluate(eqn: Equation, operands: Sequence[Known]) -> list[tuple[np.ndarray, Rounding]]:
     """The values of the results, and their rounding."""
-    if eqn.name == "reduce_sum" and eqn.params["axes"] == (0,) and (found := operands[0].band()):
+    if eqn.name == "reduce_sum" and eqn.params["axes"] == (0,) and (found := operands[0].band):
         return [_band_sum(found)]
     values, before = [v.value for v in operands], [v.rounding for v in operands]
     results = _compute(eqn, values)
@@ -163,6 +163,12 @@ def _in_numpy(eqn: Equation) -> Callable[..., np.ndarray] | None:
     """The operation in NumPy, where it is quicker there and the same."""
     if eqn.name in NUMPY:
         return NUMPY[eqn.name]
+    if eqn.name == "iota":
+        along, shape = eqn.params["dimension"], [1] * len(eqn.shape)
+        shape[along] = eqn.shape[along]
+        return lambda: np.arange(shape[along]).reshape(shape)
+    if eqn.name == "reduce_sum":  # where the order of the terms counts, the error is bounded for any order
+        return functools.partial(np.sum, axis=tuple(eqn.params["axes"]), dtype=eqn.dtype)
     if "int" in eqn.dtype:
         return NUMPY_INTEGERS.get(eqn.name) if all("int" in dtype for dtype in eqn.call.in_dtypes[-1:]) else None
     two_cases = eqn.name != "select_n" or eqn.call.in_dtypes[0] == "bool"
@@ -174,7 +180,8 @@ def _compute(eqn: Equation, operands: list[np.ndarray]) -> list[np.ndarray]:
     try:
         with np.errstate(all="ignore"):
             if quick:
-                return [np.broadcast_to(quick(*map(compact, operands)), eqn.shape).astype(eqn.dtype, copy=False)]
+                values = operands if eqn.name == "reduce_sum" else map(compact, operands)
+                return [np.broadcast_to(quick(*values), eqn.shape).astype(eqn.dtype, copy=False)]
             if eqn.name == "broadcast_in_dim":
                 shape = [1] * len(eqn.shape)
                 for n, k in zip(operands[0].shape, eqn.params["broadcast_dimensions"], strict=True):

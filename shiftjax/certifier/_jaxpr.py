@@ -11,6 +11,7 @@ import sysconfig
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +40,19 @@ class Call:
     def name(self) -> str:
         return self.primitive.name
 
-    @property
+    @cached_property
     def in_shapes(self) -> tuple[Shape, ...]:
         return tuple(shape(v) for v in self.operands)
 
-    @property
+    @cached_property
     def out_shapes(self) -> tuple[Shape, ...]:
         return tuple(shape(v) for v in self.results)
 
-    @property
+    @cached_property
     def in_dtypes(self) -> tuple[str, ...]:
         return tuple(str(getattr(v.aval, "dtype", v.aval)) for v in self.operands)
 
-    @property
+    @cached_property
     def out_dtypes(self) -> tuple[str, ...]:
         return tuple(str(getattr(v.aval, "dtype", v.aval)) for v in self.results)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from shiftjax._arithmetic import ceil_div
 from shiftjax.certifier import Certificate, CertificationError
-from shiftjax.tiling._exact_window import LayoutError, windows
+from shiftjax.tiling._exact_window import LayoutError, Window, windows
 
 Sizes = tuple[int, ...]
 Certify = Callable[[Sizes], Certificate]
@@ -70,21 +70,36 @@ def _larger(size: Sizes, legal: Sequence[Sequence[tuple[int, int, int]]]) -> Siz
 def least_overhead(certify: Certify, size: Sizes, certificate: Certificate) -> tuple[Sizes, Certificate]:
     """Of the sizes within a period above `size`, per axis the one that reads least for whole periods of output.
 
-    A function may take several residues modulo its period, of which some deliver more of what they compute.
+    A function may take several residues modulo its period, of which some deliver more of what they compute. Most take
+    every size, and deliver all but a border of one width: two other residues show that, and which size is best then.
     """
     exact = windows(certificate)
-    best = [(window.overhead, window.size) for window in exact]
-    for step in range(1, min(RESIDUES, max(window.period for window in exact))):
+    period = max(window.period for window in exact)
+    taken: dict[int, tuple[Window, ...]] = {0: exact}
+    for step in (1, period // 2, *range(1, min(RESIDUES, period))):
+        if len(taken) == 3 and len({tuple(w.size - w.width for w in each) for each in taken.values()}) == 1:
+            break
+        if step in taken or step >= period:
+            continue
         try:
             others = windows(certify(tuple(n + step for n in size)))
         except Exception:  # the function does not take this size, or is another one there
             continue
         if all(a.period == b.period for a, b in zip(exact, others, strict=True)):
-            best = [min(a, (window.overhead, window.size)) for a, window in zip(best, others, strict=True)]
-    leanest = tuple(n for _, n in best)
+            taken[step] = others
+    else:
+        leanest = tuple(min((w.overhead, w.size) for w in along)[1] for along in zip(*taken.values(), strict=True))
+        return _if_taken(certify, leanest, size, certificate)
+    return _if_taken(certify, tuple(w.size + -w.width % w.period for w in exact), size, certificate)
+
+
+def _if_taken(certify: Certify, wish: Sizes, size: Sizes, certificate: Certificate) -> tuple[Sizes, Certificate]:
+    """A size and the certificate there, or what was there before: axes were chosen one by one."""
+    if wish == size:
+        return size, certificate
     try:
-        return leanest, certify(leanest)
-    except Exception:  # each axis was chosen by itself, and the function need not take the sizes together
+        return wish, certify(wish)
+    except Exception:  # the function need not take these sizes together
         return size, certificate
 
 

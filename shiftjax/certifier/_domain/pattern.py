@@ -109,7 +109,7 @@ class _Bands:
     weights: np.ndarray
 
     def repeat(self, period: int, step: int, own: slice, error: float) -> np.ndarray:
-        """For each of these columns: whether the one a period later is the same, `step` further down, up to an error."""
+        """For each of these columns, whether the one a period later is the same, `step` further down."""
         after = _later(own, period)
         moved = self.first[after] - self.first[own] - step
         if not error:

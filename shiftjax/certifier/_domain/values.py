@@ -98,11 +98,11 @@ class Known:
     ) -> None:
         self.shape = shape
         self.made = made  # of a large matrix that is computed pointwise: the equation and its operands
-        self.band = functools.cache(lambda: band(self))  # all of such a matrix that may not be zero, if it is a band
+        self._band = band
         self.quotient = quotient  # whether it comes of a division of floats
         self.origin = origin  # the name of the closed-over array that it is or comes from, if any
         self._keys: dict[tuple[tuple[int, int], ...], str] = {}
-        self._compute = functools.cache(compute)
+        self._compute = compute
         self._derive = derive
 
     @classmethod
@@ -120,14 +120,23 @@ class Known:
         """All that is known without its value."""
         return self._derive()
 
+    @functools.cached_property
+    def _computed(self) -> tuple[np.ndarray, Rounding]:
+        return self._compute()
+
+    @functools.cached_property
+    def band(self) -> Any:
+        """All of a large matrix that may not be zero, if that is a band."""
+        return self._band(self) if self.made else None
+
     @property
     def value(self) -> np.ndarray:
-        return self._compute()[0]
+        return self._computed[0]
 
     @property
     def rounding(self) -> Rounding:
         """How far other ways to compute the value may be off."""
-        return self._compute()[1]
+        return self._computed[1]
 
     @functools.cached_property
     def exact(self) -> bool:
@@ -148,7 +157,7 @@ class Known:
         Returns:
             The columns (column, element), the first element that is kept of each, and bounds on the errors.
         """
-        band = self.band() if rows == 0 else None
+        band = self.band if rows == 0 else None
         if band is not None:
             return band.values, band.start, band.error
         error = np.broadcast_to(self.rounding.error, self.shape)
@@ -161,7 +170,7 @@ class Known:
 
     def uniform(self, axis: int) -> bool:
         """Whether the value is surely the same all along an axis, bit for bit."""
-        if self.band() is not None or not self.exact:
+        if self.band is not None or not self.exact:
             return self.derivation.uniform(axis)
         value = self.value
         if value.shape[axis] < 2 or value.strides[axis] == 0:
@@ -171,7 +180,7 @@ class Known:
 
     def key(self, repeats: Repeats = NONE) -> str:
         """The name of the value. Along an axis in `repeats` its first elements name it, whatever its length."""
-        if self.band() is not None or not self.exact:
+        if self.band is not None or not self.exact:
             return self.derivation.key(repeats)
         parts = tuple(sorted(repeats.items()))
         if parts not in self._keys:
