@@ -70,27 +70,36 @@ def _larger(size: Sizes, legal: Sequence[Sequence[tuple[int, int, int]]]) -> Siz
 def least_overhead(certify: Certify, size: Sizes, certificate: Certificate) -> tuple[Sizes, Certificate]:
     """Of the sizes within a period above `size`, per axis the one that reads least for whole periods of output.
 
-    A function may take several residues modulo its period, of which some deliver more of what they compute. Most take
-    every size, and deliver all but a border of one width: two other residues show that, and which size is best then.
+    A function may take several residues modulo its period, of which some deliver more of what they compute. Those that
+    it takes mostly are the multiples of some part of the period, and mostly all deliver all but a border of one width:
+    a few residues show that, and which size is best then.
     """
     exact = windows(certificate)
     period = max(window.period for window in exact)
     taken: dict[int, tuple[Window, ...]] = {0: exact}
-    for step in (1, period // 2, *range(1, min(RESIDUES, period))):
-        if len(taken) == 3 and len({tuple(w.size - w.width for w in each) for each in taken.values()}) == 1:
-            break
-        if step in taken or step >= period:
-            continue
+    parts = [period // 2**k for k in range(1, period.bit_length())]
+
+    def look(step: int) -> None:
         try:
             others = windows(certify(tuple(n + step for n in size)))
         except Exception:  # the function does not take this size, or is another one there
-            continue
+            return
         if all(a.period == b.period for a, b in zip(exact, others, strict=True)):
             taken[step] = others
-    else:
-        leanest = tuple(min((w.overhead, w.size) for w in along)[1] for along in zip(*taken.values(), strict=True))
-        return _if_taken(certify, leanest, size, certificate)
-    return _if_taken(certify, tuple(w.size + -w.width % w.period for w in exact), size, certificate)
+
+    for step in [*parts[:1], *reversed(parts)]:
+        if step not in taken:
+            look(step)
+        if len(taken) == 3:
+            break
+    borders = {tuple(window.size - window.width for window in each) for each in taken.values()}
+    if len(taken) == 1 or (len(taken) == 3 and 1 in taken and len(borders) == 1):
+        return _if_taken(certify, tuple(w.size + -w.width % w.period for w in exact), size, certificate)
+    for step in range(1, min(RESIDUES, period)):
+        if step not in taken:
+            look(step)
+    leanest = tuple(min((w.overhead, w.size) for w in along)[1] for along in zip(*taken.values(), strict=True))
+    return _if_taken(certify, leanest, size, certificate)
 
 
 def _if_taken(certify: Certify, wish: Sizes, size: Sizes, certificate: Certificate) -> tuple[Sizes, Certificate]:
