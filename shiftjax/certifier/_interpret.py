@@ -87,12 +87,19 @@ class Interpreter:
                 return list(rule.apply(self, eqn, *operands))
             return list(self._results(eqn, rule, proved(operands)))
         except CertificationError as refusal:
-            return [Refused(shape, refusal) for shape in call.out_shapes]
+            why = refusal
+        except Mismatch as mismatch:
+            why = eqn.refusal(str(mismatch), MISMATCH)
+        except Exception as error:  # in doubt refuse: a rule that fails has proved nothing
+            why = eqn.refusal(f"its rule fails ({type(error).__name__}: {error})", REPORT)
+        return [Refused(shape, why) for shape in call.out_shapes]
 
     def _results(self, eqn: Equation, rule: Rule | None, operands: list[Value]) -> list[Value]:
         """The results of one equation, by its rule."""
         call = eqn.call
-        if call.effects and call.results and not (rule and rule.control):
+        if not call.results:
+            return []  # a print, or a write into memory, which nobody may read
+        if call.effects and not (rule and rule.control):
             eqn.refuse("it has effects", "Certify a pure function: no callbacks with results and no references.")
         images = [v for v in operands if isinstance(v, Image)]
         if not images and (rule is None or not rule.control):
@@ -104,14 +111,7 @@ class Interpreter:
         passes_broken = rule.moves_axes_only or rule.control
         if not passes_broken and (broken := next((v.broken for v in images if v.broken), None)):
             raise broken.why
-        try:
-            applied = rule.apply(self, eqn, *operands) if rule.control else rule.apply(eqn, *operands)
-        except Mismatch as mismatch:
-            eqn.refuse(str(mismatch), MISMATCH)
-        except CertificationError:
-            raise
-        except Exception as error:  # in doubt refuse: a rule that fails has proved nothing
-            eqn.refuse(f"its rule fails ({type(error).__name__}: {error})", REPORT)
+        applied = rule.apply(self, eqn, *operands) if rule.control else rule.apply(eqn, *operands)
         results = applied if isinstance(applied, list) else [applied]
         results = [
             Known.of(np.zeros(v.shape, dtype)) if 0 in v.shape and not dtype.startswith("key<") else v

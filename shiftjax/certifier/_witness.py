@@ -98,6 +98,8 @@ class Witness:
 
     def replay(self, fn: Callable[[Any], Any]) -> bool:
         """Whether a function, computed anew, differs as it did, beyond rounding, in every pair of images."""
+        if not self.differences:  # a period of 1, which needs none
+            return True
         runner = Runner(fn, self.shape, self.dtype)
 
         def values(difference: Difference, n: int) -> np.ndarray:

@@ -198,6 +198,8 @@ def _of_quotient(values: Sequence[Any], before: Sequence[Rounding], dtype: Any) 
     inherited = (a.error + np.abs(values[0]) / divisor * b.error) / np.where(least > 0, least, np.nan)
     power = (np.frexp(divisor)[0] == 0.5) & (b.error == 0)
     smallest, greatest = float(divisor.min(initial=np.inf)), float(divisor.max(initial=0.0))
+    if not smallest:
+        return UNKNOWN
     result = _rounded(np.where(power, inherited, 0.0), a.unit / greatest, a.size / smallest, dtype)
     epsilon = FLOATS.get(str(dtype), (1.0, np.inf))[0]
     otherwise = inherited + 4 * epsilon * a.size / divisor

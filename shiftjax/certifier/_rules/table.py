@@ -129,9 +129,12 @@ class Equation:
         own = _jaxpr.scope(self.call.info)
         return "/".join(s for s in (self.outer.scope if self.outer else "", own) if s)
 
-    def refuse(self, reason: str, advice: str) -> NoReturn:
+    def refusal(self, reason: str, advice: str) -> CertificationError:
         shapes = ", ".join(str(s) for s in self.call.in_shapes)
-        raise CertificationError(self.name, self.source, f"{reason} (operands {shapes})", advice)
+        return CertificationError(self.name, self.source, f"{reason} (operands {shapes})", advice)
+
+    def refuse(self, reason: str, advice: str) -> NoReturn:
+        raise self.refusal(reason, advice)
 
     def image(
         self,
