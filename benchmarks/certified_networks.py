@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 from jax import lax
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax.tree_util import Partial
 
 from shiftjax.certifier import Certificate, CertificationError, certify
@@ -140,8 +141,109 @@ def equinox_networks(eqx: Any) -> Iterator[Entry]:
     yield "Equinox Sequential", net, (3, 64, 64), (1, 2)
 
 
+Function = Callable[[Any], Any]
+
+
+def network(x: Any) -> Any:
+    """Pooling, a window of three, and upsampling, along all spatial axes: of period 2, and the image's size."""
+    space = tuple(range(1, x.ndim - 1))
+    window = (1, *(2 for _ in space), 1)
+    y = lax.reduce_window(x, -jnp.inf, lax.max, window, window, "VALID")
+    for k in space:
+        y = jnp.roll(y, 1, axis=k) + 2 * y - jnp.roll(y, -1, axis=k)
+    for k in space:
+        y = jnp.repeat(y, 2, axis=k)
+    return y
+
+
+def mirrored(fn: Function) -> Function:
+    """Test-time augmentation by all turns and mirror images."""
+
+    def augmented(x: Any) -> Any:
+        total = jnp.zeros_like(x)
+        for turns in range(4):
+            y = jnp.rot90(x, turns, axes=(1, 2))
+            total += jnp.rot90(fn(y), -turns, axes=(1, 2)) + jnp.rot90(fn(y[:, ::-1])[:, ::-1], -turns, axes=(1, 2))
+        return total / 8
+
+    return augmented
+
+
+def window_attention(x: Any, size: int = 4) -> Any:
+    """Self-attention within windows, by einsum, as in Swin transformers."""
+    b, h, w, c = x.shape
+    cut = x.reshape(b, h // size, size, w // size, size, c).transpose(0, 1, 3, 2, 4, 5)
+    y = cut.reshape(-1, size * size, c)
+    weights = jax.nn.softmax(jnp.einsum("nqc,nkc->nqk", y, y), -1)
+    out = jnp.einsum("nqk,nkc->nqc", weights, y)
+    return out.reshape(b, h // size, w // size, size, size, c).transpose(0, 1, 3, 2, 4, 5).reshape(x.shape)
+
+
+def unpooled(x: Any) -> Any:
+    """Max-unpooling: what was pooled goes back to where it was largest."""
+    window = (1, 2, 2, 1)
+    pooled, unpool = jax.vjp(lambda v: lax.reduce_window(v, -jnp.inf, lax.max, window, window, "VALID"), x)
+    return unpool(2 * pooled)[0]
+
+
+def filled(x: Any) -> Any:
+    """An output that a loop fills row by row."""
+    return lax.fori_loop(0, x.shape[1], lambda i, y: y.at[:, i].set(jnp.tanh(x[:, i])), jnp.zeros_like(x))
+
+
+def folded(x: Any) -> Any:
+    """A 2-D network over the planes of a stack."""
+    return network(x.reshape(-1, *x.shape[2:])).reshape(x.shape)
+
+
+def blocks(x: Any) -> Any:
+    y = network(x)
+    return jnp.zeros_like(y).at[:, :32].set(y[:, :32]).at[:, 32:].set(y[:, 32:])
+
+
+def by_rows(fn: Function, x: Any) -> Any:
+    return jnp.moveaxis(lax.map(fn, jnp.moveaxis(x, 1, 0)), 0, 1)
+
+
+def printing(x: Any) -> Any:
+    jax.debug.print("{}", x[0, 0, 0, 0])
+    return network(x)
+
+
+def constructs() -> Iterator[Entry]:
+    """What people write besides convolutions."""
+    shape, stack = (1, 64, 48, 4), (1, 6, 64, 48, 4)
+    mesh = jax.make_mesh((1,), ("i",), axis_types=(AxisType.Auto,))
+    spec = PartitionSpec(None, "i")
+    tiled = Partial(lambda p, x: network(x) + jnp.tile(p, (1, 16, 12, 1)), jnp.ones((1, 4, 4, 4)))
+    found: dict[str, Function] = {
+        "test-time augmentation, 8 views": mirrored(network),
+        "mirror beside the image": lambda x: x + x[:, ::-1],
+        "channels in order of size": lambda x: jnp.take_along_axis(x, jnp.argsort(network(x), -1), -1),
+        "output and a global mean": lambda x: (network(x), x.mean()),
+        "`lax.map` over rows": lambda x: by_rows(network, x),
+        "Python loop over rows": lambda x: jnp.stack([network(x[:, i]) for i in range(x.shape[1])], 1),
+        "loop that fills the output": filled,
+        "blocks set by index": blocks,
+        "border set to zero": lambda x: network(x).at[:, :1].set(0),
+        "window attention by einsum": window_attention,
+        "max-unpooling": unpooled,
+        "parameters tiled over the image": tiled,
+        "product with zero, plus one": lambda x: network(x) * jnp.cumsum(x * 0 + 1, axis=-1),
+        "sharding constraint": lambda x: lax.with_sharding_constraint(network(x), NamedSharding(mesh, PartitionSpec())),
+        "`shard_map` over one device": jax.shard_map(network, mesh=mesh, in_specs=spec, out_specs=spec),
+        "debug print": printing,
+        "bilinear upsampling": lambda x: jax.image.resize(x[:, ::2, ::2], x.shape, "bilinear"),
+    }
+    for name, fn in found.items():
+        yield name, fn, shape, None
+    yield "2-D network over planes", folded, stack, None
+    yield "2-D network over one plane", folded, (1, 1, *shape[1:]), None
+
+
 def entries() -> Iterator[Entry]:
     yield from flax_networks()
+    yield from constructs()
     libraries = {"haiku": haiku_networks, "dm_pix": pix_operations, "equinox": equinox_networks}
     for name, networks in libraries.items():
         if (library := optional(name)) is not None:
@@ -159,10 +261,11 @@ def verdict(fn: Callable[[Any], Any], shape: tuple[int, ...], space: tuple[int, 
 
 
 def _proved(cert: Certificate) -> str:
-    axis = cert.axes[0]
+    axis = cert.outputs[0].axes[0]
     exact = axis.exact[1] - axis.exact[0]
     minimal = ", minimal" if axis.minimal else ""
-    return f"certified | {axis.period}{minimal} | {axis.stride} | {axis.field} | {exact} of {axis.out}"
+    left_out = f", without {len(cert.left_out)} output" if cert.left_out else ""
+    return f"certified{left_out} | {axis.period}{minimal} | {axis.stride} | {axis.field} | {exact} of {axis.out}"
 
 
 def main() -> None:

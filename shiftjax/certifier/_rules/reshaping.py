@@ -48,25 +48,28 @@ def reshape(eqn: Equation, image: Image) -> Image:
 def _single_pixels(factors: list[Factor], shape: Sequence[int]) -> tuple[list[Factor], dict[int, AxisTag]]:
     """Image axes of one pixel, by the new dimensions of size 1 that they become, and the other factors.
 
-    They go where equally much lies behind them, the last to the last. One without such a place stays a factor.
+    One without such a place stays a factor.
     """
-    sizes = [n for n, _ in factors]
-    places: dict[int, int] = {}
-    for behind in {prod(sizes[k + 1 :]) for k, n in enumerate(sizes) if n == 1}:
-        before, after = (_ones(each, behind) for each in (sizes, shape))
-        places.update(zip(reversed(before), reversed(after), strict=False))
+    places = _matched([n for n, _ in factors], shape)
     rest = [factor for k, factor in enumerate(factors) if k not in places]
     return rest, {new: factors[old][1] for old, new in places.items()}
 
 
-def _ones(shape: Sequence[int], behind: int) -> list[int]:
-    """The dimensions of size 1 with so many elements behind them."""
-    return [k for k, n in enumerate(shape) if n == 1 and prod(shape[k + 1 :]) == behind]
+def _matched(old: Sequence[int], new: Sequence[int]) -> dict[int, int]:
+    """For old dimensions of size 1, new ones with as many elements behind them, the last for the last."""
+    places: dict[int, int] = {}
+    for behind in {prod(old[k + 1 :]) for k, n in enumerate(old) if n == 1}:
+        before, after = (
+            [k for k, n in enumerate(shape) if n == 1 and prod(shape[k + 1 :]) == behind] for shape in (old, new)
+        )
+        places.update(zip(reversed(before), reversed(after), strict=False))
+    return places
 
 
 def _reattached(image: Image, shape: Sequence[int], pixels: dict[int, AxisTag]) -> tuple[Image, dict[int, AxisTag]]:
     """A detached axis gets a new dimension of size 1: the last of the foremost ones, since a batch comes first."""
-    free = [k for k, n in enumerate(shape) if n == 1 and k not in pixels]
+    taken = {*pixels, *_matched(image.shape, shape).values()}
+    free = [k for k, n in enumerate(shape) if n == 1 and k not in taken]
     back = image.attach(0) if free else None
     if back is None:
         return image, pixels
