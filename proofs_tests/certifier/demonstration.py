@@ -34,7 +34,8 @@ def _objections(fn: Callable[[Any], Any], cert: Certificate, k: int, witness: Wi
         fn,
         jax.ShapeDtypeStruct(witness.shape, witness.dtype),
         spatial_axes=[a.input_axis for a in cert.axes],
-    ).outputs[witness.output]
+    )
+    small = small.outputs[small.places.index(witness.output)]
     found = (
         []
         if [(a.period, a.phases, a.lo, a.hi) for a in small.axes]
