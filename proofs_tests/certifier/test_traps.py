@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +16,7 @@ import pytest
 from jax import lax
 from jax.tree_util import Partial
 
+import shiftjax as sj
 from proofs_tests.certifier.evidence import failures, measure
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 
@@ -216,6 +218,60 @@ def test_a_product_with_zero_keeps_its_sign() -> None:
     for fn in (lambda x: jnp.cumsum(x * 0, 1) + x, lambda x: jnp.cumsum(x * 0 + 0.0, 1) + x):
         with pytest.raises(CertificationError, match="accumulates"):
             certify(fn, image(np.float32))
+
+
+ZERO_INSIDE: dict[str, Callable[[Any], Any]] = {
+    "padded": lambda x: jnp.pad((x * 0)[:, 1:-1], ((0, 0), (1, 1), (0, 0)), constant_values=5),
+    "beside a constant": lambda x: jnp.concatenate([jnp.full((1, 2, 2), 5), (x * 0)[:, 2:]], 1),
+    "written into a constant": lambda x: lax.dynamic_update_slice(jnp.full(x.shape, 5), (x * 0)[:, 2:], (0, 2, 0)),
+    "written over": lambda x: (x * 0).at[:, 3].set(9),
+    "written over by the image": lambda x: (x * 0).at[:, 3].set(x[:, 2]),
+}
+
+
+@pytest.mark.parametrize("name", ZERO_INSIDE)
+def test_what_lies_beside_zero_need_not_be_zero(name: str) -> None:
+    """A border, a fill or an update is not multiplied by zero."""
+    fn = lambda x: x + (ZERO_INSIDE[name](x) + 7)  # noqa: E731
+    cert = certify(fn, image())
+    assert refuted(fn, cert, np.int32) == []
+    assert cert.axes[0].exact != (0, 24)
+    whole = sj.plan_tiles(fn, (1, 40, 2), tile=8, dtype=np.int32)
+    x = jnp.arange(80, dtype=np.int32).reshape(1, 40, 2)
+    padded = jnp.pad(x, whole.pad_width, mode="reflect")
+    same = np.array_equal(sj.predict_tiled(fn, x, whole), fn(padded)[whole.whole_crop])
+    assert same or not whole.equals_whole
+
+
+def test_outputs_that_change_places_are_not_the_same() -> None:
+    """What is left out has a place too."""
+
+    def swapped(x: Any) -> Any:
+        whole = jnp.cumsum(x, 1)
+        return (whole, x * 3) if x.shape[1] < 30 else (x * 3, whole)
+
+    small, large = (certify(swapped, image(shape=(1, n, 2))) for n in (16, 64))
+    assert (small.places, large.places) == ((1,), (0,))
+    assert not small.same_map(large)
+
+
+def test_slices_put_back_along_another_axis_are_another_map() -> None:
+    """The transposed image has the same slices."""
+    shape = (1, 6, 6, 2)
+
+    def stacked(x: Any, k: int) -> Any:
+        return jnp.stack([x[:, i] for i in range(6)], k)
+
+    def filled(x: Any, k: int) -> Any:
+        y = jnp.zeros_like(x)
+        for i in range(6):
+            y = y.at[:, i].set(x[:, i]) if k == 1 else y.at[:, :, i].set(x[:, i])
+        return y
+
+    for put in (stacked, filled):
+        along = [certify(partial(put, k=k), image(shape=shape)) for k in (1, 2)]
+        assert not along[0].same_map(along[1])
+        assert along[0].same_map(certify(partial(put, k=1), image(shape=shape)))
 
 
 def test_outputs_are_judged_one_by_one() -> None:

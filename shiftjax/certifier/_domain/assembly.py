@@ -73,4 +73,4 @@ def _axis(image: Image, along: int) -> Axis:
 def _with_exact(image: Image, along: int, exact: Run) -> Image:
     axes = list(image.axes)
     axes[along] = replace(_axis(image, along), start=exact[0], stop=exact[1])
-    return replace(image, axes=tuple(axes))
+    return replace(image, axes=tuple(axes), zero=False)

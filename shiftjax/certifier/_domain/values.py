@@ -221,7 +221,7 @@ class Image:
     map: str  # digest of the map from the image, up to sizes along image axes and to the offset
     offset: Offset = field(default_factory=dict)  # where along the map index 0 lies
     made_by: Resized | None = None  # what the map is the name of, where it is that
-    zero: bool = False  # whether it is 0 or -0 wherever the image is finite
+    zero: bool = False  # whether all of it is 0 or -0 if the image is finite; only a product says so of its result
     detached: tuple[tuple[int, Axis], ...] = ()  # which index: 0 or the turn of the loop of this number; and the axis
 
     @property
@@ -275,11 +275,14 @@ class Image:
 
     def shifted(self, shape: Sequence[int], axes: Sequence[AxisTag], by: Offset) -> Image:
         """The same map, read so much further along."""
-        return replace(self, shape=tuple(shape), axes=tuple(axes), offset=offsets.plus(self.offset, by))
+        offset = offsets.plus(self.offset, by)
+        return replace(self, shape=tuple(shape), axes=tuple(axes), offset=offset, zero=False)
 
     def without(self, along: int) -> Image:
         """The same array without an axis of size 1."""
-        return replace(self, shape=_without(self.shape, along), axes=_without(self.axes, along), made_by=None)
+        return replace(
+            self, shape=_without(self.shape, along), axes=_without(self.axes, along), made_by=None, zero=False
+        )
 
     def detach(self, along: int, loop: int = 0) -> Image:
         """One index of this array: 0 of an axis of size 1, or the index that is the turn of a loop."""
@@ -299,7 +302,8 @@ class Image:
         shape = (*self.shape[:along], size, *self.shape[along:])
         axes = (*self.axes[:along], own[0][1], *self.axes[along:])
         rest = tuple(entry for entry in self.detached if entry != own[0])
-        return replace(self, shape=shape, axes=axes, detached=rest, made_by=None)
+        where = digest("attached", along, self.map)  # put back along another axis, it is another map
+        return Image(shape, axes, where, self.offset, detached=rest)
 
 
 def _without(entries: tuple[Any, ...], k: int) -> tuple[Any, ...]:
