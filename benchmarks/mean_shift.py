@@ -69,7 +69,7 @@ def beside_scikit_learn(side: int, channels: int, seeds: int, repeats: int) -> N
     centroids = np.asarray(clusters.centroids)[np.asarray(clusters.valid)]
     peer = results["sklearn"]
     equal = centroids.shape == peer.cluster_centers_.shape and np.allclose(centroids, peer.cluster_centers_, atol=1e-3)
-    different = np.mean(np.asarray(clusters.labels).reshape(-1) != peer.labels_) if equal else np.nan
+    different = np.mean(np.asarray(clusters.labels).reshape(-1) - 1 != peer.labels_) if equal else np.nan
     print(
         f"{f'{side}^2 x {channels}':>10} {seeds:6} {len(centroids):10} {seconds['shiftjax']:11.3f}"
         f" {seconds['sklearn']:10.2f} {seconds['sklearn'] / seconds['shiftjax']:6.0f}x"

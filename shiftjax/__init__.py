@@ -13,6 +13,7 @@ from shiftjax import synthetic as synthetic
 from shiftjax import theory as theory
 from shiftjax import tiling as tiling
 from shiftjax import volume as volume
+from shiftjax._instances import instances as instances
 from shiftjax._losses import discriminative_loss as discriminative_loss
 from shiftjax.certifier import Certificate as Certificate
 from shiftjax.certifier import CertificationError as CertificationError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -47,6 +48,7 @@ def discriminative_loss(
     beta: int | float = 1.0,
     gamma: int | float = 1e-3,
     background: str = "instance",
+    ignore_label: int | None = None,
 ) -> tuple[Float[Array, ""], DiscriminativeParts]:
     r"""Pulls pixels to the mean of their instance and pushes the means of different instances apart.
 
@@ -73,6 +75,7 @@ def discriminative_loss(
         gamma: weight of the regulariser.
         background: what label 0 is: `"instance"`, an instance like any other; `"ignore"`, pixels that count nowhere;
             `"push"`, a mean that others are pushed from and that is pushed, but neither pulled to nor regularised.
+        ignore_label: pixels of this label (-1, 255, ...) count nowhere, whatever `max_instances` is.
 
     Returns:
         The loss, a scalar, and its parts. Under jit, where values cannot be checked, a label outside
@@ -96,11 +99,14 @@ def discriminative_loss(
     one_of("background", background, BACKGROUNDS)
     scales = {"delta_var": delta_var, "delta_dist": delta_dist, "alpha": alpha, "beta": beta, "gamma": gamma}
     scales = {name: number(name, value, least=0.0) for name, value in scales.items()}
-    _check(embedding, labels, bound)
-    return _loss(jnp.asarray(embedding), jnp.asarray(labels), scales, max_instances=bound, background=background)
+    ignored = None if ignore_label is None else operator.index(ignore_label)
+    _check(embedding, labels, bound, ignored)
+    return _loss(
+        jnp.asarray(embedding), jnp.asarray(labels), scales, ignored, max_instances=bound, background=background
+    )
 
 
-def _check(embedding: ArrayLike, labels: ArrayLike, bound: int) -> None:
+def _check(embedding: ArrayLike, labels: ArrayLike, bound: int, ignored: int | None) -> None:
     """Refuses wrong types and shapes, and labels out of range where their values are known."""
     floating("embedding", embedding)
     integers("labels", labels)
@@ -110,7 +116,9 @@ def _check(embedding: ArrayLike, labels: ArrayLike, bound: int) -> None:
     if np.shape(labels) != shape[:-1]:
         fail("labels", f"the shape {shape[:-1]} of the embedding without its channels", np.shape(labels))
     known = concrete(labels)
-    if known is not None and (known.min() < 0 or known.max() >= bound):
+    if known is not None and ignored is not None:
+        known = known[known != ignored]
+    if known is not None and known.size and (known.min() < 0 or known.max() >= bound):
         span = f"labels from {known.min()} to {known.max()}"
         fail("labels", f"0..max_instances-1 = 0..{bound - 1}", span, "make them consecutive with `shiftjax.relabel`")
 
@@ -120,6 +128,7 @@ def _loss(
     embedding: Float[Array, "batch *space channel"],
     labels: Integer[Array, " batch *space"],
     scales: dict[str, Any],
+    ignored: ArrayLike | None,
     *,
     max_instances: int,
     background: str,
@@ -129,8 +138,10 @@ def _loss(
     pixels = embedding.reshape(batch, -1, channels).astype(jnp.promote_types(embedding.dtype, jnp.float32))
     # Narrower labels would wrap when compared with max_instances, and wider ones when cast to 32 bits.
     ids = labels.reshape(batch, -1).astype(jnp.int64 if labels.dtype.itemsize == 8 else jnp.int32)
-    overflow = jnp.any((ids < 0) | (ids >= max_instances))
+    counts = jnp.ones(ids.shape, bool) if ignored is None else ids != ignored
+    overflow = jnp.any(counts & ((ids < 0) | (ids >= max_instances)))
     image = partial(_image_terms, count=max_instances, background=background)
+    ids = jnp.where(counts, ids, max_instances)  # one segment more, for what counts nowhere
     terms = jax.vmap(image, in_axes=(0, 0, None, None))(pixels, ids, scales["delta_var"], scales["delta_dist"])
     # Multiplied by NaN, not replaced by it, so that the gradient is NaN as well.
     pull, push, regulariser = (jnp.mean(term) * jnp.where(overflow, jnp.nan, 1.0) for term in terms[:3])
@@ -147,9 +158,16 @@ def _image_terms(
     count: int,
     background: str,
 ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""], Int[Array, ""]]:
-    """Pull, push, regulariser and number of instances of one image."""
-    sizes = _segment_sum(jnp.ones_like(ids, pixels.dtype), ids, count)
-    means = _segment_sum(pixels, ids, count) / jnp.maximum(sizes, 1)[:, None]
+    """Pull, push, regulariser and number of instances of one image.
+
+    All but the regulariser are differences of embeddings. They are computed about a pixel of the image, so that an
+    offset that all pixels share costs them no precision.
+    """
+    centre = jax.lax.stop_gradient(jnp.where(jnp.isfinite(pixels[0]), pixels[0], 0))
+    counted = ids < count
+    pixels = jnp.where(counted[:, None], pixels - centre, 0)
+    sizes = _segment_sum(jnp.ones_like(ids, pixels.dtype), ids, count + 1)[:count]
+    means = _segment_sum(pixels, ids, count + 1)[:count] / jnp.maximum(sizes, 1)[:, None]
     present = sizes > 0
     foreground = jnp.arange(count) > 0
     pulled = present if background == "instance" else present & foreground
@@ -157,8 +175,9 @@ def _image_terms(
     instances = jnp.sum(pulled)
 
     weight = jnp.where(pulled, 1 / jnp.maximum(sizes, 1), 0) / jnp.maximum(instances, 1)
-    pull = jnp.sum(_pull(pixels - means[ids], delta_var) * weight[ids])
-    regulariser = jnp.sum(jnp.where(pulled, _length(means), 0)) / jnp.maximum(instances, 1)
+    own = jnp.minimum(ids, count - 1)
+    pull = jnp.sum(_pull(pixels - means[own], delta_var) * jnp.where(counted, weight[own], 0))
+    regulariser = jnp.sum(jnp.where(pulled, _length(means + centre), 0)) / jnp.maximum(instances, 1)
     return pull, _push(means, pushed, delta_dist), regulariser, instances
 
 

@@ -56,7 +56,7 @@ def test_flat_kernel_agrees_with_scikit_learn(seed, monkeypatch):
     clusters = mean_shift(points, bandwidth=1.5, seeds=starts, kernel="flat")
     expected = MeanShift(bandwidth=1.5, seeds=starts).fit(points)
     np.testing.assert_allclose(centroids_of(clusters), expected.cluster_centers_, atol=1e-4)
-    np.testing.assert_array_equal(clusters.labels, expected.labels_)
+    np.testing.assert_array_equal(clusters.labels, expected.labels_ + 1)
     assert clusters.converged
     gaussian = mean_shift(points, bandwidth=1.5, seeds=starts)  # control
     assert not np.array_equal(centroids_of(gaussian), centroids_of(clusters))
@@ -98,7 +98,7 @@ def test_every_label_is_the_nearest_centroid_also_where_they_are_many():
     assert clusters.labels.shape == (36, 36)
     assert clusters.labels.dtype == jnp.int32
     nearest = ((points[:, None] - centroids) ** 2).sum(axis=-1).argmin(axis=1)
-    np.testing.assert_array_equal(clusters.labels.reshape(-1), nearest)
+    np.testing.assert_array_equal(clusters.labels.reshape(-1), nearest + 1)
     np.testing.assert_array_equal(clusters.centroids[len(centroids) :], 0)
 
 
@@ -121,7 +121,7 @@ def test_pixels_outside_the_mask_count_nowhere():
     alone = loop(points[mask], points[mask][::10], 0.8)
     order = [np.argmin(((c - alone) ** 2).sum(axis=1)) for c in centroids_of(clusters)]
     np.testing.assert_allclose(centroids_of(clusters), alone[order], atol=0.8 * 0.01)
-    assert np.all((np.asarray(clusters.labels) == -1) == ~mask)
+    assert np.all((np.asarray(clusters.labels) == 0) == ~mask)
     assert same_partition(clusters.labels[mask], cluster[mask])
     everything = mean_shift(points, bandwidth=0.8, seeds=50)  # control
     assert everything.valid.sum() > clusters.valid.sum() == 4
@@ -131,7 +131,7 @@ def test_pixels_outside_the_mask_count_nowhere():
 def test_an_empty_mask_has_no_centroid(seeds):
     clusters = mean_shift(blobs(0)[0], bandwidth=1.0, seeds=seeds, kernel="flat", mask=np.zeros(600, bool))
     assert not clusters.valid.any()
-    assert (clusters.labels == -1).all()
+    assert (clusters.labels == 0).all()
     assert clusters.converged
     assert jnp.isfinite(clusters.centroids).all()
 
@@ -152,7 +152,7 @@ def test_exhausted_steps_and_missing_room_are_reported():
     assert not full.converged
     assert full.centroids.shape == (5, 2)
     assert full.valid.all()
-    assert full.labels.max() == 4
+    assert full.labels.max() == 5
 
 
 @partial(jax.jit, static_argnames="seeds")

@@ -56,7 +56,7 @@ def stitch(
     output = predict_tiled(apply, picture.image, plan)
     embedding, foreground = task.read(output, picture.image)
     clusters = mean_shift(embedding, bandwidth=bandwidth, key=key, mask=foreground)
-    codes = np.where(foreground, np.asarray(clusters.labels) + 1, 0)
+    codes = np.asarray(clusters.labels)
     instances = drop_small(connected_components(codes), min_size=min_size)
     inside = np.zeros(codes.shape, bool)
     inside[(slice(None), *picture.scored)] = True

@@ -20,7 +20,8 @@ class Clusters(NamedTuple):
     Attributes:
         centroids: `(centroid, channel)`, the densest first, zero where not valid.
         valid: which centroids exist, `(centroid,)`.
-        labels: index of the nearest valid centroid of every pixel, `(*anything)`, int32; -1 outside the mask.
+        labels: of every pixel `(*anything)`, int32: k + 1 where centroid k is the nearest valid one, 0 outside the
+            mask, so that 0 is background here as in all labels.
         converged: whether every seed came to rest within max_iter and max_centroids were enough for all centroids.
     """
 
@@ -158,6 +159,6 @@ def _mean_shift(
         start, total = (start - origin) / bandwidth, jnp.where(pixels.size > 0, seeds, 0)
     end = climb(start, total, pixels, KERNELS[kernel], max_iter, tol, lanes, chunk)
     centroids, valid, overflow = merge(end.modes, end.density, most)
-    labels = jnp.where(inside, nearest(scaled, centroids, valid, pixels.exact, chunk), -1)
+    labels = jnp.where(inside, nearest(scaled, centroids, valid, pixels.exact, chunk) + 1, 0)
     centroids = jnp.where(valid[:, None], origin + bandwidth * centroids, 0)
     return Clusters(centroids, valid, labels, jnp.all(jnp.isfinite(origin)) & ~(end.exhausted | overflow))
