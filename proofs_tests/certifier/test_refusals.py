@@ -167,6 +167,20 @@ def test_an_unknown_parameter_of_a_known_primitive_is_refused(monkeypatch: pytes
         certify(jnp.tanh, X)
 
 
+def test_a_new_parameter_of_a_call_is_refused_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It could say that the program is run twice, or not at all."""
+    import dataclasses
+
+    from shiftjax.certifier import _interpret as interpret
+    from shiftjax.certifier import _jaxpr
+
+    primitive, true = _jaxpr.primitive("jit"), interpret.rules()
+    blind = dataclasses.replace(true[primitive], inert=true[primitive].inert - {"inline"})
+    monkeypatch.setattr(interpret, "rules", lambda: {**true, primitive: blind})
+    with pytest.raises(CertificationError, match="inline"):
+        certify(jax.jit(lambda x: x + 1), X)
+
+
 def test_what_nobody_uses_needs_no_proof() -> None:
     """A global mean that is thrown away is not run either."""
     assert certify(lambda x: (x.mean(), x)[1], X).period == (1, 1)

@@ -83,6 +83,8 @@ class Interpreter:
         rule = rules().get(call.primitive)
         eqn = Equation(call, self._record, rule, outer)
         try:
+            if rule is not None and (new := set(call.params) - rule.parameters):
+                eqn.refuse(f"its parameters {sorted(new)} are new to the certifier", UNKNOWN)
             if rule is not None and rule.call:
                 return list(rule.apply(self, eqn, *operands))
             return list(self._results(eqn, rule, proved(operands)))
@@ -106,8 +108,6 @@ class Interpreter:
             return self.fold(eqn, operands)
         if rule is None:
             eqn.refuse("the certifier has no rule for this operation", UNKNOWN)
-        if new := set(call.params) - rule.parameters:
-            eqn.refuse(f"its parameters {sorted(new)} are new to the certifier", UNKNOWN)
         passes_broken = rule.moves_axes_only or rule.control
         if not passes_broken and (broken := next((v.broken for v in images if v.broken), None)):
             raise broken.why

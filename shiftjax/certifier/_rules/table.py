@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, NoReturn, Protocol, runtime_checkable
 
 from shiftjax.certifier import _jaxpr
@@ -37,7 +38,7 @@ class Rule:
     call: bool
     moves_axes_only: bool
 
-    @property
+    @cached_property
     def parameters(self) -> frozenset[str]:
         return self.named | self.per_axis | self.inert
 
