@@ -274,6 +274,36 @@ def test_slices_put_back_along_another_axis_are_another_map() -> None:
         assert along[0].same_map(certify(partial(put, k=1), image(shape=shape)))
 
 
+def test_a_long_scan_has_a_direction() -> None:
+    """Backwards, 300 rows of parameters make another map."""
+    weights = np.random.default_rng(0).integers(1, 9, (300, 2)).astype(np.int32)
+
+    def scanned(x: Any, reverse: bool) -> Any:
+        return lax.scan(lambda h, w: (h * w + 1, None), x, weights, reverse=reverse)[0]
+
+    forward, backward = (certify(partial(scanned, reverse=reverse), image()) for reverse in (False, True))
+    assert not forward.same_map(backward)
+    assert forward.same_map(certify(partial(scanned, reverse=False), image()))
+
+
+def test_a_reshape_that_transposes_first_repeats_nothing() -> None:
+    """Rows of parameters that are spread along columns, and read along the columns again."""
+
+    def turned(p: Any, x: Any) -> Any:
+        square = lax.reshape(jnp.broadcast_to(p[:, None], (24, 24)), (24, 24), dimensions=(1, 0))
+        return x * square[:1, :, None]
+
+    def tiled(p: Any, x: Any) -> Any:
+        return x * lax.reshape(jnp.broadcast_to(p[:, None], (4, 6)), (24,), dimensions=(1, 0))[None, :, None]
+
+    for fn, size in ((turned, 24), (tiled, 4)):
+        try:
+            cert = certify(Partial(fn, jax.ShapeDtypeStruct((size,), np.int32)), image())
+        except CertificationError:
+            continue
+        assert refuted(partial(fn, jnp.arange(size) + 3), cert, np.int32) == []
+
+
 def test_outputs_are_judged_one_by_one() -> None:
     """What has no proof is named, and left out; also from inside a call."""
     both = lambda x: {"net": x[:, 1:], "mean": x.mean(), "own": jnp.ones(3)}  # noqa: E731

@@ -225,7 +225,7 @@ def _periods(eqn: Equation, operands: Sequence[Constant], out: int) -> dict[int,
     found: dict[int, int | None] = {}
     if eqn.name == "tile":
         found = {k: n for k, n in enumerate(first.shape) if shape[k] > n}
-    elif eqn.name == "reshape":
+    elif eqn.name == "reshape" and eqn.params["dimensions"] is None:
         found = _periods_after_reshape(first, shape)
     elif eqn.name == "broadcast_in_dim":
         own = enumerate(eqn.params["broadcast_dimensions"])
@@ -261,7 +261,7 @@ def _uniform_axes(eqn: Equation, operands: Sequence[Constant], out: int) -> froz
         return frozenset(k for k, old in enumerate(eqn.params["permutation"]) if first.uniform(old))
     if name in ("slice", "rev"):
         return frozenset(k for k in range(rank) if first.uniform(k))
-    if name in ("squeeze", "reshape"):
+    if name == "squeeze" or (name == "reshape" and eqn.params["dimensions"] is None):  # else they are transposed first
         return _uniform_after_reshape(first, eqn.call.out_shapes[out])
     return frozenset()
 

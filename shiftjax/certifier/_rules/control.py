@@ -113,7 +113,9 @@ def scan(interpreter: Interpreter, eqn: Equation, *values: Value) -> list[Value]
         return follow()
     any_row = [_row(row, None) for row in rows]
     try:
-        carry = _steady(eqn, lambda state: turn(state, any_row)[:carried], start, ("scan", length))
+        carry = _steady(
+            eqn, lambda state: turn(state, any_row)[:carried], start, ("scan", length, eqn.params["reverse"])
+        )
         outputs = turn(carry, any_row)[carried:]
     except CertificationError:
         if length > MOST_TURNS:
