@@ -182,11 +182,18 @@ def test_an_array_inside_the_scalar_function_of_a_reduction_is_in_the_name(inner
         lambda x: x * jnp.where(jnp.arange(x.shape[0]) < 2, 1, 0)[:, None, None],
         lambda x: x if x.shape[0] == 2 else -x,
         lambda x: x if x.shape[0] == 1 else -x,
+        lambda x: jnp.pad(x, ((0, 2), (0, 0), (0, 0))),
     ],
 )
 def test_the_number_of_images_may_not_enter(fn: Any) -> None:
     """Tiles that share a call must come out as they would alone."""
     assert not batchwise(fn, image())
+
+
+def test_images_that_are_added_are_not_tiled() -> None:
+    """They would be dropped without a word."""
+    with pytest.raises(ValueError, match="as many images"):
+        sj.plan_tiles(lambda x: jnp.pad(x, ((0, 2), (0, 0), (0, 0))), (1, 14, 3), tile=4)
 
 
 def test_flattening_the_batch_is_no_harm() -> None:

@@ -44,5 +44,7 @@ def batchwise(
     except (CertificationError, TypeError, ValueError):
         return False
     batches = [(one.axes[0], n) for cert, n in zip(certificates, images, strict=True) for one in cert.outputs]
-    alone = all(axis.pointwise and axis.exact == (0, n) and axis.output_axis == 0 for axis, n in batches)
+    alone = all(
+        axis.pointwise and axis.exact == (0, n) and axis.out == n and axis.output_axis == 0 for axis, n in batches
+    )
     return alone and all(certificates[0].same_map(other) for other in certificates[1:])

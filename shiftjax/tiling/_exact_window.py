@@ -76,6 +76,11 @@ def _check_layout(certificate: Certificate) -> None:
                 f"{leaf.shape} whose axes {image_axes} are those of the image; put the axes back in order, channels "
                 "last."
             )
+        if leaf.shape[0] != certificate.shape[0]:
+            raise LayoutError(
+                f"`fn`: expected {name} of as many images as it is given, {certificate.shape[0]}, found {leaf.shape[0]}; "
+                "give each image its own output."
+            )
         strides = [axis.stride for axis in output.axes]
         if any(stride != 1 for stride in strides):
             raise LayoutError(
