@@ -78,8 +78,8 @@ def _check_layout(certificate: Certificate) -> None:
             )
         if leaf.shape[0] != certificate.shape[0]:
             raise LayoutError(
-                f"`fn`: expected {name} of as many images as it is given, {certificate.shape[0]}, found {leaf.shape[0]}; "
-                "give each image its own output."
+                f"`fn`: expected {name} of as many images as it is given, {certificate.shape[0]}, found "
+                f"{leaf.shape[0]}; give each image its own output."
             )
         strides = [axis.stride for axis in output.axes]
         if any(stride != 1 for stride in strides):
