@@ -21,6 +21,7 @@ FLOATS = {  # largest relative error of one rounding, and smallest normal number
     "float32": (2.0**-24, 2.0**-126),
     "float64": (2.0**-53, 2.0**-1022),
 }
+WHOLE = ("int", "uint", "bool", "key<")  # beginnings of the names of types whose values are not rounded
 SAFETY = 4  # an expression may be rewritten into one with a few roundings more
 REORDERING = "broadcast_in_dim concatenate pad reshape rev slice split squeeze stack tile transpose unstack"
 CHOOSING = "copy dynamic_slice gather name select_n stop_gradient"
@@ -49,15 +50,17 @@ UNKNOWN = Rounding(np.full((), np.inf), 0.0, np.inf)
 
 def is_float(dtype: Any) -> bool:
     """Whether values of a type, or of the type of this name, are rounded; complex numbers are."""
-    return not str(dtype).startswith(("int", "uint", "bool", "key<"))
+    return getattr(dtype, "kind", "") not in ("i", "u", "b") and not str(dtype).startswith(WHOLE)
 
 
 def of_value(value: np.ndarray) -> Rounding:
     """The rounding of an array that is at hand: none, but for subnormal numbers."""
+    if not is_float(value.dtype):
+        return _whole(value)
     if np.iscomplexobj(value):
         return Rounding(np.zeros(()), 0.0, np.inf)  # exact, but nothing computed from it is
     wide = np.abs(value.astype(np.float64))
-    smallest = FLOATS.get(str(value.dtype), (1.0, 0.0))[1] if is_float(value.dtype) else 0.0
+    smallest = FLOATS.get(str(value.dtype), (1.0, 0.0))[1]
     error = np.where((wide > 0) & (wide < smallest), np.inf, 0.0)
     finite = wide[np.isfinite(wide) & (wide > 0)]
     mantissa, exponent = np.frexp(finite)
@@ -65,6 +68,11 @@ def of_value(value: np.ndarray) -> Rounding:
     lowest = np.log2((whole & (~whole + np.uint64(1))).astype(np.float64)) + exponent - 53
     size = float(wide.max(initial=0.0))
     return Rounding(error if error.any() else np.zeros(()), float(2.0 ** lowest.min(initial=1023)), size)
+
+
+def _whole(value: np.ndarray) -> Rounding:
+    """Of whole numbers: none."""
+    return Rounding(np.zeros(()), 1.0, float(np.abs(value.astype(np.float64)).max(initial=0)))
 
 
 def rounding(
@@ -90,7 +98,7 @@ def rounding(
     """
     exact = all(not operand.error.any() for operand in before)
     if not any(is_float(v.dtype) for v in (*values, *results)):
-        return [Rounding(np.zeros(()), 1.0, float(np.abs(r.astype(np.float64)).max(initial=0))) for r in results]
+        return [_whole(result) for result in results]
     if name in SELECTING:
         data = before[1:] if name == "select_n" else before[:1] if name in ("gather", "dynamic_slice") else before
         unit, size = min(operand.unit for operand in data), max(operand.size for operand in data)
