@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import pytest
 
 from shiftjax.certifier import Certificate, CertificationError, _bands, certify
 from shiftjax.certifier import _constants as constants
+from shiftjax.certifier._domain import pattern
 from shiftjax.certifier._domain.values import Known
 
 RATIOS = [(2, 1), (1, 2), (4, 1), (3, 2), (3, 1), (5, 4)]
@@ -122,3 +124,35 @@ def test_bands_along_one_axis_do_not() -> None:
 
     assert product(first, second).same_map(product(first, second))
     assert not product(first, second).same_map(product(second, first))
+
+
+@pytest.mark.parametrize("size", [40, 200, 2000, 12000])
+@pytest.mark.parametrize(("up", "down"), [(3, 2), (3, 1), (5, 2)])
+def test_linear_resizing_depends_on_the_ratio_alone(up: int, down: int, size: int) -> None:
+    """Rounded weights are certified at every size, up to a bound that is disclosed."""
+    cert = proof(up, down, size)
+    assert (cert.axes[0].phases * down, len(cert.approximations)) == (cert.axes[0].period * up, 1)
+
+
+def drifting(slope: float) -> Callable[[Any], Any]:
+    """A matrix whose weights move down by almost one row per column, and are all near those of the next column."""
+    rows, columns = np.indices((600, 600))
+    matrix = np.maximum(0, 1 - np.abs(rows - slope * columns)).astype(np.float32)
+    matrix *= 1 + np.float32(1e-6) * np.random.default_rng(0).normal(size=matrix.shape).astype(np.float32)
+    return lambda x: jnp.einsum("bnc,nm->bmc", x, matrix)
+
+
+def test_turns_that_drift_are_not_taken_for_a_repetition() -> None:
+    """Each turn is near the next one; hundreds of turns later another pixel is read."""
+    x = jax.ShapeDtypeStruct((1, 600, 1), jnp.float32)
+    assert certify(drifting(1.0), x).axes[0].stride == 1
+    with pytest.raises(CertificationError, match="does not move along"):
+        certify(drifting(1 + 3e-6), x)
+    for up, down, size in ((2002, 2000, 2000), (511, 512, 512), (1023, 1024, 1024), (698, 700, 700)):
+        with pytest.raises(CertificationError, match="does not move along"):
+            proof(up, down, size)
+
+
+def test_control_without_a_look_at_the_whole_run_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pattern, "_without_drift", lambda bands, found, error: found)
+    assert proof(511, 512, 512).axes[0].stride == 1

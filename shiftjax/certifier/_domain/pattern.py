@@ -12,9 +12,10 @@ from shiftjax.certifier._domain.rounding import SAFETY, is_float
 from shiftjax.certifier._domain.values import digest
 
 CLOSED_OVER = 1e-6  # of the largest weight: how far floats that were computed elsewhere may be off
-LARGEST_ERROR = 0.05  # of the largest weight: beyond it, weights are too uncertain to be taken for the same
+LARGEST_ERROR = 0.25  # of the largest weight: beyond it, weights are too uncertain to be taken for the same
 # period, step, outputs -> for each of these outputs, whether the one a period later is the same
 Same = Callable[[int, int, slice], np.ndarray]
+TURNS = 6  # that rounded weights must repeat for
 PROBE = 8  # outputs on either side of the middle that a period must explain before it is tried on all
 
 
@@ -24,7 +25,7 @@ class Pattern:
 
     Attributes:
         name: digest of the pattern and of the weights.
-        error: how far the weights may be off by rounding.
+        error: how far weights that should be the same may be apart, by rounding.
     """
 
     first: tuple[int, ...]
@@ -93,11 +94,13 @@ def banded(columns: np.ndarray, start: np.ndarray, error: np.ndarray, key: Calla
     most = max(float(np.max(error)), CLOSED_OVER * largest)
     if SAFETY * most > LARGEST_ERROR * largest:
         return None
-    repetition = _best_repetition(bands.first, lambda period, step, own: bands.repeat(period, step, own, SAFETY * most))
+    within = SAFETY * most
+    repetition = _best_repetition(bands.first, lambda period, step, own: bands.repeat(period, step, own, within))
+    repetition = repetition and _without_drift(bands, repetition, within)
     if repetition is None:
         return None
     pattern = _band(bands, repetition)
-    return replace(pattern, error=most, name=digest(pattern.name, key()))
+    return replace(pattern, error=2 * within, name=digest(pattern.name, key()))
 
 
 @dataclass(frozen=True)
@@ -111,18 +114,40 @@ class _Bands:
     def repeat(self, period: int, step: int, own: slice, error: float) -> np.ndarray:
         """For each of these columns, whether the one a period later is the same, `step` further down."""
         after = _later(own, period)
+        if error:
+            return self.near(np.r_[own], np.r_[after], np.full(own.stop - own.start, step), error)
         moved = self.first[after] - self.first[own] - step
-        if not error:
-            return (moved == 0) & (self.weights[after] == self.weights[own]).all(axis=1)
+        return (moved == 0) & (self.weights[after] == self.weights[own]).all(axis=1)
+
+    def near(self, own: np.ndarray, others: np.ndarray, down: np.ndarray, error: float) -> np.ndarray:
+        """For each of these columns, whether the other one is the same, so much further down, up to an error."""
+        moved = self.first[others] - self.first[own] - down
         width = self.weights.shape[1]
-        padded = np.pad(self.weights[after], ((0, 0), (1, 1)))  # a weight near zero may or may not be there
+        padded = np.pad(self.weights[others], ((0, 0), (1, 1)))  # a weight near zero may or may not be there
         near = np.zeros(len(moved), bool)
         for by in (-1, 0, 1):
-            later = padded[:, 1 - by : width + 1 - by]
-            lost = np.abs(self.weights[after]).sum(1) - np.abs(later).sum(1)
-            close = np.abs(later - self.weights[own]).max(axis=1, initial=0) <= error
+            other = padded[:, 1 - by : width + 1 - by]
+            lost = np.abs(self.weights[others]).sum(1) - np.abs(other).sum(1)
+            close = np.abs(other - self.weights[own]).max(axis=1, initial=0) <= error
             near |= (moved == by) & close & (lost <= error)
         return near
+
+
+def _without_drift(bands: _Bands, found: _Repetition, error: float) -> _Repetition | None:
+    """The part of a run whose outputs are all near those of one turn in its middle; None if that is only a few turns.
+
+    Each turn may be near the next one, and the last one far from the first all the same. Of many turns that cannot be:
+    what is within the error at both ends of a long run is no more than that apart at each turn.
+    """
+    start, stop = found.run
+    period, columns = found.period, np.arange(start, stop)
+    turns = (columns - start) // period
+    middle = turns[-1] // 2
+    reference = columns - (turns - middle) * period
+    run = _run_around(bands.near(reference, columns, (turns - middle) * found.step, error), int(middle * period))
+    if run is None or run[1] - run[0] < max(TURNS * period, len(bands.first) / 2):
+        return None
+    return _Repetition(period, found.step, (start + run[0], start + run[1]))
 
 
 def _later(own: slice, period: int) -> slice:
