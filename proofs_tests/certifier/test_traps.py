@@ -281,6 +281,49 @@ def test_slices_put_back_along_another_axis_are_another_map() -> None:
         assert along[0].same_map(certify(partial(put, k=1), image(shape=shape)))
 
 
+def test_rows_of_rounded_constants_are_rounded() -> None:
+    """Where XLA computes 27 and the proof 26, a start along the image stays undecided, also row by row of a scan."""
+
+    def read(x: Any) -> Any:
+        numbers = (jnp.arange(1, 61, dtype=jnp.float32) / 49 * 49)[26:27]
+        start = lambda s: (0, jnp.floor(s).astype(jnp.int32), 0)  # noqa: E731
+        return lax.scan(lambda h, s: (h, lax.dynamic_slice(x, start(s), (1, 100, 2))), 0, numbers)[1]
+
+    with pytest.raises(CertificationError):
+        certify(read, image(shape=(1, 200, 2)))
+
+
+def cut_rows(z: Any) -> tuple[Any, Any]:
+    """Rows of one map, of which the first one of the second half is a border."""
+    return z[:, 5:], jnp.concatenate([jnp.zeros_like(z[:, :1]), z[:, 6:]], 1)
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda a, b: jnp.concatenate([a[:, 0, :4], b[:, 0, 4:]], 1)[:, None],
+        lambda a, b: jnp.stack([a[:, i].at[:, 4:].set(b[:, i, 4:]) for i in range(5)], 1),
+        lambda a, b: lax.map(
+            lambda r: jnp.concatenate([r[0][:, :4], r[1][:, 4:]], 1), (jnp.moveaxis(a, 1, 0), jnp.moveaxis(b, 1, 0))
+        ).swapaxes(0, 1),
+    ],
+)
+def test_slices_that_are_put_together_are_as_exact_as_all_of_them(fn: Any) -> None:
+    """A row of zeros is no row of the map, though both have its name."""
+    z = np.random.default_rng(0).integers(1, 99, (1, 10, 8, 2)).astype(np.int32)
+    whole = lambda z: fn(*cut_rows(z))  # noqa: E731
+    first = certify(whole, image(shape=z.shape)).axes
+    rows, columns = (slice(*axis.exact) for axis in first)
+    assert np.array_equal(np.asarray(whole(z))[:, rows, columns], z[:, 5:][:, rows, columns])
+
+
+def test_a_random_key_beside_the_image_is_left_out() -> None:
+    """Witnesses are looked for without it."""
+    cert = certify(lambda x: (x[:, ::2], jax.random.key(0)), image())
+    assert cert.outputs[0].axes[0].minimal
+    assert cert.left_out
+
+
 def test_a_long_scan_has_a_direction() -> None:
     """Backwards, 300 rows of parameters make another map."""
     weights = np.random.default_rng(0).integers(1, 9, (300, 2)).astype(np.int32)

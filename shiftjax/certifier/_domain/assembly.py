@@ -32,7 +32,8 @@ class Part:
     @property
     def _map(self) -> tuple[object, ...]:
         """All that two parts of one map have in common."""
-        return self.image.map, dict(self.image.offset), _with_exact(self.image, self.along, (0, 0)).axes
+        image = self.image
+        return image.map, dict(image.offset), _with_exact(image, self.along, (0, 0)).axes, image.detached
 
     def continues(self, other: Part) -> bool:
         """Whether both are parts of one map, each at its own indices."""

@@ -143,6 +143,21 @@ class Known:
         """Whether every way to compute the value gives these bits."""
         return not self.rounding.error.any()
 
+    def row(self, at: int) -> Known:
+        """One entry along the first axis, as exact or rounded as it is here."""
+        if self.exact:
+            return Known.of(np.asarray(self.value[at]), self.origin)
+
+        def compute() -> tuple[np.ndarray, Rounding]:
+            error = np.broadcast_to(self.rounding.error, self.shape)[at]
+            return np.asarray(self.value[at]), self.rounding._replace(error=error)
+
+        def derive() -> Unknown:
+            uniform = frozenset(k for k in range(len(self.shape) - 1) if self.uniform(k + 1))
+            return Unknown(self.shape[1:], digest("row", self.key(), at), uniform)
+
+        return Known(self.shape[1:], compute, derive, self.origin, quotient=self.quotient)
+
     @property
     def compact(self) -> np.ndarray:
         """The value, cut to one element along axes of a broadcast."""

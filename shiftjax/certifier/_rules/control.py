@@ -200,7 +200,7 @@ def _row(value: Value, at: int | None) -> Value:
     if isinstance(value, Image):
         return replace(value.without(0).with_fixed_offset(), map=digest("row", value.name, at))
     if isinstance(value, Known) and at is not None:
-        return Known.of(np.asarray(value.value[at]), value.origin)
+        return value.row(at)
     uniform = frozenset(k for k in range(len(shape)) if value.uniform(k + 1))
     return Unknown(shape, digest("row", value.key(), at), uniform)
 
