@@ -310,7 +310,7 @@ def cut_rows(z: Any) -> tuple[Any, Any]:
 )
 def test_slices_that_are_put_together_are_as_exact_as_all_of_them(fn: Any) -> None:
     """A row of zeros is no row of the map, though both have its name."""
-    z = np.random.default_rng(0).integers(1, 99, (1, 10, 8, 2)).astype(np.int32)
+    z = jnp.asarray(np.random.default_rng(0).integers(1, 99, (1, 10, 8, 2)), np.int32)
     whole = lambda z: fn(*cut_rows(z))  # noqa: E731
     first = certify(whole, image(shape=z.shape)).axes
     rows, columns = (slice(*axis.exact) for axis in first)
