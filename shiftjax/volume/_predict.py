@@ -12,7 +12,7 @@ from jax.sharding import Mesh
 
 from shiftjax._checks import fail
 from shiftjax.tiling import TilePlan
-from shiftjax.volume._arguments import check_arguments
+from shiftjax.volume._arguments import announce, check_arguments, fitting
 from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.pointwise import check_preprocess
 from shiftjax.volume._jobs.run import Run
@@ -23,7 +23,7 @@ from shiftjax.volume._jobs.writer import Writer
 from shiftjax.volume._storage.casting import check_holds
 from shiftjax.volume._storage.layout import Layout, layout
 from shiftjax.volume._storage.new_target import NewTarget
-from shiftjax.volume._storage.source import Source, open_source
+from shiftjax.volume._storage.source import open_source
 from shiftjax.volume._storage.target import Target, begin_target
 
 
@@ -34,6 +34,7 @@ def predict_volume(
     plan: TilePlan,
     *,
     axes: str | None = None,
+    channel: int | None = None,
     preprocess: Callable[[Any], Any] | None = None,
     where: Any = None,
     region: Sequence[slice] | None = None,
@@ -51,24 +52,25 @@ def predict_volume(
 
     Args:
         fn: the network that was planned for, a function of an image `(1, *space, channel)`.
-        source: path or fsspec URI of a Zarr v2 or v3 array, of an OME-Zarr image or of a TIFF file; a zarr object; or
-            any array (numpy, memmap, h5py, dask). Another level than the finest, or a file system that needs options:
-            `shiftjax.volume.open_source`.
-        target: path or fsspec URI. It becomes an OME-Zarr image with one array, `0`, of axes t (where the source has
+        source: path or fsspec URI of Zarr, OME-Zarr, TIFF, HDF5 or N5; an object of zarr or TensorStore; or any array
+            (numpy, memmap, h5py, dask): what `shiftjax.volume.open_source` takes, or what it returns, for another level
+            than the finest or a file system that needs options.
+        target: path or fsspec URI. It becomes an OME-Zarr image whose array `0` has the axes t (where the source has
             it), c, z, y, x; or one such image for each output of `fn`, in groups named after them. Another type or
-            format than the default, or a file system that needs options: `shiftjax.volume.new_target`.
+            format than the default, coarser levels, or a file system that needs options: `shiftjax.volume.new_target`.
         plan: from `plan_tiles`, for images `(1, *space, channel)` with space in the order z, y, x and the source's c as
-            channels.
+            channels. A plan for images `(1, y, x, channel)` of a source with z takes each plane as an image of its own.
         axes: a letter for each axis of the source, t, c, z, y and x in any order. By default those that its metadata
-            name, else "zyx" or "yx". Every time point is predicted.
+            name, else "zyx" or "yx", which is said in the first line printed. Every time point is predicted.
+        channel: the only one that the network sees, counted from 0; by default all.
         preprocess: a JAX function of an image that acts on each pixel alone and gives the plan's dtype, such as
             `shiftjax.volume.normalize` returns. It is given the source's dtype, and runs on the host's processor.
             Pixels that are NaN or infinite after it stop the run; it may replace them, as with `jnp.nan_to_num`.
             Without it the source's dtype must fit into the plan's.
-        where: only the tiles that this holds for: an array (or path) that is nonzero there, of the image's size or
-            downsampled by an integer factor per axis (if several factors fit its size, a tile is computed when any of
-            them marks it); or a function of a tile's input as stored, `(1, *tile_input, channel)`, that gives True or
-            False. Other tiles are left at 0.
+        where: only the tiles that this holds for: a mask (array, path or source) that is nonzero there, of the image's
+            size or downsampled by an integer factor per axis (if several factors fit its size, a tile is computed when
+            any of them marks it), for all time points or for each; or a function of a tile's input as stored,
+            `(1, *tile_input, channel)`, that gives True or False. Other tiles are left at 0.
         region: slices in image pixels, one per spatial axis (z, y, x): only the tiles that meet them. The target has
             the whole image's size all the same, and further calls may name other regions and masks.
         resume: whether to resume a target that the same call began; otherwise an existing one is refused.
@@ -89,8 +91,7 @@ def predict_volume(
         ValueError: a plan, source, function or option that does not fit the others.
     """
     new = check_arguments(plan, target, resume=resume, progress=progress)
-    opened = open_source(source, axes=axes)
-    _check_plan(plan, opened)
+    opened = fitting(open_source(source, axes=axes, channel=channel), plan)
     proved = check_preprocess(preprocess, plan, opened.dtype)
     tiles = VolumeTiles(plan, opened)
     tile_test = where if callable(where) and not hasattr(where, "shape") else None
@@ -101,6 +102,7 @@ def predict_volume(
             fail("devices", "nothing beside `client`", "a choice", "each worker uses its own devices")
     job = Job(fn, tiles, proved, tile_test, batch_size)
     begun = begin_target(new, _layouts(job, new), provenance=job.provenance(), resume=resume)
+    announce(opened, progress)
     run = Run(tiles, begun, progress, numbers=numbers)
     run(PredictionPass(job, begun, devices, mesh), client=client, batch_size=batch_size)
     return begun.arrays[""] if job.output_names == ("",) else dict(begun.arrays)
@@ -120,13 +122,6 @@ class PredictionPass:
         with Writer(self.job.tiles, self.target, progress.finish) as writer:
             for tile, images in outputs:
                 writer.put(tile, images)
-
-
-def _check_plan(plan: TilePlan, source: Source) -> None:
-    shape = (1, *source.space, source.channels)
-    if tuple(plan.image_shape) != shape:
-        mend = f"plan for {shape}, or name the axes of the source, now {source.axes!r}"
-        fail("plan", f"a plan for images {shape}, as the source has them", f"one for {plan.image_shape}", mend)
 
 
 def _layouts(job: Job, new: NewTarget) -> dict[str, Layout]:

@@ -10,7 +10,7 @@ import numpy as np
 from shiftjax._checks import fail, finite, integer, number, single_key
 from shiftjax._typing import ArrayLike, PRNGKeyArray
 from shiftjax.tiling import TilePlan
-from shiftjax.volume._arguments import check_arguments
+from shiftjax.volume._arguments import announce, check_arguments
 from shiftjax.volume._jobs.workers import check_reachable
 from shiftjax.volume._segmentation.codebook import seed_of
 from shiftjax.volume._segmentation.embedding import open_embedding
@@ -65,16 +65,17 @@ def segment_volume(
 
     Args:
         embedding: a stored volume, seen as images `(1, *space, channel)`, as `predict_volume` reads and writes it
-            (path or URI of Zarr or OME-Zarr, any array, or what `shiftjax.volume.open_source` returns), or a
-            `Recompute`, whose network then runs twice over the image.
+            (what `shiftjax.volume.open_source` takes or returns), or a `Recompute`, whose network then runs twice over
+            the image. With a plan for images `(1, y, x, channel)`, planes of a stack are images of their own, and so
+            are their objects.
         target: path or fsspec URI of an OME-Zarr group, made if there is none: the labels become `labels/<name>` in it,
             which viewers lay over the group's image. Another format than the default, or a file system that needs
             options: `shiftjax.volume.new_target`, without a dtype.
         plan: from `plan_tiles`; its tiles are those of the embedding.
         bandwidth: as `mean_shift` takes it, in units of the embedding.
-        foreground: None for all pixels; a mask (array, path or URI of the image's size, nonzero in objects); or a
-            JAX function of the embedding `(1, *space, channel)`, all its channels, that gives booleans `(1, *space)`,
-            each from its pixel alone: `lambda y: y[..., 0] > 0`.
+        foreground: None for all pixels; a mask (array, path, URI or source of the image's size, nonzero in objects, for
+            all time points or for each); or a JAX function of the embedding `(1, *space, channel)`, all its channels,
+            that gives booleans `(1, *space)`, each from its pixel alone: `lambda y: y[..., 0] > 0`.
         min_size: pixels of the smallest object that is kept.
         key: decides which pixels are drawn.
         channels: those that are the embedding, as an index.
@@ -122,6 +123,7 @@ def segment_volume(
         provenance={**masked.provenance(), **settings._asdict(), "key": digest(seed), "codebook": digest(codes)},
         resume=resume,
     )
+    announce(source, progress)
     objects, codes = Segmentation(masked, begun, settings, progress, client).run(codes, seed)
     return Segmented(begun.arrays[""], objects, codes)
 

@@ -13,7 +13,7 @@ import numpy as np
 from shiftjax.tiling import TilePlan
 from shiftjax.volume._storage.source import Source
 
-TileAtTime = tuple[int, ...]  # the time point, then the tile's index along each spatial axis
+TileAtTime = tuple[int, ...]  # the image's number (time point, or plane), then the tile's index per spatial axis
 READ_AHEAD = 2  # tiles read while one is worked on: enough to hide the reading, few enough to bound the memory
 
 
@@ -82,4 +82,4 @@ class VolumeTiles:
 
     def describe(self, tile: TileAtTime) -> str:
         """A tile for people."""
-        return f"tile {tile[1:]}" + (f" of time point {tile[0]}" if self.source.times > 1 else "")
+        return f"tile {tile[1:]}{self.source.describe(tile[0])}"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from shiftjax._ahead import read_ahead
-from shiftjax._checks import fail
+from shiftjax._checks import fail, function
 from shiftjax.tiling import TilePlan
 from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.pointwise import check_preprocess
@@ -30,12 +30,14 @@ class Recompute:
         source: the image, as `predict_volume` takes it.
         axes: of the image, as `predict_volume` takes them.
         preprocess: as `predict_volume` takes it.
+        channel: of the image, as `predict_volume` takes it.
     """
 
     fn: Callable[[Any], Any]
     source: Any
     axes: str | None = None
     preprocess: Callable[[Any], Any] | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,8 @@ def open_embedding(embedding: Any, plan: TilePlan, axes: str | None) -> Embeddin
         fail("axes", "none beside a `Recompute`", repr(axes), "give them to the `Recompute`")
     if len(plan.outputs) != 1:
         fail("plan", "one of a network with one output", f"{len(plan.outputs)} outputs", "return the embedding only")
-    source = open_source(embedding.source, axes=embedding.axes)
+    source = open_source(embedding.source, axes=embedding.axes, channel=embedding.channel)
+    function("fn", embedding.fn)
     tiles = _tiles(source, plan)
     if source.channels != plan.image_shape[-1]:
         fail("source", f"{plan.image_shape[-1]} channels, as planned", source.channels)
@@ -116,6 +119,7 @@ def open_embedding(embedding: Any, plan: TilePlan, axes: str | None) -> Embeddin
 
 
 def _tiles(source: Source, plan: TilePlan) -> VolumeTiles:
+    source = source.for_network(len(plan.image_shape) - 2)
     if plan.image_shape[0] != 1:
         fail("plan", "one for a single image", f"one for a batch of {plan.image_shape[0]}")
     if source.space != plan.image_shape[1:-1]:

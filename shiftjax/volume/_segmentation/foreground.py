@@ -14,8 +14,9 @@ from shiftjax._checks import fail
 from shiftjax.volume._jobs.pointwise import Pointwise, prove_pointwise
 from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
 from shiftjax.volume._segmentation.embedding import Embedding
+from shiftjax.volume._storage.mask import open_mask
 from shiftjax.volume._storage.provenance import Provenance, pixels_provenance
-from shiftjax.volume._storage.source import Source, open_source
+from shiftjax.volume._storage.source import Source
 
 Channels = slice | Sequence[int]
 
@@ -117,12 +118,7 @@ def open_foreground(foreground: Any, embedding: Embedding) -> Foreground:
 
 
 def _open_mask(foreground: Any, source: Source) -> Source:
-    names = source.axes.replace("c", "")
-    axes = None
-    if hasattr(foreground, "ndim"):
-        axes = names if foreground.ndim == len(names) else names.replace("t", "")
-    mask = open_source(foreground, axes=axes)
-    if mask.space != source.space or mask.channels != 1 or mask.times not in (1, source.times):
-        shape = f"{mask.space} with {mask.channels} channels and {mask.times} time points"
-        fail("foreground", f"a mask of {source.space} pixels", shape, "scale it to the image first")
+    mask = open_mask("foreground", foreground, source)
+    if mask.space != source.space:
+        fail("foreground", f"a mask of {source.space} pixels", mask.space, "scale it to the image first")
     return mask

@@ -8,6 +8,11 @@ import numpy as np
 from shiftjax._checks import fail
 
 
+def of_numbers(dtype: np.dtype) -> bool:
+    """Whether a type is of numbers, or of booleans."""
+    return dtype.kind == "b" or bool(jnp.issubdtype(dtype, jnp.number))
+
+
 def holds(target: np.dtype, dtype: np.dtype) -> bool:
     """Whether `target` holds every value of `dtype`.
 

@@ -33,7 +33,7 @@ def plan_provenance(plan: TilePlan) -> Provenance:
 
 def pixels_provenance(source: Source) -> Provenance:
     """What tells a stored volume from others: its axes, shape and type, and digests of sampled blocks."""
-    return {"pixels": digest(source.axes, source.array.shape, source.dtype), "blocks": _block_digests(source)}
+    return {"pixels": digest(source.form, source.array.shape, source.dtype), "blocks": _block_digests(source)}
 
 
 def function_provenance(fn: Callable[[Any], Any], certificate: Certificate) -> str:

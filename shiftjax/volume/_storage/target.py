@@ -46,9 +46,10 @@ class Target:
         Raises:
             VolumeError: it could not be written, or holds a number beyond the array's type; names the pixels.
         """
-        index = axis_names.block_index(self.axes, slices, time)
+        shape = next(iter(self.arrays.values())).shape
+        index = axis_names.block_index(self.axes, slices, time, shape)
         inside = (slice(None), *(slice(part.stop - part.start) for part in slices))
-        with storage_errors(f"write pixels {axis_names.describe(self.axes, slices, time)} of {self.uri}"):
+        with storage_errors(f"write pixels {axis_names.describe(self.axes, slices, time, shape)} of {self.uri}"):
             for name, array in self.arrays.items():
                 image = cast(np.asarray(images[name])[inside], array.dtype)
                 array[index] = axis_names.from_image(image, self.axes)
@@ -60,8 +61,9 @@ class Target:
             VolumeError: the chunks cannot be listed.
         """
         stored = {name: stored_keys(self._folder(name), self.storage_options) for name in self.arrays}
+        shape = next(iter(self.arrays.values())).shape
         for time, slices in written:
-            index = axis_names.block_index(self.axes, slices, time)
+            index = axis_names.block_index(self.axes, slices, time, shape)
             yield not all(chunk_keys(array, index) <= stored[name] for name, array in self.arrays.items())
 
     def journal(self, name: str = "journal", *, seconds: int | float | None = None) -> Journal:
@@ -113,7 +115,8 @@ def begin_target(
         for name, layout in layouts.items():
             image = group.require_group(name) if name else group
             if ome.multiscale(image.attrs.asdict()) is None:
-                described = ome.attributes(layout.axes, layout.geometry, first.zarr_format, name or title, **entries)
+                more = {"assumed": layout.assumed, **entries}
+                described = ome.attributes(layout.axes, layout.geometry, first.zarr_format, name or title, **more)
                 image.attrs.update(described)
             arrays[name] = image["0"] if "0" in image else _create(image, layout)
     return Target(new.path, arrays, first.axes, new.storage_options)
