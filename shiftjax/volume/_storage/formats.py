@@ -39,7 +39,8 @@ def find(source: Any, level: int, storage_options: dict[str, Any] | None) -> Sto
     if tensors.is_tensorstore(source):
         return tensors.from_tensorstore(source)
     if not all(hasattr(source, name) for name in ("shape", "dtype", "__getitem__")):
-        fail("source", zarrs.EXPECTED, type(source).__name__)
+        mend = "put the files into a folder and name it, or give one array" if isinstance(source, list | tuple) else ""
+        fail("source", zarrs.EXPECTED, f"a {type(source).__name__}", mend)
     if isinstance(source, np.ma.MaskedArray):
         fail("source", "an array without a mask, which would be dropped", "a masked one", "fill it: `.filled(0)`")
     names = getattr(source, "dims", None)  # of xarray; of h5py, where it is no tuple, by the dataset's labels
@@ -49,6 +50,8 @@ def find(source: Any, level: int, storage_options: dict[str, Any] | None) -> Sto
 
 
 def _at(uri: str, level: int, storage_options: dict[str, Any] | None) -> Stored:
+    if is_local(uri) and any(letter in uri for letter in "*?") and not os.path.exists(uri):
+        fail("source", zarrs.EXPECTED, f"none at {uri!r}", "patterns are not expanded: name the folder of the files")
     first = begins_with(uri)
     file = not (is_local(uri) and os.path.isdir(uri))
     if (file and tiff.is_tiff(uri)) or first[:4] in tiff.MAGIC:
@@ -66,8 +69,6 @@ def _at(uri: str, level: int, storage_options: dict[str, Any] | None) -> Stored:
     ending = os.path.splitext(uri)[1].lower()
     if ending in OTHERS:
         fail("source", zarrs.EXPECTED, f"a {ending} file at {uri!r}", OTHERS[ending])
-    if is_local(uri) and any(letter in uri for letter in "*?") and not os.path.exists(uri):
-        fail("source", zarrs.EXPECTED, f"none at {uri!r}", "patterns are not expanded: name the folder of the files")
     return zarrs.open_zarr(uri, uri, level, storage_options)
 
 

@@ -71,5 +71,5 @@ def open_n5(path: str) -> Stored:
         fail("source", "an N5 array", f"none at {path!r} ({reason(error)})")
     stored = from_tensorstore(store)
     if stored.names is None:  # programs that write N5 list x first, others z: nobody may guess
-        return stored._replace(names="?" * len(stored.array.shape), said="no names; most programs write N5 as x, y, z")
+        return stored._replace(names="?" * len(stored.array.shape), said="no names (most programs write N5 as x, y, z)")
     return stored

@@ -25,7 +25,7 @@ MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of files beyond
 
 def is_tiff(name: str) -> bool:
     """Whether a path is that of a TIFF file."""
-    return name.lower().endswith(ENDINGS)
+    return name.partition("::")[0].lower().endswith(ENDINGS)  # of a chain of file systems the first is the file
 
 
 def open_level(path: str, level: int, storage_options: dict[str, Any] | None = None) -> Stored:
@@ -45,7 +45,7 @@ def open_level(path: str, level: int, storage_options: dict[str, Any] | None = N
             series, images = file.series[0], len(file.series)
             levels = len(series.levels)
             if level < levels:
-                array = zarr.open(series.aszarr(level=level), mode="r")
+                array = zarr.open(series.aszarr(level=level, read_only=True), mode="r")
             geometry = _geometry(file) if not level else Geometry()  # TIFF does not tell that of other levels
     except Exception as error:  # a damaged file fails in many ways
         fail("source", "a TIFF file", f"none at {path!r} ({reason(error)})")

@@ -6,11 +6,13 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from shiftjax._checks import fail, shown
 from shiftjax._extras import require
 
 LOCAL = re.compile(r"^(file|local):(//)?")
+_FILE_SYSTEMS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
 def check_uri(name: str, uri: Any, storage_options: Any) -> str:
@@ -46,7 +48,10 @@ def for_zarr(uri: str) -> Any:
 
 def open_binary(uri: str, storage_options: dict[str, Any] | None) -> Any:
     """A file in another file system, open for reading at any place; it stays open as long as somebody holds it."""
-    return require("fsspec", "volume").open(uri, "rb", **(storage_options or {})).open()
+    files, path = require("fsspec.core", "volume").url_to_fs(uri, **(storage_options or {}))
+    file = files.open(path, "rb")
+    _FILE_SYSTEMS[file] = files  # some, such as one in a zip file, close their files when nobody holds them any more
+    return file
 
 
 def begins_with(path: str, count: int = 8) -> bytes:
