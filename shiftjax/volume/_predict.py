@@ -23,7 +23,8 @@ from shiftjax.volume._jobs.writer import Writer
 from shiftjax.volume._storage.casting import check_holds
 from shiftjax.volume._storage.layout import Layout, layout
 from shiftjax.volume._storage.new_target import NewTarget
-from shiftjax.volume._storage.source import open_source
+from shiftjax.volume._storage.pyramid import Pyramid, halvings
+from shiftjax.volume._storage.source import Source, open_source
 from shiftjax.volume._storage.target import Target, begin_target
 
 
@@ -103,8 +104,13 @@ def predict_volume(
     job = Job(fn, tiles, proved, tile_test, batch_size)
     begun = begin_target(new, _layouts(job, new), provenance=job.provenance(), resume=resume)
     announce(opened, progress)
+    pyramids = _pyramids(begun, new, opened)
+    for pyramid in pyramids:
+        pyramid.unlist()
     run = Run(tiles, begun, progress, numbers=numbers)
     run(PredictionPass(job, begun, devices, mesh), client=client, batch_size=batch_size)
+    for pyramid in pyramids:
+        pyramid.write()
     return begun.arrays[""] if job.output_names == ("",) else dict(begun.arrays)
 
 
@@ -122,6 +128,15 @@ class PredictionPass:
         with Writer(self.job.tiles, self.target, progress.finish) as writer:
             for tile, images in outputs:
                 writer.put(tile, images)
+
+
+def _pyramids(target: Target, new: NewTarget, source: Source) -> list[Pyramid]:
+    """The coarser levels of each output; while tiles are written, none is listed."""
+    made = []
+    for name, array in target.arrays.items():
+        levels = halvings(target.axes, array.shape, source.space_axes, source.geometry, new.levels or 1)
+        made.append(Pyramid(new, name, target.axes, levels, labels=False))
+    return made
 
 
 def _layouts(job: Job, new: NewTarget) -> dict[str, Layout]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,10 +17,12 @@ from shiftjax.volume._segmentation.codebook import seed_of
 from shiftjax.volume._segmentation.embedding import open_embedding
 from shiftjax.volume._segmentation.foreground import Channels, MaskedEmbedding, open_foreground
 from shiftjax.volume._segmentation.stages import Segmentation, Settings
-from shiftjax.volume._storage.label_image import begin_labels, check_name
-from shiftjax.volume._storage.layout import layout
+from shiftjax.volume._storage.label_image import begin_labels, check_name, image_in, over_image
+from shiftjax.volume._storage.layout import Layout, layout
 from shiftjax.volume._storage.new_target import NewTarget
 from shiftjax.volume._storage.provenance import digest
+from shiftjax.volume._storage.pyramid import Coarser, Pyramid, halvings
+from shiftjax.volume._storage.source import Source
 
 
 class Segmented(NamedTuple):
@@ -70,7 +73,7 @@ def segment_volume(
             are their objects.
         target: path or fsspec URI of an OME-Zarr group, made if there is none: the labels become `labels/<name>` in it,
             which viewers lay over the group's image. Another format than the default, or a file system that needs
-            options: `shiftjax.volume.new_target`, without a dtype.
+            options: `shiftjax.volume.new_target`, without a dtype. Over an image they have its axes and its levels.
         plan: from `plan_tiles`; its tiles are those of the embedding.
         bandwidth: as `mean_shift` takes it, in units of the embedding.
         foreground: None for all pixels; a mask (array, path, URI or source of the image's size, nonzero in objects, for
@@ -116,16 +119,28 @@ def segment_volume(
         integer("samples", samples, least=1),
         integer("seeds", seeds, least=1),
     )
+    planned, coarser = _labels_layout(new, source, plan)
     begun = begin_labels(
         new,
         name,
-        layout(source, plan.tile_output, None, "uint64", new.zarr_format),
+        planned,
         provenance={**masked.provenance(), **settings._asdict(), "key": digest(seed), "codebook": digest(codes)},
         resume=resume,
     )
     announce(source, progress)
     objects, codes = Segmentation(masked, begun, settings, progress, client).run(codes, seed)
+    place = replace(new, path=f"{new.path.rstrip('/')}/labels/{name}")
+    Pyramid(place, "", planned.axes, coarser, labels=True).write()
     return Segmented(begun.arrays[""], objects, codes)
+
+
+def _labels_layout(new: NewTarget, source: Source, plan: TilePlan) -> tuple[Layout, list[Coarser]]:
+    """How labels are stored: over an image as that has its levels, else in as many as the target asks for."""
+    alone = layout(source, plan.tile_output, None, "uint64", new.zarr_format)
+    image = image_in(new)
+    if image is not None:
+        return over_image(alone, image)
+    return alone, halvings(alone.axes, alone.shape, source.space_axes, alone.geometry, new.levels or 1)
 
 
 def _check_channels(channels: Any, count: int) -> Channels:

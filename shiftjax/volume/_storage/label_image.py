@@ -4,22 +4,81 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from shiftjax._checks import fail
+from shiftjax._checks import fail, shown
 from shiftjax._extras import require
 from shiftjax.volume._storage import ome_zarr as ome
 from shiftjax.volume._storage.errors import storage_errors
 from shiftjax.volume._storage.layout import Layout
 from shiftjax.volume._storage.new_target import NewTarget, make_group, open_group, stored_names
 from shiftjax.volume._storage.provenance import Provenance
+from shiftjax.volume._storage.pyramid import Coarser
 from shiftjax.volume._storage.target import Target, begin_target
 
 
 def check_name(name: Any) -> None:
     """Refuses what cannot be the name of labels."""
     if not isinstance(name, str) or not name or "/" in name or name.startswith("."):
-        fail("name", "a name for the labels, without `/`", repr(name))
+        fail("name", "a name for the labels, without `/`", shown(name))
+
+
+class Image(NamedTuple):
+    """An image that labels lie over: its axes without c, and the shape and geometry of each of its levels."""
+
+    axes: str
+    levels: list[Coarser]
+
+
+def image_in(new: NewTarget) -> Image | None:
+    """The image in a group that labels are written to; None where there is none.
+
+    Raises:
+        VolumeError: a group that cannot be read.
+        ValueError: an image of a version that is not known, or whose metadata make no sense.
+    """
+    if not stored_names(new):
+        return None
+    group = open_group(new)
+    described = ome.multiscale(group.attrs.asdict())
+    if described is None:
+        return None
+    levels = ome.read_levels(described)
+    axes = levels[0].axes
+    with storage_errors(f"read the image in {new.path}"):
+        shapes = [dict(zip(axes, map(int, group[level.path].shape), strict=True)) for level in levels]
+    kept = axes.replace("c", "")
+    return Image(kept, [Coarser(tuple(s[a] for a in kept), lv.geometry) for s, lv in zip(shapes, levels, strict=True)])
+
+
+def over_image(layout: Layout, image: Image) -> tuple[Layout, list[Coarser]]:
+    """Labels as the image that they lie over has its pixels: with its axes and sizes, and a level for each of its own.
+
+    Args:
+        layout: of the labels.
+        image: that they lie over.
+
+    Returns:
+        The layout of the finest labels, and the coarser levels.
+
+    Raises:
+        ValueError: no level of the image has the pixels of the labels.
+    """
+    sizes = dict(zip(layout.axes, layout.shape, strict=True))
+    chunks = dict(zip(layout.axes, layout.chunks, strict=True))
+    if sizes.get("t") == 1 and "t" not in image.axes:
+        del sizes["t"]
+    shape = tuple(sizes.get(name, 1) for name in image.axes)
+    fitting = [k for k, level in enumerate(image.levels) if set(sizes) <= set(image.axes) and level.shape == shape]
+    if not fitting:
+        pixels = " or ".join(f"{level.shape}" for level in image.levels)
+        found = f"labels of {layout.shape} along {layout.axes!r}"
+        mend = "write them to a group of their own, or into the image that was embedded"
+        fail("target", f"an image with as many pixels as the labels; it has {pixels} along {image.axes!r}", found, mend)
+    first, chunk = image.levels[fitting[0]], tuple(chunks.get(name, 1) for name in image.axes)
+    geometry = first.geometry
+    whole = replace(layout, axes=image.axes, shape=shape, chunks=chunk, geometry=geometry)
+    return whole, image.levels[fitting[0] + 1 :]
 
 
 def begin_labels(new: NewTarget, name: str, layout: Layout, *, provenance: Provenance, resume: bool) -> Target:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shiftjax._checks import one_of
+from shiftjax._checks import fail, integer, one_of, shown
 from shiftjax._extras import require
 from shiftjax.volume._storage.errors import VolumeError, reason
 from shiftjax.volume._storage.layout import native_dtype
@@ -15,6 +15,8 @@ from shiftjax.volume._storage.uri import check_uri
 
 KEY = "shiftjax"  # of the group's attributes: the provenance
 ADVICE = "choose another target, or remove it first"
+MOST_LEVELS = 32  # after which any axis has a single pixel
+FILES = ("zip", "ozx", "tif", "tiff", "h5", "hdf5", "n5", "npy", "npz", "png", "jpg", "json")
 GROUP = {".zgroup", "zarr.json"}  # what a group without members and attributes consists of
 
 
@@ -26,12 +28,14 @@ class NewTarget:
         path: path or fsspec URI.
         dtype: name of its type; None for that of what is written.
         zarr_format: 2 or 3; None for the source's.
+        levels: of the pyramid, the finest included; None for 1, or for labels for those of the image they lie over.
         storage_options: for the file system, as fsspec takes them.
     """
 
     path: str
     dtype: str | None = None
     zarr_format: int | None = None
+    levels: int | None = None
     storage_options: dict[str, Any] | None = field(default=None, repr=False)  # may hold credentials
 
 
@@ -40,6 +44,7 @@ def new_target(
     *,
     dtype: str | None = None,
     zarr_format: int | None = None,
+    levels: int | None = None,
     storage_options: dict[str, Any] | None = None,
 ) -> NewTarget:
     """A target, where a path alone says too little: `predict_volume` and `segment_volume` take the result.
@@ -49,6 +54,9 @@ def new_target(
         dtype: of the pixels stored, such as "bfloat16"; by default that of the network's outputs. It must hold them: of
             integers all values, of floats those that occur, rounded. Labels are uint64 and take none.
         zarr_format: 2 (OME-Zarr 0.4) or 3 (OME-Zarr 0.5); by default the source's, else 3.
+        levels: how many resolutions are written, each of half the pixels per spatial axis, the finest included: means
+            of numbers, and one of the pixels of labels. By default 1; labels have those of the image that they lie
+            over.
         storage_options: for the file system, as fsspec takes them.
 
     Returns:
@@ -59,8 +67,10 @@ def new_target(
     """
     if zarr_format is not None:
         one_of("zarr_format", zarr_format, (2, 3))
+    if levels is not None:
+        levels = integer("levels", levels, least=1, most=MOST_LEVELS)
     name = None if dtype is None else native_dtype(dtype).name
-    return NewTarget(check_uri("target", path, storage_options), name, zarr_format, storage_options)
+    return NewTarget(_check_path(path, storage_options), name, zarr_format, levels, storage_options)
 
 
 def as_new_target(target: Any) -> NewTarget:
@@ -69,7 +79,19 @@ def as_new_target(target: Any) -> NewTarget:
     Raises:
         ValueError: neither a path nor what `new_target` returns.
     """
-    return target if isinstance(target, NewTarget) else NewTarget(check_uri("target", target, None))
+    return target if isinstance(target, NewTarget) else NewTarget(_check_path(target, None))
+
+
+def _check_path(path: Any, storage_options: Any) -> str:
+    """A path or URI that can become a folder of Zarr."""
+    uri = check_uri("target", path, storage_options)
+    ending = uri.rstrip("/").rpartition("/")[2].lower().rpartition(".")[2]
+    if ending in FILES and "." in uri:
+        mend = "name a folder, such as out.zarr; zip it afterwards if it must be one file"
+        fail("target", "a place for a folder of OME-Zarr", f"the name of a .{ending} file", mend)
+    if any(part in uri for part in ("::", "http://", "https://")):
+        fail("target", "a file system that can be written to", shown(uri), "name it directly, without a chain by `::`")
+    return uri
 
 
 def claim(new: NewTarget, expected: Provenance, *, resume: bool, zarr_format: int) -> Any:
