@@ -21,3 +21,9 @@ def check_arguments(plan: Any, target: Any, **switches: Any) -> NewTarget:
         if not isinstance(value, bool):
             fail(name, "True or False", repr(value))
     return as_new_target(target)
+
+
+def check_verify(verify: Any) -> None:
+    """Refuses what says nothing about looking again at what is finished."""
+    if verify is not None and not isinstance(verify, bool):
+        fail("verify", "True, False or None", repr(verify))

@@ -18,16 +18,23 @@ from shiftjax.volume._storage.source import open_source
 TileTest = Callable[[np.ndarray], Any]
 
 
-def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> np.ndarray:
+def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the tiles that a region and a mask leave at all time points; None for either leaves all.
+
+    Returns:
+        Those, and the tiles of the region that the mask leaves out.
 
     Raises:
         ValueError: as `in_region` and `in_mask`.
     """
-    tests = [in_region(tiles.plan, region)] if region is not None else []
-    tests += [in_mask(tiles.plan, mask, tiles.source.axes)] if mask is not None else []
-    selected = [all(test(tile) for test in tests) for tile in np.ndindex(*tiles.plan.grid)]
-    return np.flatnonzero(np.tile(selected, tiles.source.times))
+    meets = (lambda tile: True) if region is None else in_region(tiles.plan, region)
+    marks = (lambda tile: True) if mask is None else in_mask(tiles.plan, mask, tiles.source.axes)
+    met = np.array([meets(tile) for tile in np.ndindex(*tiles.plan.grid)])
+    marked = np.array(
+        [bool(here and marks(tile)) for here, tile in zip(met, np.ndindex(*tiles.plan.grid), strict=True)]
+    )
+    chosen, left_out = (np.flatnonzero(np.tile(these, tiles.source.times)) for these in (marked, met & ~marked))
+    return chosen, left_out
 
 
 def in_region(plan: TilePlan, region: Any) -> Callable[[TileIndex], bool]:

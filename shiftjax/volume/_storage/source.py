@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from shiftjax._checks import fail, integer
+from shiftjax._checks import fail, integer, number
 from shiftjax._extras import require
 from shiftjax.volume._storage import axes as axis_names
 from shiftjax.volume._storage import bfloat16, tiff
 from shiftjax.volume._storage import ome_zarr as ome
-from shiftjax.volume._storage.errors import reason, storage_errors
-from shiftjax.volume._storage.uri import check_uri
+from shiftjax.volume._storage.errors import VolumeError, reason, storage_errors
+from shiftjax.volume._storage.finished import check_finished
+from shiftjax.volume._storage.reading import Missing, ReadLog, check_missing, read_block, stamp
+from shiftjax.volume._storage.uri import check_uri, for_zarr, is_local
 
 Read = Callable[[tuple[slice, ...]], np.ndarray]
 
@@ -33,6 +35,8 @@ class Source:
         zarr_format: 2 or 3 where it is a Zarr array, else None.
         opened: arguments of the `open_source` that opened it, where that was by path or URI, so that another process
             can open it too.
+        missing: what a chunk that is not there stands for: the array's fill value, or an error.
+        region: slices of the spatial axes outside of which nothing may be read; None for no such limit.
     """
 
     name: str
@@ -41,6 +45,16 @@ class Source:
     geometry: ome.Geometry = field(default_factory=ome.Geometry)
     zarr_format: int | None = None
     opened: dict[str, Any] | None = field(default=None, repr=False)  # may hold credentials
+    missing: Missing = "fill"
+    region: tuple[slice, ...] | None = None
+
+    def __post_init__(self) -> None:
+        with storage_errors(f"read the metadata of {self.name}"):
+            object.__setattr__(self, "_stamp", self._stamp_now())
+
+    def _stamp_now(self) -> Any:
+        path = (self.opened or {}).get("source")
+        return stamp(self.array, path if isinstance(path, str) and is_local(path) else None)
 
     @property
     def dtype(self) -> np.dtype:
@@ -62,21 +76,37 @@ class Source:
         """Length of t; 1 without it."""
         return self._length("t")
 
-    def at(self, time: int = 0) -> Read:
+    def at(self, time: int = 0, log: ReadLog | None = None) -> Read:
         """Reads one time point: slices of the spatial axes (z, y, x; within the image) -> `(1, *space, channel)`.
 
-        A chunk that was never written gives the array's fill value.
+        Args:
+            time: the time point.
+            log: told what was read.
 
         Raises:
-            VolumeError: by the function returned; a part that cannot be read, with its pixels.
+            VolumeError: by the function returned; a part that cannot be read, with its pixels; a source that is not
+                the one that was opened any more; or a missing chunk, where that is an error.
         """
 
         def read(slices: tuple[slice, ...]) -> np.ndarray:
             with storage_errors(f"read pixels {axis_names.describe(self.axes, slices, time)} of {self.name}"):
-                block = np.asarray(self.array[axis_names.block_index(self.axes, slices, time)])
-                return axis_names.to_image(block.astype(self.dtype, copy=False), self.axes)
+                self._check_region(slices)
+                index = axis_names.block_index(self.axes, slices, time)
+                block, missing = read_block(self.array, index, missing=self.missing)
+                if self._stamp_now() != getattr(self, "_stamp"):  # noqa: B009 - set in a frozen class
+                    raise VolumeError(f"{self.name} has been replaced while it was read; call again once it stays")
+                block = block.astype(self.dtype, copy=False)
+                if log is not None:
+                    log.add(block, missing)
+                return axis_names.to_image(block, self.axes)
 
         return read
+
+    def _check_region(self, slices: tuple[slice, ...]) -> None:
+        for part, limit, length in zip(slices, self.region or (), self.space, strict=False):
+            start, stop, _ = limit.indices(length)
+            if part.start < start or part.stop > stop:
+                raise VolumeError(f"{self.name} was opened for the region {self.region} only, and is not finished")
 
     def sampled_blocks(self, count: int, size: int) -> list[tuple[int, tuple[slice, ...]]]:
         """Time point and pixels of blocks drawn evenly over the volume, with repetition, always the same ones.
@@ -98,12 +128,19 @@ class Source:
 
     def __reduce__(self) -> Any:
         if self.opened is not None:  # by its address: an open file or store may not survive the journey
-            return partial(open_source, **self.opened), ()
+            return partial(open_source, **self.opened, missing=self.missing, region=self.region), ()
         return Source, tuple(getattr(self, each.name) for each in fields(self))
 
 
 def open_source(
-    source: Any, *, axes: str | None = None, level: int = 0, storage_options: dict[str, Any] | None = None
+    source: Any,
+    *,
+    axes: str | None = None,
+    level: int = 0,
+    storage_options: dict[str, Any] | None = None,
+    missing: str = "fill",
+    region: Sequence[slice] | None = None,
+    wait: int | float = 0,
 ) -> Source:
     """Opens a volume to read from, where a path alone says too little: `predict_volume` and others take the result.
 
@@ -115,13 +152,21 @@ def open_source(
             else "zyx", or "yx" for two axes.
         level: of an OME-Zarr or TIFF image; 0 is the finest.
         storage_options: for the file system, as fsspec takes them.
+        missing: what a chunk of a Zarr array stands for that is not there: "fill", the array's fill value (such chunks
+            are counted), or "error". Of a finished result of shiftjax every chunk must be there.
+        region: slices in pixels, one per spatial axis (z, y, x). Of a result of shiftjax that is not finished, only
+            these pixels must be, and only these can be read.
+        wait: seconds to wait at most until a result of shiftjax is finished.
 
     Returns:
         The source, of which nothing has been read but metadata.
 
     Raises:
         ValueError: nothing there, not an image, or other axes than asked for.
+        VolumeError: a result of shiftjax that is not finished.
     """
+    checked_missing = check_missing(missing)
+    seconds = number("wait", wait, least=0)
     if isinstance(source, Source):
         if axes is not None and axes.lower() != source.axes:
             fail("axes", f"{source.axes!r}, as the source was opened with", repr(axes), "give them to `open_source`")
@@ -138,10 +183,23 @@ def open_source(
         array, metadata_axes, geometry = _open_level(array, name, level)
     elif level:
         fail("level", "0 for an array without levels", level)
+    if check_finished(array, name, region=region, wait=seconds):
+        checked_missing = "error"
     chosen = _choose_axes(axes, metadata_axes, len(array.shape))
     zarr_format = getattr(getattr(array, "metadata", None), "zarr_format", None)
     by_address = {"source": source, "axes": chosen, "level": level, "storage_options": storage_options}
-    return Source(name, array, chosen, geometry, zarr_format, by_address if isinstance(source, str) else None)
+    opened = by_address if isinstance(source, str) else None
+    within = None if region is None else tuple(region)
+    return Source(name, array, chosen, geometry, zarr_format, opened, checked_missing, within)
+
+
+def with_missing(source: Source, missing: Any) -> Source:
+    """The source with what a missing chunk stands for; one that was opened to refuse them goes on doing so.
+
+    Raises:
+        ValueError: neither "fill" nor "error".
+    """
+    return replace(source, missing="error" if source.missing == "error" else check_missing(missing))
 
 
 def _open_tiff(path: str, axes: str | None, level: int) -> Source:
@@ -167,7 +225,9 @@ def _open_array(source: Any, storage_options: dict[str, Any] | None) -> Any:
     if not isinstance(source, str | require("zarr.abc.store", "volume").Store):
         fail("source", expected, type(source).__name__)
     try:
-        return zarr.open(source, mode="r", storage_options=storage_options)
+        return zarr.open(
+            for_zarr(source) if isinstance(source, str) else source, mode="r", storage_options=storage_options
+        )
     except (OSError, ValueError, TypeError, KeyError) as error:
         fail("source", expected, f"none at {str(source)!r} ({reason(error)})")
 
