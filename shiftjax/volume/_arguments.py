@@ -46,3 +46,9 @@ def announce(source: Source, progress: bool) -> None:
     if progress and source.note():
         with suppress(OSError, ValueError):  # a closed terminal stops no run
             print(source.note(), file=sys.stderr, flush=True)
+
+
+def check_verify(verify: Any) -> None:
+    """Refuses what says nothing about looking again at what is finished."""
+    if verify is not None and not isinstance(verify, bool):
+        fail("verify", "True, False or None", shown(verify))

@@ -12,10 +12,11 @@ from jax.sharding import Mesh
 
 from shiftjax._checks import fail
 from shiftjax.tiling import TilePlan
-from shiftjax.volume._arguments import announce, check_arguments, fitting
+from shiftjax.volume._arguments import announce, check_arguments, check_verify, fitting
+from shiftjax.volume._jobs.code_digest import code_digest
 from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.pointwise import check_preprocess
-from shiftjax.volume._jobs.run import Run
+from shiftjax.volume._jobs.run import Options, Run
 from shiftjax.volume._jobs.tile_selection import select_tiles
 from shiftjax.volume._jobs.tiles import Progress, TileAtTime, VolumeTiles
 from shiftjax.volume._jobs.workers import check_reachable
@@ -23,8 +24,10 @@ from shiftjax.volume._jobs.writer import Writer
 from shiftjax.volume._storage.casting import check_holds
 from shiftjax.volume._storage.layout import Layout, layout
 from shiftjax.volume._storage.new_target import NewTarget
+from shiftjax.volume._storage.provenance import Provenance
 from shiftjax.volume._storage.pyramid import Pyramid, halvings
-from shiftjax.volume._storage.source import Source, open_source
+from shiftjax.volume._storage.reading import Reading
+from shiftjax.volume._storage.source import Source, open_source, with_missing
 from shiftjax.volume._storage.target import Target, begin_target
 
 
@@ -45,11 +48,16 @@ def predict_volume(
     batch_size: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     mesh: Mesh | None = None,
+    missing: str = "fill",
+    verify: bool | None = None,
+    accept_versions: bool = False,
 ) -> Any:
     """Predicts a volume tile by tile, from storage to storage, in memory bounded by the plan.
 
     Stopped at any moment, even by `kill -9`, the same call resumes with the tiles that are not finished, and the result
-    is that of an undisturbed run, bit for bit.
+    is that of an undisturbed run, bit for bit. One process at a time writes a target, which it claims; the target
+    belongs for good to the work that began it. A tile is entered in the journal once its pixels are on the disk, with
+    digests of what was read and written.
 
     Args:
         fn: the network that was planned for, a function of an image `(1, *space, channel)`.
@@ -81,36 +89,55 @@ def predict_volume(
         batch_size: tiles per call; by default the plan's.
         devices: of this process, as `jax.devices()` lists them; by default all.
         mesh: of this process's devices, to share out each tile instead.
+        missing: what a chunk of a Zarr source stands for that is not there: "fill", the array's fill value (the tiles
+            that read some are counted, and computed again once the chunks are there), or "error".
+        verify: what a resumed run looks at again. None: what is stored of the target, and the source of some of the
+            finished tiles. True: the source of all of them. False: only whether the target's chunks exist. Lost and
+            damaged tiles are computed again.
+        accept_versions: whether to resume a target that other versions of jax or shiftjax began, and to let workers
+            with others take part; it is recorded in the target. The last bits of results may differ between versions.
 
     Returns:
         The target's zarr array; a dictionary of them by name where `fn` has several outputs.
 
     Raises:
         VolumeError: storage that fails, or pixels that are not finite or do not fit the target, with the tile and its
-            pixels (finished tiles are kept); or a target that was made with another plan, net, source or
-            preprocessing, by another version of shiftjax, or not by shiftjax.
+            pixels (finished tiles are kept); a target that was made with another plan, net, source or preprocessing,
+            by other versions of jax or shiftjax, or not by shiftjax, or that another process writes; a source that has
+            changed, or is itself a prediction that is not finished; or workers that are lost or compute something else.
         ValueError: a plan, source, function or option that does not fit the others.
     """
-    new = check_arguments(plan, target, resume=resume, progress=progress)
-    opened = fitting(open_source(source, axes=axes, channel=channel), plan)
+    new = check_arguments(plan, target, resume=resume, progress=progress, accept_versions=accept_versions)
+    check_verify(verify)
+    opened = fitting(with_missing(open_source(source, axes=axes, channel=channel), missing), plan)
     proved = check_preprocess(preprocess, plan, opened.dtype)
     tiles = VolumeTiles(plan, opened)
     tile_test = where if callable(where) and not hasattr(where, "shape") else None
-    numbers = select_tiles(tiles, region, None if where is tile_test else where)
+    numbers, left_out = select_tiles(tiles, region, None if where is tile_test else where)
     if client is not None:
         check_reachable(client, opened, new.path)
         if devices is not None or mesh is not None:
             fail("devices", "nothing beside `client`", "a choice", "each worker uses its own devices")
     job = Job(fn, tiles, proved, tile_test, batch_size)
-    begun = begin_target(new, _layouts(job, new), provenance=job.provenance(), resume=resume)
-    announce(opened, progress)
+    begun = begin_target(
+        new,
+        _layouts(job, new),
+        provenance=job.provenance(),
+        resume=resume,
+        accept_versions=accept_versions,
+        grid=tiles.grid,
+        tile=plan.tile_output,
+    )
+    options = Options(progress, client, batch_size, verify, accept_versions)
     pyramids = _pyramids(begun, new, opened)
-    for pyramid in pyramids:
-        pyramid.unlist()
-    run = Run(tiles, begun, progress, numbers=numbers)
-    run(PredictionPass(job, begun, devices, mesh), client=client, batch_size=batch_size)
-    for pyramid in pyramids:
-        pyramid.write()
+    announce(opened, progress)
+    with begun.claim() as claim:
+        begun.remove_leftovers()
+        for pyramid in pyramids:
+            pyramid.unlist()
+        Run(tiles, begun, claim, options, numbers=numbers, left_out=left_out)(PredictionPass(job, begun, devices, mesh))
+        for pyramid in pyramids:
+            pyramid.write()
     return begun.arrays[""] if job.output_names == ("",) else dict(begun.arrays)
 
 
@@ -126,8 +153,17 @@ class PredictionPass:
     def __call__(self, tiles: Iterable[TileAtTime], progress: Progress) -> None:
         outputs = self.job.outputs(tiles, skip=progress.skip, devices=self.devices, mesh=self.mesh)
         with Writer(self.job.tiles, self.target, progress.finish) as writer:
-            for tile, images in outputs:
-                writer.put(tile, images)
+            for computed in outputs:
+                writer.put(*computed)
+
+    def identity(self) -> Provenance:
+        """What decides the pixels, and which tiles are computed."""
+        test = self.job.tile_test
+        return {**self.job.provenance(), "where": "all" if test is None else code_digest(test)}
+
+    def reading(self, tile: TileAtTime) -> Reading:
+        """Reads the input of a tile, and computes nothing."""
+        return self.job.reading(tile)
 
 
 def _pyramids(target: Target, new: NewTarget, source: Source) -> list[Pyramid]:

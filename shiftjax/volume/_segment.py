@@ -11,7 +11,8 @@ import numpy as np
 from shiftjax._checks import fail, finite, integer, number, single_key
 from shiftjax._typing import ArrayLike, PRNGKeyArray
 from shiftjax.tiling import TilePlan
-from shiftjax.volume._arguments import announce, check_arguments
+from shiftjax.volume._arguments import announce, check_arguments, check_verify
+from shiftjax.volume._jobs.run import Options
 from shiftjax.volume._jobs.workers import check_reachable
 from shiftjax.volume._segmentation.codebook import seed_of
 from shiftjax.volume._segmentation.embedding import open_embedding
@@ -57,6 +58,9 @@ def segment_volume(
     resume: bool = True,
     progress: bool = True,
     client: Any = None,
+    missing: str = "fill",
+    verify: bool | None = None,
+    accept_versions: bool = False,
 ) -> Segmented:
     """Labels the objects of a volume that need not fit in memory; across tiles they are what they are in one piece.
 
@@ -91,20 +95,25 @@ def segment_volume(
         progress: whether to show a bar for each pass.
         client: of `dask.distributed`: its workers draw the sample and find the fragments, and this process joins them.
             All of them must reach embedding, foreground and target by the same names.
+        missing: as `predict_volume` takes it.
+        verify: as `predict_volume` takes it.
+        accept_versions: as `predict_volume` takes it.
 
     Returns:
         The labels, the number of objects, and the codebook.
 
     Raises:
-        VolumeError: storage that fails (finished tiles are kept), or labels that were made from something else or by
-            another version of shiftjax.
+        VolumeError: storage that fails (finished tiles are kept); labels that were made from something else or by
+            other versions of jax or shiftjax, or that another process writes; or an embedding that has changed, or is
+            a prediction that is not finished.
         ValueError: a plan, embedding, foreground or option that does not fit the others.
     """
-    new = check_arguments(plan, target, resume=resume, progress=progress)
+    new = check_arguments(plan, target, resume=resume, progress=progress, accept_versions=accept_versions)
+    check_verify(verify)
     if new.dtype is not None:
         fail("target", "no dtype for labels, which are uint64", new.dtype, "leave it out of `new_target`")
     check_name(name)
-    opened = open_embedding(embedding, plan, axes)
+    opened = open_embedding(embedding, plan, axes, missing)
     source = opened.volume.source
     if client is not None:
         check_reachable(client, source, new.path)
@@ -126,11 +135,19 @@ def segment_volume(
         planned,
         provenance={**masked.provenance(), **settings._asdict(), "key": digest(seed), "codebook": digest(codes)},
         resume=resume,
+        accept_versions=accept_versions,
+        grid=opened.volume.grid,
+        tile=plan.tile_output,
+    )
+    options = Options(progress, client, None, verify, accept_versions)
+    pyramid = Pyramid(
+        replace(new, path=f"{new.path.rstrip('/')}/labels/{name}"), "", planned.axes, coarser, labels=True
     )
     announce(source, progress)
-    objects, codes = Segmentation(masked, begun, settings, progress, client).run(codes, seed)
-    place = replace(new, path=f"{new.path.rstrip('/')}/labels/{name}")
-    Pyramid(place, "", planned.axes, coarser, labels=True).write()
+    with begun.claim() as claim:
+        begun.remove_leftovers()
+        objects, codes = Segmentation(masked, begun, settings, claim, options).run(codes, seed)
+        pyramid.write()
     return Segmented(begun.arrays[""], objects, codes)
 
 

@@ -18,22 +18,25 @@ from shiftjax.volume._storage.source import Source
 TileTest = Callable[[np.ndarray], Any]
 
 
-def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> np.ndarray:
+def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the tiles that a region and a mask leave at all time points; None for either leaves all.
+
+    Returns:
+        Those, and the tiles of the region that the mask leaves out.
 
     Raises:
         ValueError: as `in_region` and `in_mask`.
     """
-    meets = in_region(tiles.plan, region) if region is not None else None
-    laid = open_mask("where", mask, tiles.source) if mask is not None else None
-    marks = in_mask(tiles.plan, laid) if laid is not None else None
-    met = [tile for tile in np.ndindex(*tiles.plan.grid) if meets is None or meets(tile)]
-    selected = np.zeros((tiles.source.times, *tiles.plan.grid), bool)
-    for frame in range(1 if laid is None else laid.times):  # a mask of one image counts for all of them
-        here = selected if laid is None or laid.times == 1 else selected[frame : frame + 1]
-        for tile in met:
-            here[:, *tile] = marks is None or marks(tile, frame)
-    return np.flatnonzero(selected)
+    meets = (lambda tile: True) if region is None else in_region(tiles.plan, region)
+    laid = None if mask is None else open_mask("where", mask, tiles.source)
+    marks = (lambda tile, frame: True) if laid is None else in_mask(tiles.plan, laid)
+    shape = (tiles.source.times, *tiles.plan.grid)
+    met, marked = np.zeros(shape, bool), np.zeros(shape, bool)
+    for frame in range(1 if laid is None else laid.times):
+        here = slice(None) if laid is None or laid.times == 1 else frame  # a mask of one image counts for all of them
+        for tile in filter(meets, np.ndindex(*tiles.plan.grid)):
+            met[(here, *tile)], marked[(here, *tile)] = True, marks(tile, frame)
+    return np.flatnonzero(marked), np.flatnonzero(met & ~marked)
 
 
 def in_region(plan: TilePlan, region: Any) -> Callable[[TileIndex], bool]:

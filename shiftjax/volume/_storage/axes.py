@@ -15,6 +15,7 @@ from shiftjax._checks import fail, shown
 
 ORDER = "tczyx"  # the order that OME-Zarr asks for
 SPACE = "zyx"
+LEFT_OUT = "."  # in place of the letter of an axis of one pixel that means nothing
 WORDS = {"time": "t", "channel": "c", "channels": "c", "depth": "z", "height": "y", "width": "x"}
 
 
@@ -94,8 +95,8 @@ def to_image(block: np.ndarray, axes: str, ndim: int = len(SPACE)) -> np.ndarray
         axes: without c there is one channel.
         ndim: spatial axes that the network sees.
     """
-    counted = framing(axes, ndim)
-    block = block.squeeze(tuple(axes.index(name) for name in counted))
+    counted = framing(axes, ndim) + LEFT_OUT
+    block = block.squeeze(tuple(k for k, name in enumerate(axes) if name in counted))
     axes = "".join(name for name in axes if name not in counted)
     order = [axes.index(name) for name in spatial(axes, ndim) + "c" if name in axes]
     image = block.transpose(order)[None]

@@ -40,8 +40,8 @@ def find(source: Any, level: int, storage_options: dict[str, Any] | None) -> Sto
         return tensors.from_tensorstore(source)
     if not all(hasattr(source, name) for name in ("shape", "dtype", "__getitem__")):
         mend = "put the files into a folder and name it, or give one array" if isinstance(source, list | tuple) else ""
-        fail("source", zarrs.EXPECTED, f"a {type(source).__name__}", mend)
-    if isinstance(source, np.ma.MaskedArray):
+        fail("source", zarrs.EXPECTED, type(source).__name__, mend)
+    if isinstance(getattr(source, "_meta", source), np.ma.MaskedArray):  # of dask: what its parts are
         fail("source", "an array without a mask, which would be dropped", "a masked one", "fill it: `.filled(0)`")
     names = getattr(source, "dims", None)  # of xarray; of h5py, where it is no tuple, by the dataset's labels
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):

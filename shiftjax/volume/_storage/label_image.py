@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -15,6 +16,7 @@ from shiftjax.volume._storage.new_target import NewTarget, make_group, open_grou
 from shiftjax.volume._storage.provenance import Provenance
 from shiftjax.volume._storage.pyramid import Coarser
 from shiftjax.volume._storage.target import Target, begin_target
+from shiftjax.volume._storage.uri import for_zarr
 
 
 def check_name(name: Any) -> None:
@@ -81,7 +83,17 @@ def over_image(layout: Layout, image: Image) -> tuple[Layout, list[Coarser]]:
     return whole, image.levels[fitting[0] + 1 :]
 
 
-def begin_labels(new: NewTarget, name: str, layout: Layout, *, provenance: Provenance, resume: bool) -> Target:
+def begin_labels(
+    new: NewTarget,
+    name: str,
+    layout: Layout,
+    *,
+    provenance: Provenance,
+    resume: bool,
+    accept_versions: bool = False,
+    grid: Sequence[int] | None = None,
+    tile: Sequence[int] = (),
+) -> Target:
     """Makes the label image, or opens the one that the same work began.
 
     Args:
@@ -90,6 +102,9 @@ def begin_labels(new: NewTarget, name: str, layout: Layout, *, provenance: Prove
         layout: of their array; its format is that of a group that is made, and gives way to an existing group's.
         provenance: what they are made from.
         resume: whether labels that the same work began may be resumed.
+        accept_versions: as `begin_target` takes it.
+        grid: likewise.
+        tile: likewise.
 
     Raises:
         VolumeError: labels of other work, or storage that cannot be written.
@@ -106,6 +121,10 @@ def begin_labels(new: NewTarget, name: str, layout: Layout, *, provenance: Prove
         {"": replace(layout, zarr_format=zarr_format)},
         provenance=provenance,
         resume=resume,
+        accept_versions=accept_versions,
+        grid=grid,
+        tile=tile,
+        journal="labels",
         title=name,
         image_label=described,
     )
@@ -129,7 +148,7 @@ def _consolidate(new: NewTarget, name: str) -> None:
     """Enters the labels in the group's consolidated metadata, if it has any; readers look nowhere else."""
     zarr = require("zarr", "volume")
     with storage_errors(f"enter the labels in the consolidated metadata of {new.path}"):
-        group = zarr.open_group(new.path, mode="r+", storage_options=new.storage_options)
+        group = zarr.open_group(for_zarr(new.path), mode="r+", storage_options=new.storage_options)
         if group.metadata.consolidated_metadata is not None and f"labels/{name}/0" not in group:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that Zarr v3 does not specify it: the group had it before

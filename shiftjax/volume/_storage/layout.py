@@ -65,10 +65,10 @@ def layout(
     # Images of one frame: a plane of its own, or a time point, is never in a chunk with another.
     chunks = {"z": 1, "c": width, "t": 1}
     chunks |= dict(zip(source.space_axes, _chunk(tile, width * native.itemsize), strict=True))
-    present = {*source.axes.replace("c", ""), *("" if channels is None else "c")}
+    present = {*source.axes.replace("c", ""), *("" if channels is None else "c")}  # but not those that are left out
     axes = "".join(name for name in axis_names.ORDER if name in present)
     shape, chunk = (tuple(int(sizes[name]) for name in axes) for sizes in (lengths, chunks))
-    assumed = source.axes if source.assumed else None
+    assumed = source.axes.replace(axis_names.LEFT_OUT, "") if source.assumed else None
     return Layout(axes, shape, chunk, native.name, source.geometry, chosen_format, assumed)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from shiftjax._checks import fail
 from shiftjax.volume._storage import formats
-from shiftjax.volume._storage.axes import spatial
+from shiftjax.volume._storage.axes import ORDER, spatial
 from shiftjax.volume._storage.source import Source, with_axes
 from shiftjax.volume._storage.uri import check_uri
 
@@ -55,9 +55,10 @@ def _open(mask: Any, source: Source) -> Source:
 
 def _axes(shape: tuple[int, ...], source: Source) -> str | None:
     """Axes for a mask that does not name its own: those of the source that are left for as many; None in doubt."""
-    kept = (source.axes.replace("c", ""), _only(source, spatial(source.axes)), _only(source, source.space_axes))
-    if len(shape) == len(source.axes) and source.channels == 1:
-        return source.axes
+    named = _only(source, ORDER)
+    kept = (named.replace("c", ""), _only(source, spatial(named)), _only(source, source.space_axes))
+    if len(shape) == len(named) and source.channels == 1:
+        return named
     for names in kept:
         if len(names) == len(shape):
             return names

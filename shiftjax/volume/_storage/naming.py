@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from shiftjax._checks import fail, shown
 from shiftjax.volume._storage import axes as axis_names
@@ -14,55 +12,17 @@ from shiftjax.volume._storage.stored import Stored
 
 
 class Named(NamedTuple):
-    """An array with a letter for each axis.
+    """The axes of an array.
 
     Attributes:
-        array: as it is stored, without axes of one pixel that have no letter.
-        axes: letters.
+        axes: a letter for each, `.` for an axis of one pixel that is left out.
         geometry: of the pixels.
         assumed: whether nobody has named the axes.
     """
 
-    array: Any
     axes: str
     geometry: Geometry
     assumed: bool
-
-
-@dataclass(frozen=True)
-class Squeezed:
-    """An array without some of its axes of length 1.
-
-    Attributes:
-        array: with all axes.
-        kept: positions of those that stay.
-    """
-
-    array: Any
-    kept: tuple[int, ...]
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the axes that stay."""
-        return tuple(self.array.shape[k] for k in self.kept)
-
-    @property
-    def dtype(self) -> Any:
-        """Of the array."""
-        return self.array.dtype
-
-    @property
-    def chunks(self) -> tuple[int, ...] | None:
-        """What is read at a time, where the array says so."""
-        chunks = getattr(self.array, "chunks", None)
-        return None if chunks is None else tuple(chunks[k] for k in self.kept)
-
-    def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
-        whole: list[slice] = [slice(None)] * len(self.array.shape)
-        for position, part in zip(self.kept, index, strict=True):
-            whole[position] = part
-        dropped = tuple(k for k in range(len(whole)) if k not in self.kept)
-        return np.asarray(self.array[tuple(whole)]).squeeze(dropped)
 
 
 def name_axes(stored: Stored, asked: Any) -> Named:
@@ -81,20 +41,24 @@ def name_axes(stored: Stored, asked: Any) -> Named:
         fail("axes", "letters among t, c, z, y and x, one for each axis", shown(asked))
     shape = tuple(int(n) for n in stored.array.shape)
     kept = _kept(shape, stored.names, None if asked is None else len(asked))
-    array = stored.array if len(kept) == len(shape) else Squeezed(stored.array, kept)
     names = None if stored.names is None else "".join(stored.names[k] for k in kept)
     if asked is None:
         axes = _of_metadata(names, stored) if names is not None else _assumed(len(kept))
-        return Named(array, axes, stored.geometry, names is None or stored.assumed)
+        return Named(_placed(axes, kept, shape), stored.geometry, names is None or stored.assumed)
     axes = axis_names.check_axes(asked, len(kept))
     if names is None:
-        return Named(array, axes, stored.geometry, False)
+        return Named(_placed(axes, kept, shape), stored.geometry, False)
     agrees = [a == name or name == "?" for a, name in zip(axes, names, strict=True)]
     if not all(agrees[kept.index(k)] for k in stored.binding if k in kept):
         mend = "leave `axes` out, or open the array itself by its path" if "?" not in names else ""
         fail("axes", f"{_words(names)}, as the source's metadata say", repr(asked), mend)
     # What is asked for goes first, without sizes that belong elsewhere.
-    return Named(array, axes, stored.geometry if all(agrees) else Geometry(), False)
+    return Named(_placed(axes, kept, shape), stored.geometry if all(agrees) else Geometry(), False)
+
+
+def _placed(axes: str, kept: Sequence[int], shape: Sequence[int]) -> str:
+    """A letter for each axis of the array, those that are left out included."""
+    return "".join(axes[kept.index(k)] if k in kept else axis_names.LEFT_OUT for k in range(len(shape)))
 
 
 def _kept(shape: tuple[int, ...], names: str | None, count: int | None) -> tuple[int, ...]:

@@ -6,6 +6,7 @@ its successor writes it again, to the same bytes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -18,7 +19,9 @@ from shiftjax._arithmetic import ceil_div
 from shiftjax._extras import require
 from shiftjax.volume._storage import ome_zarr as ome
 from shiftjax.volume._storage.chunks import every_chunk
-from shiftjax.volume._storage.errors import storage_errors
+from shiftjax.volume._storage.errors import VolumeError, storage_errors
+from shiftjax.volume._storage.finished import check_finished
+from shiftjax.volume._storage.folder import open_folder
 from shiftjax.volume._storage.new_target import NewTarget
 from shiftjax.volume._storage.uri import for_zarr
 
@@ -77,25 +80,31 @@ class Pyramid:
         """
         self._axes, self._levels, self._labels = axes, levels, labels
         self._place = f"{new.path.rstrip('/')}/{name}".rstrip("/")
+        self._options: dict[str, Any] = {"storage_options": new.storage_options, "use_consolidated": False}
+        self._folder = open_folder(self._place, new.storage_options)
+        self._open()
+
+    def _open(self) -> None:
         with storage_errors(f"open {self._place}"), every_chunk():
-            options: dict[str, Any] = {"storage_options": new.storage_options, "use_consolidated": False}
-            self._group = require("zarr", "volume").open_group(for_zarr(self._place), mode="r+", **options)
+            self._group = require("zarr", "volume").open_group(for_zarr(self._place), mode="r+", **self._options)
 
     def unlist(self) -> None:
-        """Takes the coarser levels out of the metadata, before level 0 changes.
+        """Takes the coarser levels out of the metadata while level 0 may change, as it may until no tile is left out.
 
         Raises:
             VolumeError: the metadata cannot be written.
         """
-        if len(self._listed()) > 1:
+        if len(self._listed()) > 1 and not self._is_finished(whole=True):
             self._list(self._listed()[:1])
 
     def write(self) -> None:
-        """Computes the levels that are not listed, or that have lost chunks since.
+        """Computes the levels that are not listed, or that have lost chunks since, once level 0 is finished.
 
         Raises:
             VolumeError: storage failed; the same call goes on.
         """
+        if not self._is_finished(whole=False):
+            return
         for number, level in enumerate(self._levels, start=1):
             listed = self._listed()
             entry = ome.dataset(str(number), self._axes, level.geometry)
@@ -108,6 +117,13 @@ class Pyramid:
                 for chunk in product(*map(range, map(ceil_div, coarse.shape, coarse.chunks))):
                     self._write_chunk(finer, coarse, chunk)
                 self._list([*self._listed(), entry])
+
+    def _is_finished(self, *, whole: bool) -> bool:
+        """Whether all tiles of level 0 are stored, or, unless it must be whole, were left out by a mask."""
+        try:
+            return check_finished(self._group["0"], self._place) or not whole
+        except VolumeError:
+            return False
 
     def _is_complete(self, path: str) -> bool:
         if path not in self._group:
@@ -156,7 +172,13 @@ class Pyramid:
         first, *others = described["multiscales"]
         changed = {**described, "multiscales": [{**first, "datasets": datasets}, *others]}
         with storage_errors(f"list the levels of {self._place}"):
-            self._group.attrs.update({"ome": changed} if nested else changed)
+            # The object that holds the target's identity too: replaced whole, and on the disk before anything goes on.
+            name = "zarr.json" if self._group.metadata.zarr_format == 3 else ".zattrs"
+            stored = json.loads(self._folder.get(name))
+            attributes = stored["attributes"] if name == "zarr.json" else stored
+            attributes |= {"ome": changed} if nested else changed
+            self._folder.put(name, json.dumps(stored, indent=2).encode())
+            self._open()
 
 
 def _nearest(pixels: np.ndarray, coarse: int, fine: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from itertools import product
@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from shiftjax._checks import fail, integer, switch
+from shiftjax._checks import fail, integer, number, shown, switch
 from shiftjax.volume._storage import axes as axis_names
 from shiftjax.volume._storage import formats
 from shiftjax.volume._storage import ome_zarr as ome
 from shiftjax.volume._storage.casting import of_numbers
 from shiftjax.volume._storage.errors import VolumeError, storage_errors
+from shiftjax.volume._storage.finished import check_finished
 from shiftjax.volume._storage.naming import name_axes
+from shiftjax.volume._storage.reading import Missing, ReadLog, check_missing, read_block, stamp
 from shiftjax.volume._storage.stored import Stored
-from shiftjax.volume._storage.uri import check_uri
+from shiftjax.volume._storage.uri import check_uri, is_local
 
 PART = 2**26  # bytes: few requests for large volumes, little memory
 
@@ -34,7 +36,7 @@ class Source:
     Attributes:
         name: for messages.
         array: the stored array.
-        axes: a letter for each of its axes.
+        axes: a letter for each of its axes, `.` for one of a single pixel that means nothing.
         geometry: pixel sizes, from the metadata of OME-Zarr or TIFF.
         zarr_format: 2 or 3 where it is a Zarr array, else None.
         channel: the only one that is seen; None for all.
@@ -43,6 +45,8 @@ class Source:
         remark: what else a reader should know, in words.
         opened: arguments of the `open_source` that opened it, where that was by path or URI, so that another process
             can open it too.
+        missing: what a chunk that is not there stands for: the array's fill value, or an error.
+        region: slices of the spatial axes outside of which nothing may be read; None for no such limit.
     """
 
     name: str
@@ -55,6 +59,16 @@ class Source:
     assumed: bool = False
     remark: str = ""
     opened: dict[str, Any] | None = field(default=None, repr=False)  # may hold credentials
+    missing: Missing = "fill"
+    region: tuple[slice, ...] | None = None
+
+    def __post_init__(self) -> None:
+        with storage_errors(f"read the metadata of {self.name}"):
+            object.__setattr__(self, "_stamp", self._stamp_now())
+
+    def _stamp_now(self) -> Any:
+        path = (self.opened or {}).get("source")
+        return stamp(self.array, path if isinstance(path, str) and is_local(path) else None)
 
     @property
     def dtype(self) -> np.dtype:
@@ -111,30 +125,47 @@ class Source:
 
     def note(self) -> str:
         """What a user should know before the source is read, in one line; empty where all is as the metadata say."""
-        parts = [f"axes {self.axes} are assumed, since nothing names them; name them by `axes`"] if self.assumed else []
-        parts += [f"each of its {self.times} planes is an image of its own"] if self.planes else []
-        parts += [self.remark] if self.remark else []
+        letters, parts = self.axes.replace(axis_names.LEFT_OUT, ""), []
+        if self.assumed:
+            parts.append(f"axes {letters} are assumed, since nothing names them; name them by `axes`")
+        if self.planes:
+            parts.append(f"each of its {self.times} planes is an image of its own")
+        if self.remark:
+            parts.append(self.remark)
         return f"{self.name}: {'; '.join(parts)}" if parts else ""
 
-    def at(self, time: int = 0) -> Read:
+    def at(self, time: int = 0, log: ReadLog | None = None) -> Read:
         """Reads one image: slices of the spatial axes (z, y, x; within the image) -> `(1, *space, channel)`.
 
-        A chunk that was never written gives the array's fill value.
+        Args:
+            time: the image's number: the time point, or that of a plane.
+            log: told what was read.
 
         Raises:
-            VolumeError: by the function returned; a part that cannot be read, with its pixels.
+            VolumeError: by the function returned; a part that cannot be read, with its pixels; a source that is not
+                the one that was opened any more; or a missing chunk, where that is an error.
         """
 
         def read(slices: tuple[slice, ...]) -> np.ndarray:
             shape = self.array.shape
             with storage_errors(f"read pixels {axis_names.describe(self.axes, slices, time, shape)} of {self.name}"):
-                found = self.array[axis_names.block_index(self.axes, slices, time, shape, self.channel)]
-                if isinstance(found, np.ma.MaskedArray):
-                    raise VolumeError(f"{self.name} gives masked arrays, whose masks would be dropped; fill them first")
-                block = np.asarray(found)
-                return axis_names.to_image(block.astype(self.dtype, copy=False), self.axes, len(slices))
+                self._check_region(slices)
+                index = axis_names.block_index(self.axes, slices, time, shape, self.channel)
+                block, missing = read_block(self.array, index, missing=self.missing)
+                if self._stamp_now() != getattr(self, "_stamp"):  # noqa: B009 - set in a frozen class
+                    raise VolumeError(f"{self.name} has been replaced while it was read; call again once it stays")
+                block = block.astype(self.dtype, copy=False)
+                if log is not None:
+                    log.add(block, missing)
+                return axis_names.to_image(block, self.axes, len(slices))
 
         return read
+
+    def _check_region(self, slices: tuple[slice, ...]) -> None:
+        for part, limit, length in zip(slices, self.region or (), self.space, strict=False):
+            start, stop, _ = limit.indices(length)
+            if part.start < start or part.stop > stop:
+                raise VolumeError(f"{self.name} was opened for the region {self.region} only, and is not finished")
 
     def parts(self) -> Iterator[tuple[slice, ...]]:
         """The pixels of an image in parts of about `PART` bytes, each stored piece in as few of them as possible."""
@@ -173,7 +204,7 @@ class Source:
 
     def __reduce__(self) -> Any:
         if self.opened is not None:  # by its address: an open file or store may not survive the journey
-            return partial(open_source, **self.opened), ()
+            return partial(open_source, **self.opened, missing=self.missing, region=self.region), ()
         return Source, tuple(getattr(self, each.name) for each in fields(self))
 
 
@@ -185,6 +216,9 @@ def open_source(
     channel: int | None = None,
     planes: bool = False,
     storage_options: dict[str, Any] | None = None,
+    missing: str = "fill",
+    region: Sequence[slice] | None = None,
+    wait: int | float = 0,
 ) -> Source:
     """Opens a volume to read from, where a path alone says too little: `predict_volume` and others take the result.
 
@@ -202,16 +236,27 @@ def open_source(
         channel: the only one to be seen, counted from 0; by default all.
         planes: whether each plane along z is an image of its own, for a 2-D network.
         storage_options: for the file system, as fsspec takes them.
+        missing: what a chunk of a Zarr array stands for that is not there: "fill", the array's fill value (such chunks
+            are counted), or "error". Of a finished result of shiftjax every chunk must be there.
+        region: slices in pixels, one per spatial axis (z, y, x). Of a result of shiftjax that is not finished, only
+            these pixels must be, and only these can be read.
+        wait: seconds to wait at most until a result of shiftjax is finished.
 
     Returns:
         The source, of which nothing has been read but metadata.
 
     Raises:
         ValueError: nothing there, not an image, or other axes than asked for.
+        VolumeError: a result of shiftjax that is not finished.
         ImportError: a package that the format needs is missing.
     """
     level = integer("level", level, least=0)
     switch("planes", planes)
+    limits: dict[str, Any] = {
+        "missing": check_missing(missing),
+        "region": _check_slices(region),
+        "wait": number("wait", wait, least=0),
+    }
     if isinstance(source, Source):
         return _again(source, axes, level, channel, planes, storage_options)
     if isinstance(source, str | Path):
@@ -219,34 +264,64 @@ def open_source(
     elif storage_options is not None:
         fail("storage_options", "none beside an object, which is open already", type(storage_options).__name__)
     stored = formats.find(source, level, storage_options)
-    opened = with_axes(source, stored, axes, {"level": level, "storage_options": storage_options})
+    opened = with_axes(source, stored, axes, {"level": level, "storage_options": storage_options}, **limits)
     return _seen(opened, channel, planes)
 
 
-def with_axes(source: Any, stored: Stored, axes: Any, asked: dict[str, Any]) -> Source:
+def with_axes(
+    source: Any,
+    stored: Stored,
+    axes: Any,
+    asked: dict[str, Any],
+    *,
+    missing: Missing = "fill",
+    region: tuple[slice, ...] | None = None,
+    wait: float = 0.0,
+) -> Source:
     """A source of what was found at an address, or given, and the axes that the caller names.
 
     Raises:
         ValueError: as `name_axes`; or anything but numbers, or no pixels.
+        VolumeError: a result of shiftjax that is not finished.
     """
     by_address = isinstance(source, str)
     try:
-        _check_pixels(stored, str(source) if by_address else f"the {type(source).__name__} given")
+        name = source if by_address else f"the {type(source).__name__} given"
+        _check_pixels(stored, name)
         named = name_axes(stored, axes)
-    except ValueError:
+        whole = check_finished(stored.array, name, region=region, wait=wait)
+    except (ValueError, VolumeError):
         if by_address:
             stored.close()
         raise
     return Source(
-        source if by_address else f"the {type(source).__name__} given",
-        named.array,
+        name,
+        stored.array,
         named.axes,
         named.geometry,
         stored.zarr_format,
         assumed=named.assumed,
         remark=stored.remark,
         opened={"source": source, "axes": axes, **asked} if by_address else None,
+        missing="error" if whole else missing,
+        region=region,
     )
+
+
+def with_missing(source: Source, missing: Any) -> Source:
+    """The source with what a missing chunk stands for; one that was opened to refuse them goes on doing so.
+
+    Raises:
+        ValueError: neither "fill" nor "error".
+    """
+    return replace(source, missing="error" if source.missing == "error" else check_missing(missing))
+
+
+def _check_slices(region: Any) -> tuple[slice, ...] | None:
+    parts = tuple(region) if isinstance(region, list | tuple) else ()
+    if region is not None and not (parts and all(isinstance(part, slice) for part in parts)):
+        fail("region", "slices of pixels, one per spatial axis", shown(region))
+    return None if region is None else parts
 
 
 def _is_sizes(chunks: Any, axes: str) -> bool:
@@ -278,8 +353,9 @@ def _seen(source: Source, channel: Any, planes: bool) -> Source:
 
 def _again(source: Source, axes: Any, level: int, channel: Any, planes: bool, options: Any) -> Source:
     """A source that was opened earlier: its axes stand; a channel or planes may be chosen still."""
-    if axes is not None and not (isinstance(axes, str) and axes.lower() == source.axes):
-        fail("axes", f"{source.axes!r}, as the source was opened with", repr(axes), "give them to `open_source`")
+    known = (source.axes, source.axes.replace(axis_names.LEFT_OUT, ""))
+    if axes is not None and not (isinstance(axes, str) and axes.lower() in known):
+        fail("axes", f"{known[1]!r}, as the source was opened with", repr(axes), "give them to `open_source`")
     if level or options is not None:
         fail("level", "none beside a source that is open", level or "options", "give them to `open_source`")
     if channel is not None and source.channel not in (None, channel):
