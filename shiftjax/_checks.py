@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import operator
+import os
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any, NoReturn
 
 import jax
@@ -13,6 +16,7 @@ import numpy as np
 Bound = int | float | None
 MOST = 2**62  # of an integer: sums and products of two stay numbers that NumPy and storage can index with
 SHOWN = 80  # characters of a value in an error
+TOLD = 300  # characters of somebody else's error
 
 
 def fail(name: str, expected: str, found: object, mend: str = "") -> NoReturn:
@@ -24,19 +28,66 @@ def fail(name: str, expected: str, found: object, mend: str = "") -> NoReturn:
 def shown(value: object) -> str:
     """A value in an error: on one line and short; of an array its type and shape, never its numbers."""
     dtype, shape = getattr(value, "dtype", None), getattr(value, "shape", None)
-    if dtype is not None and isinstance(shape, tuple) and shape != ():
+    if dtype is not None and isinstance(shape, tuple):
         return f"{dtype} of shape {shape}" if len(str(shape)) < SHOWN else f"{dtype} with {len(shape)} axes"
     if isinstance(value, Mapping):
         return f"a {type(value).__name__} with {len(value)} entries"
-    if isinstance(value, list | tuple):
-        items = ", ".join(map(shown, value[:9])) + (", ..." if len(value) > 9 else "")
-        text = f"[{items}]" if isinstance(value, list) else f"({items}{',' if len(value) == 1 else ''})"
-    else:
-        try:
-            text = " ".join(repr(value).split())
-        except Exception:  # an integer of thousands of digits, or an object whose repr is broken
-            text = f"a {type(value).__name__}"
+    if type(value) in (list, tuple):
+        return _listed(value)  # type: ignore[arg-type]
+    try:
+        text = " ".join(repr(value).split())
+    except Exception:  # an integer of thousands of digits, or an object whose repr is broken
+        text = f"a {type(value).__name__}"
     return text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+
+
+def _listed(values: Sequence[object]) -> str:
+    """A list or tuple in an error; of those within it, the lengths only."""
+    inner = [f"a list of {len(v)}" if isinstance(v, list | tuple) else shown(v) for v in values[:9]]
+    items = ", ".join([*inner, "..."] if len(values) > 9 else inner)
+    if isinstance(values, list):
+        return f"[{items}]"
+    return f"({items},)" if len(values) == 1 else f"({items})"
+
+
+def room(name: str, shape: Sequence[int], itemsize: int, *, copies: int = 1) -> None:
+    """Refuses what would not fit into this machine's memory, before anything of it is made.
+
+    Args:
+        name: of the argument that decides the size.
+        shape: of the array.
+        itemsize: bytes of a number.
+        copies: arrays of this size that are needed at a time.
+    """
+    size = math.prod(map(int, shape)) * itemsize * copies
+    if size > _memory():
+        found = f"{shown(tuple(shape))}, which takes {size / 2**30:.3g} GiB" if size < 2**200 else shown(tuple(shape))
+        fail(name, f"a size that fits into {_memory() / 2**30:.3g} GiB of memory", found)
+
+
+@cache
+def _memory() -> int:
+    """Bytes of this machine's memory; where it does not say, no limit."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 2**62
+
+
+def images(name: str, x: Any, *, least: int = 3) -> None:
+    """Refuses what is not an array of numbers, or a description of one, `(batch, *space, channel)`."""
+    expected = "an array or a jax.ShapeDtypeStruct of numbers, (batch, *space, channel)"
+    shape, dtype = getattr(x, "shape", None), getattr(x, "dtype", None)
+    if not isinstance(shape, tuple) or dtype is None or len(shape) < least or 0 in shape:
+        fail(name, expected, shown(x))
+    if isinstance(x, np.ma.MaskedArray):
+        fail(name, "an array without a mask, which would be dropped", "a masked one", "fill it: `.filled(0)`")
+    try:
+        known = np.dtype(dtype).kind == "b" or jnp.issubdtype(dtype, jnp.number)
+    except TypeError:  # a type that NumPy does not have, such as that of random keys
+        known = False
+    if not known:
+        fail(name, expected, shown(x))
 
 
 def one_of(name: str, value: Any, known: Collection[Any]) -> None:
@@ -57,6 +108,12 @@ def function(name: str, value: Any) -> None:
     """Refuses what cannot be called."""
     if not callable(value):
         fail(name, "a function of one array", shown(value))
+
+
+def told(error: BaseException) -> str:
+    """Somebody else's error on one line, and short: the kind, and what it says."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= TOLD else f"{text[:TOLD]}..."
 
 
 def integer(name: str, value: Any, *, least: int, most: int = MOST) -> int:
@@ -98,7 +155,7 @@ def per_axis(name: str, value: int | Sequence[int] | np.ndarray, ndim: int, *, l
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, Sequence):
-        if isinstance(value, str) or len(value) != ndim:
+        if isinstance(value, str | bytes) or len(value) != ndim:
             fail(name, f"one integer or {ndim} of them, one per spatial axis", shown(value))
         return tuple(integer(name, v, least=least) for v in value)
     return (integer(name, value, least=least),) * ndim
@@ -108,6 +165,8 @@ def array(name: str, x: Any) -> Any:
     """`x` if it is an array of numbers, known or traced; numbers in lists as a NumPy array."""
     if isinstance(x, np.ma.MaskedArray):
         fail(name, "an array without a mask, which would be dropped", "a masked one", "fill it: `.filled(0)`")
+    if isinstance(x, jax.ShapeDtypeStruct):
+        fail(name, "an array of numbers", "a jax.ShapeDtypeStruct, which has none")
     try:
         found = x if hasattr(x, "shape") and hasattr(x, "dtype") else np.asarray(x)
         of_numbers = jnp.issubdtype(found.dtype, jnp.number) or found.dtype == bool
@@ -138,6 +197,18 @@ def concrete(x: Any) -> np.ndarray | None:
         return np.asarray(x)
     except (jax.errors.TracerArrayConversionError, jax.errors.ConcretizationTypeError):
         return None
+
+
+def type_of_numbers(name: str, value: Any) -> np.dtype:
+    """`value` as a type of numbers; None is float64, as for NumPy."""
+    try:
+        found = jnp.dtype(value)
+        known = found.kind == "b" or jnp.issubdtype(found, jnp.number)
+    except Exception:  # whatever NumPy makes of what is none
+        known = False
+    if not known:
+        fail(name, "a dtype such as jax.numpy.float32", shown(value))
+    return found
 
 
 def finite(name: str, x: Any) -> None:

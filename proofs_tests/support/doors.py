@@ -191,7 +191,7 @@ def doors(folder: Path) -> Iterator[Door]:
     )  # fmt: skip
     sizes = lambda v: (
         isinstance(v, list | tuple | range) and len(v) > 0 and all(isinstance(n, int) and n > 0 for n in v)
-    )  # noqa: E731
+    )
     yield Door("theory.capacity", sj.theory.capacity, {"period": (4, 4)}, {"period": sizes})
     yield Door("theory.training_window", sj.theory.training_window, {"period": (4, 4)}, {"period": sizes})
     two = {"period": sizes, "stride": either(count(1), sizes), "window": either(count(1), sizes)}
@@ -211,7 +211,7 @@ def doors(folder: Path) -> Iterator[Door]:
     )
     space = lambda v: (
         isinstance(v, list | tuple) and 0 < len(v) <= 3 and all(isinstance(n, int) and 0 < n < 99 for n in v)
-    )  # noqa: E731
+    )
     yield Door("synthetic.constant", sj.synthetic.constant, {"shape": (8, 8)}, {"shape": space})
     disc = {"shape": (20, 20), "pitch": 10, "radius": 3, "origin": None}
     of_disc = {"shape": space, "pitch": count(5, 2**30), "radius": real(0, 5), "origin": either(one(None), count(-(2**31), 2**31), space,
@@ -294,7 +294,12 @@ def doors(folder: Path) -> Iterator[Door]:
         {"net": net, "x": small},
         {"x": lambda v: getattr(v, "ndim", 0) == 4},
     )
-    yield Door("testing.injective", sj.testing.injective, {"x": image}, {"x": numbers(kinds="fiub")})
+    yield Door(
+        "testing.injective",
+        sj.testing.injective,
+        {"x": image},
+        {"x": lambda v: isinstance(v, int | float | list | tuple | range | np.ndarray | np.generic | jax.Array)},
+    )
     yield Door(
         "training.Checkpoints",
         shiftjax.training.Checkpoints,

@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from shiftjax._checks import fail
+from shiftjax._checks import fail, integer, shown
 from shiftjax._extras import require
 
 
@@ -20,12 +20,19 @@ class Checkpoints:
         keep: how many of the newest states stay.
 
     Raises:
-        ValueError: `folder` is a file.
+        ValueError: `folder` is a file or no path, or `keep` is not positive.
         ImportError: Orbax is not installed.
     """
 
     def __init__(self, folder: str | Path, *, keep: int = 2):
-        self.folder = Path(folder).resolve()
+        if not isinstance(folder, str | Path) or not str(folder) or "\0" in str(folder):
+            fail("folder", "a path", shown(folder))
+        keep = integer("keep", keep, least=1)
+        try:
+            self.folder = Path(folder).resolve()
+            self.folder.exists()
+        except OSError as error:  # a name that the file system does not take
+            fail("folder", "a path", f"one that is none here ({error.strerror})")
         if self.folder.exists() and not self.folder.is_dir():
             fail("folder", "a folder", f"the file {self.folder}")
         self._orbax = require("orbax.checkpoint", "train")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import operator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail, finite, integer, number, single_key
+from shiftjax._checks import array, fail, finite, integer, length, shown, single_key
 from shiftjax._typing import ArrayLike, PRNGKeyArray
 from shiftjax.tiling import TilePlan
 from shiftjax.volume._arguments import announce, check_arguments, check_verify
@@ -123,7 +125,7 @@ def segment_volume(
     single_key(key)
     seed = seed_of(key)
     settings = Settings(
-        number("bandwidth", bandwidth, above=0.0),
+        length("bandwidth", bandwidth),
         integer("min_size", min_size, least=0),
         integer("samples", samples, least=1),
         integer("seeds", seeds, least=1),
@@ -164,16 +166,21 @@ def _check_channels(channels: Any, count: int) -> Channels:
     """An index of at least one channel that keeps the axis."""
     expected = f"a slice or a list of channels from 0 to {count - 1}"
     try:
-        chosen = np.arange(count)[channels if isinstance(channels, slice) else list(channels)]
-    except (TypeError, IndexError, ValueError):
-        fail("channels", expected, repr(channels))
-    if chosen.ndim != 1 or not chosen.size:
-        fail("channels", expected, repr(channels))
+        listed = channels if isinstance(channels, slice) else [operator.index(channel) for channel in channels]
+        chosen = np.arange(count)[listed]
+    except (TypeError, IndexError, ValueError, OverflowError):
+        fail("channels", expected, shown(channels))
+    named = listed if isinstance(listed, list) else chosen.tolist()
+    if not chosen.size or len(set(chosen.tolist())) < chosen.size or min(named) < 0:
+        fail("channels", f"{expected}, each once", shown(channels))
     return channels if isinstance(channels, slice) else [int(channel) for channel in chosen]
 
 
 def _check_codebook(codebook: ArrayLike, width: int) -> np.ndarray:
-    codes = np.asarray(codebook, np.float32)
+    given = array("codebook", codebook)
+    if jnp.issubdtype(given.dtype, jnp.complexfloating):
+        fail("codebook", "real numbers", given.dtype)
+    codes = np.asarray(given, np.float32)
     if codes.ndim != 2 or codes.shape[1] != width:
         fail("codebook", f"an array (code, {width})", f"shape {codes.shape}")
     finite("codebook", codes)

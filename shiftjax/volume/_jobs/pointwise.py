@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from shiftjax._checks import fail
+from shiftjax._checks import fail, told
 from shiftjax.certifier import Certificate, CertificationError, certify
 from shiftjax.tiling import TilePlan
 from shiftjax.volume._storage.casting import holds
@@ -80,7 +80,9 @@ def prove_pointwise(
         certificate = proved.certificate
         returned = jax.eval_shape(function, image)
     except (CertificationError, TypeError, ValueError) as refusal:  # the last two from the function itself
-        raise ValueError(f"`{name}`: expected {expected}, found no proof of that ({refusal}); {mend}.") from refusal
+        raise ValueError(
+            f"`{name}`: expected {expected}, found no proof of that ({told(refusal)}); {mend}."
+        ) from refusal
     if len(certificate.leaves) != 1 or (returned.shape, returned.dtype) != (result.shape, result.dtype):
         arrays = ", ".join(f"{leaf.dtype} {leaf.shape}" for leaf in jax.tree.leaves(returned))
         fail(name, expected, arrays, mend)

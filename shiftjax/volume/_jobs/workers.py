@@ -10,7 +10,7 @@ from itertools import islice
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from shiftjax._checks import fail
+from shiftjax._checks import fail, shown
 from shiftjax.volume._jobs.cluster import POLL, Cluster, check_client
 from shiftjax.volume._jobs.tiles import Progress, TileAtTime
 from shiftjax.volume._storage.errors import VolumeError, reason
@@ -69,7 +69,7 @@ def check_reachable(client: Any, source: Source, target: str) -> None:
     check_client(client)
     for name, uri in (("source", source.name), ("target", target)):
         if uri.startswith("memory:"):
-            fail(name, "storage that all workers reach", repr(uri), "memory belongs to one process")
+            fail(name, "storage that all workers reach", shown(uri), "memory belongs to one process")
 
 
 def run_on_workers(

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from shiftjax._ahead import read_ahead
-from shiftjax._checks import fail, function
+from shiftjax._checks import fail, function, shown
 from shiftjax.tiling import TilePlan
 from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.pointwise import check_preprocess
@@ -120,7 +120,7 @@ def open_embedding(embedding: Any, plan: TilePlan, axes: str | None, missing: st
         source = with_missing(open_source(embedding, axes=axes), missing)
         return StoredEmbedding(_tiles(source, plan), source.channels, str(source.dtype))
     if axes is not None:
-        fail("axes", "none beside a `Recompute`", repr(axes), "give them to the `Recompute`")
+        fail("axes", "none beside a `Recompute`", shown(axes), "give them to the `Recompute`")
     if len(plan.outputs) != 1:
         fail("plan", "one of a network with one output", f"{len(plan.outputs)} outputs", "return the embedding only")
     source = with_missing(open_source(embedding.source, axes=embedding.axes, channel=embedding.channel), missing)

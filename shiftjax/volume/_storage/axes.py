@@ -36,7 +36,7 @@ def check_axes(axes: str, ndim: int) -> str:
     if not isinstance(names, str) or len(names) != ndim or len(set(names)) != ndim or set(names) - set(ORDER):
         fail("axes", expected, shown(axes))
     if not spatial(names):
-        fail("axes", "at least one of z, y and x", repr(axes))
+        fail("axes", "at least one of z, y and x", shown(axes))
     return names
 
 

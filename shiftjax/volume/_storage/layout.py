@@ -80,6 +80,8 @@ def native_dtype(name: str) -> np.dtype:
     """
     bfloat16.register()  # so that NumPy knows the name
     expected = "the name of a type of numbers, such as 'float32' or 'bfloat16'"
+    if isinstance(name, str) and not name.isidentifier():
+        fail("dtype", expected, shown(name))
     try:
         native = np.dtype(name)
     except (TypeError, ValueError):

@@ -51,7 +51,7 @@ def name_axes(stored: Stored, asked: Any) -> Named:
     agrees = [a == name or name == "?" for a, name in zip(axes, names, strict=True)]
     if not all(agrees[kept.index(k)] for k in stored.binding if k in kept):
         mend = "leave `axes` out, or open the array itself by its path" if "?" not in names else ""
-        fail("axes", f"{_words(names)}, as the source's metadata say", repr(asked), mend)
+        fail("axes", f"{_words(names)}, as the source's metadata say", shown(asked), mend)
     # What is asked for goes first, without sizes that belong elsewhere.
     return Named(_placed(axes, kept, shape), stored.geometry if all(agrees) else Geometry(), False)
 

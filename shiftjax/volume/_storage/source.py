@@ -108,7 +108,7 @@ class Source:
             ValueError: without z, or without y and x.
         """
         if axis_names.spatial(self.axes) != axis_names.SPACE:
-            fail("planes", "a source with the axes z, y and x", repr(self.axes))
+            fail("planes", "a source with the axes z, y and x", shown(self.axes))
         return self._as(planes=True)
 
     def for_network(self, ndim: int) -> Source:
@@ -345,7 +345,7 @@ def _seen(source: Source, channel: Any, planes: bool) -> Source:
     """A source of which one channel is seen, or each plane as an image of its own."""
     if channel is not None:
         if "c" not in source.axes:
-            fail("channel", "none for a source without an axis c", channel, f"its axes are {source.axes!r}")
+            fail("channel", "none for a source without an axis c", shown(channel), f"its axes are {source.axes!r}")
         channel = integer("channel", channel, least=0, most=source.channels - 1)
         source = source._as(channel=channel)
     return source.by_planes() if planes else source
@@ -355,7 +355,7 @@ def _again(source: Source, axes: Any, level: int, channel: Any, planes: bool, op
     """A source that was opened earlier: its axes stand; a channel or planes may be chosen still."""
     known = (source.axes, source.axes.replace(axis_names.LEFT_OUT, ""))
     if axes is not None and not (isinstance(axes, str) and axes.lower() in known):
-        fail("axes", f"{known[1]!r}, as the source was opened with", repr(axes), "give them to `open_source`")
+        fail("axes", f"{known[1]!r}, as the source was opened with", shown(axes), "give them to `open_source`")
     if level or options is not None:
         fail("level", "none beside a source that is open", level or "options", "give them to `open_source`")
     if channel is not None and source.channel not in (None, channel):
