@@ -32,6 +32,8 @@ def shown(value: object) -> str:
         return f"{dtype} of shape {shape}" if len(str(shape)) < SHOWN else f"{dtype} with {len(shape)} axes"
     if isinstance(value, Mapping):
         return f"a {type(value).__name__} with {len(value)} entries"
+    if isinstance(value, np.dtype):
+        return str(value)
     if type(value) in (list, tuple):
         return _listed(value)  # type: ignore[arg-type]
     try:
@@ -118,13 +120,15 @@ def told(error: BaseException) -> str:
 
 def integer(name: str, value: Any, *, least: int, most: int = MOST) -> int:
     """`value` as an int of at least `least` and at most `most`."""
-    expected = f"an integer >= {least}" + (f" and <= {most}" if most != MOST else "")
+    expected = f"an integer >= {least}"
     try:
         number = operator.index(value)
     except TypeError:
         fail(name, expected, shown(value))
-    if not least <= number <= most or isinstance(value, bool):  # Python counts True as the integer 1
+    if number < least or isinstance(value, bool):  # Python counts True as the integer 1
         fail(name, expected, shown(value))
+    if number > most:
+        fail(name, f"an integer <= {most}", shown(value))
     return number
 
 
@@ -147,7 +151,10 @@ def number(name: str, value: Any, *, above: Bound = None, least: Bound = None, m
 
 def length(name: str, value: Any) -> float:
     """`value` as a float above 0 whose square float32 holds, neither 0 nor infinite: a distance, computed with."""
-    return number(name, value, above=1e-18, most=1e18)
+    result = number(name, value, above=0.0)
+    if not 1e-18 <= result <= 1e18:
+        fail(name, "a length from 1e-18 to 1e18, whose square float32 holds", result)
+    return result
 
 
 def per_axis(name: str, value: int | Sequence[int] | np.ndarray, ndim: int, *, least: int = 1) -> tuple[int, ...]:
@@ -201,9 +208,12 @@ def concrete(x: Any) -> np.ndarray | None:
 
 def type_of_numbers(name: str, value: Any) -> np.dtype:
     """`value` as a type of numbers; None is float64, as for NumPy."""
+    # NumPy would take the type of an array, and names such as "\0".
+    odd = isinstance(value, jax.Array | np.ndarray | np.generic | jax.ShapeDtypeStruct)
+    odd |= isinstance(value, str) and not value.lstrip("<>=|").isidentifier()
     try:
         found = jnp.dtype(value)
-        known = found.kind == "b" or jnp.issubdtype(found, jnp.number)
+        known = not odd and (found.kind == "b" or jnp.issubdtype(found, jnp.number))
     except Exception:  # whatever NumPy makes of what is none
         known = False
     if not known:

@@ -150,7 +150,8 @@ def _period(period: Sequence[int]) -> tuple[int, ...]:
 def _basis(lattice: Sequence[Any], ndim: int) -> list[list[int]]:
     """Rows that span the lattice."""
     expected = f"{ndim} pitches, or a basis of rows of {ndim} integers"
-    rows = list(lattice) if isinstance(lattice, Sequence | np.ndarray) and not isinstance(lattice, str | bytes) else []
+    listed = isinstance(lattice, Sequence | np.ndarray) and not isinstance(lattice, str | bytes)
+    rows = list(lattice) if listed and getattr(lattice, "shape", (0,)) != () else []
     if len(rows) == ndim and not any(isinstance(row, Iterable) for row in rows):
         return _diagonal([integer(f"lattice[{k}]", s, least=1) for k, s in enumerate(rows)])
     try:

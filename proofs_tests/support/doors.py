@@ -45,6 +45,16 @@ def fresh(make: Callable[[], Any]) -> Callable[[], Any]:
     return make
 
 
+def pair(value: Any) -> bool:
+    """One size per axis of a plane."""
+    return isinstance(value, list) and value == [1, 2]
+
+
+def picture(value: Any) -> bool:
+    """An image of floats, of which nobody looks whether they are numbers."""
+    return isinstance(value, np.ndarray) and value.shape == (1, 8, 8, 1) and value.dtype == np.float32
+
+
 def smear(image: Any) -> Any:
     """A small network: valid, period 1."""
     return image[:, 1:-1] + image[:, 2:]
@@ -113,7 +123,7 @@ def doors(folder: Path) -> Iterator[Door]:
         sj.discriminative_loss,
         {"embedding": embedding, "labels": labels, "max_instances": 8, "delta_var": 0.5, "delta_dist": 1.5,
          "alpha": 1.0, "beta": 1.0, "gamma": 1e-3, "background": "push"},
-        {"max_instances": count(8, 10**9), "background": one("instance", "ignore", "push"),
+        {"max_instances": count(8, 10**9), "background": one("instance", "ignore", "push"), "embedding": picture,
          **dict.fromkeys(("delta_var", "delta_dist", "alpha", "beta", "gamma"), real(-1e-9, 3e38))},
     )  # fmt: skip
     yield Door(
@@ -128,9 +138,9 @@ def doors(folder: Path) -> Iterator[Door]:
         sj.plan_tiles,
         {"fn": smear, "image_shape": (1, 8, 8, 1), "tile": 4, "pad": "edge", "spatial_axes": (1, 2), "dtype": "float32",
          "memory_bytes": 10**8, "illegal_tile": False},
-        {"tile": either(one(None), count(1), lambda v: v == [1, 2] if isinstance(v, list) else False),
+        {"tile": either(one(None), count(1), pair),
          "memory_bytes": either(one(None), count(10**4)), "pad": one("reflect", "edge", "constant"),
-         "spatial_axes": one(None), "illegal_tile": one(True)},
+         "spatial_axes": either(one(None), pair), "illegal_tile": one(True)},
     )  # fmt: skip
     yield Door(
         "predict_tiled",
@@ -164,7 +174,12 @@ def doors(folder: Path) -> Iterator[Door]:
         "volume.open_source",
         sj.volume.open_source,
         {"source": stored, "axes": "yx", "level": 0, "channel": None, "planes": False, "storage_options": None},
-        {"source": numbers((2,), "fiubc"), "axes": one(None), "channel": one(None), "storage_options": one(None)},
+        {
+            "source": either(numbers((2,), "fiubc"), picture),
+            "axes": one(None),
+            "channel": one(None),
+            "storage_options": one(None),
+        },
     )
     yield Door(
         "volume.new_target",
@@ -207,7 +222,7 @@ def doors(folder: Path) -> Iterator[Door]:
         "theory.nearest_capacity",
         sj.theory.nearest_capacity,
         {"factors": (2, 2), "pitch": 3},
-        {"factors": sizes, "pitch": count(1)},
+        {"factors": either(sizes, lambda v: v in ([], ())), "pitch": count(1)},
     )
     space = lambda v: (
         isinstance(v, list | tuple) and 0 < len(v) <= 3 and all(isinstance(n, int) and 0 < n < 99 for n in v)
@@ -222,16 +237,19 @@ def doors(folder: Path) -> Iterator[Door]:
         "synthetic.elastic",
         sj.synthetic.elastic,
         {"key": key, "image": image, "labels": labels, "spacing": 4, "jitter": 0.2},
-        {"spacing": count(1), "jitter": real(-1e-9)},
+        {"spacing": count(1), "jitter": real(-1e-9), "image": picture},
     )
     yield Door(
-        "synthetic.noise", sj.synthetic.noise, {"key": key, "image": image, "variance": 0.1}, {"variance": real(-1e-9)}
+        "synthetic.noise",
+        sj.synthetic.noise,
+        {"key": key, "image": image, "variance": 0.1},
+        {"variance": real(-1e-9), "image": picture},
     )
     yield Door(
         "synthetic.random_crop",
         sj.synthetic.random_crop,
         {"key": key, "image": image, "labels": labels, "size": 4},
-        {"size": either(count(1, 8), lambda v: v == [1, 2] if isinstance(v, list) else False)},
+        {"size": either(count(1, 8), pair), "image": picture},
     )
     yield Door(
         "synthetic.nuclei",
@@ -248,8 +266,8 @@ def doors(folder: Path) -> Iterator[Door]:
          "norm": None, "crop": "top", "dtype": None, "param_dtype": jnp.float32},
         {**dict.fromkeys(("out_channels", "features", "growth", "convs"), count(1, 2**31)), "ndim": count(1, 3),
          "decoder_convs": either(one(None), count(1, 2**31)), "factors": either(sizes, lambda v: v in ((), [])),
-         "kernel_size": either(count(1, 2**31), lambda v: v == [1, 2] if isinstance(v, list) else False),
-         "head_kernel_size": either(count(1, 2**31), lambda v: v == [1, 2] if isinstance(v, list) else False),
+         "kernel_size": either(count(1, 2**31), pair),
+         "head_kernel_size": either(count(1, 2**31), pair),
          "activation": callable, "norm": one(None), "crop": one(None), "dtype": either(one(None), lambda v: v is int),
          "param_dtype": lambda v: v is int},
     )  # fmt: skip
@@ -257,7 +275,7 @@ def doors(folder: Path) -> Iterator[Door]:
         "UNet.legal_sizes",
         net.legal_sizes,
         {"wish": 20},
-        {"wish": either(count(1), lambda v: v == [1, 2] if isinstance(v, list) else False)},
+        {"wish": either(count(1), pair)},
     )
     yield Door("TilePlan.from_json", sj.TilePlan.from_json, {"text": plan.to_json()})
     yield Door("Certificate.from_json", sj.Certificate.from_json, {"text": plan.certificate.to_json()})
@@ -265,7 +283,7 @@ def doors(folder: Path) -> Iterator[Door]:
         "testing.assert_periodic_equivariant",
         sj.testing.assert_periodic_equivariant,
         {"fn": smear, "x": struct, "period": 1, "key": key},
-        {"period": either(one(None), count(1), lambda v: v == [1, 2] if isinstance(v, list) else False), "key": one(None),
+        {"period": either(one(None), count(1), pair), "key": one(None),
          "x": lambda v: getattr(v, "ndim", 0) >= 3 and v.size > 0},
     )  # fmt: skip
     yield Door(
@@ -274,7 +292,12 @@ def doors(folder: Path) -> Iterator[Door]:
         {"fn": smear, "plan": plan, "key": key},
         {"key": one(None)},
     )
-    yield Door("testing.examine", sj.testing.examine, {"fn": smear, "x": struct, "key": key}, {"key": one(None)})
+    yield Door(
+        "testing.examine",
+        sj.testing.examine,
+        {"fn": smear, "x": struct, "key": key},
+        {"key": one(None), "x": lambda v: getattr(v, "ndim", 0) >= 3},
+    )
     small = jax.ShapeDtypeStruct((1, 20, 20, 1), jnp.int32)
     yield Door(
         "testing.integer_variables",
@@ -298,7 +321,11 @@ def doors(folder: Path) -> Iterator[Door]:
         "testing.injective",
         sj.testing.injective,
         {"x": image},
-        {"x": lambda v: isinstance(v, int | float | list | tuple | range | np.ndarray | np.generic | jax.Array)},
+        {
+            "x": lambda v: isinstance(
+                v, int | float | complex | list | tuple | range | np.ndarray | np.generic | jax.Array
+            )
+        },
     )
     yield Door(
         "training.Checkpoints",

@@ -24,16 +24,19 @@ def space(shape: Any) -> tuple[int, ...]:
     return sizes
 
 
-def pictures(image: Any, labels: Any = None) -> None:
-    """Refuses images that are not floats `(batch, *space, channel)` and labels of another shape."""
+def picture(image: Any) -> None:
+    """Refuses images that are not floats `(batch, *space, channel)`."""
     expected = "floats (batch, *space, channel)"
     if not isinstance(image, jax.Array | np.ndarray) or not hasattr(image, "dtype"):
         _checks.fail("image", expected, _checks.shown(image))
     _checks.images("image", image)
     if not jnp.issubdtype(image.dtype, jnp.floating):
         _checks.fail("image", expected, _checks.shown(image))
-    if labels is None:
-        return
+
+
+def pictures(image: Any, labels: Any) -> None:
+    """Refuses images that are not floats `(batch, *space, channel)` and labels of another shape."""
+    picture(image)
     if not isinstance(labels, jax.Array | np.ndarray) or isinstance(labels, np.ma.MaskedArray):
         _checks.fail("labels", "integers (batch, *space)", _checks.shown(labels))
     if not jnp.issubdtype(labels.dtype, jnp.integer):

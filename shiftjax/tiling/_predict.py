@@ -72,6 +72,7 @@ def predict_tiled(
 def _as_planned(image: np.ndarray, dtype: str) -> np.ndarray:
     """The image in the planned type, if that holds its values."""
     planned = jnp.dtype(dtype)
-    if not (jnp.issubdtype(planned, jnp.floating) or np.can_cast(image.dtype, planned, "safe")):
+    real = not jnp.issubdtype(image.dtype, jnp.complexfloating)
+    if not ((real and jnp.issubdtype(planned, jnp.floating)) or np.can_cast(image.dtype, planned, "safe")):
         fail("image", f"values that the planned {dtype} holds", image.dtype, f"plan with dtype={str(image.dtype)!r}")
     return image.astype(planned, copy=False)

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail, function, integer, shown
+from shiftjax._checks import fail, function, integer, shown, told
 from shiftjax._extras import require
 from shiftjax._typing import Array
-from shiftjax.training._backend import check_stacked, chunked
+from shiftjax.training._backend import check_stacked, chunked, unstack
 from shiftjax.training._checkpoint import Checkpoints
 from shiftjax.training._step import State
 
@@ -72,6 +72,10 @@ def train(
     check_stacked(states)
     if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
         fail("checkpoints", "`Checkpoints` or None", shown(checkpoints))
+    try:
+        jax.eval_shape(step, unstack(states)[0])
+    except (Exception, SystemExit) as error:  # whatever the step raises
+        raise ValueError(f"`step`: expected a function of a state, found one that raises {told(error)}.") from error
     if progress is not None and not isinstance(progress, str):
         fail("progress", "a title or None", shown(progress))
     run, done = chunked(step), int(states.step[0])

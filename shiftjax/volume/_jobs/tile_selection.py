@@ -9,7 +9,7 @@ import numpy as np
 
 from shiftjax._ahead import read_ahead
 from shiftjax._arithmetic import ceil_div
-from shiftjax._checks import fail, shown
+from shiftjax._checks import fail, shown, told
 from shiftjax.tiling import TileIndex, TilePlan
 from shiftjax.volume._jobs.tiles import READ_AHEAD, TileAtTime, VolumeTiles
 from shiftjax.volume._storage.mask import open_mask
@@ -113,15 +113,20 @@ def worth_computing(
 ) -> Iterator[TileAtTime]:
     """The tiles whose input passes a test, which leaves their inputs in `blocks`; the others go to `skip`."""
     for tile, block in read_ahead(read, tiles, ahead=READ_AHEAD):
-        if _answer(test(block)):
+        if _answer(test, block):
             blocks[tile] = block
             yield tile
         else:
             skip(tile)
 
 
-def _answer(answer: Any) -> bool:
+def _answer(test: TileTest, block: np.ndarray) -> bool:
     """What a test says of a tile."""
+    try:
+        answer = test(block)
+    except Exception as error:  # whatever the user's function raises
+        expected = "a function of a tile that gives True or False"
+        raise ValueError(f"`where`: expected {expected}, found one that raises {told(error)}.") from error
     if np.shape(answer) != ():
         found = f"an array of shape {np.shape(answer)}"
         fail("where", "a function of a tile that gives True or False", found, "use `.any()`")

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shiftjax._checks import fail, shown
+from shiftjax._checks import fail, type_of_numbers
 from shiftjax.volume._storage import axes as axis_names
 from shiftjax.volume._storage import bfloat16
-from shiftjax.volume._storage.casting import of_numbers
 from shiftjax.volume._storage.ome_zarr import Geometry
 from shiftjax.volume._storage.source import Source
 
@@ -79,16 +78,7 @@ def native_dtype(name: str) -> np.dtype:
         ValueError: there is none.
     """
     bfloat16.register()  # so that NumPy knows the name
-    expected = "the name of a type of numbers, such as 'float32' or 'bfloat16'"
-    if isinstance(name, str) and not name.isidentifier():
-        fail("dtype", expected, shown(name))
-    try:
-        native = np.dtype(name)
-    except (TypeError, ValueError):
-        fail("dtype", expected, shown(name))
-    if not of_numbers(native) or name is None:
-        fail("dtype", expected, shown(name))
-    return native
+    return type_of_numbers("dtype", name)
 
 
 def _chunk(tile: Sequence[int], width: int) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ from shiftjax._checks import fail, shown
 from shiftjax._extras import require
 
 LOCAL = re.compile(r"^(file|local):(//)?")
+LONGEST, LONGEST_NAME = 4096, 255  # characters of a path and of a name in it, which file systems do not exceed
 _FILE_SYSTEMS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
 
@@ -28,6 +29,8 @@ def check_uri(name: str, uri: Any, storage_options: Any) -> str:
     plain = os.path.expanduser(LOCAL.sub("", str(uri), count=1))
     if storage_options is not None and not isinstance(storage_options, dict):
         fail("storage_options", "a dictionary, as fsspec takes it", shown(storage_options))
+    if len(plain) > LONGEST or (is_local(plain) and max(map(len, plain.split("/"))) > LONGEST_NAME):
+        fail(name, "a path or an fsspec URI", f"one of {len(plain)} characters")
     if storage_options and is_local(plain):
         mend = "leave them out, or name the file system in the URI, like s3://bucket/name"
         fail(
