@@ -19,8 +19,8 @@ import jax
 import numpy as np
 
 import shiftjax as sj
-from proofs_tests.support.bad_values import hostile
-from proofs_tests.support.doors import ASSERTS, Door, doors
+from proofs_tests.support.bad_values import hostile, never
+from proofs_tests.support.doors import ASSERTS, Door, Fresh, doors
 
 LONGEST = 1200  # characters of a sentence
 PRINTED = re.compile(r"array\(|\[\[|\d\.? +\d\.? +\d|nan,? +nan")  # an array that was printed
@@ -28,7 +28,9 @@ PRINTED = re.compile(r"array\(|\[\[|\d\.? +\d\.? +\d|nan,? +nan")  # an array th
 
 def faults(door: Door, changed: dict[str, Any]) -> str:
     """What is wrong with the answer to a call; empty where nothing is."""
-    given = {name: value() if hasattr(value, "fresh") else value for name, value in {**door.good, **changed}.items()}
+    given = {
+        name: value.make() if isinstance(value, Fresh) else value for name, value in {**door.good, **changed}.items()
+    }
     try:
         door.call(**given)
     except AssertionError as error:
@@ -43,11 +45,6 @@ def faults(door: Door, changed: dict[str, Any]) -> str:
         name for name, value in changed.items() if not (_is_good(name, value) or door.takes.get(name, never)(value))
     ]
     return f"taken without a word: {', '.join(wrong)}" if wrong else ""
-
-
-def never(value: Any) -> bool:
-    """Nothing else."""
-    return False
 
 
 def _is_good(name: str, value: Any) -> bool:

@@ -30,14 +30,79 @@ def exits(x): raise SystemExit(0)
 number = 3
 """
 SCRIPT = "import sys\ndef net(x): return x\nsys.exit()\n"
+NETS = (
+    "bad_net:smear",
+    "bad_net:same",
+    "bad_net:none",
+    "bad_net:number",
+    "bad_net:raises",
+    "bad_net:nothing",
+    "bad_net:exits",
+    "bad_net:mean",
+    "bad_script:net",
+    "no_module:x",
+    "bad_net:",
+    ":",
+    "os:remove",
+    "json:dumps",
+)
+PLACES = (
+    "",
+    "/",
+    "/dev/null",
+    "none.zarr",
+    "in.zarr",
+    "text.txt",
+    "in.zarr/zarr.json",
+    "out.zip",
+    "out.tif",
+    "*",
+    "~",
+    "s3://nowhere/x",
+    "nosuch://x",
+    "simplecache::http://127.0.0.1:9/x",
+    "memory://x",
+    "x" * 5000,
+    "text.txt/x",
+)
+INTEGERS = ("0", "-1", "1", "3", "99", "1.5", "9" * 30, "9" * 5000, "nan", "")
+FITTING: dict[str, tuple[str, ...]] = {  # values of the right kind, for options that others would not reach
+    **dict.fromkeys(("--net", "--preprocess"), NETS),
+    **dict.fromkeys(("--where", "--mask", "--plan"), PLACES),
+    **dict.fromkeys(("--level", "--channel", "--levels", "--foreground", "--min-size", "--seed"), INTEGERS),
+    **dict.fromkeys(("--where-level", "--where-channel", "--mask-level", "--mask-channel"), INTEGERS),
+    **dict.fromkeys(("--axes", "--where-axes", "--mask-axes"), ("yx", "xy", "zyx", "zy", "tc", "yy", "YX", "", "c")),
+    **dict.fromkeys(("--shape", "--tile"), ("1,8,8,1", "4", "8,8", "0,8", "1", "1,8", "1,2,3,4,5", "9" * 30)),
+    **dict.fromkeys(("--dtype", "--target-dtype"), ("int8", "float64", "bfloat16", "complex64", "S3", "O", ">f4", "")),
+    "--spatial": ("1,2", "2,1", "1,1", "0", "9", "-1", "1,2,3"),
+    "--memory": ("1", "1KiB", "1TiB", "9" * 400, "0", "1.5e3"),
+    "--pad": ("reflect", "edge", "constant", "wrap"),
+    "--normalize": ("1,99", "99,1", "0,0", "0,100", "-1,50", "0,1000", "nan,1"),
+    "--region": ("0:4,0:4", ":,:", "4:4,:", "9:,:", "0:8", "::,:", "-1:,:", "9" * 40 + ":,:"),
+    "--bandwidth": ("0", "-1", "nan", "inf", "1e300", "1e-300", "0.1"),
+    "--name": ("", "a/b", "..", ".", "x" * 5000, "a b", "*"),
+    "--zarr-format": ("2", "3", "4"),
+}  # fmt: skip
 VALUES = (
-    "", "abc", "0", "-1", "1.5", "nan", "inf", "1e300", "9" * 30, "9" * 5000, "1,2", "1,2,3", "8,8", "a,b", ",", ":", "::",
-    "0:8", "9:3,:", "yx", "zyx", "yy", "tc", "float32", "int7", "object", "2GiB", "0B", "/", "/dev/null", "none.zarr",
-    "in.zarr", "text.txt", "bad_net:smear", "bad_net:none", "bad_net:number", "bad_net:raises", "bad_net:nothing",
-    "bad_net:exits", "bad_net:mean", "bad_script:net", "no_module:x", ":", "bad_net:", "os:remove", "1,99", "99,1", "0,0",
-    "0,100", "\u00e9", "x" * 5000, "{}", "[]", "*", "~", "s3://nowhere/x", "nosuch://x", "simplecache::http://127.0.0.1:9/x",
-    "memory://x", "in.zarr/zarr.json", "reflect", "mirror", "2", "3", "true",
-)  # fmt: skip
+    "",
+    "abc",
+    "0",
+    "-1",
+    "1.5",
+    "nan",
+    "1e300",
+    "1,2",
+    "8,8",
+    "a,b",
+    ",",
+    ":",
+    "yx",
+    "float32",
+    "2GiB",
+    "[]",
+    "{}",
+)
+VALUES += ("9" * 5000, "\u00e9", "x" * 5000, *NETS, *PLACES)
 COMMANDS: dict[str, tuple[list[str], list[str]]] = {  # good words, and options with a value
     "certify": (["bad_net:smear", "--shape", "1,8,8,1"], ["--shape", "--spatial", "--dtype"]),
     "check": (["bad_net:smear", "--shape", "1,8,8,1"], ["--shape", "--spatial", "--dtype"]),
@@ -99,11 +164,12 @@ def draw(rng: np.random.Generator, number: int) -> tuple[list[str], Path | None]
     target = Path(f"out{number}.zarr")
     words = [str(target) if word == "OUT" else word for word in good]
     for _ in range(1 + (rng.random() < 0.3)):
-        value = str(rng.choice(VALUES))
-        if rng.random() < 0.75:
-            words += [f"{rng.choice(options)}={value}"]
+        option = str(rng.choice(options))
+        if rng.random() < 0.8:
+            fitting = FITTING[option] if rng.random() < 0.8 else VALUES
+            words += [f"{option}={rng.choice(fitting)}"]
         else:
-            words[rng.integers(len(words))] = value
+            words[rng.integers(len(words))] = str(rng.choice(VALUES))
     return [command, *words], target if command in ("predict", "segment") else None
 
 

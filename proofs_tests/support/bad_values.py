@@ -125,7 +125,7 @@ def numbers(ndims: Sequence[int] = tuple(range(33)), kinds: str = "fiub") -> Tak
     """Arrays, or lists, of finite numbers."""
 
     def taken(value: Any) -> bool:
-        if isinstance(value, np.ma.MaskedArray) or isinstance(value, str | bytes | dict | set | jax.ShapeDtypeStruct):
+        if isinstance(value, np.ma.MaskedArray | str | bytes | dict | set | jax.ShapeDtypeStruct):
             return False
         try:
             array = np.asarray(value)
@@ -145,3 +145,8 @@ def either(*kinds: Taken) -> Taken:
 def anything(value: Any) -> bool:
     """Whatever it is."""
     return True
+
+
+def never(value: Any) -> bool:
+    """Nothing else."""
+    return False

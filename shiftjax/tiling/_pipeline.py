@@ -157,9 +157,10 @@ def _lanes(
 
 
 def _checked(devices: Any) -> tuple[jax.Device, ...]:
-    if not isinstance(devices, list | tuple) or not devices or not all(isinstance(d, jax.Device) for d in devices):
+    listed = tuple(devices) if isinstance(devices, list | tuple) or getattr(devices, "ndim", 0) == 1 else ()
+    if not listed or not all(isinstance(device, jax.Device) for device in listed):
         fail("devices", "a list of at least one device, as `jax.devices()` gives it", shown(devices))
-    return tuple(devices)
+    return listed
 
 
 def _default_devices() -> tuple[jax.Device, ...]:

@@ -73,7 +73,8 @@ def train(
     if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
         fail("checkpoints", "`Checkpoints` or None", shown(checkpoints))
     try:
-        jax.eval_shape(step, unstack(states)[0])
+        state, _ = jax.eval_shape(step, unstack(states)[0])
+        jax.tree.map(lambda before, after: None, unstack(states)[0], state)
     except (Exception, SystemExit) as error:  # whatever the step raises
         raise ValueError(f"`step`: expected a function of a state, found one that raises {told(error)}.") from error
     if progress is not None and not isinstance(progress, str):

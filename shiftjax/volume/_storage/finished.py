@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from shiftjax._arithmetic import ceil_div
-from shiftjax._checks import fail
+from shiftjax._checks import fail, shown
 from shiftjax._extras import require
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.folder import LocalFolder
@@ -75,6 +75,18 @@ def check_finished(array: Any, name: str, *, region: Sequence[slice] | None = No
                 "are finished, or with `wait=` seconds until it is"
             )
         time.sleep(min(POLL, max(0.0, until - time.monotonic())))
+
+
+def check_slices(region: Any) -> tuple[slice, ...] | None:
+    """A region as a tuple of slices; None for none.
+
+    Raises:
+        ValueError: anything else.
+    """
+    parts = tuple(region) if isinstance(region, list | tuple) else ()
+    if region is not None and not (parts and all(isinstance(part, slice) for part in parts)):
+        fail("region", "slices of pixels, one per spatial axis", shown(region))
+    return None if region is None else parts
 
 
 def _tiles(grid: Sequence[int], tile: Sequence[int], region: Sequence[slice] | None) -> set[Any]:

@@ -18,7 +18,7 @@ from shiftjax.volume._storage import formats
 from shiftjax.volume._storage import ome_zarr as ome
 from shiftjax.volume._storage.casting import of_numbers
 from shiftjax.volume._storage.errors import VolumeError, storage_errors
-from shiftjax.volume._storage.finished import check_finished
+from shiftjax.volume._storage.finished import check_finished, check_slices
 from shiftjax.volume._storage.naming import name_axes
 from shiftjax.volume._storage.reading import Missing, ReadLog, check_missing, read_block, stamp
 from shiftjax.volume._storage.stored import Stored
@@ -254,7 +254,7 @@ def open_source(
     switch("planes", planes)
     limits: dict[str, Any] = {
         "missing": check_missing(missing),
-        "region": _check_slices(region),
+        "region": check_slices(region),
         "wait": number("wait", wait, least=0),
     }
     if isinstance(source, Source):
@@ -315,13 +315,6 @@ def with_missing(source: Source, missing: Any) -> Source:
         ValueError: neither "fill" nor "error".
     """
     return replace(source, missing="error" if source.missing == "error" else check_missing(missing))
-
-
-def _check_slices(region: Any) -> tuple[slice, ...] | None:
-    parts = tuple(region) if isinstance(region, list | tuple) else ()
-    if region is not None and not (parts and all(isinstance(part, slice) for part in parts)):
-        fail("region", "slices of pixels, one per spatial axis", shown(region))
-    return None if region is None else parts
 
 
 def _is_sizes(chunks: Any, axes: str) -> bool:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from shiftjax._checks import fail, number
+from shiftjax._checks import fail, number, shown
 from shiftjax._extras import require
 from shiftjax.volume._storage import axes as axis_names
 from shiftjax.volume._storage import bfloat16
@@ -20,7 +20,7 @@ from shiftjax.volume._storage.casting import cast
 from shiftjax.volume._storage.chunks import chunk_keys, every_chunk
 from shiftjax.volume._storage.claim import Claim
 from shiftjax.volume._storage.errors import VolumeError, reason, storage_errors
-from shiftjax.volume._storage.finished import NOTE, check_finished, note
+from shiftjax.volume._storage.finished import NOTE, check_finished, check_slices, note
 from shiftjax.volume._storage.folder import PARTIAL, Folder, open_folder
 from shiftjax.volume._storage.journal import Journal
 from shiftjax.volume._storage.layout import Layout, native_dtype
@@ -286,8 +286,8 @@ def open_prediction(
         ValueError: no such output.
     """
     found = open_target(target)
-    if output not in found.arrays:
-        fail("output", "one of " + ", ".join(map(repr, found.arrays)), repr(output))
-    array = found.arrays[output]
-    check_finished(array, f"the prediction {found.uri}", region=region, wait=number("wait", wait, least=0))
+    if not isinstance(output, str) or output not in found.arrays:
+        fail("output", "one of " + ", ".join(map(repr, found.arrays)), shown(output))
+    array, within = found.arrays[output], check_slices(region)
+    check_finished(array, f"the prediction {found.uri}", region=within, wait=number("wait", wait, least=0))
     return array
