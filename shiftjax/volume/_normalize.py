@@ -104,10 +104,11 @@ def _check_resolved(low: Fraction, high: Fraction, least: Fraction, most: Fracti
             expected = f"integers that {known.dtype} holds, as JAX computes"
             fail("source", expected, f"{_text(least)} to {_text(most)}", mend)
         return
-    largest, single = max(abs(low), abs(high)), np.finfo(np.float32)
-    step = np.spacing(np.float32(min(float(largest), float(single.max))))
-    narrow = dtype.itemsize > np.dtype(np.float32).itemsize and high - low < STEPS * Fraction(float(step))
-    if narrow or largest > Fraction(float(single.max)):
+    largest, most_held = max(abs(low), abs(high)), np.nextafter(np.finfo(np.float32).max, np.float32(0))
+    beyond = largest > Fraction(float(most_held))
+    step = 0.0 if beyond else float(np.spacing(np.float32(largest)))
+    narrow = dtype.itemsize > np.dtype(np.float32).itemsize and high - low < STEPS * Fraction(step)
+    if narrow or beyond:
         found = f"percentiles {float(low)!r} and {float(high)!r}"
         fail("source", "intensities that float32 tells apart", found, mend)
 

@@ -43,7 +43,7 @@ def name_axes(stored: Stored, asked: Any) -> Named:
     kept = _kept(shape, stored.names, None if asked is None else len(asked))
     names = None if stored.names is None else "".join(stored.names[k] for k in kept)
     if asked is None:
-        axes = _of_metadata(names, stored) if names is not None else _assumed(len(kept))
+        axes = _of_metadata(names, kept, stored) if names is not None else _assumed(len(kept))
         return Named(_placed(axes, kept, shape), stored.geometry, names is None or stored.assumed)
     axes = axis_names.check_axes(asked, len(kept))
     if names is None:
@@ -83,10 +83,13 @@ def _assumed(ndim: int) -> str:
     return default
 
 
-def _of_metadata(names: str, stored: Stored) -> str:
+def _of_metadata(names: str, kept: Sequence[int], stored: Stored) -> str:
     if "?" in names or len(set(names)) < len(names):
         expected = "a letter among t, c, z, y and x for each axis, and each letter once"
-        fail("axes", expected, f"{stored.said} in the source's metadata", _advice(names))
+        # Of two axes with one letter it is the one with which the caller must agree, such as a pixel's samples.
+        loose = [names.count(name) > 1 and k not in stored.binding for k, name in zip(kept, names, strict=True)]
+        open_names = "".join("?" if free else name for free, name in zip(loose, names, strict=True))
+        fail("axes", expected, f"{stored.said} in the source's metadata", _advice(open_names))
     return axis_names.check_axes(names, len(names))
 
 
