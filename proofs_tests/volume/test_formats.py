@@ -162,7 +162,7 @@ def test_samples_of_a_pixel_are_channels(tmp_path):
         assert (source.axes, source.space, source.channels) == (axes, space, 3)
         close(source)
     tifffile.imwrite(tmp_path / "d.tif", np.stack([rgb] * 4), photometric="rgb", imagej=True)  # called channels by it
-    with pytest.raises(ValueError, match="'CYXS'.*axes='zyxc' for planes of a stack, or axes='tyxc' for time points"):
+    with pytest.raises(ValueError, match=r"'CYXS'.*axes='zyxc' for planes of a stack, or axes='tyxc' for time points"):
         open_source(tmp_path / "d.tif")
     source = open_source(tmp_path / "d.tif", axes="zyxc")
     assert (source.space, source.channels) == ((4, 20, 24), 3)
