@@ -250,7 +250,7 @@ def open_target(target: str | Path | NewTarget, *, mode: str = "r") -> Target:
     with storage_errors(f"open a target of shiftjax at {new.path}"), every_chunk():
         identity = stored_identity(new)  # asked first: zarr would make the folder
         if identity is None:
-            raise VolumeError(f"there is no target of shiftjax at {new.path}")
+            raise VolumeError(f"cannot open a target of shiftjax at {new.path}: there is none")
         group = zarr.open_group(
             for_zarr(new.path), mode=mode, storage_options=new.storage_options, use_consolidated=False
         )
