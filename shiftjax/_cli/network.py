@@ -63,13 +63,13 @@ def function(target: str) -> Callable[[Any], Any]:
         named: Any = importlib.import_module(module)
         for name in path.split("."):
             named = getattr(named, name)
-    except Exception as error:  # whatever the module raises
+    except (Exception, SystemExit) as error:  # whatever the module raises; a script may end in `sys.exit()`
         raise UsageError(f"cannot load {target!r}: {type(error).__name__}: {error}") from error
     if not callable(named):
         raise UsageError(f"{target!r}: expected something callable, found {type(named).__name__}")
     try:
         fn = named if _takes_an_image(named) else named()
-    except Exception as error:  # whatever the function raises
+    except (Exception, SystemExit) as error:  # whatever the function raises
         raise UsageError(f"calling {target!r} failed: {type(error).__name__}: {error}") from error
     if not callable(fn):
         raise UsageError(

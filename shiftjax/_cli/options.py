@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -17,6 +18,13 @@ from shiftjax.certifier import CertificationError
 from shiftjax.tiling import PADS, TilePlan, plan_tiles
 from shiftjax.volume import Source, VolumeError, normalize, open_source
 
+MISSING = "what a chunk of the source stands for that is not there: its fill value, or an error (default: fill)"
+VERIFY = (
+    "what a resumed run looks at again: `all` the source of finished tiles too; `none`: only whether chunks exist "
+    "(default: what is stored of the target, and some of the source)"
+)
+ACCEPT = "resume a target that other versions of jax or shiftjax began"
+WAIT = "for a source that is a prediction in the making (default: 0, refuse it)"
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -43,6 +51,21 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preprocess", help="package.module:callable, a JAX function of each pixel alone")
     parser.add_argument("--new", action="store_true", help="refuse a target that exists, instead of resuming it")
     parser.add_argument("--quiet", action="store_true", help="show no bar")
+    parser.add_argument("--missing", choices=("fill", "error"), default="fill", help=MISSING)
+    parser.add_argument("--verify", choices=("all", "none"), help=VERIFY)
+    parser.add_argument("--accept-versions", action="store_true", help=ACCEPT)
+    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help=WAIT)
+
+
+def run_options(options: argparse.Namespace) -> dict[str, Any]:
+    """How the run goes, as `predict_volume` and `segment_volume` take it."""
+    return {
+        "resume": not options.new,
+        "progress": not options.quiet,
+        "missing": options.missing,
+        "verify": {None: None, "all": True, "none": False}[options.verify],
+        "accept_versions": options.accept_versions,
+    }
 
 
 def percentiles(text: str) -> tuple[float, float]:
@@ -66,7 +89,8 @@ def memory(text: str) -> int:
 def source(options: argparse.Namespace) -> Source:
     """The source that the options name."""
     with usage_errors():
-        return open_source(options.source, axes=options.axes, level=options.level)
+        wait = getattr(options, "wait", 0)
+        return open_source(options.source, axes=options.axes, level=options.level, wait=wait)
 
 
 def plan(options: argparse.Namespace, fn: Callable[[Any], Any], shape: tuple[int, ...]) -> TilePlan:
@@ -109,6 +133,14 @@ def usage_errors() -> Iterator[None]:
     except Exception as error:  # the library's own say enough; whatever else the network raises is named
         name = "" if isinstance(error, ValueError | TypeError | ImportError) else f"{type(error).__name__}: "
         raise network.UsageError(name + " ".join(str(error).split())) from error
+
+
+def tell(sentence: str) -> None:
+    """Prints a line about work that is done; a reader who has gone does not undo it."""
+    try:
+        print(sentence, flush=True)
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails once more when it ends
 
 
 def exit_code(run: Callable[[argparse.Namespace], object], options: argparse.Namespace) -> int:
