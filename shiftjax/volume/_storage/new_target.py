@@ -207,10 +207,22 @@ def _json(entries: dict[str, Any]) -> bytes:
     return json.dumps(entries, indent=2).encode()
 
 
-def make_group(new: NewTarget, zarr_format: int, attributes: dict[str, Any] | None = None) -> Any:
-    """A new Zarr group where there is nothing."""
-    options = {"attributes": attributes or {}, "storage_options": new.storage_options}
-    return require("zarr", "volume").create_group(for_zarr(new.path), zarr_format=zarr_format, **options)
+def make_group(new: NewTarget, zarr_format: int) -> Any:
+    """A new Zarr group where there is nothing, or the one that another process was faster to make."""
+    folder = open_folder(new.path, new.storage_options)
+    _create_group(folder, zarr_format, {})
+    if zarr_format == 2:
+        folder.create(".zgroup", _json({"zarr_format": 2}))
+    return open_group(new)
+
+
+def drop_torn(folder: Folder) -> None:
+    """Removes metadata of a target's own arrays and groups that were not written to their end; they are made anew."""
+    for name in {"zarr.json", ".zgroup", ".zarray", ".zattrs"} & set(folder.names()):
+        try:
+            json.loads(folder.get(name))
+        except ValueError:
+            folder.remove(name)
 
 
 def open_group(new: NewTarget) -> Any:

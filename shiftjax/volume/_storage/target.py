@@ -24,7 +24,7 @@ from shiftjax.volume._storage.finished import NOTE, check_finished, note
 from shiftjax.volume._storage.folder import PARTIAL, Folder, open_folder
 from shiftjax.volume._storage.journal import Journal
 from shiftjax.volume._storage.layout import Layout, native_dtype
-from shiftjax.volume._storage.new_target import ADVICE, LAYOUT, NewTarget, as_new_target, bind, stored_identity
+from shiftjax.volume._storage.new_target import ADVICE, LAYOUT, NewTarget, as_new_target, bind, drop_torn, stored_identity
 from shiftjax.volume._storage.provenance import VERSIONS, Provenance, versions
 from shiftjax.volume._storage.reading import add_array
 from shiftjax.volume._storage.retry import passes, patiently
@@ -97,6 +97,11 @@ class Target:
                 for key in folder.sizes():
                     if key.endswith(PARTIAL):
                         folder.remove(key)
+        for place in {"", *self.arrays}:
+            group = open_folder("/".join(part for part in (self.uri.rstrip("/"), place) if part), self.storage_options)
+            for key in group.names():
+                if key.endswith(PARTIAL):
+                    group.remove(key)
 
     def journal(self, name: str = "journal", *, seconds: int | float | None = None) -> Journal:
         """A journal of the work on this target; it lies beside the chunks of the first array.
@@ -179,11 +184,12 @@ def begin_target(
             attributes=described.get(""),
         )
         for name, layout in layouts.items():
-            image = group.require_group(name) if name else group
+            image = _group(new, group, name)
             if ome.multiscale(image.attrs.asdict()) is None:
                 image.attrs.update(described[name])
             up = "" if name == next(iter(layouts)) else f"../../{next(iter(layouts))}/0/"
             notes = {} if grid is None else {NOTE: note(up + journal, grid, tile)}
+            drop_torn(open_folder(f"{new.path.rstrip('/')}/{name}/0".replace("//0", "/0"), new.storage_options))
             arrays[name] = image["0"] if "0" in image else _create(image, layout, notes)
             _check_array(arrays[name], layout, f"{new.path}/{name}".rstrip("/"))
             if any(arrays[name].attrs.get(key) != value for key, value in notes.items()):
@@ -215,6 +221,13 @@ def _create(group: Any, layout: Layout, attributes: dict[str, Any]) -> Any:
         attributes=attributes,
         **options,
     )
+
+
+def _group(new: NewTarget, group: Any, name: str) -> Any:
+    """The group of an output, in that of the target; `""` for the target's own."""
+    if name:
+        drop_torn(open_folder(f"{new.path.rstrip('/')}/{name}", new.storage_options))
+    return group.require_group(name) if name else group
 
 
 def _check_array(array: Any, layout: Layout, path: str) -> None:
