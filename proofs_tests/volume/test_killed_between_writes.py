@@ -41,15 +41,16 @@ def segment(target, zarr_format):
 
 
 def moments(count):
-    """All of them in the deep profile, else the first ones, the last one, and some between."""
-    some = {0, 1, 2, 3, count - 1, *random.Random(0).sample(range(count), min(3, count))}
-    return range(count) if is_deep() else sorted(moment for moment in some if moment < count)
+    """All of them in the deep profile, else some."""
+    return range(count) if is_deep() else sorted(random.Random(count).sample(range(count), 4))
 
 
 @pytest.mark.parametrize("torn", [False, True], ids=["between", "torn"])
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize("work", [predict, segment])
 def test_on_disk(work, zarr_format, torn, tmp_path):
+    if work is segment and not is_deep() and torn == (zarr_format == 3):
+        pytest.skip("runs with --hypothesis-profile=deep")
     with killed(10**9) as writes:
         right = work(str(tmp_path / "whole"), zarr_format)[:]
     for moment in moments(writes[0]):

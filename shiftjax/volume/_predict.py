@@ -25,7 +25,6 @@ from shiftjax.volume._storage.casting import check_holds
 from shiftjax.volume._storage.layout import Layout, layout
 from shiftjax.volume._storage.new_target import NewTarget
 from shiftjax.volume._storage.provenance import Provenance
-from shiftjax.volume._storage.reading import Reading
 from shiftjax.volume._storage.source import Source, open_source, with_missing
 from shiftjax.volume._storage.target import Target, begin_target
 
@@ -129,7 +128,8 @@ def predict_volume(
     options = Options(progress, client, batch_size, verify, accept_versions)
     with begun.claim() as claim:
         begun.remove_leftovers()
-        Run(tiles, begun, claim, options, numbers=numbers, left_out=left_out)(PredictionPass(job, begun, devices, mesh))
+        run = Run(tiles, begun, claim, options, numbers=numbers, left_out=left_out, reread=job.reading)
+        run(PredictionPass(job, begun, devices, mesh))
     return begun.arrays[""] if job.output_names == ("",) else dict(begun.arrays)
 
 
@@ -152,10 +152,6 @@ class PredictionPass:
         """What decides the pixels, and which tiles are computed."""
         test = self.job.tile_test
         return {**self.job.provenance(), "where": "all" if test is None else code_digest(test)}
-
-    def reading(self, tile: TileAtTime) -> Reading:
-        """Reads the input of a tile, and computes nothing."""
-        return self.job.reading(tile)
 
 
 def _check_plan(plan: TilePlan, source: Source) -> None:

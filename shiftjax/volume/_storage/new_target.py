@@ -13,6 +13,7 @@ from shiftjax.volume._storage.errors import VolumeError, reason
 from shiftjax.volume._storage.folder import PARTIAL, Folder, open_folder
 from shiftjax.volume._storage.layout import native_dtype
 from shiftjax.volume._storage.provenance import VERSIONS, Provenance, differences, other_versions, versions
+from shiftjax.volume._storage.retry import patiently
 from shiftjax.volume._storage.uri import check_uri, for_zarr
 
 KEY = "shiftjax"  # of the group's attributes: the provenance
@@ -231,11 +232,10 @@ def open_group(new: NewTarget) -> Any:
     Raises:
         VolumeError: an array, a file or a folder of other things; zarr has an error of its own for each.
     """
+    # Consolidated metadata may be older than what has been written since.
+    options = {"mode": "r+", "storage_options": new.storage_options, "use_consolidated": False}
     zarr = require("zarr", "volume")
     try:
-        # Consolidated metadata may be older than what has been written since.
-        return zarr.open_group(
-            for_zarr(new.path), mode="r+", storage_options=new.storage_options, use_consolidated=False
-        )
+        return patiently(lambda: zarr.open_group(for_zarr(new.path), **options))
     except (FileNotFoundError, FileExistsError, NotADirectoryError, ValueError, AssertionError) as error:
         raise VolumeError(f"the target {new.path} is not a Zarr group ({reason(error)}); {ADVICE}") from error

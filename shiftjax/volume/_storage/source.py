@@ -18,6 +18,7 @@ from shiftjax.volume._storage import ome_zarr as ome
 from shiftjax.volume._storage.errors import VolumeError, reason, storage_errors
 from shiftjax.volume._storage.finished import check_finished
 from shiftjax.volume._storage.reading import Missing, ReadLog, check_missing, read_block, stamp
+from shiftjax.volume._storage.retry import patiently
 from shiftjax.volume._storage.uri import check_uri, for_zarr, is_local
 
 Read = Callable[[tuple[slice, ...]], np.ndarray]
@@ -225,9 +226,8 @@ def _open_array(source: Any, storage_options: dict[str, Any] | None) -> Any:
     if not isinstance(source, str | require("zarr.abc.store", "volume").Store):
         fail("source", expected, type(source).__name__)
     try:
-        return zarr.open(
-            for_zarr(source) if isinstance(source, str) else source, mode="r", storage_options=storage_options
-        )
+        place = for_zarr(source) if isinstance(source, str) else source
+        return patiently(lambda: zarr.open(place, mode="r", storage_options=storage_options))
     except (OSError, ValueError, TypeError, KeyError) as error:
         fail("source", expected, f"none at {str(source)!r} ({reason(error)})")
 
@@ -239,7 +239,7 @@ def _open_level(group: Any, name: str, level: int) -> tuple[Any, str | None, ome
         found = f"a group with {_contents(group)} at {name}"
         fail("source", "an array or an OME-Zarr image", found, "name one of them")
     path, axes, geometry = ome.read_level(image, level)
-    return group[path], axes, geometry
+    return patiently(lambda: group[path]), axes, geometry
 
 
 def _contents(group: Any) -> str:

@@ -24,7 +24,15 @@ from shiftjax.volume._storage.finished import NOTE, check_finished, note
 from shiftjax.volume._storage.folder import PARTIAL, Folder, open_folder
 from shiftjax.volume._storage.journal import Journal
 from shiftjax.volume._storage.layout import Layout, native_dtype
-from shiftjax.volume._storage.new_target import ADVICE, LAYOUT, NewTarget, as_new_target, bind, drop_torn, stored_identity
+from shiftjax.volume._storage.new_target import (
+    ADVICE,
+    LAYOUT,
+    NewTarget,
+    as_new_target,
+    bind,
+    drop_torn,
+    stored_identity,
+)
 from shiftjax.volume._storage.provenance import VERSIONS, Provenance, versions
 from shiftjax.volume._storage.reading import add_array
 from shiftjax.volume._storage.retry import passes, patiently
@@ -184,16 +192,9 @@ def begin_target(
             attributes=described.get(""),
         )
         for name, layout in layouts.items():
-            image = _group(new, group, name)
-            if ome.multiscale(image.attrs.asdict()) is None:
-                image.attrs.update(described[name])
             up = "" if name == next(iter(layouts)) else f"../../{next(iter(layouts))}/0/"
             notes = {} if grid is None else {NOTE: note(up + journal, grid, tile)}
-            drop_torn(open_folder(f"{new.path.rstrip('/')}/{name}/0".replace("//0", "/0"), new.storage_options))
-            arrays[name] = image["0"] if "0" in image else _create(image, layout, notes)
-            _check_array(arrays[name], layout, f"{new.path}/{name}".rstrip("/"))
-            if any(arrays[name].attrs.get(key) != value for key, value in notes.items()):
-                arrays[name].attrs.update(notes)
+            arrays[name] = patiently(partial(_begin_array, new, group, name, layout, described[name], notes))
         _sync_metadata(new, layouts, first.zarr_format)
     return Target(new.path, arrays, first.axes, new.storage_options)
 
@@ -223,11 +224,26 @@ def _create(group: Any, layout: Layout, attributes: dict[str, Any]) -> Any:
     )
 
 
-def _group(new: NewTarget, group: Any, name: str) -> Any:
-    """The group of an output, in that of the target; `""` for the target's own."""
+def _begin_array(
+    new: NewTarget, group: Any, name: str, layout: Layout, described: dict[str, Any], notes: dict[str, Any]
+) -> Any:
+    """The array of an output, made or found, in its own group or in the target's; may be done again and again.
+
+    Raises:
+        VolumeError: it was replaced.
+    """
+    folder = f"{new.path.rstrip('/')}/{name}".rstrip("/")
     if name:
-        drop_torn(open_folder(f"{new.path.rstrip('/')}/{name}", new.storage_options))
-    return group.require_group(name) if name else group
+        drop_torn(open_folder(folder, new.storage_options))
+    image = group.require_group(name) if name else group
+    if ome.multiscale(image.attrs.asdict()) is None:
+        image.attrs.update(described)
+    drop_torn(open_folder(f"{folder}/0", new.storage_options))
+    array = image["0"] if "0" in image else _create(image, layout, notes)
+    _check_array(array, layout, folder)
+    if any(array.attrs.get(key) != value for key, value in notes.items()):
+        array.attrs.update(notes)
+    return array
 
 
 def _check_array(array: Any, layout: Layout, path: str) -> None:
@@ -264,11 +280,10 @@ def open_target(target: str | Path | NewTarget, *, mode: str = "r") -> Target:
         identity = stored_identity(new)  # asked first: zarr would make the folder
         if identity is None:
             raise VolumeError(f"cannot open a target of shiftjax at {new.path}: there is none")
-        group = zarr.open_group(
-            for_zarr(new.path), mode=mode, storage_options=new.storage_options, use_consolidated=False
-        )
+        options = {"mode": mode, "storage_options": new.storage_options, "use_consolidated": False}
+        group = patiently(lambda: zarr.open_group(for_zarr(new.path), **options))
         layouts = identity[LAYOUT]
-        arrays = {name: group[f"{name}/0" if name else "0"] for name in layouts}
+        arrays = {name: patiently(partial(group.__getitem__, f"{name}/0" if name else "0")) for name in layouts}
     return Target(new.path, arrays, next(iter(layouts.values()))["axes"], new.storage_options)
 
 
