@@ -18,12 +18,14 @@ import zarr
 
 from proofs_tests.volume.code_volumes import embedded, plan_for, segmented, smooth_codes
 from proofs_tests.volume.harm import HARMS, READS, WRITES, at_once, chunks, failing, faults
-from proofs_tests.volume.small import SHAPE, TILE, expected, net, plan, volume
+from proofs_tests.volume.small import expected, net, plan, volume
 from shiftjax.volume import VolumeError, new_target, open_prediction, open_source, predict_volume, segment_volume
 from shiftjax.volume._storage import journal, provenance, retry
 
-NET, PLAN, RIGHT = net(), plan(), expected(volume())
-FIRST = (slice(0, 4), slice(None), slice(None))  # a third of the tiles
+SHAPE, TILE = (8, 16, 15), (4, 8, 8)  # eight tiles
+IMAGE = volume(SHAPE)
+NET, PLAN, RIGHT = net(), plan(shape=SHAPE), expected(IMAGE)
+FIRST = (slice(0, 4), slice(None), slice(None))  # half of the tiles
 
 
 @pytest.fixture(autouse=True)
@@ -33,7 +35,7 @@ def each_tile_is_journaled(monkeypatch):
 
 @pytest.fixture
 def source(tmp_path):
-    zarr.create_array(tmp_path / "in.zarr", data=volume(), chunks=(5, 6, 6))
+    zarr.create_array(tmp_path / "in.zarr", data=IMAGE, chunks=(5, 6, 6))
     return tmp_path / "in.zarr"
 
 
@@ -55,7 +57,7 @@ def counted():
 def test_damaged_chunks_are_computed_again(harm, zarr_format, source, tmp_path, capfd):
     target = new_target(tmp_path / "o", zarr_format=zarr_format)
     predict(source, target)
-    HARMS[harm](chunks(tmp_path / "o" / "0")[20], random.Random(0))
+    HARMS[harm](chunks(tmp_path / "o" / "0")[3], random.Random(0))
     asked, where = counted()
     np.testing.assert_array_equal(predict(source, target, where=where)[:], RIGHT)
     assert len(asked) == 1
@@ -64,8 +66,8 @@ def test_damaged_chunks_are_computed_again(harm, zarr_format, source, tmp_path, 
 
 def test_control_without_verifying_a_damaged_chunk_stays(source, tmp_path):
     predict(source, tmp_path / "o")
-    harmed = chunks(tmp_path / "o" / "0")[20]
-    whole = chunks(tmp_path / "o" / "0")[21].read_bytes()
+    harmed = chunks(tmp_path / "o" / "0")[3]
+    whole = chunks(tmp_path / "o" / "0")[4].read_bytes()
     harmed.write_bytes(whole)  # a valid chunk, of another tile: no checksum of the format can tell
     assert (predict(source, tmp_path / "o", verify=False)[:] != RIGHT).any()
     np.testing.assert_array_equal(predict(source, tmp_path / "o")[:], RIGHT)
@@ -77,10 +79,10 @@ def test_every_reader_sees_a_damaged_chunk(harm, zarr_format, source, tmp_path):
     """By the checksum in the chunk, with zarr alone."""
     predict(source, new_target(tmp_path / "o", zarr_format=zarr_format))
     rng = random.Random(0)
-    for path in chunks(tmp_path / "o" / "0")[:12]:
+    for path in chunks(tmp_path / "o" / "0")[:4]:
         whole = path.read_bytes()
         HARMS[harm](path, rng)
-        with pytest.raises(Exception, match="."):
+        with pytest.raises(Exception, match=r"."):
             zarr.open_array(tmp_path / "o" / "0")[:]
         path.write_bytes(whole)
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "o" / "0")[:], RIGHT)
@@ -89,13 +91,13 @@ def test_every_reader_sees_a_damaged_chunk(harm, zarr_format, source, tmp_path):
 @pytest.mark.parametrize("harm", ["gone", "flipped"])
 def test_a_damaged_journal_costs_tiles_and_nothing_else(harm, source, tmp_path):
     predict(source, tmp_path / "o")
-    HARMS[harm](sorted((tmp_path / "o" / "0" / "journal").iterdir())[7], random.Random(0))
+    HARMS[harm](sorted((tmp_path / "o" / "0" / "journal").iterdir())[3], random.Random(0))
     asked, where = counted()
     np.testing.assert_array_equal(predict(source, tmp_path / "o", where=where)[:], RIGHT)
     assert len(asked) <= 1  # a flip may hit what means nothing
 
 
-@pytest.mark.parametrize("change", [{"data_type": "int16"}, {"shape": [2, 5, 18, 22]}, {"fill_value": 7}])
+@pytest.mark.parametrize("change", [{"data_type": "int16"}, {"shape": [2, 5, 16, 15]}, {"fill_value": 7}])
 def test_an_array_that_was_replaced_is_refused(change, source, tmp_path):
     predict(source, tmp_path / "o", region=FIRST)
     path = tmp_path / "o" / "0" / "zarr.json"
@@ -122,7 +124,7 @@ def test_data_is_on_the_disk_before_the_journal_says_so(source, tmp_path, monkey
     monkeypatch.setattr(os, "fsync", fsync)
     monkeypatch.setattr(os, "replace", watched)
     predict_volume(NET, source, tmp_path / "o", PLAN, progress=False, where=lambda tile: True, batch_size=1)
-    assert len(written) > 10
+    assert len(written) >= 8
     assert len(late) <= 2 * len(written)  # the chunk that is being written when the one before is journaled
     assert {str(path) for path in chunks(tmp_path / "o" / "0")} <= synced
 
@@ -136,12 +138,12 @@ def test_a_changed_source_is_refused_where_it_was_read(source, tmp_path):
     unsampled = np.ones(SHAPE, bool)
     for _, block in opened.sampled_blocks(provenance.BLOCKS, provenance.BLOCK):
         unsampled[block] = False
-    image = volume()
+    image = IMAGE.copy()
     image[0, 0, 0] += 1  # a voxel that is not sampled by every digest, or is: both are refused
     array[:] = image
-    with pytest.raises(VolumeError, match="another source|is not what it was when tile"):
+    with pytest.raises(VolumeError, match=r"another source|is not what it was when tile"):
         predict(source, tmp_path / "o")
-    array[:] = volume()
+    array[:] = IMAGE
     np.testing.assert_array_equal(predict(source, tmp_path / "o")[:], RIGHT)
 
 
@@ -175,19 +177,19 @@ class Outage:
 
 def test_an_outage_is_waited_for_and_counted(tmp_path, capfd):
     with at_once():
-        made = predict(Outage(volume(), 5), tmp_path / "o", region=FIRST)
-        made = predict(Outage(volume(), 3), tmp_path / "o")
+        made = predict(Outage(IMAGE, 5), tmp_path / "o", region=FIRST)
+        made = predict(Outage(IMAGE, 3), tmp_path / "o")
     np.testing.assert_array_equal(made[:], RIGHT)
 
 
 def test_an_outage_makes_no_source_another_one(tmp_path):
-    predict(volume(), tmp_path / "o", region=FIRST)
+    predict(IMAGE, tmp_path / "o", region=FIRST)
     with at_once():
         for count in (5, 10**9):
             with pytest.raises(VolumeError, match="another source" if count == 5 else "Input/output error"):
-                predict(Outage(volume(seed=5), count), tmp_path / "o")
+                predict(Outage(volume(SHAPE, 5), count), tmp_path / "o")
             with pytest.raises(VolumeError, match="Input/output error"):
-                predict(Outage(volume(seed=5), 10**9), tmp_path / "p")
+                predict(Outage(volume(SHAPE, 5), 10**9), tmp_path / "p")
 
 
 @pytest.mark.parametrize("places", [READS, WRITES], ids=["reads", "writes"])
@@ -201,7 +203,7 @@ def test_a_disk_that_fails_now_and_then(places, source, tmp_path, capfd):
 def test_control_a_full_disk_is_not_tried_again(source, tmp_path):
     before = retry.TRIED_AGAIN[0]
     with (
-        faults(WRITES, failing(1.0, errno.ENOSPC, random.Random(0), after=12)),
+        faults(WRITES, failing(1.0, errno.ENOSPC, random.Random(0), after=9)),
         pytest.raises(VolumeError, match="ENOSPC"),
     ):
         predict(source, tmp_path / "o")
@@ -209,11 +211,11 @@ def test_control_a_full_disk_is_not_tried_again(source, tmp_path):
 
 
 def test_missing_chunks_are_counted_and_computed_again_once_they_are_there(source, tmp_path, capfd):
-    path = source / "c" / "1" / "2" / "3"
+    path = source / "c" / "1" / "2" / "2"
     data = path.read_bytes()
     path.unlink()
-    filled = volume()
-    filled[5:10, 12:18, 18:] = 0
+    filled = IMAGE.copy()
+    filled[5:10, 12:18, 12:18] = 0
     predict(filled, tmp_path / "other", region=FIRST)  # control: nothing is missing there
     assert "has not" not in capfd.readouterr().err
     np.testing.assert_array_equal(predict(source, tmp_path / "o")[:], expected(filled))
@@ -266,12 +268,12 @@ def test_a_source_that_is_replaced_while_it_is_read_is_refused(harm, source, tmp
         if (source / "zarr.json").exists():
             shutil.rmtree(source)
             if harm == "other chunks":
-                zarr.create_array(source, data=volume(), chunks=(13, 18, 22))
+                zarr.create_array(source, data=IMAGE, chunks=SHAPE)
             if harm == "other type":
-                zarr.create_array(source, data=volume().view(np.int8), chunks=(5, 6, 6))
+                zarr.create_array(source, data=IMAGE.view(np.int8), chunks=(5, 6, 6))
         return True
 
-    with pytest.raises(VolumeError, match="gone|replaced while it was read|cannot read pixels"):
+    with pytest.raises(VolumeError, match=r"gone|replaced while it was read|cannot read pixels"):
         predict(source, tmp_path / "o", where=change, batch_size=1)
 
 
@@ -291,9 +293,9 @@ def test_a_region_of_an_unfinished_prediction(source, tmp_path):
         with pytest.raises(VolumeError, match=r"not finished: \d+ of \d+ tiles"):
             use()
     read = open_source(tmp_path / "o", region=FIRST).at(0)
-    np.testing.assert_array_equal(np.moveaxis(read((slice(0, 4), slice(0, 18), slice(0, 22)))[0], -1, 0), RIGHT[:, :4])
+    np.testing.assert_array_equal(np.moveaxis(read((slice(0, 4), slice(0, 16), slice(0, 15)))[0], -1, 0), RIGHT[:, :4])
     with pytest.raises(VolumeError, match="opened for the region"):
-        read((slice(0, 5), slice(0, 18), slice(0, 22)))
+        read((slice(0, 5), slice(0, 16), slice(0, 15)))
     np.testing.assert_array_equal(open_prediction(tmp_path / "o", region=FIRST)[:, :4], RIGHT[:, :4])
     assert not (tmp_path / "s").exists()
     rest = threading.Timer(0.3, predict, (source, tmp_path / "o"))
@@ -338,7 +340,7 @@ def test_a_changed_embedding_is_refused(tmp_path):
     array[y, x, 0] = 9
     for path in (tmp_path / "o").rglob("results/objects"):
         path.unlink()
-    with pytest.raises(VolumeError, match="is not what it was|another embedding"):
+    with pytest.raises(VolumeError, match=r"is not what it was|another embedding"):
         segmented(codes, (5, 5), tmp_path / "o", source=tmp_path / "in.zarr", **options)
 
 

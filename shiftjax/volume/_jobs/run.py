@@ -18,7 +18,7 @@ from shiftjax.volume._storage.claim import Claim
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.journal import NOTHING, Journal, Receipt
 from shiftjax.volume._storage.reading import Reading
-from shiftjax.volume._storage.retry import TRIED_AGAIN
+from shiftjax.volume._storage.retry import times_tried_again
 from shiftjax.volume._storage.target import Target
 
 
@@ -113,7 +113,7 @@ class Run:
         Raises:
             VolumeError: storage failed; says what is kept and how to go on.
         """
-        client, tried = self._options.client, TRIED_AGAIN[0]
+        client = self._options.client
         self._look_again()
         self._finished = sum(number in self._journal.finished for number in self._numbers)
         shown = self._options.progress
@@ -141,7 +141,7 @@ class Run:
             raise
         finally:
             self._bar.close()
-        self._tell(TRIED_AGAIN[0] - tried)
+        self._tell()
 
     def _look_again(self) -> None:
         """Takes from the finished tiles those that are to be computed again.
@@ -154,7 +154,7 @@ class Run:
             self._journal.finished.difference_update(again)
         self._journal.finished.difference_update(self._unsound(self._journal))
 
-    def _tell(self, tried_again: int) -> None:
+    def _tell(self) -> None:
         """What a run went through without stopping."""
         if self._missing:
             source = self._tiles.source
@@ -163,7 +163,7 @@ class Run:
                 f"{self._missing} tiles read chunks that {source.name} has not, as its fill value {fill}; they are "
                 "computed again by the same call once the chunks are there; missing='error' refuses them"
             )
-        if tried_again:
+        if tried_again := times_tried_again():
             say(f"{tried_again} reads or writes failed and were tried again")
 
     def _left(self) -> Iterator[TileAtTime]:
