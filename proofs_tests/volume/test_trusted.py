@@ -194,7 +194,7 @@ def test_an_outage_makes_no_source_another_one(tmp_path):
 
 @pytest.mark.parametrize("places", [READS, WRITES], ids=["reads", "writes"])
 def test_a_disk_that_fails_now_and_then(places, source, tmp_path, capfd):
-    with at_once(), faults(places, failing(0.2, errno.EIO, random.Random(0))):
+    with at_once(), faults(places, failing(0.2, errno.EIO, random.Random(1))):
         made = predict(source, tmp_path / "o")
     np.testing.assert_array_equal(made[:], RIGHT)
     assert "failed and were tried again" in capfd.readouterr().err
