@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,13 @@ from shiftjax.certifier import CertificationError
 from shiftjax.tiling import PADS, TilePlan, plan_tiles
 from shiftjax.volume import Source, VolumeError, normalize, open_source
 
+MISSING = "what a chunk of the source stands for that is not there: its fill value, or an error (default: fill)"
+VERIFY = (
+    "what a resumed run looks at again: `all` the source of finished tiles too; `none`: only whether chunks exist "
+    "(default: what is stored of the target, and some of the source)"
+)
+ACCEPT = "resume a target that other versions of jax or shiftjax began"
+WAIT = "for a source that is a prediction in the making (default: 0, refuse it)"
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -62,6 +70,21 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preprocess", help="package.module:callable, a JAX function of each pixel alone")
     parser.add_argument("--new", action="store_true", help="refuse a target that exists, instead of resuming it")
     parser.add_argument("--quiet", action="store_true", help="show no bar")
+    parser.add_argument("--missing", choices=("fill", "error"), default="fill", help=MISSING)
+    parser.add_argument("--verify", choices=("all", "none"), help=VERIFY)
+    parser.add_argument("--accept-versions", action="store_true", help=ACCEPT)
+    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help=WAIT)
+
+
+def run_options(options: argparse.Namespace) -> dict[str, Any]:
+    """How the run goes, as `predict_volume` and `segment_volume` take it."""
+    return {
+        "resume": not options.new,
+        "progress": not options.quiet,
+        "missing": options.missing,
+        "verify": {None: None, "all": True, "none": False}[options.verify],
+        "accept_versions": options.accept_versions,
+    }
 
 
 def percentiles(text: str) -> tuple[float, float]:
@@ -86,13 +109,16 @@ def memory(text: str) -> int:
 def source(options: argparse.Namespace) -> Source:
     """The source that the options name."""
     chosen = {"level": options.level, "channel": options.channel, "planes": options.planes}
+    chosen["wait"] = getattr(options, "wait", 0)
     with usage_errors():
         return open_source(options.source, axes=options.axes, **chosen)
 
 
 def announce(volume: Source, *, to: Any = None) -> None:
     """Says what a user should know of a source, in the first line that is printed."""
-    if volume.note():
+    if volume.note() and to is None:
+        tell(volume.note())
+    elif volume.note():
         print(volume.note(), file=to)
 
 
@@ -155,6 +181,14 @@ def usage_errors() -> Iterator[None]:
         text = network.one_line(error)
         own = isinstance(error, ValueError | TypeError | ImportError)
         raise network.UsageError(text.partition(": ")[2] if own else text) from error
+
+
+def tell(sentence: str) -> None:
+    """Prints a line about work that is done; a reader who has gone does not undo it."""
+    try:
+        print(sentence, flush=True)
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails once more when it ends
 
 
 def exit_code(run: Callable[[argparse.Namespace], object], options: argparse.Namespace) -> int:

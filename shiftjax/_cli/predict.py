@@ -56,7 +56,6 @@ def _predict(options: argparse.Namespace) -> None:
             preprocess=preprocess,
             where=shared.mask(options, "where"),
             region=options.region,
-            resume=not options.new,
-            progress=not options.quiet,
+            **shared.run_options(options),
         )
-    print(f"{options.target}: done")
+    shared.tell(f"{options.target}: done")

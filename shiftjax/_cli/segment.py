@@ -54,11 +54,10 @@ def _segment(options: argparse.Namespace) -> None:
             min_size=options.min_size,
             key=jax.random.key(options.seed),
             name=options.name,
-            resume=not options.new,
-            progress=not options.quiet,
+            **shared.run_options(options),
             **_foreground(options, plan.outputs[0].channels if options.net else volume.channels),
         )
-    print(f"{options.target}/labels/{options.name}: {segmented.objects} objects")
+    shared.tell(f"{options.target}/labels/{options.name}: {segmented.objects} objects")
 
 
 def _foreground(options: argparse.Namespace, channels: int) -> dict[str, Any]:

@@ -26,7 +26,6 @@ from shiftjax.volume._storage.layout import Layout, layout
 from shiftjax.volume._storage.new_target import NewTarget
 from shiftjax.volume._storage.provenance import Provenance
 from shiftjax.volume._storage.pyramid import Pyramid, halvings
-from shiftjax.volume._storage.reading import Reading
 from shiftjax.volume._storage.source import Source, open_source, with_missing
 from shiftjax.volume._storage.target import Target, begin_target
 
@@ -135,7 +134,8 @@ def predict_volume(
         begun.remove_leftovers()
         for pyramid in pyramids:
             pyramid.unlist()
-        Run(tiles, begun, claim, options, numbers=numbers, left_out=left_out)(PredictionPass(job, begun, devices, mesh))
+        run = Run(tiles, begun, claim, options, numbers=numbers, left_out=left_out, reread=job.reading)
+        run(PredictionPass(job, begun, devices, mesh))
         for pyramid in pyramids:
             pyramid.write()
     return begun.arrays[""] if job.output_names == ("",) else dict(begun.arrays)
@@ -160,10 +160,6 @@ class PredictionPass:
         """What decides the pixels, and which tiles are computed."""
         test = self.job.tile_test
         return {**self.job.provenance(), "where": "all" if test is None else code_digest(test)}
-
-    def reading(self, tile: TileAtTime) -> Reading:
-        """Reads the input of a tile, and computes nothing."""
-        return self.job.reading(tile)
 
 
 def _pyramids(target: Target, new: NewTarget, source: Source) -> list[Pyramid]:

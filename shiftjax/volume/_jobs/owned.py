@@ -69,13 +69,18 @@ class Owned:
         if bound is None:
             raise VolumeError(f"a worker finds no target at {self.target}; all workers must reach it by the same name")
         check_versions(new, bound, accept=self.accept_versions)
-        found = self.compute.identity()
+        mend = f"(for the target {self.target}); give all workers the same files and modules, and start them anew"
+        try:
+            found = self.compute.identity()
+        except VolumeError:
+            raise
+        except Exception as error:  # such as no proof of what this process has
+            raise VolumeError(f"a worker computes with something else than was sent: {error} {mend}") from error
         differing = [name for name in found if found[name] != self.identity.get(name)]
         differing += [name for name in found if name in bound and bound[name] != found[name] and name not in differing]
         if differing:
             raise VolumeError(
-                f"a worker computes with another {' and another '.join(differing)} than the process that sent the work "
-                f"(for the target {self.target}); give all of them the same files and modules, and start them anew"
+                f"a worker computes with another {' and another '.join(differing)} than the process that sent it {mend}"
             )
         return True
 

@@ -56,13 +56,13 @@ def unsound_tiles(tiles: VolumeTiles, target: Target, journal: Journal, verify: 
 def check_source(
     tiles: VolumeTiles, journal: Journal, reread: Callable[[TileAtTime], Reading], verify: bool | None
 ) -> list[int]:
-    """Reads again what finished tiles were made from: all of it, or a sample.
+    """Reads again what finished tiles were made from: all of it, a sample, or nothing.
 
     Args:
         tiles: of the volume.
         journal: lists the finished ones, with digests of what they read.
         reread: what is read for a tile.
-        verify: whether to read everything.
+        verify: True for all, None for a sample, False for nothing.
 
     Returns:
         Tiles that read a chunk as missing which is there now.
@@ -70,6 +70,8 @@ def check_source(
     Raises:
         VolumeError: the source has changed; says where.
     """
+    if verify is False:
+        return []
     known = sorted(int(number) for number in journal.finished if journal.receipts[number].read)
     chosen = set(known if verify else random.sample(known, min(SAMPLED, len(known))))
     chosen.update(number for number in known if journal.receipts[number].missing)
@@ -80,15 +82,20 @@ def check_source(
         if found.digest != before.read:
             (returned if before.missing and found.missing < before.missing else changed).append(number)
     if changed:
-        where = ", ".join(f"{tiles.locate(tiles.tile(number))}" for number in changed[:3])
-        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
-        raise VolumeError(
-            f"the source {tiles.source.name} is not what it was when {where}{more} were computed ({len(changed)} of "
-            f"{len(chosen)} tiles looked at); bring the earlier source back, or choose another target"
-        )
+        raise source_changed(tiles, changed, len(chosen))
     if returned:
         say(f"{len(returned)} tiles are computed again: chunks that {tiles.source.name} had not are there now")
     return returned
+
+
+def source_changed(tiles: VolumeTiles, changed: list[int], looked_at: int) -> VolumeError:
+    """What to say of tiles that were made from another source."""
+    where = ", ".join(f"{tiles.locate(tiles.tile(number))}" for number in changed[:3])
+    more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+    return VolumeError(
+        f"the source {tiles.source.name} is not what it was when {where}{more} were computed ({len(changed)} of "
+        f"{looked_at} tiles looked at); bring the earlier source back, or choose another target"
+    )
 
 
 def _in_threads(ask: Callable[[int], Result], numbers: Iterable[int]) -> Iterable[tuple[int, Result]]:

@@ -11,13 +11,14 @@ import numpy as np
 
 from shiftjax.volume._jobs.bar import Bar, say
 from shiftjax.volume._jobs.owned import Owned
-from shiftjax.volume._jobs.resume import check_source, unsound_tiles
+from shiftjax.volume._jobs.resume import check_source, source_changed, unsound_tiles
 from shiftjax.volume._jobs.tiles import Pass, TileAtTime, VolumeTiles
 from shiftjax.volume._jobs.workers import run_on_workers
 from shiftjax.volume._storage.claim import Claim
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.journal import NOTHING, Journal, Receipt
-from shiftjax.volume._storage.retry import TRIED_AGAIN
+from shiftjax.volume._storage.reading import Reading
+from shiftjax.volume._storage.retry import times_tried_again
 from shiftjax.volume._storage.target import Target
 
 
@@ -52,6 +53,7 @@ class Run:
         numbers: of the tiles to go over, in their order; None for all.
         left_out: numbers of those that a mask leaves out.
         name: of the journal, where the work on a target has several passes.
+        reread: reads what a tile is made from once more, for a look at the source before anything is added.
         unsound: given the journal, the finished tiles whose results are lost or damaged; by default those of the
             target's chunks.
     """
@@ -66,11 +68,13 @@ class Run:
         numbers: np.ndarray | None = None,
         left_out: np.ndarray | None = None,
         name: str = "journal",
+        reread: Callable[[TileAtTime], Reading] | None = None,
         unsound: Callable[[Journal], Iterable[int]] | None = None,
     ) -> None:
         self._tiles, self._target, self._claim, self._options = tiles, target, claim, options
         self._numbers = np.arange(len(tiles)) if numbers is None else numbers
         self._left_out = () if left_out is None else left_out
+        self._reread = reread
         self._unsound = unsound or (lambda journal: unsound_tiles(tiles, target, journal, options.verify))
         self._journal = target.journal(name)
         self._finished, self._missing = 0, 0
@@ -78,13 +82,21 @@ class Run:
         self._bar: Bar | None = None
 
     def finish(self, tile: TileAtTime, receipt: Receipt = NOTHING) -> None:
-        """Counts and journals a tile whose result is stored."""
+        """Counts and journals a tile whose result is stored.
+
+        Raises:
+            VolumeError: another process has taken over; or the tile was finished before, of another source.
+        """
         self._claim.check()
+        number = self._tiles.number(tile)
+        before = self._journal.receipts.get(number, NOTHING)
+        if before.read and not before.missing and before.read != receipt.read:
+            raise source_changed(self._tiles, [number], 1)
         self._finished += 1
         self._missing += receipt.missing > 0
         if self._bar:
             self._bar.update()
-        self._journal.add(self._tiles.number(tile), receipt)
+        self._journal.add(number, receipt)
 
     def skip(self, tile: TileAtTime) -> None:
         """Counts a tile that is not worth computing; it is tested again by another run, perhaps with another test."""
@@ -101,8 +113,8 @@ class Run:
         Raises:
             VolumeError: storage failed; says what is kept and how to go on.
         """
-        client, tried = self._options.client, TRIED_AGAIN[0]
-        self._look_again(compute)
+        client = self._options.client
+        self._look_again()
         self._finished = sum(number in self._journal.finished for number in self._numbers)
         shown = self._options.progress
         self._bar = Bar(total=len(self._numbers), done=self._finished, title=self._title, shown=shown)
@@ -129,21 +141,20 @@ class Run:
             raise
         finally:
             self._bar.close()
-        self._tell(TRIED_AGAIN[0] - tried)
+        self._tell()
 
-    def _look_again(self, compute: Pass) -> None:
+    def _look_again(self) -> None:
         """Takes from the finished tiles those that are to be computed again.
 
         Raises:
             VolumeError: the source has changed.
         """
-        self._journal.finished.difference_update(self._unsound(self._journal))
-        verify = self._options.verify
-        if verify is not False:
-            again = check_source(self._tiles, self._journal, compute.reading, verify)
+        if self._reread is not None:
+            again = check_source(self._tiles, self._journal, self._reread, self._options.verify)
             self._journal.finished.difference_update(again)
+        self._journal.finished.difference_update(self._unsound(self._journal))
 
-    def _tell(self, tried_again: int) -> None:
+    def _tell(self) -> None:
         """What a run went through without stopping."""
         if self._missing:
             source = self._tiles.source
@@ -152,7 +163,7 @@ class Run:
                 f"{self._missing} tiles read chunks that {source.name} has not, as its fill value {fill}; they are "
                 "computed again by the same call once the chunks are there; missing='error' refuses them"
             )
-        if tried_again:
+        if tried_again := times_tried_again():
             say(f"{tried_again} reads or writes failed and were tried again")
 
     def _left(self) -> Iterator[TileAtTime]:

@@ -14,7 +14,6 @@ from shiftjax.tiling import TilePlan
 from shiftjax.volume._storage import axes as axis_names
 from shiftjax.volume._storage.journal import NOTHING, Receipt
 from shiftjax.volume._storage.provenance import Provenance
-from shiftjax.volume._storage.reading import Reading
 from shiftjax.volume._storage.source import Source
 
 TileAtTime = tuple[int, ...]  # the image's number (time point, or plane), then the tile's index per spatial axis
@@ -41,9 +40,6 @@ class Pass(Protocol):
 
     def identity(self) -> Provenance:
         """What decides the results, found anew from what this process has: the same in every process, or an error."""
-
-    def reading(self, tile: TileAtTime) -> Reading:
-        """Reads what a tile is made from once more, and computes nothing; empty where that is nothing of a source."""
 
 
 @dataclass(frozen=True)

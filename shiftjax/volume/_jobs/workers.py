@@ -15,6 +15,7 @@ from shiftjax.volume._jobs.cluster import POLL, Cluster, check_client
 from shiftjax.volume._jobs.tiles import Progress, TileAtTime
 from shiftjax.volume._storage.errors import VolumeError, reason
 from shiftjax.volume._storage.journal import NOTHING, Receipt
+from shiftjax.volume._storage.retry import TRIED_AGAIN, times_tried_again
 from shiftjax.volume._storage.source import Source
 
 CALLS = 4  # of the network in one task: few enough to lose little with a worker, enough to overlap reading and writing
@@ -35,11 +36,13 @@ class Report:
         finished: tiles whose results are stored, with their receipts.
         skipped: tiles that were not worth computing.
         failure: what stopped the worker; empty where nothing did.
+        tried_again: how often it tried something again.
     """
 
     finished: dict[TileAtTime, Receipt] = field(default_factory=dict)
     skipped: list[TileAtTime] = field(default_factory=list)
     failure: str = ""
+    tried_again: int = 0
 
     def finish(self, tile: TileAtTime, receipt: Receipt = NOTHING) -> None:
         """Notes a tile whose result is stored."""
@@ -61,6 +64,7 @@ def run_group(compute: Compute, group: Group) -> Report:
             compute(group, report)
         except VolumeError as error:
             report.failure = str(error)
+        report.tried_again = times_tried_again()
     return report
 
 
@@ -121,6 +125,7 @@ def run_on_workers(
             group, attempt = submitted.pop(future)
             if future.status == "finished":
                 report = cluster.ask(future.result)
+                TRIED_AGAIN[0] += report.tried_again
                 for tile, receipt in report.finished.items():
                     progress.finish(tile, receipt)
                 for tile in report.skipped:

@@ -23,7 +23,6 @@ from shiftjax.volume._segmentation.objects import VolumeObjects
 from shiftjax.volume._storage.intermediates import Intermediates, LostError
 from shiftjax.volume._storage.journal import NOTHING, Journal, Receipt
 from shiftjax.volume._storage.provenance import Provenance
-from shiftjax.volume._storage.reading import NOTHING_READ, Reading
 from shiftjax.volume._storage.target import Target
 
 
@@ -57,10 +56,6 @@ class SamplePass:
     def identity(self) -> Provenance:
         """What decides the sample."""
         return self._masked.provenance()
-
-    def reading(self, tile: TileAtTime) -> Reading:
-        """Reads what a tile is made from, and computes nothing."""
-        return self._masked.reading(tile)
 
     def sample(self) -> Sample:
         """Of all tiles together, once every one has been seen by some process."""
@@ -100,10 +95,6 @@ class FragmentPass:
         """What decides the fragments, beside the codes, which are sent."""
         return self.masked.provenance()
 
-    def reading(self, tile: TileAtTime) -> Reading:
-        """Reads what a tile is made from, and computes nothing."""
-        return self.masked.reading(tile)
-
     def tables(self) -> Iterator[tuple[TileAtTime, FragmentTable]]:
         """The tables of all tiles, one after the other."""
         arrays = stored("table", self.masked.embedding.volume, self.intermediates, self)
@@ -126,10 +117,6 @@ class LabelPass:
     def identity(self) -> Provenance:
         """What decides the labels, beside the objects."""
         return self.finding.identity()
-
-    def reading(self, tile: TileAtTime) -> Reading:
-        """Of a source, nothing."""
-        return NOTHING_READ
 
 
 class Silent:

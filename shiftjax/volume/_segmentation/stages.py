@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from shiftjax.volume._jobs.resume import unsound_tiles
+from shiftjax.volume._jobs.resume import check_source, source_changed, unsound_tiles
 from shiftjax.volume._jobs.run import Options, Run
 from shiftjax.volume._jobs.tiles import Pass
 from shiftjax.volume._segmentation.codebook import find_codes
@@ -50,11 +50,25 @@ class Segmentation:
 
     def run(self, codebook: np.ndarray | None, seed: int) -> tuple[int, np.ndarray]:
         """Does all that is left to do; the number of objects, and the codes."""
+        self._check_embedding()
         codes = self._once("codes", lambda: self._find_codes(seed) if codebook is None else codebook)
         self._check_labels()
         count = self._once("objects", lambda: np.array(self._label(codes)))
         self._intermediates.clear()
         return int(count), codes
+
+    def _check_embedding(self) -> None:
+        """Looks at what the embedding was read from before anything is added.
+
+        Raises:
+            VolumeError: it has changed.
+        """
+        journals = (self._target.journal(name) for name in ("codebook", "fragments"))
+        first = next((journal for journal in journals if journal.finished), None)
+        if first is not None:
+            again = check_source(self._volume, first, self._masked.reading, self._options.verify)
+            if again:  # the codes may be other ones, too
+                raise source_changed(self._volume, again, len(again))
 
     def _once(self, stage: str, compute: Callable[[], np.ndarray]) -> np.ndarray:
         """What a stage gives, kept by an earlier run or this one. The result goes first, then the journal's entry."""

@@ -45,7 +45,7 @@ class Intermediates:
             try:
                 return unpack(self._folder.get(name))
             except (FileNotFoundError, ValueError) as error:
-                raise LostError(f"{name} in {self._folder.uri} is gone or damaged ({reason(error)})") from error
+                raise LostError(f"{name} in {self._folder.uri} is lost ({reason(error)})") from error
 
     def names(self) -> set[str]:
         """Of all objects, damaged ones included.
@@ -82,6 +82,6 @@ def unpack(data: bytes) -> dict[str, np.ndarray]:
         ValueError: the object was not written to its end, or has changed since.
     """
     if sha256(data[CHECKSUM:]).digest() != data[:CHECKSUM]:
-        raise ValueError("its checksum does not fit")
+        raise ValueError("the object is damaged: its checksum does not fit")
     with np.load(io.BytesIO(data[CHECKSUM:]), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

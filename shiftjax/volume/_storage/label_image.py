@@ -115,7 +115,8 @@ def begin_labels(
         described: dict[str, Any] = {"version": "0.4"} if zarr_format == 2 else {}
         if ome.multiscale(group.attrs.asdict()) is not None:
             described["source"] = {"image": "../../"}
-        labels = group.require_group("labels")
+        inner = replace(new, path=f"{new.path.rstrip('/')}/labels")
+        labels = open_group(inner) if stored_names(inner) else make_group(inner, zarr_format)
     target = begin_target(
         replace(new, path=f"{new.path.rstrip('/')}/labels/{name}"),
         {"": replace(layout, zarr_format=zarr_format)},

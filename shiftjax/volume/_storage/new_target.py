@@ -13,6 +13,7 @@ from shiftjax.volume._storage.errors import VolumeError, reason
 from shiftjax.volume._storage.folder import PARTIAL, Folder, open_folder
 from shiftjax.volume._storage.layout import native_dtype
 from shiftjax.volume._storage.provenance import VERSIONS, Provenance, differences, other_versions, versions
+from shiftjax.volume._storage.retry import patiently
 from shiftjax.volume._storage.uri import check_uri, for_zarr
 
 KEY = "shiftjax"  # of the group's attributes: the provenance
@@ -229,10 +230,22 @@ def _json(entries: dict[str, Any]) -> bytes:
     return json.dumps(entries, indent=2).encode()
 
 
-def make_group(new: NewTarget, zarr_format: int, attributes: dict[str, Any] | None = None) -> Any:
-    """A new Zarr group where there is nothing."""
-    options = {"attributes": attributes or {}, "storage_options": new.storage_options}
-    return require("zarr", "volume").create_group(for_zarr(new.path), zarr_format=zarr_format, **options)
+def make_group(new: NewTarget, zarr_format: int) -> Any:
+    """A new Zarr group where there is nothing, or the one that another process was faster to make."""
+    folder = open_folder(new.path, new.storage_options)
+    _create_group(folder, zarr_format, {})
+    if zarr_format == 2:
+        folder.create(".zgroup", _json({"zarr_format": 2}))
+    return open_group(new)
+
+
+def drop_torn(folder: Folder) -> None:
+    """Removes metadata of a target's own arrays and groups that were not written to their end; they are made anew."""
+    for name in {"zarr.json", ".zgroup", ".zarray", ".zattrs"} & set(folder.names()):
+        try:
+            json.loads(folder.get(name))
+        except ValueError:
+            folder.remove(name)
 
 
 def open_group(new: NewTarget) -> Any:
@@ -241,11 +254,10 @@ def open_group(new: NewTarget) -> Any:
     Raises:
         VolumeError: an array, a file or a folder of other things; zarr has an error of its own for each.
     """
+    # Consolidated metadata may be older than what has been written since.
+    options = {"mode": "r+", "storage_options": new.storage_options, "use_consolidated": False}
     zarr = require("zarr", "volume")
     try:
-        # Consolidated metadata may be older than what has been written since.
-        return zarr.open_group(
-            for_zarr(new.path), mode="r+", storage_options=new.storage_options, use_consolidated=False
-        )
+        return patiently(lambda: zarr.open_group(for_zarr(new.path), **options))
     except (FileNotFoundError, FileExistsError, NotADirectoryError, ValueError, AssertionError) as error:
         raise VolumeError(f"the target {new.path} is not a Zarr group ({reason(error)}); {ADVICE}") from error

@@ -46,7 +46,7 @@ def function_provenance(fn: Callable[[Any], Any], certificate: Certificate) -> s
         fn: the function.
         certificate: of `fn`, at any shape.
     """
-    constants = [json.dumps([c.name, c.shape, c.dtype, c.digest]) for c in certificate.constants]
+    constants = [json.dumps([c.shape, c.dtype, c.digest]) for c in certificate.constants]
     return digest(certificate.fingerprint, *constants, *jax.device_get(take_apart(fn).arrays))
 
 

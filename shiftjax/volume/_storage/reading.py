@@ -14,7 +14,7 @@ from shiftjax._checks import one_of
 from shiftjax._extras import require
 from shiftjax.volume._storage.chunks import chunks_at
 from shiftjax.volume._storage.errors import VolumeError
-from shiftjax.volume._storage.retry import patiently
+from shiftjax.volume._storage.retry import passes, patiently
 
 Missing = Literal["fill", "error"]
 METADATA = {2: ".zarray", 3: "zarr.json"}
@@ -70,7 +70,7 @@ def read_block(array: Any, index: Sequence[slice], *, missing: Missing) -> tuple
         VolumeError: a chunk is missing, and that is an error.
         Exception: whatever the array raises, if it goes on to do so.
     """
-    block = patiently(lambda: np.asarray(array[tuple(index)]))
+    block = _pixels(array, tuple(index))
     lost = _missing_chunks(array, index, block) if is_zarr(array) else []
     if lost and missing == "error":
         raise VolumeError(
@@ -78,6 +78,27 @@ def read_block(array: Any, index: Sequence[slice], *, missing: Missing) -> tuple
             "all that are missing with missing='fill'"
         )
     return block, len(lost)
+
+
+def _pixels(array: Any, index: tuple[slice, ...]) -> np.ndarray:
+    """Pixels of an array; where that fails for a moment, chunk by chunk, so that each is tried again by itself."""
+    try:
+        return np.asarray(array[index])
+    except Exception as error:
+        if not passes(error):
+            raise
+    if not is_zarr(array):
+        return patiently(lambda: np.asarray(array[index]))
+    bounds = [part.indices(length)[:2] for part, length in zip(index, array.shape, strict=True)]
+    block = np.empty([stop - start for start, stop in bounds], array.dtype)
+    for _, pixels in chunks_at(array, index):
+        ends = [
+            (max(part.start, start), min(part.stop, stop)) for part, (start, stop) in zip(pixels, bounds, strict=True)
+        ]
+        inside = tuple(slice(a - start, b - start) for (a, b), (start, _) in zip(ends, bounds, strict=True))
+        part = tuple(slice(a, b) for a, b in ends)
+        block[inside] = patiently(lambda part=part: np.asarray(array[part]))  # type: ignore[misc]
+    return block
 
 
 def is_zarr(array: Any) -> bool:

@@ -22,7 +22,7 @@ PASSING = frozenset(
 )
 # Of clients that are not OSErrors: aiohttp, requests, botocore and google-auth name theirs so.
 REMOTE = ("ClientError", "ClientConnectionError", "HTTPClientError", "RequestException", "TransportError")
-TRIED_AGAIN = [0]  # how often, in this process
+TRIED_AGAIN = [0]  # how often, in this process, since somebody asked
 
 
 def patiently(attempt: Callable[[], Result]) -> Result:
@@ -39,6 +39,12 @@ def patiently(attempt: Callable[[], Result]) -> Result:
         TRIED_AGAIN[0] += 1
         time.sleep(delay)
     return attempt()
+
+
+def times_tried_again() -> int:
+    """How often something was tried again since this was last asked."""
+    count, TRIED_AGAIN[0] = TRIED_AGAIN[0], 0
+    return count
 
 
 def passes(error: BaseException) -> bool:

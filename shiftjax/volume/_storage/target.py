@@ -24,7 +24,15 @@ from shiftjax.volume._storage.finished import NOTE, check_finished, check_slices
 from shiftjax.volume._storage.folder import PARTIAL, Folder, open_folder
 from shiftjax.volume._storage.journal import Journal
 from shiftjax.volume._storage.layout import Layout, native_dtype
-from shiftjax.volume._storage.new_target import ADVICE, LAYOUT, NewTarget, as_new_target, bind, stored_identity
+from shiftjax.volume._storage.new_target import (
+    ADVICE,
+    LAYOUT,
+    NewTarget,
+    as_new_target,
+    bind,
+    drop_torn,
+    stored_identity,
+)
 from shiftjax.volume._storage.provenance import VERSIONS, Provenance, versions
 from shiftjax.volume._storage.reading import add_array
 from shiftjax.volume._storage.retry import passes, patiently
@@ -99,6 +107,11 @@ class Target:
                 for key in folder.sizes():
                     if key.endswith(PARTIAL):
                         folder.remove(key)
+        for place in {"", *self.arrays}:
+            group = open_folder("/".join(part for part in (self.uri.rstrip("/"), place) if part), self.storage_options)
+            for key in group.names():
+                if key.endswith(PARTIAL):
+                    group.remove(key)
 
     def journal(self, name: str = "journal", *, seconds: int | float | None = None) -> Journal:
         """A journal of the work on this target; it lies beside the chunks of the first array.
@@ -183,15 +196,9 @@ def begin_target(
             attributes=described.get(""),
         )
         for name, layout in layouts.items():
-            image = group.require_group(name) if name else group
-            if ome.multiscale(image.attrs.asdict()) is None:
-                image.attrs.update(described[name])
             up = "" if name == next(iter(layouts)) else f"../../{next(iter(layouts))}/0/"
             notes = {} if grid is None else {NOTE: note(up + journal, grid, tile)}
-            arrays[name] = image["0"] if "0" in image else _create(image, layout, notes)
-            _check_array(arrays[name], layout, f"{new.path}/{name}".rstrip("/"))
-            if any(arrays[name].attrs.get(key) != value for key, value in notes.items()):
-                arrays[name].attrs.update(notes)
+            arrays[name] = patiently(partial(_begin_array, new, group, name, layout, described[name], notes))
         _sync_metadata(new, layouts, first.zarr_format)
     return Target(new.path, arrays, first.axes, new.storage_options)
 
@@ -219,6 +226,28 @@ def _create(group: Any, layout: Layout, attributes: dict[str, Any]) -> Any:
         attributes=attributes,
         **options,
     )
+
+
+def _begin_array(
+    new: NewTarget, group: Any, name: str, layout: Layout, described: dict[str, Any], notes: dict[str, Any]
+) -> Any:
+    """The array of an output, made or found, in its own group or in the target's; may be done again and again.
+
+    Raises:
+        VolumeError: it was replaced.
+    """
+    folder = f"{new.path.rstrip('/')}/{name}".rstrip("/")
+    if name:
+        drop_torn(open_folder(folder, new.storage_options))
+    image = group.require_group(name) if name else group
+    if ome.multiscale(image.attrs.asdict()) is None:
+        image.attrs.update(described)
+    drop_torn(open_folder(f"{folder}/0", new.storage_options))
+    array = image["0"] if "0" in image else _create(image, layout, notes)
+    _check_array(array, layout, folder)
+    if any(array.attrs.get(key) != value for key, value in notes.items()):
+        array.attrs.update(notes)
+    return array
 
 
 def _check_array(array: Any, layout: Layout, path: str) -> None:
@@ -254,12 +283,11 @@ def open_target(target: str | Path | NewTarget, *, mode: str = "r") -> Target:
     with storage_errors(f"open a target of shiftjax at {new.path}"), every_chunk():
         identity = stored_identity(new)  # asked first: zarr would make the folder
         if identity is None:
-            raise VolumeError(f"there is no target of shiftjax at {new.path}")
-        group = zarr.open_group(
-            for_zarr(new.path), mode=mode, storage_options=new.storage_options, use_consolidated=False
-        )
+            raise VolumeError(f"cannot open a target of shiftjax at {new.path}: there is none")
+        options = {"mode": mode, "storage_options": new.storage_options, "use_consolidated": False}
+        group = patiently(lambda: zarr.open_group(for_zarr(new.path), **options))
         layouts = identity[LAYOUT]
-        arrays = {name: group[f"{name}/0" if name else "0"] for name in layouts}
+        arrays = {name: patiently(partial(group.__getitem__, f"{name}/0" if name else "0")) for name in layouts}
     return Target(new.path, arrays, next(iter(layouts.values()))["axes"], new.storage_options)
 
 

@@ -13,6 +13,7 @@ from shiftjax.volume._storage import bfloat16
 from shiftjax.volume._storage import ome_zarr as ome
 from shiftjax.volume._storage.axes import letters
 from shiftjax.volume._storage.errors import reason
+from shiftjax.volume._storage.retry import patiently
 from shiftjax.volume._storage.stored import Stored
 from shiftjax.volume._storage.uri import for_zarr, is_local
 
@@ -62,7 +63,7 @@ def _open(zarr: Any, source: Any, storage_options: dict[str, Any] | None) -> Any
         if isinstance(source, str) and is_local(source) and is_zip(source):
             source = zarr.storage.ZipStore(source, mode="r")
         where = for_zarr(source) if isinstance(source, str) else source
-        return zarr.open(where, mode="r", storage_options=storage_options)
+        return patiently(lambda: zarr.open(where, mode="r", storage_options=storage_options))
     except Exception as error:  # whatever the store, the file system or the metadata raise
         at = f"none at {str(source)!r} ({reason(error)})"
         zipped = isinstance(source, zarr.storage.ZipStore)
@@ -80,7 +81,7 @@ def _level(zarr: Any, group: Any, image: Mapping[str, Any], level: int) -> Store
         fail("level", f"0 to {len(levels) - 1}", level)
     path, names, geometry, assumed = levels[level]
     try:
-        array = group[path]
+        array = patiently(lambda: group[path])
     except Exception as error:  # nothing there, or nothing that zarr understands
         fail("source", "the array that OME-Zarr's `datasets` name", f"none at {path!r} ({reason(error)})")
     if not isinstance(array, zarr.Array):
