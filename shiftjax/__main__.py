@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - or Python complains when it flushes at its end
         return 1
     except (Exception, SystemExit) as error:
-        return _failed(options.command, one_line(error))
+        own = isinstance(error, ValueError | TypeError) and str(error).startswith("`")  # says enough by itself
+        return _failed(options.command, str(error) if own else one_line(error))
 
 
 def _failed(command: str, text: str) -> int:

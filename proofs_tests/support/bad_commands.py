@@ -82,27 +82,12 @@ FITTING: dict[str, tuple[str, ...]] = {  # values of the right kind, for options
     "--bandwidth": ("0", "-1", "nan", "inf", "1e300", "1e-300", "0.1"),
     "--name": ("", "a/b", "..", ".", "x" * 5000, "a b", "*"),
     "--zarr-format": ("2", "3", "4"),
+    "--wait": ("0", "-1", "nan", "inf", "1e300"),
+    "--missing": ("fill", "error", "zeros"),
+    "--verify": ("all", "none", "some"),
 }  # fmt: skip
-VALUES = (
-    "",
-    "abc",
-    "0",
-    "-1",
-    "1.5",
-    "nan",
-    "1e300",
-    "1,2",
-    "8,8",
-    "a,b",
-    ",",
-    ":",
-    "yx",
-    "float32",
-    "2GiB",
-    "[]",
-    "{}",
-)
-VALUES += ("9" * 5000, "\u00e9", "x" * 5000, *NETS, *PLACES)
+ANY = ["", "abc", "0", "-1", "1.5", "nan", "1e300", "1,2", "8,8", "a,b", ",", ":", "yx", "float32", "2GiB", "[]", "{}"]
+VALUES = [*ANY, "9" * 5000, "\u00e9", "x" * 5000, *NETS, *PLACES]
 COMMANDS: dict[str, tuple[list[str], list[str]]] = {  # good words, and options with a value
     "certify": (["bad_net:smear", "--shape", "1,8,8,1"], ["--shape", "--spatial", "--dtype"]),
     "check": (["bad_net:smear", "--shape", "1,8,8,1"], ["--shape", "--spatial", "--dtype"]),
@@ -114,13 +99,13 @@ COMMANDS: dict[str, tuple[list[str], list[str]]] = {  # good words, and options 
         ["--net", "bad_net:smear", "in.zarr", "OUT", "--tile", "4", "--quiet"],
         ["--net", "--tile", "--memory", "--pad", "--dtype", "--axes", "--level", "--channel", "--plan", "--normalize",
          "--preprocess", "--where", "--where-axes", "--where-level", "--where-channel", "--region", "--target-dtype",
-         "--zarr-format", "--levels"],
+         "--zarr-format", "--levels", "--wait", "--missing", "--verify"],
     ),
     "segment": (
         ["in.zarr", "OUT", "--bandwidth", "1", "--tile", "4", "--quiet"],
         ["--net", "--tile", "--memory", "--pad", "--dtype", "--axes", "--level", "--channel", "--plan", "--normalize",
          "--preprocess", "--bandwidth", "--mask", "--mask-axes", "--mask-level", "--mask-channel", "--foreground",
-         "--min-size", "--name", "--seed"],
+         "--min-size", "--name", "--seed", "--wait", "--missing", "--verify"],
     ),
 }  # fmt: skip
 

@@ -30,8 +30,7 @@ def seen(source):
 
 def close(source):
     """So that no file stays open until the process ends."""
-    store = getattr(source.array, "store", getattr(source.array, "file", None))
-    store.close()
+    source.array.store.close()
 
 
 @pytest.mark.parametrize("place", ["disk", "memory"])

@@ -99,7 +99,7 @@ def test_one_channel_of_several(given, tmp_path):
         predict_volume(smear, tmp_path / "in", tmp_path / "p", flat_plan(), **QUIET)
     with pytest.raises(VolumeError, match="another source"):  # the channel is part of what a target is made from
         predict_volume(smear, STACK[0], tmp_path / "o", flat_plan(), axes="yx", **QUIET)
-    unchecked = getattr(open_source, "__wrapped__", open_source)  # as users call it: without the tests' types
+    unchecked: Any = getattr(open_source, "__wrapped__", open_source)  # as users call it: without the tests' types
     for wrong in (2, -1, "1", True):
         with pytest.raises(ValueError, match="`channel`"):
             unchecked(tmp_path / "in", channel=wrong)
@@ -197,7 +197,8 @@ def test_commands_take_the_same_forms(tmp_path, capsys):
 
 
 def test_a_new_target_says_how_many_levels(tmp_path):
+    unchecked: Any = getattr(new_target, "__wrapped__", new_target)
     for levels in (0, 33, "2", True, 1.5):
         with pytest.raises(ValueError, match="`levels`"):
-            getattr(new_target, "__wrapped__", new_target)(tmp_path / "o", levels=levels)
+            unchecked(tmp_path / "o", levels=levels)
     assert new_target(tmp_path / "o", levels=3).levels == 3

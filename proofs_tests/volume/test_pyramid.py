@@ -45,7 +45,7 @@ def test_validators_accept_what_is_written(zarr_format, tmp_path):
     made = predict_volume(double, IMAGE, target, planned(), axes="cyx", **QUIET)
     mask = IMAGE[0] > 50
     labels = segment_volume(tmp_path / "o", tmp_path / "o", planned(), foreground=mask, **KNOWN, **QUIET)
-    group = zarr.open_group(tmp_path / "o", mode="r")
+    group: Any = zarr.open_group(tmp_path / "o", mode="r")
     for member in (group, group["labels"], group["labels/instances"]):
         open_ome_zarr(member)
     version = "0.4" if zarr_format == 2 else "0.5"
@@ -100,14 +100,15 @@ def test_labels_written_into_a_pyramid_have_its_levels_axes_and_scales(tmp_path)
     mask = IMAGE[0] > 50
     embedding = IMAGE[:1]  # which knows nothing of t, nor of pixel sizes
     made = segment_volume(embedding, uri, planned(channels=1), axes="cyx", foreground=mask, **KNOWN, **QUIET)
-    labels = zarr.open_group(f"{uri}/labels/instances", mode="r")
+    labels: Any = zarr.open_group(f"{uri}/labels/instances", mode="r")
+    levels: Any = zarr.open_group(uri)
     open_ome_zarr(labels)
     described = labels.attrs["ome"]["multiscales"][0]
     assert described["axes"] == [image["axes"][0], *image["axes"][2:]]
     for number, dataset in enumerate(described["datasets"]):
         whole = image["datasets"][number]["coordinateTransformations"][0]["scale"]
         assert dataset["coordinateTransformations"][0]["scale"] == [whole[0], *whole[2:]]
-        assert labels[dataset["path"]].shape == (1, *zarr.open_group(uri)[f"s{number}"].shape[2:])
+        assert labels[dataset["path"]].shape == (1, *levels[f"s{number}"].shape[2:])
     np.testing.assert_array_equal(made.labels[0] > 0, mask)
     np.testing.assert_array_equal(labels["1"][0], made.labels[0][1::3, 1::3])  # the middle one of three
     assert open_source(f"{uri}/labels/instances").axes == "tyx"
@@ -131,7 +132,7 @@ def test_levels_are_listed_when_they_are_complete_and_no_tile_is_left(tmp_path):
     assert listed() == 1  # of an unfinished image there is no coarser one
     predict_volume(double, IMAGE, target, plan, axes="cyx", **QUIET)
     assert listed() == 2
-    before = zarr.open_array(tmp_path / "o" / "1")[:]
+    before: Any = zarr.open_array(tmp_path / "o" / "1")[:]
     np.testing.assert_allclose(before, halved(IMAGE * 2))
     next(path for path in (tmp_path / "o" / "1" / "c").rglob("*") if path.is_file()).unlink()
     predict_volume(double, IMAGE, target, plan, axes="cyx", **QUIET)
@@ -154,7 +155,8 @@ def test_killed_while_a_level_is_written(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"`level`: expected 0 to 1"):
         open_source(tmp_path / "o", level=2)
     predict_volume(double, IMAGE, target, plan, axes="cyx", **QUIET)
-    np.testing.assert_allclose(zarr.open_array(tmp_path / "o" / "2")[:], halved(halved(IMAGE * 2)))
+    found: Any = zarr.open_array(tmp_path / "o" / "2")[:]
+    np.testing.assert_allclose(found, halved(halved(IMAGE * 2)))
 
 
 def test_halvings_say_where_their_pixels_are():

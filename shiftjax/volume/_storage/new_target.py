@@ -14,7 +14,7 @@ from shiftjax.volume._storage.folder import PARTIAL, Folder, open_folder
 from shiftjax.volume._storage.layout import native_dtype
 from shiftjax.volume._storage.provenance import VERSIONS, Provenance, differences, other_versions, versions
 from shiftjax.volume._storage.retry import patiently
-from shiftjax.volume._storage.uri import check_uri, for_zarr
+from shiftjax.volume._storage.uri import check_uri, for_zarr, is_local
 
 KEY = "shiftjax"  # of the group's attributes: the provenance
 LAYOUT = "target layout"  # the entry of the provenance that lists the arrays and how they are stored
@@ -92,7 +92,7 @@ def _check_path(path: Any, storage_options: Any) -> str:
     if ending in FILES and "." in uri:
         mend = "name a folder, such as out.zarr; zip it afterwards if it must be one file"
         fail("target", "a place for a folder of OME-Zarr", f"the name of a .{ending} file", mend)
-    if any(part in uri for part in ("::", "http://", "https://")):
+    if not is_local(uri) and any(part in uri for part in ("::", "http://", "https://")):
         fail("target", "a file system that can be written to", shown(uri), "name it directly, without a chain by `::`")
     return uri
 

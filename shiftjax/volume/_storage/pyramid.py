@@ -23,6 +23,7 @@ from shiftjax.volume._storage.errors import VolumeError, storage_errors
 from shiftjax.volume._storage.finished import check_finished
 from shiftjax.volume._storage.folder import open_folder
 from shiftjax.volume._storage.new_target import NewTarget
+from shiftjax.volume._storage.retry import patiently
 from shiftjax.volume._storage.uri import for_zarr
 
 
@@ -86,7 +87,8 @@ class Pyramid:
 
     def _open(self) -> None:
         with storage_errors(f"open {self._place}"), every_chunk():
-            self._group = require("zarr", "volume").open_group(for_zarr(self._place), mode="r+", **self._options)
+            zarr = require("zarr", "volume")
+            self._group = patiently(lambda: zarr.open_group(for_zarr(self._place), mode="r+", **self._options))
 
     def unlist(self) -> None:
         """Takes the coarser levels out of the metadata while level 0 may change, as it may until no tile is left out.
@@ -126,10 +128,10 @@ class Pyramid:
             return False
 
     def _is_complete(self, path: str) -> bool:
-        if path not in self._group:
+        if not patiently(lambda: path in self._group):
             return False
-        array = self._group[path]
-        return array.nchunks_initialized == array.nchunks
+        array = patiently(lambda: self._group[path])
+        return patiently(lambda: array.nchunks_initialized) == array.nchunks
 
     def _array(self, path: str, level: Coarser, finer: Any) -> Any:
         """The array of a level, made if there is none."""
@@ -152,13 +154,12 @@ class Pyramid:
         if self._labels or not has_means(np.dtype(finer.dtype)):
             for part, n, whole in zip(target, coarse.shape, finer.shape, strict=True):
                 take.append(_nearest(np.arange(part.start, part.stop), n, whole))
-            block = finer[tuple(slice(int(each[0]), int(each[-1]) + 1) for each in take)]
-            picked = np.ix_(*(each - each[0] for each in take))
-            coarse[tuple(target)] = block[picked]
+            block = _read(finer, [slice(int(each[0]), int(each[-1]) + 1) for each in take])
+            _write(coarse, target, block[np.ix_(*(each - each[0] for each in take))])
             return
         factors = [ceil_div(whole, n) for n, whole in zip(coarse.shape, finer.shape, strict=True)]
         source = [slice(p.start * f, min(p.stop * f, n)) for p, f, n in zip(target, factors, finer.shape, strict=True)]
-        coarse[tuple(target)] = mean_of(finer[tuple(source)], factors)
+        _write(coarse, target, mean_of(_read(finer, source), factors))
 
     def _image(self) -> tuple[dict[str, Any], bool]:
         attributes = self._group.attrs.asdict()
@@ -179,6 +180,14 @@ class Pyramid:
             attributes |= {"ome": changed} if nested else changed
             self._folder.put(name, json.dumps(stored, indent=2).encode())
             self._open()
+
+
+def _read(array: Any, index: Sequence[slice]) -> np.ndarray:
+    return patiently(lambda: np.asarray(array[tuple(index)]))
+
+
+def _write(array: Any, index: Sequence[slice], block: np.ndarray) -> None:
+    patiently(lambda: array.__setitem__(tuple(index), block))
 
 
 def _nearest(pixels: np.ndarray, coarse: int, fine: int) -> np.ndarray:
