@@ -36,8 +36,8 @@ class Dead(Exception):
     """What the disk answers to a process that was killed: nothing."""
 
 
-WRITES = ((LocalFolder, "_write"), (LocalFolder, "remove"), (zarr_local, "_put"))
-READS = ((LocalFolder, "get"), (zarr_local, "_get"))
+WRITES = ((LocalFolder, "_write"), (LocalFolder, "_unlink"), (zarr_local, "_put"))
+READS = ((LocalFolder, "_read"), (zarr_local, "_get"))
 IN_MEMORY = ((MemoryFileSystem, "pipe_file"), (MemoryFileSystem, "rm_file"))
 
 

@@ -28,6 +28,7 @@ from shiftjax.volume._storage.errors import VolumeError, storage_errors
 from shiftjax.volume._storage.folder import Folder, open_folder
 
 LEASE = 60.0  # seconds that a claim holds after it was last renewed
+RELEASED = set[str]()  # claims of this process that it has given back, whether or not they could be removed
 BEAT = LEASE / 4  # seconds between two renewals: three may fail
 
 
@@ -67,6 +68,7 @@ class Claim:
 
     def __exit__(self, *raised: Any) -> None:
         self._ended.set()
+        RELEASED.add(self.token)
         with suppress(Exception):  # a claim that cannot be removed lapses by itself
             if holder(self._folder) == self.token:
                 for number in _numbers(self._folder):
@@ -111,9 +113,8 @@ class Claim:
         return holder(self._folder) == self.token
 
     def _lapsed(self, number: int, claim: dict[str, Any]) -> bool:
-        ended = _has_ended(claim)
-        if ended is not None:
-            return ended
+        if claim.get("token") in RELEASED or _has_ended(claim):
+            return True
         if time.time() - float(claim.get("renewed", 0)) < LEASE:
             return False
         time.sleep(1.5 * BEAT)
@@ -194,11 +195,11 @@ def _started(pid: int) -> str | None:
     return None if fields[0] in "ZX" else fields[19]  # a zombie writes nothing any more
 
 
-def _has_ended(claim: dict[str, Any]) -> bool | None:
-    """Whether the owner of a claim has ended; None where this process cannot know."""
+def _has_ended(claim: dict[str, Any]) -> bool:
+    """Whether the owner of a claim is known to have ended."""
     here, there = _machine(), claim.get("machine")
     if here is None or not isinstance(there, list) or len(there) != 3 or not isinstance(claim.get("pid"), int):
-        return None
+        return False
     if here != there or claim.get("started") is None:  # another machine, or this one before it was started again
-        return None
+        return False
     return _started(claim["pid"]) != claim["started"]

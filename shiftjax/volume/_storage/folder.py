@@ -90,11 +90,7 @@ class LocalFolder:
         return patiently(lambda: dict(_files_below(self.uri, "", frozenset())))
 
     def get(self, name: str) -> bytes:
-        def read() -> bytes:
-            with open(self._path(name), "rb") as file:
-                return file.read()
-
-        return patiently(read)
+        return patiently(lambda: self._read(name))
 
     def put(self, name: str, data: bytes) -> None:
         patiently(lambda: self._write(name, data, os.replace))
@@ -108,7 +104,7 @@ class LocalFolder:
 
     def remove(self, name: str) -> None:
         with suppress(FileNotFoundError):
-            os.unlink(self._path(name))
+            patiently(lambda: self._unlink(name))
 
     def sync(self, names: Iterable[str]) -> None:
         folders = set()
@@ -121,6 +117,13 @@ class LocalFolder:
 
     def _path(self, name: str) -> str:
         return os.path.join(self.uri, *name.split("/"))
+
+    def _read(self, name: str) -> bytes:
+        with open(self._path(name), "rb") as file:
+            return file.read()
+
+    def _unlink(self, name: str) -> None:
+        os.unlink(self._path(name))
 
     def _write(self, name: str, data: bytes, move: Any) -> None:
         path = self._path(name)

@@ -114,7 +114,7 @@ class Pyramid:
                 continue
             with storage_errors(f"write level {number} of {self._place}"), every_chunk():
                 self._list([each for each in listed if each["path"] not in map(str, range(number, 99))])
-                finer = self._group[str(number - 1)]
+                finer = patiently(lambda path=str(number - 1): self._group[path])  # type: ignore[misc]
                 coarse = self._array(str(number), level, finer)
                 for chunk in product(*map(range, map(ceil_div, coarse.shape, coarse.chunks))):
                     self._write_chunk(finer, coarse, chunk)
@@ -122,8 +122,10 @@ class Pyramid:
 
     def _is_finished(self, *, whole: bool) -> bool:
         """Whether all tiles of level 0 are stored, or, unless it must be whole, were left out by a mask."""
+        with storage_errors(f"open {self._place}"):
+            finest = patiently(lambda: self._group["0"])
         try:
-            return check_finished(self._group["0"], self._place) or not whole
+            return check_finished(finest, self._place) or not whole
         except VolumeError:
             return False
 
@@ -135,8 +137,8 @@ class Pyramid:
 
     def _array(self, path: str, level: Coarser, finer: Any) -> Any:
         """The array of a level, made if there is none."""
-        if path in self._group:
-            return self._group[path]
+        if patiently(lambda: path in self._group):
+            return patiently(lambda: self._group[path])
         chunks = tuple(min(size, n) for size, n in zip(finer.chunks, level.shape, strict=True))
         meta = finer.metadata
         options: dict[str, Any] = {"chunk_key_encoding": {"name": "v2", "separator": "/"}}
