@@ -18,7 +18,7 @@ from proofs_tests.support.doors import Door, doors
 from proofs_tests.unit.test_package import FUNCTIONS
 from shiftjax import _checks
 
-COUNTS = {"bad_calls": (300, 6000), "bad_commands": (80, 2000)}  # by default, and in the deep profile
+COUNTS = {"bad_calls": (250, 6000), "bad_commands": (60, 2000)}  # by default, and in the deep profile
 INNER = {  # functions for other parts of the library and for test suites; they trust their callers
     "sj.certifier.batchwise", "sj.clustering.nearest_codes", "sj.labelling.objects", "sj.labelling.regions",
     "sj.tiling.check_function", "sj.tiling.read_window", "sj.tiling.run_tiles", "sj.tiling.zero_outside",

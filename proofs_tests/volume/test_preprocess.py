@@ -52,7 +52,8 @@ def test_global_scaling(tmp_path):
 
 
 def test_scaling_that_means_nothing_is_refused():
-    for options, say in (({"low": 50, "high": 50}, "`high`"), ({"high": 101}, "`high`"), ({"low": -1}, "`low`")):
+    wrong: Any = (({"low": 50, "high": 50}, "`high`"), ({"high": 101}, "`high`"), ({"low": -1}, "`low`"))
+    for options, say in wrong:
         with pytest.raises(ValueError, match=say):
             normalize(volume(), **options)
     with pytest.raises(ValueError, match="channel 1"):

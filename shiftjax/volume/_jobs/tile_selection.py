@@ -67,8 +67,8 @@ def _is_plain(part: Any) -> bool:
     return all(isinstance(end, int | np.integer | None) for end in (part.start, part.stop))
 
 
-def in_mask(plan: TilePlan, mask: Source) -> Callable[[TileIndex, int], bool]:
-    """Whether a mask is nonzero anywhere in what a tile delivers, by the image of the mask.
+def in_mask(plan: TilePlan, mask: Source) -> Callable[..., bool]:
+    """Whether a mask is nonzero anywhere in what a tile delivers; given the tile, and the number of the mask's image.
 
     Args:
         plan: of the tiles.
