@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from typing import Any
 
 import jax
@@ -202,3 +203,18 @@ def test_a_new_target_says_how_many_levels(tmp_path):
         with pytest.raises(ValueError, match="`levels`"):
             unchecked(tmp_path / "o", levels=levels)
     assert new_target(tmp_path / "o", levels=3).levels == 3
+
+
+def test_what_is_seen_of_a_source_travels_with_it(tmp_path):
+    """To another process, by its address."""
+    both = np.stack([STACK, STACK + 1])[None]
+    zarr.create_array(str(tmp_path / "in"), data=both, chunks=(1, 1, 2, 8, 8))
+    source = open_source(tmp_path / "in", axes="czyx", channel=1).for_network(2)
+    again = pickle.loads(pickle.dumps(source))
+    assert (again.form, again.space, again.times) == (source.form, (20, 17), 5)
+    np.testing.assert_array_equal(again.at(3)((slice(0, 9), slice(2, 5)))[0, ..., 0], STACK[3, :9, 2:5] + 1)
+    zarr.create_array(str(tmp_path / "mask"), data=STACK[None, None] > 50)
+    laid = open_mask("where", tmp_path / "mask", source)
+    other = pickle.loads(pickle.dumps(laid))
+    assert (other.form, other.times) == (laid.form, 5)
+    np.testing.assert_array_equal(other.at(4)((slice(0, 9), slice(2, 5)))[0, ..., 0], STACK[4, :9, 2:5] > 50)

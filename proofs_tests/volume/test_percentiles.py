@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shiftjax.volume import normalize, open_source
 from shiftjax.volume._percentiles import percentiles
-from shiftjax.volume._storage import source as sources
+from shiftjax.volume._storage import parts as cutting
 
 TYPES = (
     "bool",
@@ -68,11 +68,11 @@ def test_control_a_sample_misses_what_is_rare():
 
 
 def test_parts_cover_the_volume_once(monkeypatch):
-    monkeypatch.setattr(sources, "PART", 300)
+    monkeypatch.setattr(cutting, "PART", 300)
     for order, shape in (("zyx", (7, 9, 11)), ("tcyx", (3, 2, 9, 11)), ("yxc", (9, 11, 3))):
         source = open_source(np.zeros(shape, np.uint8), axes=order)
         counts = np.zeros(source.space, int)
-        for slices in source.parts():
+        for slices in cutting.parts(source):
             counts[slices] += 1
         assert (counts == 1).all()
         values = np.random.default_rng(0).integers(0, 99, shape).astype(np.uint8)

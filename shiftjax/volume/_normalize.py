@@ -17,6 +17,7 @@ import numpy as np
 from shiftjax._checks import fail, number
 from shiftjax._typing import Array, Shaped
 from shiftjax.volume._percentiles import percentiles
+from shiftjax.volume._storage.parts import parts
 from shiftjax.volume._storage.source import Source, open_source
 
 EXACT = 2**24  # integers up to here are numbers of float32
@@ -60,10 +61,10 @@ def normalize(
     for channel_number, (at_low, at_high, least, most) in enumerate(measured):
         if at_low == at_high:
             found = f"both percentiles of channel {channel_number} at {_text(at_low)}"
-            mend = "all its pixels are alike; " + _advice(opened)
-            if least < most:
-                mend = f"its pixels go from {_text(least)} to {_text(most)}: choose others, such as low=0 and high=100"
-            fail("source", "intensities that differ", found, mend.removesuffix("; "))
+            mend = f"its pixels go from {_text(least)} to {_text(most)}: choose others, such as low=0 and high=100"
+            if least == most:
+                mend = "; ".join(filter(None, ("all its pixels are alike", _advice(opened))))
+            fail("source", "intensities that differ", found, mend)
         _check_resolved(at_low, at_high, least, most, dtype)
     lows, highs = [channel[0] for channel in measured], [channel[1] for channel in measured]
     if not jnp.issubdtype(dtype, jnp.integer) or all(max(-m[2], m[3]) <= EXACT for m in measured):
@@ -79,7 +80,7 @@ def _pixels(source: Source) -> Iterator[np.ndarray]:
     """The pixels of all images, `(pixel, channel)`, a part at a time."""
     for time in range(source.times):
         read = source.at(time)
-        for slices in source.parts():
+        for slices in parts(source):
             yield read(slices).reshape(-1, source.channels)
 
 

@@ -11,6 +11,7 @@ from shiftjax._checks import fail
 from shiftjax._extras import require
 from shiftjax.volume._storage import hdf5, tensors, tiff, zarrs
 from shiftjax.volume._storage.axes import letters
+from shiftjax.volume._storage.casting import of_numbers
 from shiftjax.volume._storage.stored import Stored
 from shiftjax.volume._storage.uri import begins_with, is_local
 
@@ -75,3 +76,15 @@ def _at(uri: str, level: int, storage_options: dict[str, Any] | None) -> Stored:
 def _no_levels(level: int) -> None:
     if level:
         fail("level", "0 for an array without levels", level)
+
+
+def check_pixels(stored: Stored, name: str) -> None:
+    """Refuses arrays of anything but numbers, and those without pixels."""
+    try:
+        known = of_numbers(np.dtype(stored.array.dtype))
+    except TypeError:  # a type that NumPy does not have
+        known = False
+    if not known:
+        fail("source", "an array of numbers", f"type {stored.array.dtype} in {name}")
+    if 0 in stored.array.shape or not stored.array.shape:
+        fail("source", "at least one pixel and one axis", f"shape {tuple(stored.array.shape)} in {name}")

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +14,12 @@ from shiftjax._checks import fail, integer, number, shown, switch
 from shiftjax.volume._storage import axes as axis_names
 from shiftjax.volume._storage import formats
 from shiftjax.volume._storage import ome_zarr as ome
-from shiftjax.volume._storage.casting import of_numbers
 from shiftjax.volume._storage.errors import VolumeError, storage_errors
 from shiftjax.volume._storage.finished import check_finished, check_slices
 from shiftjax.volume._storage.naming import name_axes
 from shiftjax.volume._storage.reading import Missing, ReadLog, check_missing, read_block, stamp
 from shiftjax.volume._storage.stored import Stored
 from shiftjax.volume._storage.uri import check_uri, is_local
-
-PART = 2**26  # bytes: few requests for large volumes, little memory
 
 Read = Callable[[tuple[slice, ...]], np.ndarray]
 
@@ -167,19 +162,6 @@ class Source:
             if part.start < start or part.stop > stop:
                 raise VolumeError(f"{self.name} was opened for the region {self.region} only, and is not finished")
 
-    def parts(self) -> Iterator[tuple[slice, ...]]:
-        """The pixels of an image in parts of about `PART` bytes, each stored piece in as few of them as possible."""
-        stored = getattr(self.array, "chunks", None)
-        sizes: Any = stored if _is_sizes(stored, self.axes) else (1,) * len(self.axes)
-        pieces = dict(zip(self.axes, sizes, strict=True))
-        size, width = [min(pieces[name], self._length(name)) for name in self.space_axes], self.channels
-        room = max(1, PART // (self.dtype.itemsize * width))
-        for k in reversed(range(len(size))):  # grown along x first, in whole pieces
-            count = max(1, room // max(1, math.prod(size)))
-            size[k] = min(self.space[k], size[k] * count)
-        for place in product(*(range(0, n, step) for n, step in zip(self.space, size, strict=True))):
-            yield tuple(slice(a, min(a + step, n)) for a, step, n in zip(place, size, self.space, strict=True))
-
     def sampled_blocks(self, count: int, size: int) -> list[tuple[int, tuple[slice, ...]]]:
         """Frame and pixels of blocks drawn evenly over the volume, with repetition, always the same ones.
 
@@ -287,7 +269,7 @@ def with_axes(
     by_address = isinstance(source, str)
     try:
         name = source if by_address else f"the {type(source).__name__} given"
-        _check_pixels(stored, name)
+        formats.check_pixels(stored, name)
         named = name_axes(stored, axes)
         whole = check_finished(stored.array, name, region=region, wait=wait)
     except (ValueError, VolumeError):
@@ -315,23 +297,6 @@ def with_missing(source: Source, missing: Any) -> Source:
         ValueError: neither "fill" nor "error".
     """
     return replace(source, missing="error" if source.missing == "error" else check_missing(missing))
-
-
-def _is_sizes(chunks: Any, axes: str) -> bool:
-    """Whether an array's `chunks` are one size per axis; of dask they are lists of sizes."""
-    return isinstance(chunks, tuple) and len(chunks) == len(axes) and all(isinstance(n, int) and n > 0 for n in chunks)
-
-
-def _check_pixels(stored: Stored, name: str) -> None:
-    """Refuses arrays of anything but numbers, and those without pixels."""
-    try:
-        known = of_numbers(np.dtype(stored.array.dtype))
-    except TypeError:  # a type that NumPy does not have
-        known = False
-    if not known:
-        fail("source", "an array of numbers", f"type {stored.array.dtype} in {name}")
-    if 0 in stored.array.shape or not stored.array.shape:
-        fail("source", "at least one pixel and one axis", f"shape {tuple(stored.array.shape)} in {name}")
 
 
 def _seen(source: Source, channel: Any, planes: bool) -> Source:
