@@ -218,3 +218,14 @@ def test_what_is_seen_of_a_source_travels_with_it(tmp_path):
     other = pickle.loads(pickle.dumps(laid))
     assert (other.form, other.times) == (laid.form, 5)
     np.testing.assert_array_equal(other.at(4)((slice(0, 9), slice(2, 5)))[0, ..., 0], STACK[4, :9, 2:5] > 50)
+
+
+def test_pieces_that_are_read_again_and_again_are_said(tmp_path, capfd):
+    """A page or a chunk far larger than a tile is decoded for each tile, which may cost days."""
+    stack = np.zeros((3, 40, 40), np.float32)
+    zarr.create_array(str(tmp_path / "planes"), data=stack, chunks=(1, 40, 40), dimension_names=list("zyx"))
+    zarr.create_array(str(tmp_path / "small"), data=stack, chunks=(1, 8, 8), dimension_names=list("zyx"))
+    predict_volume(smear, tmp_path / "planes", tmp_path / "o", flat_plan((40, 40)))
+    assert "stored in pieces of 40 x 40 px, each of which is read again for about 25 tiles" in capfd.readouterr().err
+    predict_volume(smear, tmp_path / "small", tmp_path / "p", flat_plan((40, 40)))
+    assert "stored in pieces" not in capfd.readouterr().err

@@ -9,6 +9,7 @@ from typing import Any
 from shiftjax._checks import fail, shown, switch
 from shiftjax.tiling import TilePlan
 from shiftjax.volume._storage.new_target import NewTarget, as_new_target
+from shiftjax.volume._storage.parts import reading_note
 from shiftjax.volume._storage.source import Source
 
 
@@ -41,11 +42,12 @@ def fitting(source: Source, plan: TilePlan) -> Source:
     return source
 
 
-def announce(source: Source, progress: bool) -> None:
+def announce(source: Source, plan: TilePlan, progress: bool) -> None:
     """Prints what a user should know of a source before it is read."""
-    if progress and source.note():
+    for note in (source.note(), reading_note(source, plan.tile_output)) if progress else ():
         with suppress(OSError, ValueError):  # a closed terminal stops no run
-            print(source.note(), file=sys.stderr, flush=True)
+            if note:
+                print(note, file=sys.stderr, flush=True)
 
 
 def check_verify(verify: Any) -> None:

@@ -129,7 +129,7 @@ def predict_volume(
     )
     options = Options(progress, client, batch_size, verify, accept_versions)
     pyramids = _pyramids(begun, new, opened)
-    announce(opened, progress)
+    announce(opened, plan, progress)
     with begun.claim() as claim:
         begun.remove_leftovers()
         for pyramid in pyramids:

@@ -145,7 +145,7 @@ def segment_volume(
     pyramid = Pyramid(
         replace(new, path=f"{new.path.rstrip('/')}/labels/{name}"), "", planned.axes, coarser, labels=True
     )
-    announce(source, progress)
+    announce(source, plan, progress)
     with begun.claim() as claim:
         begun.remove_leftovers()
         objects, codes = Segmentation(masked, begun, settings, claim, options).run(codes, seed)
