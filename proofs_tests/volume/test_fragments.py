@@ -143,9 +143,9 @@ def most_memory(layers, wide, pieces=20):
 
 
 def test_memory_is_that_of_a_layer():
-    most_memory(5, 5)
-    assert most_memory(80, 20) < 1.5 * most_memory(10, 20)
-    assert most_memory(10, 160) > 2 * most_memory(10, 20)  # control: a wider layer takes more
+    most_memory(3, 3)
+    assert most_memory(24, 20) < 1.5 * most_memory(6, 20)
+    assert most_memory(4, 160) > 2 * most_memory(6, 20)  # control: a wider layer takes more
 
 
 def test_tables_survive_packing_and_torn_ones_do_not():
