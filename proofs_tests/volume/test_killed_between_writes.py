@@ -42,7 +42,7 @@ def segment(target, zarr_format):
 
 def moments(count):
     """All of them in the deep profile, else some."""
-    return range(count) if is_deep() else sorted(random.Random(count).sample(range(count), 4))
+    return range(count) if is_deep() else sorted(random.Random(count).sample(range(count), 3))
 
 
 @pytest.mark.parametrize("torn", [False, True], ids=["between", "torn"])

@@ -98,10 +98,15 @@ class Segmentation:
         """Second and third pass; how many objects there are."""
         finding = FragmentPass(self._masked, codes, self._settings.bandwidth, self._intermediates)
         self._pass("fragments", finding, "fragments", "table")
-        objects = join_fragments(finding.tables(), grid=self._volume.plan.grid, min_size=self._settings.min_size)
+        objects = join_fragments(
+            finding.tables(),
+            grid=self._volume.plan.grid,
+            min_size=self._settings.min_size,
+            store=self._intermediates,
+        )
         local = replace(self._options, client=None)
         Run(self._volume, self._target, self._claim, local, name="labels")(LabelPass(finding, objects, self._target))
-        return len(objects.size)
+        return objects.count
 
     def _pass(self, name: str, compute: Pass, *kinds: str) -> None:
         """A pass that stores intermediate results of these kinds."""
