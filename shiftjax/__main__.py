@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 
-from shiftjax._cli.network import UsageError
+from shiftjax._cli.network import UsageError, one_line
 
+INTERRUPTED = 130  # as shells have it
 COMMANDS = {
     "certify": ("shiftjax._cli.certify", "prove how a network tiles, or say what stops the proof"),
     "check": ("shiftjax._cli.check", "try to contradict the claims about a network, where they are not proved"),
@@ -31,8 +33,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return importlib.import_module(COMMANDS[options.command][0]).run(options)
     except UsageError as error:
-        print(f"python -m shiftjax {options.command}: {error}", file=sys.stderr)
-        return 2
+        return _failed(options.command, str(error))
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on where it was", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # nobody reads the answer
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - or Python complains when it flushes at its end
+        return 1
+    except (Exception, SystemExit) as error:
+        own = isinstance(error, ValueError | TypeError) and str(error).startswith("`")  # says enough by itself
+        return _failed(options.command, str(error) if own else one_line(error))
+
+
+def _failed(command: str, text: str) -> int:
+    """Says what is wrong on one line; the exit code."""
+    print(f"python -m shiftjax {command}: {text}", file=sys.stderr)
+    return 2
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from shiftjax import _checks
 
 def host(name: str, value: Any) -> np.ndarray:
     """`value` as a NumPy array; refuses an array that JAX is tracing."""
-    array = _checks.concrete(value)
+    array = _checks.concrete(_checks.array(name, value))
     if array is None:
         _checks.fail(
             name, "an array with known values", "one that JAX is tracing", "call this outside jit, vmap and grad"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -11,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._arithmetic import ceil_div
-from shiftjax._checks import concrete, fail, floating, integer, integers, number, one_of
+from shiftjax._checks import array, concrete, fail, floating, integer, integers, number, one_of, room
 from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, Integer, Shaped
 
+LARGEST = 1e18  # of a weight or a distance, whose square float32 must hold
 BACKGROUNDS = ("instance", "ignore", "push")
 BLOCK = 4096  # pixels summed one after the other, before the sums of blocks are: bounds the rounding error
 PAIR_ROWS = 64  # means compared with all others at a time: 64 x 500 differences stay in a CPU's cache
@@ -98,21 +98,22 @@ def discriminative_loss(
     bound = integer("max_instances", max_instances, least=1)
     one_of("background", background, BACKGROUNDS)
     scales = {"delta_var": delta_var, "delta_dist": delta_dist, "alpha": alpha, "beta": beta, "gamma": gamma}
-    scales = {name: number(name, value, least=0.0) for name, value in scales.items()}
-    ignored = None if ignore_label is None else operator.index(ignore_label)
+    scales = {name: number(name, value, least=0.0, most=LARGEST) for name, value in scales.items()}
+    ignored = None if ignore_label is None else integer("ignore_label", ignore_label, least=-(2**63))
     _check(embedding, labels, bound, ignored)
-    return _loss(
-        jnp.asarray(embedding), jnp.asarray(labels), scales, ignored, max_instances=bound, background=background
-    )
+    arrays = jnp.asarray(embedding), jnp.asarray(labels)
+    return _loss(*arrays, scales, ignored, max_instances=bound, background=background)
 
 
 def _check(embedding: ArrayLike, labels: ArrayLike, bound: int, ignored: int | None) -> None:
     """Refuses wrong types and shapes, and labels out of range where their values are known."""
     floating("embedding", embedding)
     integers("labels", labels)
+    embedding, labels = array("embedding", embedding), array("labels", labels)
     shape = np.shape(embedding)
     if len(shape) < 3 or 0 in shape:
         fail("embedding", "a shape (batch, *space, channel) without empty axes", shape)
+    room("max_instances", (shape[0], bound, shape[-1] + 1), itemsize=4, copies=4)
     if np.shape(labels) != shape[:-1]:
         fail("labels", f"the shape {shape[:-1]} of the embedding without its channels", np.shape(labels))
     known = concrete(labels)

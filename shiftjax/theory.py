@@ -11,7 +11,9 @@ from collections.abc import Iterable, Sequence
 from math import gcd, prod
 from typing import Any
 
-from shiftjax._checks import fail, integer, per_axis
+import numpy as np
+
+from shiftjax._checks import fail, integer, per_axis, shown
 
 
 def capacity(period: Sequence[int]) -> int:
@@ -64,6 +66,8 @@ def nearest_capacity(factors: Sequence[int], pitch: int) -> int:
         ValueError: a factor or a pitch that is no positive integer.
     """
     s, below = integer("pitch", pitch, least=1), 1
+    if not isinstance(factors, Sequence) or isinstance(factors, str | bytes):
+        fail("factors", "one integer per level", shown(factors))
     for k, factor in enumerate(factors):
         f = integer(f"factors[{k}]", factor, least=1)
         if s // gcd(s, below) <= f:
@@ -103,7 +107,9 @@ def share_one_phase(stride: Sequence[int], period: Sequence[int], grid: Sequence
     Raises:
         ValueError: sizes that are no positive integers, or not one per axis.
     """
-    return all(n == 1 or legal_tile((t,), (p,)) for t, p, n in zip(stride, period, grid, strict=True))
+    p = _period(period)
+    steps, counts = per_axis("stride", stride, len(p)), per_axis("grid", grid, len(p))
+    return all(n == 1 or legal_tile((t,), (q,)) for t, q, n in zip(steps, p, counts, strict=True))
 
 
 def training_window(period: Sequence[int]) -> tuple[int, ...]:
@@ -136,23 +142,24 @@ def sees_every_neighbour(window: Sequence[int], period: Sequence[int]) -> bool:
 
 
 def _period(period: Sequence[int]) -> tuple[int, ...]:
-    if not isinstance(period, Sequence) or isinstance(period, str) or not period:
-        fail("period", "one integer per axis", period)
+    if not isinstance(period, Sequence) or isinstance(period, str | bytes) or not period:
+        fail("period", "one integer per axis", shown(period))
     return tuple(integer(f"period[{k}]", p, least=1) for k, p in enumerate(period))
 
 
 def _basis(lattice: Sequence[Any], ndim: int) -> list[list[int]]:
     """Rows that span the lattice."""
     expected = f"{ndim} pitches, or a basis of rows of {ndim} integers"
-    rows = list(lattice) if isinstance(lattice, Iterable) else []
+    listed = isinstance(lattice, Sequence | np.ndarray) and not isinstance(lattice, str | bytes)
+    rows = list(lattice) if listed and getattr(lattice, "shape", (0,)) != () else []
     if len(rows) == ndim and not any(isinstance(row, Iterable) for row in rows):
         return _diagonal([integer(f"lattice[{k}]", s, least=1) for k, s in enumerate(rows)])
     try:
         basis = [[operator.index(v) for v in row] for row in rows]
     except TypeError:
-        fail("lattice", expected, lattice)
+        fail("lattice", expected, shown(lattice))
     if not basis or any(len(row) != ndim for row in basis):
-        fail("lattice", expected, lattice)
+        fail("lattice", expected, shown(lattice))
     return basis
 
 

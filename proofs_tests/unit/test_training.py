@@ -1,5 +1,8 @@
 """The training loop: resuming, replicas, divergence, and the two ways to run a chunk."""
 
+import json
+import shutil
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -111,7 +114,7 @@ def test_nothing_to_restore_is_said(tmp_path):
 def test_states_of_other_networks_are_not_stacked():
     image, _ = jax.eval_shape(_sample, jax.random.key(0))
     other = training.initial_state(jax.random.key(0), sj.UNet(3, features=2, factors=(2,), convs=1), OPTIMIZER, image)
-    with pytest.raises(AssertionError, match="shape"):
+    with pytest.raises(ValueError, match="shape"):
         training.stack([*training.unstack(_states(0)), other])
 
 
@@ -153,3 +156,77 @@ def test_batch_norm_keeps_its_statistics():
     before = states.variables["batch_stats"]
     after, _ = training.train(training.make_step(net, OPTIMIZER, _sample, _loss), states, 3)
     assert _differ(before, after.variables["batch_stats"])
+
+
+def _trained_twice(folder, steps=(2, 4)):
+    with training.Checkpoints(folder) as checkpoints:
+        for count in steps:
+            training.train(STEP, _states(0), count, checkpoints=checkpoints)
+
+
+def _restored(folder):
+    with training.Checkpoints(folder) as checkpoints:
+        return checkpoints.restore(_states(1))
+
+
+def test_one_flipped_bit_is_refused(tmp_path):
+    _trained_twice(tmp_path / "c")
+    right = _restored(tmp_path / "c")
+    files = [path for path in (tmp_path / "c" / "4").rglob("*") if path.is_file() and path.stat().st_size]
+    assert len(files) > 3
+    for path in files:
+        whole = path.read_bytes()
+        for at in {0, len(whole) // 2, len(whole) - 1}:
+            path.write_bytes(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+            with pytest.raises(ValueError, match=r"checkpoint .*c/4: expected .*delete that folder"):
+                _restored(tmp_path / "c")
+        path.write_bytes(whole)
+    chex.assert_trees_all_equal(_restored(tmp_path / "c"), right)  # control: as it was
+    shutil.rmtree(tmp_path / "c" / "4")
+    assert int(_restored(tmp_path / "c").step[0]) == 2  # as the advice says
+
+
+def test_a_state_is_refused_by_its_own_digest_too(tmp_path):
+    """Killed after the state and before the digest of its files."""
+    _trained_twice(tmp_path / "c")
+    path = tmp_path / "c" / "digests" / "4.json"
+    digests = json.loads(path.read_text())
+    path.write_text(json.dumps({"state": digests["state"]}))
+    assert int(_restored(tmp_path / "c").step[0]) == 4
+    path.write_text(json.dumps({"state": digests["state"][::-1]}))
+    with pytest.raises(ValueError, match="as it was written, found one of which"):
+        _restored(tmp_path / "c")
+    path.unlink()
+    with pytest.raises(ValueError, match="expected its digest"):
+        _restored(tmp_path / "c")
+
+
+class Killed(BaseException):
+    """What a kill is to the code: nothing may catch it."""
+
+
+@pytest.mark.parametrize("moment", ["before the state", "after the state", "after everything"])
+def test_killed_while_it_saves(moment, tmp_path, monkeypatch):
+    undisturbed, _ = training.train(STEP, _states(0), 6)
+    with training.Checkpoints(tmp_path / "c") as checkpoints:
+        training.train(STEP, _states(0), 2, checkpoints=checkpoints)
+        write, writes = checkpoints._write_digests, []
+
+        def stopped(step, digests):
+            writes.append(step)
+            if len(writes) == 2 and moment == "after the state":
+                raise Killed
+            write(step, digests)
+            if len(writes) == (1 if moment == "before the state" else 2):
+                raise Killed
+
+        monkeypatch.setattr(checkpoints, "_write_digests", stopped)
+        with pytest.raises(Killed):
+            training.train(STEP, checkpoints.restore(_states(1)), 4, checkpoints=checkpoints)
+    with training.Checkpoints(tmp_path / "c") as checkpoints:
+        assert checkpoints.latest == (2 if moment == "before the state" else 4)
+        resumed, _ = training.train(STEP, checkpoints.restore(_states(1)), 6, checkpoints=checkpoints)
+        assert {path.name for path in (tmp_path / "c" / "digests").iterdir()} == {
+            f"{step}.json" for step in checkpoints._manager.all_steps()
+        }
+    chex.assert_trees_all_equal(resumed, undisturbed)

@@ -10,6 +10,7 @@ from proofs_tests.volume.small import net, plan
 from shiftjax.volume import VolumeError, predict_volume
 from shiftjax.volume._jobs.writer import Writer
 from shiftjax.volume._storage import journal
+from shiftjax.volume._storage.journal import NOTHING
 from shiftjax.volume._storage.target import Target
 
 
@@ -30,9 +31,9 @@ def journal_before_writing():
     """A fault that the tests must find: tiles are journaled when they are queued, and writing hangs."""
     put = Writer.put
 
-    def early(self, tile, images):
-        self._finish(tile)
-        put(self, tile, images)
+    def early(self, tile, images, reading):
+        self._finish(tile, NOTHING)
+        put(self, tile, images, reading)
 
     setattr(Writer, "put", early)  # noqa: B010 - a method may not be assigned to, say type checkers
     setattr(Target, "write", lambda self, *args, **options: time.sleep(1000))  # noqa: B010

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import zarr
 
+from proofs_tests.volume.harm import Damage
 from proofs_tests.volume.small import expected, is_deep, net, plan, volume
 from shiftjax.volume import VolumeError, predict_volume
 from shiftjax.volume._storage import journal
@@ -113,10 +114,10 @@ def test_torn_chunks_are_written_again(source, tmp_path):
     assert undisturbed(source, target) == whole
 
 
-def stops(source, target, say):
+def stops(source, target, say, where=None):
     """Runs into a fault; the error in one line, which tells what is kept."""
     with pytest.raises(VolumeError, match=say) as stopped:
-        predict_volume(net(), source, target, plan(), batch_size=1, progress=False)
+        predict_volume(net(), source, target, plan(), batch_size=1, progress=False, where=where)
     message = str(stopped.value)
     assert "\n" not in message
     kept = len(journaled(target))
@@ -130,11 +131,15 @@ def test_a_damaged_chunk(tmp_path):
     zarr.create_array(tmp_path / "in.zarr", data=volume(), chunks=(5, 6, 6))
     damaged = tmp_path / "in.zarr" / "c" / "1" / "2" / "3"
     data = damaged.read_bytes()
-    damaged.write_bytes(b"\xff" * 20)
-    kept, message = stops(tmp_path / "in.zarr", tmp_path / "o", r"tile \(1, 1, 2\)|tile \(0, 1, 2\)")
+    where = Damage(damaged)
+    kept, message = stops(tmp_path / "in.zarr", tmp_path / "o", r"tile \(1, 1, 2\)|tile \(0, 1, 2\)", where)
     assert 0 < kept < len(TILES)
     assert "cannot read pixels z " in message
-    assert stops(tmp_path / "in.zarr", tmp_path / "o", "cannot read pixels")[0] == kept  # again, and nothing is lost
+    for target in (tmp_path / "o", tmp_path / "p"):  # nobody knows whether this is the source; nothing is lost
+        with pytest.raises(VolumeError, match="cannot read pixels"):
+            predict_volume(net(), tmp_path / "in.zarr", target, plan(), progress=False)
+    assert len(journaled(tmp_path / "o")) == kept
+    assert not (tmp_path / "p").exists()
     damaged.write_bytes(data)
     undisturbed(tmp_path / "in.zarr", tmp_path / "o")
 
@@ -219,7 +224,9 @@ def test_a_read_only_target(source):
             path.chmod(0o555 if path.is_dir() else 0o444)
         try:
             with nobody():
-                assert stops(copy, target, "cannot write pixels .*PermissionError")[0] == kept
+                with pytest.raises(VolumeError, match=r"cannot claim the target .*PermissionError"):
+                    predict_volume(net(), copy, target, plan(), progress=False)
+                assert len(journaled(target)) == kept
                 with pytest.raises(VolumeError, match=r"cannot write to the target .*PermissionError"):
                     predict_volume(net(), copy, folder / "p", plan(), progress=False)
         finally:

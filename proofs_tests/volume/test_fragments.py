@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import weakref
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,18 @@ from hypothesis import strategies as st
 from proofs_tests.support.profiles import more
 from proofs_tests.volume.code_volumes import in_memory, spiral, tilings, u_shape
 from shiftjax.volume._segmentation import objects as joining
-from shiftjax.volume._segmentation.fragments import find_fragments, from_arrays, to_arrays
+from shiftjax.volume._segmentation.fragments import FragmentTable, find_fragments, from_arrays, to_arrays
 from shiftjax.volume._segmentation.objects import join_fragments
 from shiftjax.volume._storage.intermediates import pack, unpack
+
+
+class InMemory(dict):
+    """Layers that wait in memory: quicker than files, of which `test_layers_wait_in_files` is."""
+
+    put = dict.__setitem__
+
+    def get(self, name):
+        return {key: np.array(value) for key, value in self[name].items()}
 
 
 def in_tiles(codes, tile, *, min_size=0, repack=False):
@@ -27,7 +38,7 @@ def in_tiles(codes, tile, *, min_size=0, repack=False):
     start = {k: (k[0], *(i * t for i, t in zip(k[1:], tile, strict=True))) for k in tiles}
     found = {k: find_fragments(codes[window[k]], start=start[k], shape=shape) for k in tiles}
     tables = ((k, from_arrays(unpack(pack(to_arrays(found[k][1])))) if repack else found[k][1]) for k in tiles)
-    objects = join_fragments(tables, grid=grid, min_size=min_size)
+    objects = join_fragments(tables, grid=grid, min_size=min_size, store=None if repack else InMemory())
     labels = np.zeros(shape, np.uint64)
     for k in tiles:
         labels[window[k]] = objects.of_tile(k)[found[k][0]]
@@ -107,6 +118,34 @@ def test_of_all_faces_only_those_of_one_layer_of_tiles_wait():
         return most
 
     assert 0 < most_waiting(30) == most_waiting(3) < 3 * 3 * 2
+
+
+def test_layers_wait_in_files():
+    codes = np.random.default_rng(0).integers(-1, 2, (2, 9, 7)).astype(np.int32)
+    found, objects = in_tiles(codes, (2, 3), repack=True, min_size=2)
+    np.testing.assert_array_equal(found, in_memory(codes, min_size=2))
+    folder = Path(objects._store._folder)
+    assert len(list(folder.iterdir())) == 2 * 5 * 3
+    del objects
+    assert not folder.exists()
+
+
+def most_memory(layers, wide, pieces=20):
+    """Bytes that joining takes at most, beside one tile's table."""
+    faces = np.random.default_rng(0).integers(0, pieces + 1, (4, 8)).astype(np.uint32)
+    low = tuple(faces[:1] if axis == 0 else faces[:, :1] for axis in range(2))
+    table = FragmentTable(np.zeros(pieces, np.int32), np.full(pieces, 9), np.arange(pieces), low, low)
+    tracemalloc.start()
+    join_fragments(((place, table) for place in product([0], range(layers), range(wide))), grid=(layers, wide))
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most
+
+
+def test_memory_is_that_of_a_layer():
+    most_memory(3, 3)
+    assert most_memory(24, 20) < 1.5 * most_memory(6, 20)
+    assert most_memory(4, 160) > 2 * most_memory(6, 20)  # control: a wider layer takes more
 
 
 def test_tables_survive_packing_and_torn_ones_do_not():

@@ -84,8 +84,8 @@ def test_it_goes_on_where_it_was_stopped(pass_name, after, tmp_path, monkeypatch
     right, seen = getattr(passes, pass_name).__call__, []
 
     def stopped(self, tiles, progress):
-        def finish(tile):
-            progress.finish(tile)
+        def finish(tile, receipt):
+            progress.finish(tile, receipt)
             seen.append(tile)
             if len(seen) == after:
                 raise Stop
@@ -102,9 +102,9 @@ def test_it_goes_on_where_it_was_stopped(pass_name, after, tmp_path, monkeypatch
     left = []
 
     def watched(self, tiles, progress):
-        def finish(tile):
+        def finish(tile, receipt):
             left.append(tile)
-            progress.finish(tile)
+            progress.finish(tile, receipt)
 
         right(self, tiles, SimpleNamespace(finish=finish, skip=progress.skip))
 
@@ -183,30 +183,48 @@ def test_lost_labels_are_found_again(tmp_path):
     assert not list((tmp_path / "out.zarr" / "labels" / "instances").rglob("fragments-*"))
 
 
-def test_another_process_that_has_finished_is_told(tmp_path, monkeypatch):
-    """It clears away what this one still needs."""
-    codes = smooth_codes((8, 8))
-    begin = passes.LabelPass.__call__
-
-    def late(label_pass, tiles, progress):
-        label_pass.intermediates.clear()
-        begin(label_pass, tiles, progress)
-
-    monkeypatch.setattr(passes.LabelPass, "__call__", late)
-    with pytest.raises(VolumeError, match=r"fragments-0-0-0 is gone .* another process .* call again"):
-        segmented(codes, (5, 5), tmp_path / "out.zarr")
+HARMS: Any = {
+    "gone": lambda path: path.unlink(),
+    "empty": lambda path: path.write_bytes(b""),
+    "torn": lambda path: path.write_bytes(path.read_bytes()[:-9]),
+    "flipped": lambda path: path.write_bytes(path.read_bytes()[:40] + b"!" + path.read_bytes()[41:]),
+}
 
 
-def test_a_missing_table_is_told(tmp_path, monkeypatch):
-    codes = smooth_codes((8, 8))
-    with monkeypatch.context() as patched:
-        patched.setattr(passes.LabelPass, "__call__", lambda *args: (_ for _ in ()).throw(Stop()))
-        with pytest.raises(Stop):
-            segmented(codes, (5, 5), tmp_path / "out.zarr")
-    (table,) = (tmp_path / "out.zarr").rglob("table-0-0-1")
-    table.write_bytes(table.read_bytes()[:-9])
-    with pytest.raises(VolumeError, match=r"table-0-0-1.*damaged.*begin again"):
-        segmented(codes, (5, 5), tmp_path / "out.zarr")
+@pytest.mark.parametrize("harm", HARMS if is_deep() else ["gone", "torn"])
+@pytest.mark.parametrize("kind", ["sample", "table", "fragments"])
+def test_what_is_lost_on_the_way_is_computed_again(kind, harm, tmp_path, monkeypatch):
+    """All that a pass left of one tile, after the pass has ended and before the next one reads it."""
+    codes, options = smooth_codes((12, 12)), {"codebook": None, "samples": SAMPLES}
+    whole = segmented(codes, (5, 5), tmp_path / "whole.zarr", **options)
+    read, harmed = passes.stored, []
+
+    def late(wanted, tiles, intermediates, again):
+        if wanted == kind:
+            (path,) = (tmp_path / "out.zarr").rglob(f"{kind}-0-1-0")
+            HARMS[harm](path)
+            harmed.append(path)
+        return read(wanted, tiles, intermediates, again)
+
+    monkeypatch.setattr(passes, "stored", late)
+    found = segmented(codes, (5, 5), tmp_path / "out.zarr", **options)
+    assert harmed
+    np.testing.assert_array_equal(found.codes, whole.codes)
+    np.testing.assert_array_equal(found.labels[:], whole.labels[:])
+
+
+@pytest.mark.parametrize("harm", HARMS if is_deep() else ["gone", "flipped"])
+@pytest.mark.parametrize("stage", ["codes", "objects"])
+def test_a_lost_result_is_found_again(stage, harm, tmp_path):
+    codes, options = smooth_codes((12, 12)), {"codebook": None, "samples": SAMPLES}
+    whole = segmented(codes, (5, 5), tmp_path / "out.zarr", **options)
+    labels = whole.labels[:]
+    (path,) = (tmp_path / "out.zarr").rglob(f"results/{stage}")
+    HARMS[harm](path)
+    found = segmented(codes, (5, 5), tmp_path / "out.zarr", **options)
+    assert found.objects == whole.objects
+    np.testing.assert_array_equal(found.codes, whole.codes)
+    np.testing.assert_array_equal(found.labels[:], labels)
 
 
 def test_labels_of_an_earlier_format_are_refused(tmp_path):

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from shiftjax.volume import VolumeError, new_target, open_prediction, open_source
 from shiftjax.volume._storage import bfloat16, layout
-from shiftjax.volume._storage import new_target as claiming
+from shiftjax.volume._storage import new_target as binding
 from shiftjax.volume._storage.target import begin_target, open_target
 
 PROVENANCE = {"format": 2, "net": "a"}
@@ -238,9 +238,20 @@ def test_targets_of_an_earlier_format_are_refused(zarr_format, tmp_path):
     assert zarr.open_group(tmp_path / "o.zarr", mode="r").attrs["shiftjax"] == earlier
 
 
-def test_two_processes_that_begin_at_once(tmp_path, monkeypatch):
-    """One looks, the other makes the group, and the first makes it too."""
-    begun(tmp_path / "o.zarr")
-    monkeypatch.setattr(claiming, "stored_names", lambda new: set())
-    with pytest.raises(VolumeError, match="another process is making it now; wait for it to finish, then call again"):
-        begun(tmp_path / "o.zarr")
+@pytest.mark.parametrize("zarr_format", [2, 3])
+@pytest.mark.parametrize("place", ["disk", "memory"])
+def test_two_processes_that_begin_at_once(zarr_format, place, tmp_path, monkeypatch):
+    """One looks, the other makes the group, and the first makes it too: it finds the other's identity, and keeps it."""
+    uri = str(tmp_path / "o.zarr") if place == "disk" else f"memory://{uuid.uuid4().hex}/o.zarr"
+    create = binding._create_group
+
+    def late(folder, chosen_format, attributes):
+        with monkeypatch.context() as undone:
+            undone.setattr(binding, "_create_group", create)
+            begun(uri, zarr_format, provenance={"format": 2, "net": "first"})
+        return create(folder, chosen_format, attributes)
+
+    monkeypatch.setattr(binding, "_create_group", late)
+    with pytest.raises(VolumeError, match="made with another net"):
+        begun(uri, zarr_format)
+    assert begun(uri, zarr_format, provenance={"format": 2, "net": "first"}).arrays[""].shape == (2, 3, 4, 5, 6)

@@ -85,7 +85,9 @@ def test_predict(source, tmp_path, capfd):
     asked = ["predict", *NET, source, str(tmp_path / "o"), "--tile", "8"]
     assert main([*asked, "--region", "0:8,:,:8", "--target-dtype", "int64"]) == 0
     assert "tiles/s" in capfd.readouterr().err
-    found = open_prediction(tmp_path / "o")
+    with pytest.raises(VolumeError, match=r"is not finished: 3 of 18 tiles .*`region=`"):
+        open_prediction(tmp_path / "o")
+    found = open_prediction(tmp_path / "o", region=(slice(0, 8), slice(None), slice(0, 8)))
     assert found.dtype == np.int64
     np.testing.assert_array_equal(found[:, :8, :, :8], expected(volume())[:, :8, :, :8])
     assert not found[:, 8:].any()

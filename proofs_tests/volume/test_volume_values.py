@@ -19,7 +19,6 @@ from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.pointwise import check_preprocess
 from shiftjax.volume._jobs.tile_selection import in_mask
 from shiftjax.volume._jobs.tiles import VolumeTiles
-from shiftjax.volume._normalize import BLOCKS
 from shiftjax.volume._storage import casting
 from shiftjax.volume._storage.provenance import differences
 
@@ -59,7 +58,7 @@ def test_no_tile_is_left_out_that_a_mask_means(n, f, tile, up, data):
     mask = np.zeros(size, bool)
     mask[pixel // f] = True
     tiles = sj.plan_tiles(lambda x: x, (1, n, 1), tile=min(tile, n))
-    holds = in_mask(tiles, mask, "x")
+    holds = in_mask(tiles, open_source(mask, axes="x"))
     (meant,) = [place for place in tiles.tiles() if pixel in range(n)[tiles.output_slices(place)[0]]]
     assert holds(meant)
 
@@ -70,18 +69,18 @@ def test_control_a_rounded_factor_leaves_one_out():
     assert not mask[45 // rounded : 60 // rounded].any()
     assert mask[45 // 16]
     tiles = sj.plan_tiles(lambda x: x, (1, 60, 1), tile=15)
-    holds = in_mask(tiles, mask, "x")
+    holds = in_mask(tiles, open_source(mask, axes="x"))
     assert [holds(place) for place in tiles.tiles()][3]
-    assert not in_mask(tiles, np.array([0, 0, 0, 0]), "x")((3,))
+    assert not in_mask(tiles, open_source(np.array([0, 0, 0, 0]), axes="x"))((3,))
 
 
 @pytest.mark.parametrize(("n", "f"), [(1000, 32), (100, 16), (50, 8), (10, 4), (512, 8), (777, 8)])
 def test_masks_of_any_factor_are_taken(n, f):
     tiles = sj.plan_tiles(lambda x: x, (1, n, 1), tile=10)
     for size in (-(-n // f), n // f):
-        assert in_mask(tiles, np.ones(size, bool), "x")((0,))
+        assert in_mask(tiles, open_source(np.ones(size, bool), axes="x"))((0,))
     with pytest.raises(ValueError, match="integer fraction"):
-        in_mask(tiles, np.ones(n - 1, bool), "x")
+        in_mask(tiles, open_source(np.ones(n - 1, bool), axes="x"))
 
 
 @pytest.mark.parametrize(
@@ -172,9 +171,9 @@ def test_pixels_that_are_not_finite(tmp_path):
 def test_scaling_leaves_out_what_is_not_finite():
     image = IMAGE.copy()
     image[3, 3], image[4, 4] = np.nan, np.inf
-    found, sampled = normalize(image), np.tile(image[np.isfinite(image)], BLOCKS)  # each block is the whole image
+    found, finite = normalize(image), image[np.isfinite(image)]
     np.testing.assert_allclose(
-        [found.keywords["low"][0], found.keywords["high"][0]], np.percentile(sampled, [1, 99.8]), rtol=1e-5
+        [found.keywords["low"][0], found.keywords["high"][0]], np.percentile(finite, [1, 99.8]), rtol=1e-5
     )
     with pytest.raises(ValueError, match="finite intensities"):
         normalize(np.full(SHAPE, np.nan))
@@ -205,7 +204,7 @@ def test_preprocessing_sees_the_type_that_is_stored(tmp_path):
         ({"region": slice(0, 9)}, "`region`"),
         ({"region": (slice(0.0, 9.0), slice(None))}, "`region`"),
         ({"where": lambda tile: tile > 0}, r"`where`.*any\(\)"),
-        ({"where": np.ones((1, *SHAPE))}, "`axes`"),
+        ({"where": np.ones((2, *SHAPE))}, "`where`: expected a mask with the spatial axes 'yx'"),
         ({"resume": "no"}, "`resume`"),
         ({"target": 5}, "`target`"),
         ({"target": ""}, "`target`"),

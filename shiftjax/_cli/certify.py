@@ -23,8 +23,8 @@ def run(options: argparse.Namespace) -> int:
     except CertificationError as refusal:
         print(json.dumps(_fields(refusal), indent=1) if options.json else f"No certificate: {refusal}")
         return 1
-    except Exception as error:  # whatever the user's function raises
-        reason = f"{type(error).__name__}: {error}"
+    except (Exception, SystemExit) as error:  # whatever the user's function raises
+        reason = network.one_line(error)
         raise network.UsageError(f"the function does not take an image of shape {image.shape}: {reason}") from error
     print(certificate.to_json() if options.json else certificate.explain(), end="\n" if options.json else "")
     return 0

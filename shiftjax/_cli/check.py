@@ -36,8 +36,8 @@ def accepts(fn: Callable[[Any], Any], image: jax.ShapeDtypeStruct) -> None:
     """Refuses a function that does not take the image, or whose output is not a single array of the image's rank."""
     try:
         output = jax.eval_shape(fn, image)
-    except Exception as error:  # whatever the user's function raises
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    except (Exception, SystemExit) as error:  # whatever the user's function raises
+        reason = network.one_line(error)
         raise network.UsageError(f"the function does not take an image of shape {image.shape}: {reason}") from error
     if not hasattr(output, "shape"):
         raise network.UsageError(f"expected a function with one output array, found {type(output).__name__}")

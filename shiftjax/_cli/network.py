@@ -10,11 +10,21 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+
+MOST = 2**40  # pixels along an axis
+LONGEST = 1000  # characters of somebody else's error
 
 
 class UsageError(Exception):
     """The function cannot be loaded or run; the message says why in one sentence."""
+
+
+def one_line(error: BaseException) -> str:
+    """An error by its kind and its words, on one line of at most `LONGEST` characters."""
+    text = " ".join(f"{type(error).__name__}: {error}".split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +39,9 @@ def shape(text: str) -> tuple[int, ...]:
     """`1,236,236,1` as a tuple."""
     try:
         sizes = tuple(int(n) for n in text.split(","))
-    except ValueError:
+    except ValueError:  # not a number, or one of thousands of digits
         sizes = ()
-    if not sizes or min(sizes) < 1:
+    if not sizes or min(sizes) < 1 or max(sizes) > MOST:
         raise argparse.ArgumentTypeError(f"expected positive integers like 1,236,236,1, found {text!r}")
     return sizes
 
@@ -46,10 +56,21 @@ def axes(text: str) -> tuple[int, ...]:
 
 def image(options: argparse.Namespace) -> jax.ShapeDtypeStruct:
     """The image that the options describe."""
+    return jax.ShapeDtypeStruct(options.shape, dtype(options.dtype))
+
+
+def dtype(name: str) -> np.dtype:
+    """A type of numbers that JAX has, by name."""
     try:
-        return jax.ShapeDtypeStruct(options.shape, np.dtype(options.dtype))
-    except TypeError as error:
-        raise UsageError(f"`--dtype`: expected a NumPy dtype, found {options.dtype!r}") from error
+        found = jnp.dtype(name)
+        known = jax.dtypes.canonicalize_dtype(found) == found and (
+            found.kind == "b" or jnp.issubdtype(found, jnp.number)
+        )
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"`--dtype`: expected a type of numbers, such as float32, found {name!r}") from error
+    if not known:
+        raise UsageError(f"`--dtype`: expected a type of numbers that JAX has, such as float32, found {name!r}")
+    return found
 
 
 def function(target: str) -> Callable[[Any], Any]:
@@ -63,14 +84,14 @@ def function(target: str) -> Callable[[Any], Any]:
         named: Any = importlib.import_module(module)
         for name in path.split("."):
             named = getattr(named, name)
-    except Exception as error:  # whatever the module raises
-        raise UsageError(f"cannot load {target!r}: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the module raises; a script without a main guard may exit
+        raise UsageError(f"cannot load {target!r}: {one_line(error)}") from error
     if not callable(named):
         raise UsageError(f"{target!r}: expected something callable, found {type(named).__name__}")
     try:
         fn = named if _takes_an_image(named) else named()
-    except Exception as error:  # whatever the function raises
-        raise UsageError(f"calling {target!r} failed: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:  # whatever the function raises
+        raise UsageError(f"calling {target!r} failed: {one_line(error)}") from error
     if not callable(fn):
         raise UsageError(
             f"{target!r} takes no argument; expected that it returns a function, found {type(fn).__name__}"

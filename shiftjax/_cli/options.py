@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-
-import jax.numpy as jnp
 
 from shiftjax._cli import network
 from shiftjax.certifier import CertificationError
 from shiftjax.tiling import PADS, TilePlan, plan_tiles
 from shiftjax.volume import Source, VolumeError, normalize, open_source
 
+MISSING = "what a chunk of the source stands for that is not there: its fill value, or an error (default: fill)"
+VERIFY = (
+    "what a resumed run looks at again: `all` the source of finished tiles too; `none`: only whether chunks exist "
+    "(default: what is stored of the target, and some of the source)"
+)
+ACCEPT = "resume a target that other versions of jax or shiftjax began"
+WAIT = "for a source that is a prediction in the making (default: 0, refuse it)"
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
@@ -31,7 +37,28 @@ def network_arguments(parser: argparse.ArgumentParser, *, required: bool = True)
     parser.add_argument("--pad", choices=PADS, help="the image beyond its border (default: reflect)")
     parser.add_argument("--dtype", help="of the image as the network takes it (default: float32)")
     parser.add_argument("--axes", help="of the source: t, c, z, y, x in its order (default: its metadata, else zyx)")
-    parser.add_argument("--level", type=int, default=0, help="of an OME-Zarr source (default: 0, the finest)")
+    parser.add_argument("--level", type=int, default=0, help="of an OME-Zarr or TIFF source (default: 0, the finest)")
+    parser.add_argument("--channel", type=int, help="the only one of the source to be used, from 0 (default: all)")
+    parser.add_argument("--planes", action="store_true", help="take each plane along z as an image of its own")
+
+
+def mask_arguments(parser: argparse.ArgumentParser, name: str, text: str) -> None:
+    """A mask, and how it is read where its metadata say too little."""
+    parser.add_argument(f"--{name}", help=f"path or URI of a mask: {text}")
+    parser.add_argument(f"--{name}-axes", help="of the mask (default: its metadata, else those of the source)")
+    parser.add_argument(f"--{name}-level", type=int, help="of an OME-Zarr or TIFF mask (default: 0)")
+    parser.add_argument(f"--{name}-channel", type=int, help="the only one of the mask to be used")
+
+
+def mask(options: argparse.Namespace, name: str) -> Any:
+    """The mask that the options name: a path, or, where they say how it is read, what is opened; None for none."""
+    path, axes, level, channel = (getattr(options, f"{name}{part}") for part in ("", "_axes", "_level", "_channel"))
+    if path is None and (axes, level, channel) != (None, None, None):
+        raise network.UsageError(f"expected `--{name}` beside the options that say how it is read")
+    if (axes, level, channel) == (None, None, None):
+        return path
+    with usage_errors():
+        return open_source(path, axes=axes, level=level or 0, channel=channel)
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +70,21 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--preprocess", help="package.module:callable, a JAX function of each pixel alone")
     parser.add_argument("--new", action="store_true", help="refuse a target that exists, instead of resuming it")
     parser.add_argument("--quiet", action="store_true", help="show no bar")
+    parser.add_argument("--missing", choices=("fill", "error"), default="fill", help=MISSING)
+    parser.add_argument("--verify", choices=("all", "none"), help=VERIFY)
+    parser.add_argument("--accept-versions", action="store_true", help=ACCEPT)
+    parser.add_argument("--wait", type=float, default=0, metavar="SECONDS", help=WAIT)
+
+
+def run_options(options: argparse.Namespace) -> dict[str, Any]:
+    """How the run goes, as `predict_volume` and `segment_volume` take it."""
+    return {
+        "resume": not options.new,
+        "progress": not options.quiet,
+        "missing": options.missing,
+        "verify": {None: None, "all": True, "none": False}[options.verify],
+        "accept_versions": options.accept_versions,
+    }
 
 
 def percentiles(text: str) -> tuple[float, float]:
@@ -57,7 +99,8 @@ def percentiles(text: str) -> tuple[float, float]:
 def memory(text: str) -> int:
     """`2GiB`, `500M` or `123456` as bytes; all units are powers of 1024."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    count = int(float(match[1]) * UNITS[match[2].upper()]) if match else 0
+    size = float(match[1]) * UNITS[match[2].upper()] if match else 0.0
+    count = int(size) if size < 2**62 else 0
     if count < 1:
         raise argparse.ArgumentTypeError(f"expected a size like 2GiB or 500M, found {text!r}")
     return count
@@ -65,8 +108,31 @@ def memory(text: str) -> int:
 
 def source(options: argparse.Namespace) -> Source:
     """The source that the options name."""
+    chosen = {"level": options.level, "channel": options.channel, "planes": options.planes}
+    chosen["wait"] = getattr(options, "wait", 0)
     with usage_errors():
-        return open_source(options.source, axes=options.axes, level=options.level)
+        return open_source(options.source, axes=options.axes, **chosen)
+
+
+def announce(volume: Source, *, to: Any = None) -> None:
+    """Says what a user should know of a source, in the first line that is printed."""
+    if volume.note() and to is None:
+        tell(volume.note())
+    elif volume.note():
+        print(volume.note(), file=to)
+
+
+def plan_for(options: argparse.Namespace, fn: Callable[[Any], Any], volume: Source) -> tuple[TilePlan, Source]:
+    """A plan for a volume, and the volume as the network sees it: a network of y and x alone, plane by plane."""
+    try:
+        return plan(options, fn, (1, *volume.space, volume.channels)), volume
+    except network.UsageError:
+        if volume.space_axes != "zyx" or saved_plan(options):
+            raise
+        by_planes = volume.by_planes()
+        with suppress(network.UsageError, CertificationError):
+            return plan(options, fn, (1, *by_planes.space, by_planes.channels)), by_planes
+        raise
 
 
 def plan(options: argparse.Namespace, fn: Callable[[Any], Any], shape: tuple[int, ...]) -> TilePlan:
@@ -75,11 +141,16 @@ def plan(options: argparse.Namespace, fn: Callable[[Any], Any], shape: tuple[int
     choice = {"tile": tile, "memory_bytes": options.memory, "pad": options.pad, "dtype": options.dtype}
     choice = {name: value for name, value in choice.items() if value is not None}
     with usage_errors():
-        if getattr(options, "plan", None) is None:
-            return plan_tiles(fn, shape, **{**choice, "dtype": jnp.dtype(choice.get("dtype", "float32"))})
+        if not saved_plan(options):
+            return plan_tiles(fn, shape, **{**choice, "dtype": network.dtype(choice.get("dtype", "float32"))})
         if choice:
             raise ValueError("expected `--plan`, or any of `--tile`, `--memory`, `--pad` and `--dtype`, found both")
         return TilePlan.from_json(options.plan.read_text())
+
+
+def saved_plan(options: argparse.Namespace) -> bool:
+    """Whether the options name a plan that was saved."""
+    return getattr(options, "plan", None) is not None
 
 
 def preprocess(options: argparse.Namespace, volume: Source) -> Callable[[Any], Any] | None:
@@ -106,9 +177,18 @@ def usage_errors() -> Iterator[None]:
         yield
     except (CertificationError, VolumeError, network.UsageError):
         raise
-    except Exception as error:  # the library's own say enough; whatever else the network raises is named
-        name = "" if isinstance(error, ValueError | TypeError | ImportError) else f"{type(error).__name__}: "
-        raise network.UsageError(name + " ".join(str(error).split())) from error
+    except (Exception, SystemExit) as error:  # the library's own say enough; whatever else the network raises is named
+        text = network.one_line(error)
+        own = isinstance(error, ValueError | TypeError | ImportError)
+        raise network.UsageError(text.partition(": ")[2] if own else text) from error
+
+
+def tell(sentence: str) -> None:
+    """Prints a line about work that is done; a reader who has gone does not undo it."""
+    try:
+        print(sentence, flush=True)
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python fails once more when it ends
 
 
 def exit_code(run: Callable[[argparse.Namespace], object], options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from shiftjax._cli import network
 from shiftjax._cli import options as shared
@@ -27,9 +28,9 @@ def _print(options: argparse.Namespace) -> None:
     if (options.source is None) == (options.shape is None):
         raise network.UsageError("expected a volume or `--shape`, one of the two")
     fn = network.function(options.net)
-    shape = options.shape
-    if shape is None:
-        volume = shared.source(options)
-        shape = (1, *volume.space, volume.channels)
-    plan = shared.plan(options, fn, shape)
+    if options.shape is not None:
+        plan = shared.plan(options, fn, options.shape)
+    else:
+        plan, volume = shared.plan_for(options, fn, shared.source(options))
+        shared.announce(volume, to=sys.stderr if options.json else None)
     print(plan.to_json() if options.json else plan.explain())

@@ -13,12 +13,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     shared.network_arguments(parser)
     shared.run_arguments(parser)
-    parser.add_argument("source", help="path or URI of the volume: Zarr, OME-Zarr or TIFF")
+    parser.add_argument("source", help="path or URI of the volume: Zarr, OME-Zarr, TIFF, HDF5 (FILE.h5/DATASET) or N5")
     parser.add_argument("target", help="path or URI of the OME-Zarr image to be written")
-    parser.add_argument("--where", help="path or URI of a mask: only tiles where it is nonzero")
+    shared.mask_arguments(parser, "where", "only tiles where it is nonzero")
     parser.add_argument("--region", type=region, help="only tiles that meet these pixels: 0:64,:,100:200")
     parser.add_argument("--target-dtype", help="of the target, such as bfloat16 (default: the network's)")
     parser.add_argument("--zarr-format", type=int, choices=(2, 3), help="of the target (default: the source's, else 3)")
+    parser.add_argument("--levels", type=int, help="resolutions of the target, each half as large (default: 1)")
 
 
 def region(text: str) -> tuple[slice, ...]:
@@ -41,17 +42,20 @@ def _predict(options: argparse.Namespace) -> None:
     fn = network.function(options.net)
     volume = shared.source(options)
     preprocess = shared.preprocess(options, volume)
-    plan = shared.plan(options, fn, (1, *volume.space, volume.channels))
+    plan, volume = shared.plan_for(options, fn, volume)
+    if options.quiet:
+        shared.announce(volume)
     with shared.usage_errors():
         predict_volume(
             fn,
             volume,
-            new_target(options.target, dtype=options.target_dtype, zarr_format=options.zarr_format),
+            new_target(
+                options.target, dtype=options.target_dtype, zarr_format=options.zarr_format, levels=options.levels
+            ),
             plan,
             preprocess=preprocess,
-            where=options.where,
+            where=shared.mask(options, "where"),
             region=options.region,
-            resume=not options.new,
-            progress=not options.quiet,
+            **shared.run_options(options),
         )
-    print(f"{options.target}: done")
+    shared.tell(f"{options.target}: done")

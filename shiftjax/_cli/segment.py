@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", help="path or URI of the embedding; with `--net`, of the image")
     parser.add_argument("target", help="path or URI of an OME-Zarr group: the labels become labels/NAME in it")
     parser.add_argument("--bandwidth", type=float, required=True, help="of mean shift, in units of the embedding")
-    parser.add_argument("--mask", help="path or URI of an array that is nonzero in objects")
+    shared.mask_arguments(parser, "mask", "nonzero in objects")
     parser.add_argument(
         "--foreground", type=int, help="channel that is above 0 in objects; the others are the embedding"
     )
@@ -42,7 +42,9 @@ def _segment(options: argparse.Namespace) -> None:
     volume = shared.source(options)
     preprocess = shared.preprocess(options, volume)
     fn = network.function(options.net) if options.net else _same
-    plan = shared.plan(options, fn, (1, *volume.space, volume.channels))
+    plan, volume = shared.plan_for(options, fn, volume)
+    if options.quiet:
+        shared.announce(volume)
     with shared.usage_errors():
         segmented = segment_volume(
             Recompute(fn, volume, preprocess=preprocess) if options.net else volume,
@@ -52,17 +54,16 @@ def _segment(options: argparse.Namespace) -> None:
             min_size=options.min_size,
             key=jax.random.key(options.seed),
             name=options.name,
-            resume=not options.new,
-            progress=not options.quiet,
+            **shared.run_options(options),
             **_foreground(options, plan.outputs[0].channels if options.net else volume.channels),
         )
-    print(f"{options.target}/labels/{options.name}: {segmented.objects} objects")
+    shared.tell(f"{options.target}/labels/{options.name}: {segmented.objects} objects")
 
 
 def _foreground(options: argparse.Namespace, channels: int) -> dict[str, Any]:
     """Which pixels belong to objects, and which of the channels are the embedding."""
     if options.foreground is None:
-        return {"foreground": options.mask}
+        return {"foreground": shared.mask(options, "mask")}
     if not 0 <= options.foreground < channels:
         raise network.UsageError(f"`--foreground`: expected 0 to {channels - 1}, found {options.foreground}")
     others = [channel for channel in range(channels) if channel != options.foreground]

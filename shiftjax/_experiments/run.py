@@ -62,7 +62,8 @@ def open_folder(out: Path, config: dict[str, Any], *, resume: bool) -> None:
         raise ExistingRunError(
             f"--resume: expected a run in {out}, found no such folder; leave --resume out to start it"
         )
-    if not out.exists() or not any(out.iterdir()):
+    begun = set(out.iterdir()) if out.exists() else set()
+    if not begun - {path.with_suffix(".tmp")}:  # nothing, or what a process left that was killed here
         out.mkdir(parents=True, exist_ok=True)
         write_json(path, config)
         return

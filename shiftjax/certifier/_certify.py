@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from shiftjax._checks import fail
+from shiftjax._checks import fail, images, shown, told
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._axis_certificate import AxisCertificate
 from shiftjax.certifier._certificate import Certificate, Constant, LeftOut, Misalignment, Output, Step
@@ -53,16 +53,15 @@ def certify(
         >>> cert.period, cert.axes[0].phases, cert.axes[0].exact
         ((2,), 1, (0, 4))
     """
-    if not hasattr(x, "shape") or not hasattr(x, "dtype"):
-        fail("x", "an array or a jax.ShapeDtypeStruct", type(x).__name__)
-    if not all(isinstance(n, int) for n in x.shape):
+    if not all(isinstance(n, int) for n in getattr(x, "shape", ())):
         reason = f"its shape {tuple(map(str, x.shape))} is symbolic"
         raise CertificationError("input", "unknown", reason, "Certify it at sizes in numbers; `same_map` compares two.")
+    images("x", x, least=1)
     if not callable(fn):
-        fail("fn", "a callable of one array", type(fn).__name__)
+        fail("fn", "a callable of one array", shown(fn))
     spatial = _spatial(x.shape, spatial_axes)
     expected = None if output_axes is None else _integers("output_axes", output_axes)
-    traced = _jaxpr.trace(fn, x)
+    traced = _traced(fn, x)
     if not traced.outputs:
         raise CertificationError("output", "unknown", "the function returns no array", SINGLE)
     record = Record(names=names(fn))
@@ -104,12 +103,25 @@ def certify(
     return with_witnesses(certificate, fn, again)
 
 
+def _traced(fn: Callable[[Any], Any], x: Any) -> _jaxpr.Traced:
+    """The function as a program; whatever the function itself raises, as one sentence."""
+    try:
+        return _jaxpr.trace(fn, x)
+    except CertificationError:
+        raise
+    except (Exception, SystemExit) as error:
+        if hasattr(error, "legal"):  # a network that names the sizes it takes
+            raise
+        expected = f"a JAX function of an image {tuple(x.shape)}, {x.dtype}"
+        raise ValueError(f"`fn`: expected {expected}, found one that raises {told(error)}.") from error
+
+
 def _spatial(shape: tuple[int, ...], axes: Sequence[int] | None) -> tuple[int, ...]:
     """The spatial axes, checked and counted from the front."""
     rank = len(shape)
     chosen = tuple(range(1, rank - 1)) if axes is None else _integers("spatial_axes", axes)
     if any(not -rank <= k < rank for k in chosen) or len({k % rank for k in chosen}) != len(chosen) or not chosen:
-        fail("spatial_axes", f"different axes of an array of shape {shape}, at least one", axes)
+        fail("spatial_axes", f"different axes of an array of shape {shape}, at least one", shown(axes))
     return tuple(k % rank for k in chosen)
 
 
@@ -117,7 +129,7 @@ def _integers(name: str, axes: Any) -> tuple[int, ...]:
     try:
         return tuple(map(operator.index, axes))
     except TypeError:
-        fail(name, "integers, one per image axis", axes)
+        fail(name, "integers, one per image axis", shown(axes))
 
 
 def _name(fn: Any) -> str:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail, finite, floating, integer, number, one_of, single_key
+from shiftjax._checks import array, fail, finite, floating, integer, length, number, one_of, room, single_key
 from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 from shiftjax.clustering._climb import KERNELS, climb, gather, merge, nearest, sizes, spread
 
@@ -72,16 +72,17 @@ def mean_shift(
     References:
         Comaniciu and Meer: Mean shift, a robust approach toward feature space analysis, 2002.
     """
-    bandwidth = number("bandwidth", bandwidth, above=0.0)
+    bandwidth = length("bandwidth", bandwidth)
     if key is not None:
         single_key(key)
     one_of("kernel", kernel, KERNELS)
     shape = _check_shapes(embedding, mask)
-    pixels = jnp.asarray(embedding).reshape(-1, shape[-1])
+    pixels = jnp.asarray(array("embedding", embedding)).reshape(-1, shape[-1])
     pixels = pixels.astype(jnp.promote_types(pixels.dtype, jnp.float32))
     finite("embedding", pixels)
     start, count = _check_seeds(seeds, pixels)
     limit = count if max_centroids is None else integer("max_centroids", max_centroids, least=1)
+    room("max_centroids", (limit, shape[-1] + 1), itemsize=4, copies=4)
     inside = jnp.ones(len(pixels), bool) if mask is None else jnp.asarray(mask).reshape(-1)
     padding = -len(pixels) % _step_of_sizes(len(pixels))  # by pixels outside the mask
     clusters = _mean_shift(
@@ -105,28 +106,32 @@ def _step_of_sizes(pixels: int) -> int:
     return 1 << max(pixels.bit_length() - 3, 0)
 
 
-def _check_shapes(embedding: ArrayLike, mask: ArrayLike | None) -> tuple[int, ...]:
+def _check_shapes(embedding: ArrayLike, mask: Any) -> tuple[int, ...]:
     """Refuses wrong types and shapes; returns the shape of the embedding."""
     floating("embedding", embedding)
-    shape = np.shape(embedding)
+    shape = tuple(array("embedding", embedding).shape)
     if len(shape) < 2 or 0 in shape:
         fail("embedding", "a shape (*anything, channel) without empty axes", shape)
     if mask is None:
         return shape
-    if jnp.result_type(mask) != jnp.bool_:
-        raise TypeError(f"`mask`: expected booleans, found {jnp.result_type(mask)}; write `mask > 0`.")
+    mask = array("mask", mask)
+    if mask.dtype != jnp.bool_:
+        raise TypeError(f"`mask`: expected booleans, found {mask.dtype}; write `mask > 0`.")
     if np.shape(mask) != shape[:-1]:
         fail("mask", f"the shape {shape[:-1]} of the embedding without its channels", np.shape(mask))
     return shape
 
 
-def _check_seeds(seeds: int | ArrayLike, pixels: Array) -> tuple[Array | None, int]:
+def _check_seeds(seeds: Any, pixels: Array) -> tuple[Array | None, int]:
     """The positions to start from (None: pixels, still to be drawn) and the number of seeds."""
-    if np.ndim(seeds) == 0:
+    if not isinstance(seeds, list | tuple) and getattr(seeds, "shape", ()) == ():
         return None, min(integer("seeds", seeds, least=1), len(pixels))
-    shape = np.shape(seeds)
+    seeds = array("seeds", seeds)
+    shape = tuple(seeds.shape)
     if len(shape) != 2 or shape[0] == 0 or shape[1] != pixels.shape[1]:
         fail("seeds", f"a number of pixels or positions of shape (seed, {pixels.shape[1]})", f"shape {shape}")
+    if jnp.issubdtype(seeds.dtype, jnp.complexfloating):
+        fail("seeds", "real positions", seeds.dtype)
     start = jnp.asarray(seeds, pixels.dtype)
     finite("seeds", start)
     return start, len(start)

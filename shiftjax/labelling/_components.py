@@ -30,6 +30,7 @@ def connected_components(
     Raises:
         ValueError: for codes that are not integers or have no batch axis.
     """
+    background = _checks.integer("background", background, least=-(2**63), most=2**64 - 1)
     values = host("codes", codes)
     if not np.issubdtype(values.dtype, np.integer) or values.ndim < 2:
         _checks.fail("codes", "integers (batch, *space)", f"{values.dtype} of shape {values.shape}")

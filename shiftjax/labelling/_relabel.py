@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import concrete, fail, integers
+from shiftjax._checks import array, concrete, fail, integers
 from shiftjax._typing import Array, ArrayLike, Int, Integer
 
 
@@ -30,6 +30,7 @@ def relabel(labels: ArrayLike) -> Int[Array, " batch *space"]:
         [[0, 2, 2, 1]]
     """
     integers("labels", labels)
+    labels = array("labels", labels)
     if np.ndim(labels) < 2:
         fail("labels", "a shape (batch, *space)", np.shape(labels), "a single image takes a first axis of length 1")
     known = concrete(labels)

@@ -10,7 +10,7 @@ from typing import Any
 import flax.linen as nn
 import jax.numpy as jnp
 
-from shiftjax._checks import fail, integer, one_of, per_axis
+from shiftjax._checks import fail, integer, one_of, per_axis, shown, type_of_numbers
 from shiftjax._typing import Array, Shaped
 from shiftjax.nets import operators
 from shiftjax.nets._geometry import AxisGeometry, IllegalSizeError, Walk
@@ -20,6 +20,10 @@ PADDINGS = ("VALID", "SAME")
 UPSAMPLINGS = ("learned", "nearest")
 NORMS = (None, "batch", "instance", "group")
 CROPS = (None, "top", "every")
+
+
+MOST = 2**16  # channels, or convolutions in a row: beyond, a number was mistaken for another
+MOST_AXES = 8  # of space
 
 
 class UNet(nn.Module):
@@ -73,13 +77,13 @@ class UNet(nn.Module):
 
     def __post_init__(self) -> None:
         for name in ("out_channels", "ndim", "features", "growth", "convs"):
-            integer(name, getattr(self, name), least=1)
+            integer(name, getattr(self, name), least=1, most=MOST_AXES if name == "ndim" else MOST)
         if self.decoder_convs is not None:
-            integer("decoder_convs", self.decoder_convs, least=1)
+            integer("decoder_convs", self.decoder_convs, least=1, most=MOST)
         per_axis("kernel_size", self.kernel_size, self.ndim)
         per_axis("head_kernel_size", self.head_kernel_size, self.ndim)
-        if not isinstance(self.factors, Sequence):
-            fail("factors", "one entry per pooling level", repr(self.factors), "write `factors=(2, 2)` for two levels")
+        if not isinstance(self.factors, Sequence) or isinstance(self.factors, str | bytes):
+            fail("factors", "one entry per pooling level", shown(self.factors), "write `factors=(2, 2)` for two levels")
         for level, factor in enumerate(self.factors):
             per_axis(f"factors[{level}]", factor, self.ndim)
         one_of("padding", self.padding, PADDINGS)
@@ -87,12 +91,9 @@ class UNet(nn.Module):
         one_of("norm", self.norm, NORMS)
         one_of("crop", self.crop, CROPS)
         if not callable(self.activation):
-            fail("activation", "a function of an array", repr(self.activation))
+            fail("activation", "a function of an array", shown(self.activation))
         for name in ("dtype", "param_dtype"):
-            try:
-                jnp.dtype(getattr(self, name))  # NumPy takes None for a type
-            except TypeError:
-                fail(name, "a dtype such as jax.numpy.float32", repr(getattr(self, name)))
+            type_of_numbers(name, getattr(self, name))  # NumPy takes None for a type
         super().__post_init__()
 
     @property
@@ -186,7 +187,7 @@ class UNet(nn.Module):
         if x.shape[-1] < 1:
             fail("x", "at least one channel", f"shape {x.shape}")
         if self.norm is not None and jnp.issubdtype(jnp.result_type(x, self.param_dtype), jnp.integer):
-            fail("norm", "None in integer arithmetic", repr(self.norm))
+            fail("norm", "None in integer arithmetic", shown(self.norm))
         walks = []
         for k, (axis, size) in enumerate(zip(self.geometry, x.shape[1:-1], strict=True)):
             try:

@@ -2,29 +2,44 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
+import numpy as np
 
 from shiftjax import _checks
 
 
 def space(shape: Any) -> tuple[int, ...]:
     """`shape` as the sizes of one or more spatial axes."""
-    if not isinstance(shape, Sequence) or len(shape) == 0:
-        _checks.fail("shape", "the sizes of the spatial axes, say (64, 64)", repr(shape))
-    return _checks.per_axis("shape", shape, len(shape))
+    if not isinstance(shape, Sequence) or isinstance(shape, str | bytes) or len(shape) == 0:
+        _checks.fail("shape", "the sizes of the spatial axes, say (64, 64)", _checks.shown(shape))
+    sizes = _checks.per_axis("shape", shape, len(shape))
+    _checks.room("shape", sizes, itemsize=4, copies=8)  # image, labels, and what they are made of
+    if math.prod(sizes) >= 2**31:
+        _checks.fail("shape", "fewer than 2^31 pixels, which int32 can count", sizes)
+    return sizes
 
 
-def pictures(image: Any, labels: Any = None) -> None:
+def picture(image: Any) -> None:
+    """Refuses images that are not floats `(batch, *space, channel)`."""
+    expected = "floats (batch, *space, channel)"
+    if not isinstance(image, jax.Array | np.ndarray) or not hasattr(image, "dtype"):
+        _checks.fail("image", expected, _checks.shown(image))
+    _checks.images("image", image)
+    if not jnp.issubdtype(image.dtype, jnp.floating):
+        _checks.fail("image", expected, _checks.shown(image))
+
+
+def pictures(image: Any, labels: Any) -> None:
     """Refuses images that are not floats `(batch, *space, channel)` and labels of another shape."""
-    if not hasattr(image, "dtype") or not jnp.issubdtype(image.dtype, jnp.floating) or image.ndim < 3:
-        found = f"{image.dtype} of shape {image.shape}" if hasattr(image, "dtype") else type(image).__name__
-        _checks.fail("image", "floats (batch, *space, channel)", found)
-    if labels is None:
-        return
-    if not hasattr(labels, "dtype") or not jnp.issubdtype(labels.dtype, jnp.integer):
-        _checks.fail("labels", "integers (batch, *space)", getattr(labels, "dtype", type(labels).__name__))
+    picture(image)
+    if not isinstance(labels, jax.Array | np.ndarray) or isinstance(labels, np.ma.MaskedArray):
+        _checks.fail("labels", "integers (batch, *space)", _checks.shown(labels))
+    if not jnp.issubdtype(labels.dtype, jnp.integer):
+        _checks.fail("labels", "integers (batch, *space)", _checks.shown(labels))
     if labels.shape != image.shape[:-1]:
         _checks.fail("labels", f"shape {image.shape[:-1]}, the pixels of `image`", labels.shape)

@@ -108,7 +108,7 @@ def _lattice(
     shape = space(shape)
     pitch = _checks.per_axis("pitch", pitch, len(shape))
     # Squared distances are integers; rounding turns sqrt(5) ** 2, which is 5.000000000000001, into 5.
-    limit = max(math.ceil(round(_checks.number("radius", radius, above=0.0) ** 2, 9)) - 1, 0)
+    limit = max(math.ceil(round(_checks.number("radius", radius, above=0.0, most=2**31) ** 2, 9)) - 1, 0)
     reach = math.isqrt(limit)
     if min(pitch) < 2 * reach + 1:
         mend = f"take a pitch of at least {2 * reach + 1} or a smaller radius"

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from shiftjax import _checks
 from shiftjax._checks import single_key
 from shiftjax._typing import Array, Float, PRNGKeyArray
-from shiftjax.synthetic._inputs import pictures
+from shiftjax.synthetic._inputs import picture
 
 
 def noise(
@@ -30,6 +30,6 @@ def noise(
         ValueError: for an image that is not floating point, or a negative variance.
     """
     single_key(key)
-    pictures(image)
+    picture(image)
     deviation = math.sqrt(_checks.number("variance", variance, least=0.0))
     return jnp.clip(image + deviation * jax.random.normal(key, image.shape, image.dtype), 0, 1)

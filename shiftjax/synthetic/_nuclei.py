@@ -56,7 +56,8 @@ def nuclei(
     radius = _checks.number("radius", radius, least=2.0)
     if min(shape) < CLEAR * radius:
         _checks.fail("shape", f"at least {math.ceil(CLEAR * radius)} pixels per axis at radius {radius}", shape)
-    blur, photons = _checks.number("blur", blur, least=0.0), _checks.number("photons", photons, above=0.0)
+    blur = _checks.number("blur", blur, least=0.0, most=max(shape))
+    photons = _checks.number("photons", photons, above=0.0)
     read_noise = _checks.number("read_noise", read_noise, least=0.0)
     touching = _checks.number("touching", touching, least=0.0, most=1.0)
     count, pairs = _numbers(count, math.prod(n / (CLEAR * radius) for n in shape), touching)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail, per_axis
+from shiftjax._checks import fail, function, images, per_axis, room, shown, single_key
 from shiftjax._typing import PRNGKeyArray
 from shiftjax._windows import window
 from shiftjax.certifier import Certificate, CertificationError, certify
@@ -45,10 +45,13 @@ def assert_periodic_equivariant(
             `period` is not given.
         ValueError: a `period` that is no multiple of the output's stride, or an output of another rank.
     """
+    check_subject(fn, x, key)
     axes = tuple(range(1, len(x.shape) - 1))
     certificate = certificate_of(fn, x)
     if period is not None:
         steps = per_axis("period", period, len(axes))
+        moved = [n + p for n, p in zip(x.shape[1:-1], steps, strict=True)]
+        room("period", (x.shape[0], *moved, x.shape[-1]), np.dtype(x.dtype).itemsize, copies=4)
     elif isinstance(certificate, Certificate):
         steps = certificate.period
     else:
@@ -60,6 +63,15 @@ def assert_periodic_equivariant(
             f"moving the image by {shift} px does not move the output along: it differs at output {where}"
             f"{exact_windows(certificate)}"
         )
+
+
+def check_subject(fn: Any, x: Any, key: Any) -> None:
+    """Refuses what is not a function, an image, and a key or None; and images that no machine holds."""
+    function("fn", fn)
+    images("x", x)
+    room("x", x.shape, np.dtype(x.dtype).itemsize, copies=4)
+    if key is not None:
+        single_key(key)
 
 
 def certificate_of(fn: Callable[[Any], Any], x: Any) -> Certificate | CertificationError:
@@ -144,7 +156,11 @@ def assert_stitches(fn: Callable[[Any], Any], plan: TilePlan, *, key: PRNGKeyArr
 
     Raises:
         AssertionError: the plan itself says that stitching differs, or a random image shows it, and where.
+        ValueError: no plan, no function or no key.
     """
+    if not isinstance(plan, TilePlan):
+        fail("plan", "a plan from `plan_tiles`", shown(plan))
+    check_subject(fn, jax.ShapeDtypeStruct(plan.image_shape, plan.dtype), key)
     if not plan.equals_whole:
         raise AssertionError(f"tiles do not stitch: {plan.why}")
     image = random_image(key, plan.image_shape, np.dtype(plan.certificate.dtype))

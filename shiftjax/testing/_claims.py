@@ -19,7 +19,7 @@ import numpy as np
 from shiftjax._typing import PRNGKeyArray, Shaped
 from shiftjax._windows import window
 from shiftjax.certifier import Certificate, certify
-from shiftjax.testing._asserts import broken_shift, certificate_of, exact_windows, period_multiples
+from shiftjax.testing._asserts import broken_shift, certificate_of, check_subject, exact_windows, period_multiples
 from shiftjax.testing._comparison import first_difference, on_host, random_image, tolerance
 
 PROVED = "proved"
@@ -80,7 +80,11 @@ def examine(fn: Callable[[Any], Any], x: jax.ShapeDtypeStruct, *, key: PRNGKeyAr
 
     Returns:
         A verdict per claim.
+
+    Raises:
+        ValueError: no function, no image or no key.
     """
+    check_subject(fn, x, key)
     subject = Subject(fn, x, key=key)
     return [examine_claim(claim, subject) for claim in CHECKS]
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shiftjax._checks import array, fail, images, shown, single_key, told
 from shiftjax._typing import Array, Integer, PRNGKeyArray, Shaped
 
 
@@ -22,7 +23,11 @@ def injective(x: Shaped[Array, "*shape"]) -> Shaped[Array, "*shape"]:
 
     Returns:
         The activation, `(*shape)`, of the same type.
+
+    Raises:
+        ValueError: no array of numbers.
     """
+    x = jnp.asarray(array("x", x))
     return jnp.where(x < 0, 1 - 5 * x, x)
 
 
@@ -39,6 +44,9 @@ def integer_variables(key: PRNGKeyArray, net: Any, x: Any) -> Any:
         The variables that `net.init(key, x)` would return, but of odd integers from all of int32: multiplication by an
         odd number is one-to-one there, so no product loses a bit.
 
+    Raises:
+        ValueError: no key, no network, or an image that it does not take.
+
     Example:
         >>> import jax
         >>> import jax.numpy as jnp
@@ -49,10 +57,25 @@ def integer_variables(key: PRNGKeyArray, net: Any, x: Any) -> Any:
         >>> variables["params"]["head"]["kernel"].dtype
         dtype('int32')
     """
-    image = jax.ShapeDtypeStruct(x.shape, jnp.int32)
-    shapes = jax.eval_shape(net.init, jax.random.key(0), image)
+    single_key(key)
+    shapes = parameter_shapes(net, x, jnp.int32)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))
     return jax.tree.map(lambda leaf: jnp.asarray(odd(rng, leaf.shape)), shapes)
+
+
+def parameter_shapes(net: Any, x: Any, dtype: Any) -> Any:
+    """Shapes and types of the variables of a network for an image, which is not run.
+
+    Raises:
+        ValueError: no network, or one that does not take the image.
+    """
+    if not hasattr(net, "init") or not hasattr(net, "apply"):
+        fail("net", "a Linen module", shown(net))
+    images("x", x)
+    try:
+        return jax.eval_shape(net.init, jax.random.key(0), jax.ShapeDtypeStruct(x.shape, dtype))
+    except Exception as error:  # whatever the network raises
+        fail("x", "an image that the network takes", f"one of shape {tuple(x.shape)} ({told(error)})")
 
 
 def odd(rng: np.random.Generator, shape: tuple[int, ...]) -> Integer[np.ndarray, "*shape"]:

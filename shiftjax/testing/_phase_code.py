@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail, per_axis
+from shiftjax._checks import fail, per_axis, shown
 from shiftjax._typing import Shaped
 from shiftjax.nets import UNet
+from shiftjax.testing._integer_weights import parameter_shapes
 
 CODE, ONE = 0, 1  # the two channels that the decoder hands on
 
@@ -35,13 +36,15 @@ def phase_code(net: UNet, x: Any) -> Any:
     Raises:
         ValueError: a network with another upsampling, with a norm, or with a single channel below the top level.
     """
+    if not isinstance(net, UNet):
+        fail("net", "a `shiftjax.UNet`", shown(net))
     if net.upsample != "learned":
-        fail("net", "learned upsampling", repr(net.upsample), "nearest upsampling writes nothing")
+        fail("net", "learned upsampling", shown(net.upsample), "nearest upsampling writes nothing")
     if net.norm is not None:
-        fail("net", "no norm", repr(net.norm))
+        fail("net", "no norm", shown(net.norm))
     if net.factors and net.features * net.growth < 2:
         fail("net", "two channels at every level below the top", "one", "use `features=2`")
-    shapes = jax.eval_shape(net.init, jax.random.key(0), x)
+    shapes = parameter_shapes(net, x, getattr(x, "dtype", None))
     params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)["params"]
     params[f"bottom_conv_{net.convs - 1}"]["bias"][ONE : ONE + 1] = 1
     for level, factor in enumerate(net.factors):

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 
-from shiftjax._checks import fail, integer, number
+from shiftjax._checks import fail, integer, number, room, shown
+from shiftjax._host import host
 from shiftjax._typing import Float, Integer
+
+LARGEST = 1e18  # of a distance, whose square float32 must hold
 
 
 def splitting_map(
@@ -33,14 +37,19 @@ def splitting_map(
     Raises:
         ValueError: a period of another rank than the labels or below 1, or a distance that is not positive.
     """
-    if len(period) != labels.ndim:
-        fail("period", f"{labels.ndim} integers, one per axis of the labels", tuple(period))
+    labels = host("labels", labels)
+    if not np.issubdtype(labels.dtype, np.integer) or not labels.ndim:
+        fail("labels", "integers (*space)", shown(labels))
+    if not isinstance(period, Sequence) or isinstance(period, str | bytes) or len(period) != labels.ndim:
+        fail("period", f"{labels.ndim} integers, one per axis of the labels", shown(period))
     cell = tuple(integer(f"period[{k}]", p, least=1) for k, p in enumerate(period))
+    distance = np.float32(number("push", push, above=0.0, most=LARGEST))
+    room("period", (max(labels.size, math.prod(cell)), math.prod(cell)), itemsize=4, copies=2)
     names = np.zeros(labels.shape, np.int64)
     for start in product(*(range(0, n, p) for n, p in zip(labels.shape, cell, strict=True))):
         box = tuple(slice(a, a + p) for a, p in zip(start, cell, strict=True))
         names[box] = _first_phases(labels[box], cell)
-    return np.eye(int(np.prod(cell)), dtype=np.float32)[names] * np.float32(number("push", push, above=0.0))
+    return np.eye(int(np.prod(cell)), dtype=np.float32)[names] * distance
 
 
 def _first_phases(labels: Integer[np.ndarray, "*space"], cell: tuple[int, ...]) -> Integer[np.ndarray, "*space"]:

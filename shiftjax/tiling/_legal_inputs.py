@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from shiftjax._arithmetic import ceil_div
+from shiftjax._checks import told
 from shiftjax.certifier import Certificate, CertificationError
 from shiftjax.tiling._exact_window import LayoutError, Window, windows
 
@@ -41,7 +42,7 @@ def first_certificate(certify: Certify, wish: Sequence[int]) -> tuple[Sizes, Cer
                 refusals.append(error)
                 break
             except Exception as error:  # whatever the function raises where it does not take a size
-                reason = f"{type(error).__name__}: {error}"
+                reason = told(error)
                 size = _larger(size, getattr(error, "legal", ()))
         if len(refusals) == REFUSALS:
             break
@@ -143,7 +144,7 @@ def _stepped(certify: Certify, size: Sizes, steps: list[int], period: list[int])
             if max(steps) > 0:
                 raise ValueError(
                     f"`fn`: expected a function that, as it takes {size} px, also takes {target} px for this tile; "
-                    f"found an error ({error})"
+                    f"found an error ({told(error)})"
                 ) from error
             steps = [ceil_div(k, 2) for k in steps]  # halves, rounded towards 0
     return None

@@ -14,13 +14,14 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from shiftjax._ahead import read_ahead
 from shiftjax._arithmetic import ceil_div
-from shiftjax._checks import fail, integer
+from shiftjax._checks import fail, function, integer, room, shown, told
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._aligned import stacked
 from shiftjax.tiling._compiled import CompiledFunction, Fn
 from shiftjax.tiling._plan import TilePlan
 
 Tile = TypeVar("Tile")
+MOST_TILES = 2**31 - 1  # in a call: array sizes that XLA counts
 
 
 class Lane(NamedTuple):
@@ -66,9 +67,11 @@ def run_tiles(
     Raises:
         ValueError: the function is not the one that was planned for, or bad options.
     """
-    count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1)
+    count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1, most=MOST_TILES)
     if not checked:
         check_function(fn, plan, batch_size=count)
+    tile_shape = (count * plan.image_shape[0], *plan.tile_input, plan.image_shape[-1])
+    room("batch_size", tile_shape, np.dtype(plan.dtype).itemsize, copies=3)
     lanes = _lanes(fn, plan, count, devices, mesh)
     next_lane, running = cycle(lanes), deque[tuple[tuple[Tile, ...], Any]]()
 
@@ -114,7 +117,8 @@ def check_function(fn: Fn, plan: TilePlan, *, batch_size: int | None = None) -> 
     Raises:
         ValueError: `fn` computes something else, or may mix the images of a batch.
     """
-    count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1)
+    function("fn", fn)
+    count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1, most=MOST_TILES)
     proved = count == 1 or (plan.batchwise and (count == plan.batch_size or keeps_images_apart(fn, plan, count)))
     if not proved:
         fail("batch_size", "1, since this function may mix the images of a batch", count)
@@ -124,6 +128,8 @@ def check_function(fn: Fn, plan: TilePlan, *, batch_size: int | None = None) -> 
         certificate = certify(fn, jax.ShapeDtypeStruct(planned.shape, plan.dtype))
     except CertificationError as error:
         fail("fn", "the function that was planned for", f"one without a certificate ({error})", mend)
+    except Exception as error:  # whatever the function raises
+        fail("fn", "the function that was planned for", f"one that does not take a tile ({told(error)})", mend)
     shapes, planned_shapes = ([leaf.shape for leaf in each.leaves] for each in (certificate, planned))
     if shapes != planned_shapes:
         fail("fn", f"the planned outputs {planned_shapes}", shapes, mend)
@@ -137,18 +143,25 @@ def _lanes(
 ) -> tuple[Lane, ...]:
     function = CompiledFunction.of(fn, plan.certificate.fingerprint)
     if mesh is None:
-        chosen = _default_devices() if devices is None else tuple(devices)
-        if not chosen:
-            fail("devices", "at least one device", devices)
+        chosen = _default_devices() if devices is None else _checked(devices)
         calls = ceil_div(math.prod(plan.grid), count)  # more devices than calls would only hold parameters
         return tuple(Lane(function.to(device), device, None) for device in chosen[:calls])
+    if not isinstance(mesh, Mesh):
+        fail("mesh", "a `jax.sharding.Mesh`", shown(mesh))
     if devices is not None:
-        fail("devices", "nothing beside `mesh`", devices, "give one of the two")
+        fail("devices", "nothing beside `mesh`", shown(devices), "give one of the two")
     if len(mesh.axis_names) > len(plan.period):
         fail("mesh", f"at most {len(plan.period)} axes, one per spatial axis", mesh.axis_names)
     # Tiles are sent whole and shared out by the program: their sizes need not be multiples of the number of devices.
     whole = NamedSharding(mesh, PartitionSpec())
     return (Lane(function.to(whole), whole, NamedSharding(mesh, PartitionSpec(None, *mesh.axis_names))),)
+
+
+def _checked(devices: Any) -> tuple[jax.Device, ...]:
+    listed = tuple(devices) if isinstance(devices, list | tuple) or getattr(devices, "ndim", 0) == 1 else ()
+    if not listed or not all(isinstance(device, jax.Device) for device in listed):
+        fail("devices", "a list of at least one device, as `jax.devices()` gives it", shown(devices))
+    return listed
 
 
 def _default_devices() -> tuple[jax.Device, ...]:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._arithmetic import ceil_div
-from shiftjax._checks import fail, integer, one_of, per_axis
+from shiftjax._checks import fail, function, integer, one_of, per_axis, shown, switch, told, type_of_numbers
 from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._cheapest import Candidates, Sizes, candidates, within_bytes, within_pixels
@@ -25,6 +25,7 @@ from shiftjax.tiling._plan import TilePlan
 from shiftjax.tiling._words import times
 
 TILE_PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory is given
+MOST_PIXELS = 2**40  # along an axis: 64-bit numbers count all of them
 BATCH_PIXELS = 2**18  # input pixels that make a call worth while: smaller tiles share one
 
 
@@ -71,11 +72,16 @@ def plan_tiles(
         >>> plan.tile_input, plan.grid, plan.pad_width
         ((34,), (4,), ((0, 0), (1, 29), (0, 0)))
     """
+    function("fn", fn)
+    switch("illegal_tile", illegal_tile)
     shape = _checked_shape(image_shape)
+    dtype = type_of_numbers("dtype", dtype)
+    if dtype != jax.dtypes.canonicalize_dtype(dtype):
+        fail("dtype", "a type that JAX has", dtype, f"say {jax.dtypes.canonicalize_dtype(dtype)}")
     ndim = len(shape) - 2
     every = tuple(range(1, ndim + 1))
-    if spatial_axes is not None and spatial_axes != every:
-        fail("spatial_axes", f"{every}, all between batch and channel", spatial_axes, "move the axes")
+    if spatial_axes is not None and not (isinstance(spatial_axes, tuple | list) and tuple(spatial_axes) == every):
+        fail("spatial_axes", f"{every}, all between batch and channel", shown(spatial_axes), "move the axes")
     one_of("pad", pad, PADS)
     limit = None if memory_bytes is None else integer("memory_bytes", memory_bytes, least=1)
     wish = None if tile is None else per_axis("tile", tile, ndim)
@@ -115,10 +121,13 @@ def plan_tiles(
 def _checked_shape(image_shape: Any) -> tuple[int, ...]:
     if hasattr(image_shape, "dtype") and getattr(image_shape, "ndim", 1) > 1:
         fail("image_shape", "(batch, *space, channel)", f"an array of shape {image_shape.shape}", "give its shape")
-    shape = tuple(np.asarray(image_shape).tolist()) if isinstance(image_shape, Sequence | np.ndarray) else ()
-    if len(shape) < 3:
-        fail("image_shape", "(batch, *space, channel)", repr(image_shape))
-    return per_axis("image_shape", shape, len(shape))
+    shape = image_shape.tolist() if isinstance(image_shape, np.ndarray) else image_shape
+    if not isinstance(shape, Sequence) or isinstance(shape, str | bytes) or len(shape) < 3:
+        fail("image_shape", "(batch, *space, channel)", shown(image_shape))
+    sizes = per_axis("image_shape", shape, len(shape))
+    if max(sizes) > MOST_PIXELS:
+        fail("image_shape", f"at most {MOST_PIXELS} pixels along an axis", sizes)
+    return sizes
 
 
 @dataclass(frozen=True)
@@ -199,7 +208,7 @@ def _difference(problem: Problem, plan: TilePlan) -> str:
     try:
         whole = problem.certificate(padded)
     except Exception as error:  # whatever the function raises
-        return f"the function does not take the padded image in one piece ({error})"
+        return f"the function does not take the padded image in one piece ({told(error)})"
     if approximate := plan.certificate.approximations or whole.approximations:
         return "; ".join(approximate)
     if not plan.certificate.same_map(whole):

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
-from shiftjax._checks import fail, finite
+from shiftjax._checks import array, fail, finite, shown
 from shiftjax._typing import Array, Shaped
 from shiftjax.tiling._pipeline import run_tiles
 from shiftjax.tiling._plan import TileIndex, TilePlan
@@ -47,9 +47,11 @@ def predict_tiled(
         ValueError: the image has another shape or holds NaN, `fn` is another function, or `batch_size` is above 1 where
             the plan forbids it.
     """
-    if tuple(getattr(image, "shape", ())) != plan.image_shape:
-        shape = getattr(image, "shape", type(image).__name__)
-        fail("image", f"the planned shape {plan.image_shape}", shape, "make a plan for this image")
+    if not isinstance(plan, TilePlan):
+        fail("plan", "a plan from `plan_tiles`", shown(plan))
+    image = array("image", image)
+    if tuple(image.shape) != plan.image_shape:
+        fail("image", f"the planned shape {plan.image_shape}", f"shape {image.shape}", "make a plan for this image")
     finite("image", image)
     host = _as_planned(np.asarray(image), plan.dtype)
 
@@ -71,6 +73,7 @@ def predict_tiled(
 def _as_planned(image: np.ndarray, dtype: str) -> np.ndarray:
     """The image in the planned type, if that holds its values."""
     planned = jnp.dtype(dtype)
-    if not (jnp.issubdtype(planned, jnp.floating) or np.can_cast(image.dtype, planned, "safe")):
+    real = not jnp.issubdtype(image.dtype, jnp.complexfloating)
+    if not ((real and jnp.issubdtype(planned, jnp.floating)) or np.can_cast(image.dtype, planned, "safe")):
         fail("image", f"values that the planned {dtype} holds", image.dtype, f"plan with dtype={str(image.dtype)!r}")
     return image.astype(planned, copy=False)

@@ -9,12 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
 import chex
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
+from shiftjax._checks import fail, shown
 from shiftjax._typing import Array
 from shiftjax.training._step import State
 
@@ -35,8 +38,16 @@ def stack(states: Sequence[State]) -> State:
 
     Returns:
         A state whose leaves have a leading replica axis, `(replica, *shape)`.
+
+    Raises:
+        ValueError: no states, or those of several networks.
     """
-    chex.assert_trees_all_equal_shapes_and_dtypes(states[0], *states)  # chex wants two trees at least
+    if not isinstance(states, list | tuple) or not states or not all(hasattr(state, "variables") for state in states):
+        fail("states", "a list of states, one per replica", shown(states))
+    try:
+        chex.assert_trees_all_equal_shapes_and_dtypes(states[0], *states)  # chex wants two trees at least
+    except AssertionError as error:
+        raise ValueError("`states`: expected states of one network, found other shapes or types.") from error
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
 
 
@@ -48,9 +59,21 @@ def unstack(states: State) -> list[State]:
 
     Returns:
         One state per replica.
+
+    Raises:
+        ValueError: anything but stacked states.
     """
+    check_stacked(states)
     chex.assert_tree_shape_prefix(states, states.step.shape)
     return [jax.tree.map(lambda leaf, r=r: leaf[r], states) for r in range(len(states.step))]
+
+
+def check_stacked(states: Any) -> None:
+    """Refuses what `stack` has not made."""
+    if not hasattr(states, "variables") or not hasattr(states, "step"):
+        fail("states", "stacked states of all replicas", shown(states), "pass `stack([state])`")
+    if np.ndim(states.step) != 1:
+        fail("states", "stacked states of all replicas", "a single state", "pass `stack([state])`")
 
 
 def _calls(step: Step) -> Chunk:

@@ -13,10 +13,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail, integer
+from shiftjax._checks import fail, function, integer, shown, told
 from shiftjax._extras import require
 from shiftjax._typing import Array
-from shiftjax.training._backend import chunked
+from shiftjax.training._backend import check_stacked, chunked, unstack
 from shiftjax.training._checkpoint import Checkpoints
 from shiftjax.training._step import State
 
@@ -68,8 +68,17 @@ def train(
     """
     integer("steps", steps, least=0)
     integer("every", every, least=1)
-    if np.ndim(states.step) != 1:
-        fail("states", "stacked states of all replicas", "a single state", "pass `stack([state])`")
+    function("step", step)
+    check_stacked(states)
+    if checkpoints is not None and not isinstance(checkpoints, Checkpoints):
+        fail("checkpoints", "`Checkpoints` or None", shown(checkpoints))
+    try:
+        state, _ = jax.eval_shape(step, unstack(states)[0])
+        jax.tree.map(lambda before, after: None, unstack(states)[0], state)
+    except (Exception, SystemExit) as error:  # whatever the step raises
+        raise ValueError(f"`step`: expected a function of a state, found one that raises {told(error)}.") from error
+    if progress is not None and not isinstance(progress, str):
+        fail("progress", "a title or None", shown(progress))
     run, done = chunked(step), int(states.step[0])
     losses: list[np.ndarray] = []
     seconds, timed = 0.0, 0

@@ -8,8 +8,10 @@ from typing import Any, NamedTuple
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from shiftjax._checks import fail, function, images, room, shown, single_key, told
 from shiftjax._typing import Array, PRNGKeyArray
 
 SampleBatch = Callable[[PRNGKeyArray], tuple[Array, Array]]  # from a key, images and the labels of the output window
@@ -42,10 +44,29 @@ def initial_state(key: PRNGKeyArray, net: nn.Module, optimizer: optax.GradientTr
 
     Returns:
         The state before the first step.
+
+    Raises:
+        ValueError: no key, no network, no optimizer, or an image that the network does not take.
     """
+
+    single_key(key)
+    check_net(net, optimizer)
+    images("image", image)
+    room("image", image.shape, np.dtype(image.dtype).itemsize, copies=2)
     init, run = jax.random.split(key)
-    variables = dict(net.init(init, jnp.zeros(image.shape, image.dtype)))
+    try:
+        variables = dict(net.init(init, jnp.zeros(image.shape, image.dtype)))
+    except Exception as error:  # whatever the network raises
+        fail("image", "an image that the network takes", f"one of shape {tuple(image.shape)} ({told(error)})")
     return State(variables, optimizer.init(variables["params"]), jnp.zeros((), jnp.int32), jax.random.key_data(run))
+
+
+def check_net(net: Any, optimizer: Any) -> None:
+    """Refuses what is not a Linen module and an optimizer of optax."""
+    if not isinstance(net, nn.Module):
+        fail("net", "a Linen module", shown(net))
+    if not isinstance(optimizer, optax.GradientTransformation):
+        fail("optimizer", "an optimizer of optax", shown(optimizer))
 
 
 def make_step(
@@ -66,7 +87,13 @@ def make_step(
     Returns:
         A pure function from a state to the next state and the loss. The images of a step depend only on the run's key
         and the step's number, so a resumed run repeats an undisturbed one.
+
+    Raises:
+        ValueError: no network, no optimizer or no function.
     """
+    check_net(net, optimizer)
+    function("sample", sample)
+    function("loss", loss)
 
     def step(state: State) -> tuple[State, Array]:
         image, labels = sample(jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step))

@@ -12,10 +12,11 @@ from jax.sharding import Mesh
 
 from shiftjax._checks import fail
 from shiftjax.tiling import TilePlan
-from shiftjax.volume._arguments import check_arguments
+from shiftjax.volume._arguments import announce, check_arguments, check_verify, fitting
+from shiftjax.volume._jobs.code_digest import code_digest
 from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.pointwise import check_preprocess
-from shiftjax.volume._jobs.run import Run
+from shiftjax.volume._jobs.run import Options, Run
 from shiftjax.volume._jobs.tile_selection import select_tiles
 from shiftjax.volume._jobs.tiles import Progress, TileAtTime, VolumeTiles
 from shiftjax.volume._jobs.workers import check_reachable
@@ -23,7 +24,9 @@ from shiftjax.volume._jobs.writer import Writer
 from shiftjax.volume._storage.casting import check_holds
 from shiftjax.volume._storage.layout import Layout, layout
 from shiftjax.volume._storage.new_target import NewTarget
-from shiftjax.volume._storage.source import Source, open_source
+from shiftjax.volume._storage.provenance import Provenance
+from shiftjax.volume._storage.pyramid import Pyramid, halvings
+from shiftjax.volume._storage.source import Source, open_source, with_missing
 from shiftjax.volume._storage.target import Target, begin_target
 
 
@@ -34,6 +37,7 @@ def predict_volume(
     plan: TilePlan,
     *,
     axes: str | None = None,
+    channel: int | None = None,
     preprocess: Callable[[Any], Any] | None = None,
     where: Any = None,
     region: Sequence[slice] | None = None,
@@ -43,32 +47,38 @@ def predict_volume(
     batch_size: int | None = None,
     devices: Sequence[jax.Device] | None = None,
     mesh: Mesh | None = None,
+    missing: str = "fill",
+    verify: bool | None = None,
+    accept_versions: bool = False,
 ) -> Any:
     """Predicts a volume tile by tile, from storage to storage, in memory bounded by the plan.
 
     Stopped at any moment, even by `kill -9`, the same call resumes with the tiles that are not finished, and the result
-    is that of an undisturbed run, bit for bit.
+    is that of an undisturbed run, bit for bit. One process at a time writes a target, which it claims; the target
+    belongs for good to the work that began it. A tile is entered in the journal once its pixels are on the disk, with
+    digests of what was read and written.
 
     Args:
         fn: the network that was planned for, a function of an image `(1, *space, channel)`.
-        source: path or fsspec URI of a Zarr v2 or v3 array, of an OME-Zarr image or of a TIFF file; a zarr object; or
-            any array (numpy, memmap, h5py, dask). Another level than the finest, or a file system that needs options:
-            `shiftjax.volume.open_source`.
-        target: path or fsspec URI. It becomes an OME-Zarr image with one array, `0`, of axes t (where the source has
+        source: path or fsspec URI of Zarr, OME-Zarr, TIFF, HDF5 or N5; an object of zarr or TensorStore; or any array
+            (numpy, memmap, h5py, dask): what `shiftjax.volume.open_source` takes, or what it returns, for another level
+            than the finest or a file system that needs options.
+        target: path or fsspec URI. It becomes an OME-Zarr image whose array `0` has the axes t (where the source has
             it), c, z, y, x; or one such image for each output of `fn`, in groups named after them. Another type or
-            format than the default, or a file system that needs options: `shiftjax.volume.new_target`.
+            format than the default, coarser levels, or a file system that needs options: `shiftjax.volume.new_target`.
         plan: from `plan_tiles`, for images `(1, *space, channel)` with space in the order z, y, x and the source's c as
-            channels.
+            channels. A plan for images `(1, y, x, channel)` of a source with z takes each plane as an image of its own.
         axes: a letter for each axis of the source, t, c, z, y and x in any order. By default those that its metadata
-            name, else "zyx" or "yx". Every time point is predicted.
+            name, else "zyx" or "yx", which is said in the first line printed. Every time point is predicted.
+        channel: the only one that the network sees, counted from 0; by default all.
         preprocess: a JAX function of an image that acts on each pixel alone and gives the plan's dtype, such as
             `shiftjax.volume.normalize` returns. It is given the source's dtype, and runs on the host's processor.
             Pixels that are NaN or infinite after it stop the run; it may replace them, as with `jnp.nan_to_num`.
             Without it the source's dtype must fit into the plan's.
-        where: only the tiles that this holds for: an array (or path) that is nonzero there, of the image's size or
-            downsampled by an integer factor per axis (if several factors fit its size, a tile is computed when any of
-            them marks it); or a function of a tile's input as stored, `(1, *tile_input, channel)`, that gives True or
-            False. Other tiles are left at 0.
+        where: only the tiles that this holds for: a mask (array, path or source) that is nonzero there, of the image's
+            size or downsampled by an integer factor per axis (if several factors fit its size, a tile is computed when
+            any of them marks it), for all time points or for each; or a function of a tile's input as stored,
+            `(1, *tile_input, channel)`, that gives True or False. Other tiles are left at 0.
         region: slices in image pixels, one per spatial axis (z, y, x): only the tiles that meet them. The target has
             the whole image's size all the same, and further calls may name other regions and masks.
         resume: whether to resume a target that the same call began; otherwise an existing one is refused.
@@ -78,31 +88,56 @@ def predict_volume(
         batch_size: tiles per call; by default the plan's.
         devices: of this process, as `jax.devices()` lists them; by default all.
         mesh: of this process's devices, to share out each tile instead.
+        missing: what a chunk of a Zarr source stands for that is not there: "fill", the array's fill value (the tiles
+            that read some are counted, and computed again once the chunks are there), or "error".
+        verify: what a resumed run looks at again. None: what is stored of the target, and the source of some of the
+            finished tiles. True: the source of all of them. False: only whether the target's chunks exist. Lost and
+            damaged tiles are computed again.
+        accept_versions: whether to resume a target that other versions of jax or shiftjax began, and to let workers
+            with others take part; it is recorded in the target. The last bits of results may differ between versions.
 
     Returns:
         The target's zarr array; a dictionary of them by name where `fn` has several outputs.
 
     Raises:
         VolumeError: storage that fails, or pixels that are not finite or do not fit the target, with the tile and its
-            pixels (finished tiles are kept); or a target that was made with another plan, net, source or
-            preprocessing, by another version of shiftjax, or not by shiftjax.
+            pixels (finished tiles are kept); a target that was made with another plan, net, source or preprocessing,
+            by other versions of jax or shiftjax, or not by shiftjax, or that another process writes; a source that has
+            changed, or is itself a prediction that is not finished; or workers that are lost or compute something else.
         ValueError: a plan, source, function or option that does not fit the others.
     """
-    new = check_arguments(plan, target, resume=resume, progress=progress)
-    opened = open_source(source, axes=axes)
-    _check_plan(plan, opened)
+    new = check_arguments(plan, target, resume=resume, progress=progress, accept_versions=accept_versions)
+    check_verify(verify)
+    opened = fitting(with_missing(open_source(source, axes=axes, channel=channel), missing), plan)
     proved = check_preprocess(preprocess, plan, opened.dtype)
     tiles = VolumeTiles(plan, opened)
     tile_test = where if callable(where) and not hasattr(where, "shape") else None
-    numbers = select_tiles(tiles, region, None if where is tile_test else where)
+    numbers, left_out = select_tiles(tiles, region, None if where is tile_test else where)
     if client is not None:
         check_reachable(client, opened, new.path)
         if devices is not None or mesh is not None:
             fail("devices", "nothing beside `client`", "a choice", "each worker uses its own devices")
     job = Job(fn, tiles, proved, tile_test, batch_size)
-    begun = begin_target(new, _layouts(job, new), provenance=job.provenance(), resume=resume)
-    run = Run(tiles, begun, progress, numbers=numbers)
-    run(PredictionPass(job, begun, devices, mesh), client=client, batch_size=batch_size)
+    begun = begin_target(
+        new,
+        _layouts(job, new),
+        provenance=job.provenance(),
+        resume=resume,
+        accept_versions=accept_versions,
+        grid=tiles.grid,
+        tile=plan.tile_output,
+    )
+    options = Options(progress, client, batch_size, verify, accept_versions)
+    pyramids = _pyramids(begun, new, opened)
+    announce(opened, plan, progress)
+    with begun.claim() as claim:
+        begun.remove_leftovers()
+        for pyramid in pyramids:
+            pyramid.unlist()
+        run = Run(tiles, begun, claim, options, numbers=numbers, left_out=left_out, reread=job.reading)
+        run(PredictionPass(job, begun, devices, mesh))
+        for pyramid in pyramids:
+            pyramid.write()
     return begun.arrays[""] if job.output_names == ("",) else dict(begun.arrays)
 
 
@@ -118,15 +153,22 @@ class PredictionPass:
     def __call__(self, tiles: Iterable[TileAtTime], progress: Progress) -> None:
         outputs = self.job.outputs(tiles, skip=progress.skip, devices=self.devices, mesh=self.mesh)
         with Writer(self.job.tiles, self.target, progress.finish) as writer:
-            for tile, images in outputs:
-                writer.put(tile, images)
+            for computed in outputs:
+                writer.put(*computed)
+
+    def identity(self) -> Provenance:
+        """What decides the pixels, and which tiles are computed."""
+        test = self.job.tile_test
+        return {**self.job.provenance(), "where": "all" if test is None else code_digest(test)}
 
 
-def _check_plan(plan: TilePlan, source: Source) -> None:
-    shape = (1, *source.space, source.channels)
-    if tuple(plan.image_shape) != shape:
-        mend = f"plan for {shape}, or name the axes of the source, now {source.axes!r}"
-        fail("plan", f"a plan for images {shape}, as the source has them", f"one for {plan.image_shape}", mend)
+def _pyramids(target: Target, new: NewTarget, source: Source) -> list[Pyramid]:
+    """The coarser levels of each output; while tiles are written, none is listed."""
+    made = []
+    for name, array in target.arrays.items():
+        levels = halvings(target.axes, array.shape, source.space_axes, source.geometry, new.levels or 1)
+        made.append(Pyramid(new, name, target.axes, levels, labels=False))
+    return made
 
 
 def _layouts(job: Job, new: NewTarget) -> dict[str, Layout]:

@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import operator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail, finite, integer, number, single_key
+from shiftjax._checks import array, fail, finite, integer, length, shown, single_key
 from shiftjax._typing import ArrayLike, PRNGKeyArray
 from shiftjax.tiling import TilePlan
-from shiftjax.volume._arguments import check_arguments
+from shiftjax.volume._arguments import announce, check_arguments, check_verify
+from shiftjax.volume._jobs.run import Options
 from shiftjax.volume._jobs.workers import check_reachable
 from shiftjax.volume._segmentation.codebook import seed_of
 from shiftjax.volume._segmentation.embedding import open_embedding
 from shiftjax.volume._segmentation.foreground import Channels, MaskedEmbedding, open_foreground
 from shiftjax.volume._segmentation.stages import Segmentation, Settings
-from shiftjax.volume._storage.label_image import begin_labels, check_name
-from shiftjax.volume._storage.layout import layout
+from shiftjax.volume._storage.label_image import begin_labels, check_name, image_in, over_image
+from shiftjax.volume._storage.layout import Layout, layout
 from shiftjax.volume._storage.new_target import NewTarget
 from shiftjax.volume._storage.provenance import digest
+from shiftjax.volume._storage.pyramid import Coarser, Pyramid, halvings
+from shiftjax.volume._storage.source import Source
 
 
 class Segmented(NamedTuple):
@@ -54,6 +60,9 @@ def segment_volume(
     resume: bool = True,
     progress: bool = True,
     client: Any = None,
+    missing: str = "fill",
+    verify: bool | None = None,
+    accept_versions: bool = False,
 ) -> Segmented:
     """Labels the objects of a volume that need not fit in memory; across tiles they are what they are in one piece.
 
@@ -65,16 +74,17 @@ def segment_volume(
 
     Args:
         embedding: a stored volume, seen as images `(1, *space, channel)`, as `predict_volume` reads and writes it
-            (path or URI of Zarr or OME-Zarr, any array, or what `shiftjax.volume.open_source` returns), or a
-            `Recompute`, whose network then runs twice over the image.
+            (what `shiftjax.volume.open_source` takes or returns), or a `Recompute`, whose network then runs twice over
+            the image. With a plan for images `(1, y, x, channel)`, planes of a stack are images of their own, and so
+            are their objects.
         target: path or fsspec URI of an OME-Zarr group, made if there is none: the labels become `labels/<name>` in it,
             which viewers lay over the group's image. Another format than the default, or a file system that needs
-            options: `shiftjax.volume.new_target`, without a dtype.
+            options: `shiftjax.volume.new_target`, without a dtype. Over an image they have its axes and its levels.
         plan: from `plan_tiles`; its tiles are those of the embedding.
         bandwidth: as `mean_shift` takes it, in units of the embedding.
-        foreground: None for all pixels; a mask (array, path or URI of the image's size, nonzero in objects); or a
-            JAX function of the embedding `(1, *space, channel)`, all its channels, that gives booleans `(1, *space)`,
-            each from its pixel alone: `lambda y: y[..., 0] > 0`.
+        foreground: None for all pixels; a mask (array, path, URI or source of the image's size, nonzero in objects, for
+            all time points or for each); or a JAX function of the embedding `(1, *space, channel)`, all its channels,
+            that gives booleans `(1, *space)`, each from its pixel alone: `lambda y: y[..., 0] > 0`.
         min_size: pixels of the smallest object that is kept.
         key: decides which pixels are drawn.
         channels: those that are the embedding, as an index.
@@ -87,20 +97,25 @@ def segment_volume(
         progress: whether to show a bar for each pass.
         client: of `dask.distributed`: its workers draw the sample and find the fragments, and this process joins them.
             All of them must reach embedding, foreground and target by the same names.
+        missing: as `predict_volume` takes it.
+        verify: as `predict_volume` takes it.
+        accept_versions: as `predict_volume` takes it.
 
     Returns:
         The labels, the number of objects, and the codebook.
 
     Raises:
-        VolumeError: storage that fails (finished tiles are kept), or labels that were made from something else or by
-            another version of shiftjax.
+        VolumeError: storage that fails (finished tiles are kept); labels that were made from something else or by
+            other versions of jax or shiftjax, or that another process writes; or an embedding that has changed, or is
+            a prediction that is not finished.
         ValueError: a plan, embedding, foreground or option that does not fit the others.
     """
-    new = check_arguments(plan, target, resume=resume, progress=progress)
+    new = check_arguments(plan, target, resume=resume, progress=progress, accept_versions=accept_versions)
+    check_verify(verify)
     if new.dtype is not None:
         fail("target", "no dtype for labels, which are uint64", new.dtype, "leave it out of `new_target`")
     check_name(name)
-    opened = open_embedding(embedding, plan, axes)
+    opened = open_embedding(embedding, plan, axes, missing)
     source = opened.volume.source
     if client is not None:
         check_reachable(client, source, new.path)
@@ -110,36 +125,62 @@ def segment_volume(
     single_key(key)
     seed = seed_of(key)
     settings = Settings(
-        number("bandwidth", bandwidth, above=0.0),
+        length("bandwidth", bandwidth),
         integer("min_size", min_size, least=0),
         integer("samples", samples, least=1),
         integer("seeds", seeds, least=1),
     )
+    planned, coarser = _labels_layout(new, source, plan)
     begun = begin_labels(
         new,
         name,
-        layout(source, plan.tile_output, None, "uint64", new.zarr_format),
+        planned,
         provenance={**masked.provenance(), **settings._asdict(), "key": digest(seed), "codebook": digest(codes)},
         resume=resume,
+        accept_versions=accept_versions,
+        grid=opened.volume.grid,
+        tile=plan.tile_output,
     )
-    objects, codes = Segmentation(masked, begun, settings, progress, client).run(codes, seed)
+    options = Options(progress, client, None, verify, accept_versions)
+    pyramid = Pyramid(
+        replace(new, path=f"{new.path.rstrip('/')}/labels/{name}"), "", planned.axes, coarser, labels=True
+    )
+    announce(source, plan, progress)
+    with begun.claim() as claim:
+        begun.remove_leftovers()
+        objects, codes = Segmentation(masked, begun, settings, claim, options).run(codes, seed)
+        pyramid.write()
     return Segmented(begun.arrays[""], objects, codes)
+
+
+def _labels_layout(new: NewTarget, source: Source, plan: TilePlan) -> tuple[Layout, list[Coarser]]:
+    """How labels are stored: over an image as that has its levels, else in as many as the target asks for."""
+    alone = layout(source, plan.tile_output, None, "uint64", new.zarr_format)
+    image = image_in(new)
+    if image is not None:
+        return over_image(alone, image)
+    return alone, halvings(alone.axes, alone.shape, source.space_axes, alone.geometry, new.levels or 1)
 
 
 def _check_channels(channels: Any, count: int) -> Channels:
     """An index of at least one channel that keeps the axis."""
     expected = f"a slice or a list of channels from 0 to {count - 1}"
     try:
-        chosen = np.arange(count)[channels if isinstance(channels, slice) else list(channels)]
-    except (TypeError, IndexError, ValueError):
-        fail("channels", expected, repr(channels))
-    if chosen.ndim != 1 or not chosen.size:
-        fail("channels", expected, repr(channels))
+        listed = channels if isinstance(channels, slice) else [operator.index(channel) for channel in channels]
+        chosen = np.arange(count)[listed]
+    except (TypeError, IndexError, ValueError, OverflowError):
+        fail("channels", expected, shown(channels))
+    named = listed if isinstance(listed, list) else chosen.tolist()
+    if not chosen.size or len(set(chosen.tolist())) < chosen.size or min(named) < 0:
+        fail("channels", f"{expected}, each once", shown(channels))
     return channels if isinstance(channels, slice) else [int(channel) for channel in chosen]
 
 
 def _check_codebook(codebook: ArrayLike, width: int) -> np.ndarray:
-    codes = np.asarray(codebook, np.float32)
+    given = array("codebook", codebook)
+    if jnp.issubdtype(given.dtype, jnp.complexfloating):
+        fail("codebook", "real numbers", given.dtype)
+    codes = np.asarray(given, np.float32)
     if codes.ndim != 2 or codes.shape[1] != width:
         fail("codebook", f"an array (code, {width})", f"shape {codes.shape}")
     finite("codebook", codes)

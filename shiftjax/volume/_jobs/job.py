@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +23,23 @@ from shiftjax.volume._storage import axes as axis_names
 from shiftjax.volume._storage.casting import cast
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.provenance import Provenance, function_provenance, pixels_provenance, plan_provenance
+from shiftjax.volume._storage.reading import Reading, ReadLog
 
 Images = Mapping[str, np.ndarray]  # by the name of the output: (1, *space, channel)
+
+
+class Computed(NamedTuple):
+    """A tile that was computed.
+
+    Attributes:
+        tile: which.
+        images: its outputs.
+        reading: what was read for it.
+    """
+
+    tile: TileAtTime
+    images: Images
+    reading: Reading
 
 
 @dataclass(frozen=True)
@@ -86,31 +101,47 @@ class Job:
         skip: Callable[[TileAtTime], object] = lambda tile: None,
         devices: Sequence[jax.Device] | None = None,
         mesh: Mesh | None = None,
-    ) -> Iterator[tuple[TileAtTime, Images]]:
+    ) -> Iterator[Computed]:
         """Computes tiles in order, reading ahead; tiles that fail the test go to `skip`.
 
         Raises:
             VolumeError: with the tile and the pixels that cannot be read, or that the network cannot take.
         """
         blocks: dict[TileAtTime, np.ndarray] = {}  # read for the test, and not to be read again
+        readings: dict[TileAtTime, Reading] = {}
         chosen = iter(tiles)
+
+        def read(tile: TileAtTime) -> np.ndarray:
+            block, readings[tile] = self._read(tile)
+            return block
+
+        def left_out(tile: TileAtTime) -> None:
+            del readings[tile]
+            skip(tile)
+
         if self.tile_test is not None:
-            chosen = worth_computing(chosen, self._read, self.tile_test, blocks, skip)
+            chosen = worth_computing(chosen, read, self.tile_test, blocks, left_out)
 
         def network_input(tile: TileAtTime) -> np.ndarray:
-            return self._network_input(blocks.pop(tile) if tile in blocks else self._read(tile), tile)
+            return self._network_input(blocks.pop(tile) if tile in blocks else read(tile), tile)
 
         options: dict[str, Any] = {"batch_size": self.batch_size, "devices": devices, "mesh": mesh}
         options["checked"] = self.certificate is not None
         results = run_tiles(self.fn, self.tiles.plan, network_input, chosen, **options)
         with closing(results):  # type: ignore[type-var]
             for tile, output in results:
-                yield tile, dict(zip(self.output_names, jax.tree.leaves(output), strict=True))
+                images = dict(zip(self.output_names, jax.tree.leaves(output), strict=True))
+                yield Computed(tile, images, readings.pop(tile))
 
-    def _read(self, tile: TileAtTime) -> np.ndarray:
+    def reading(self, tile: TileAtTime) -> Reading:
+        """Reads the input of a tile, and computes nothing."""
+        return self._read(tile)[1]
+
+    def _read(self, tile: TileAtTime) -> tuple[np.ndarray, Reading]:
         """The input of a tile as stored, `(1, *tile_input, channel)`, the image's border padded."""
+        log = ReadLog()
         try:
-            return self.tiles.plan.read_input(tile[1:], self.tiles.source.at(tile[0]))
+            return self.tiles.plan.read_input(tile[1:], self.tiles.source.at(tile[0], log)), log.reading()
         except VolumeError as error:
             raise VolumeError(f"{self.tiles.describe(tile)}: {error}") from error.__cause__
 

@@ -15,7 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from shiftjax._checks import fail
+from shiftjax._checks import fail, told
 from shiftjax.certifier import Certificate, CertificationError, certify
 from shiftjax.tiling import TilePlan
 from shiftjax.volume._storage.casting import holds
@@ -24,18 +24,27 @@ from shiftjax.volume._storage.provenance import function_provenance
 
 @dataclass(frozen=True)
 class Pointwise:
-    """A function with the proof that it acts on each pixel alone; compiled when first called.
+    """A function that acts on each pixel alone, as `prove_pointwise` found; compiled when first called.
 
     Attributes:
         function: of an image `(1, *space, channel)`.
-        certificate: the proof, which is all that anybody asks of the certifier about this function.
+        image: that it is proved for.
     """
 
     function: Callable[[Any], Any]
-    certificate: Certificate
+    image: jax.ShapeDtypeStruct
 
     def __call__(self, image: Any) -> Any:
         return self._compiled(image)
+
+    @cached_property
+    def certificate(self) -> Certificate:
+        """The proof. Another process finds its own: it may have another version of the function's module.
+
+        Raises:
+            CertificationError: there is none.
+        """
+        return certify(self.function, self.image)
 
     def provenance(self) -> str:
         """What tells the function from others."""
@@ -46,7 +55,7 @@ class Pointwise:
         return jax.jit(self.function)
 
     def __reduce__(self) -> Any:
-        return Pointwise, (self.function, self.certificate)  # a compiled function cannot be sent to another process
+        return Pointwise, (self.function, self.image)  # a compiled function cannot be sent to another process
 
 
 def prove_pointwise(
@@ -67,10 +76,13 @@ def prove_pointwise(
     types = f"{image.dtype} {image.shape} to {result.dtype} {result.shape}"
     expected = f"a JAX function from {types} that acts on each pixel alone"
     try:
-        certificate = certify(function, image)
+        proved = Pointwise(function, image)
+        certificate = proved.certificate
         returned = jax.eval_shape(function, image)
     except (CertificationError, TypeError, ValueError) as refusal:  # the last two from the function itself
-        raise ValueError(f"`{name}`: expected {expected}, found no proof of that ({refusal}); {mend}.") from refusal
+        raise ValueError(
+            f"`{name}`: expected {expected}, found no proof of that ({told(refusal)}); {mend}."
+        ) from refusal
     if len(certificate.leaves) != 1 or (returned.shape, returned.dtype) != (result.shape, result.dtype):
         arrays = ", ".join(f"{leaf.dtype} {leaf.shape}" for leaf in jax.tree.leaves(returned))
         fail(name, expected, arrays, mend)
@@ -79,7 +91,7 @@ def prove_pointwise(
         fields = [axis.field for axis in certificate.axes]
         order = [axis.output_axis for axis in certificate.axes]
         fail(name, expected, f"receptive fields {fields}, periods {certificate.period}, image axes at {order}", mend)
-    return Pointwise(function, certificate)
+    return proved
 
 
 def check_preprocess(preprocess: Callable[[Any], Any] | None, plan: TilePlan, dtype: np.dtype) -> Pointwise | None:

@@ -9,25 +9,34 @@ import numpy as np
 
 from shiftjax._ahead import read_ahead
 from shiftjax._arithmetic import ceil_div
-from shiftjax._checks import fail
+from shiftjax._checks import fail, shown, told
 from shiftjax.tiling import TileIndex, TilePlan
 from shiftjax.volume._jobs.tiles import READ_AHEAD, TileAtTime, VolumeTiles
-from shiftjax.volume._storage.axes import spatial
-from shiftjax.volume._storage.source import open_source
+from shiftjax.volume._storage.mask import open_mask
+from shiftjax.volume._storage.source import Source
 
 TileTest = Callable[[np.ndarray], Any]
 
 
-def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> np.ndarray:
+def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the tiles that a region and a mask leave at all time points; None for either leaves all.
+
+    Returns:
+        Those, and the tiles of the region that the mask leaves out.
 
     Raises:
         ValueError: as `in_region` and `in_mask`.
     """
-    tests = [in_region(tiles.plan, region)] if region is not None else []
-    tests += [in_mask(tiles.plan, mask, tiles.source.axes)] if mask is not None else []
-    selected = [all(test(tile) for test in tests) for tile in np.ndindex(*tiles.plan.grid)]
-    return np.flatnonzero(np.tile(selected, tiles.source.times))
+    meets = (lambda tile: True) if region is None else in_region(tiles.plan, region)
+    laid = None if mask is None else open_mask("where", mask, tiles.source)
+    marks = (lambda tile, frame: True) if laid is None else in_mask(tiles.plan, laid)
+    shape = (tiles.source.times, *tiles.plan.grid)
+    met, marked = np.zeros(shape, bool), np.zeros(shape, bool)
+    for frame in range(1 if laid is None else laid.times):
+        here = slice(None) if laid is None or laid.times == 1 else frame  # a mask of one image counts for all of them
+        for tile in filter(meets, np.ndindex(*tiles.plan.grid)):
+            met[(here, *tile)], marked[(here, *tile)] = True, marks(tile, frame)
+    return np.flatnonzero(marked), np.flatnonzero(met & ~marked)
 
 
 def in_region(plan: TilePlan, region: Any) -> Callable[[TileIndex], bool]:
@@ -39,10 +48,10 @@ def in_region(plan: TilePlan, region: Any) -> Callable[[TileIndex], bool]:
     space = plan.image_shape[1:-1]
     parts = region if isinstance(region, Sequence) else ()
     if len(parts) != len(space) or not all(map(_is_plain, parts)):
-        fail("region", f"{len(space)} slices of integers with step 1, one per spatial axis", repr(region))
+        fail("region", f"{len(space)} slices of integers with step 1, one per spatial axis", shown(region))
     bounds = [part.indices(n)[:2] for part, n in zip(region, space, strict=True)]
     if any(start >= stop for start, stop in bounds):
-        fail("region", f"pixels within the image, {space}", region)
+        fail("region", f"pixels within the image, {space}", shown(region))
 
     def meets(tile: TileIndex) -> bool:
         pixels = zip(plan.output_slices(tile), bounds, strict=True)
@@ -58,31 +67,27 @@ def _is_plain(part: Any) -> bool:
     return all(isinstance(end, int | np.integer | None) for end in (part.start, part.stop))
 
 
-def in_mask(plan: TilePlan, mask: Any, axes: str) -> Callable[[TileIndex], bool]:
-    """Whether a mask is nonzero anywhere in what a tile delivers.
+def in_mask(plan: TilePlan, mask: Source) -> Callable[..., bool]:
+    """Whether a mask is nonzero anywhere in what a tile delivers; given the tile, and the number of the mask's image.
 
     Args:
         plan: of the tiles.
-        mask: array, or path or URI of one; one axis for each spatial axis of the source, in the source's order; of the
-            image's size, or downsampled by an integer factor per axis, with or without a pixel for the remainder at the
-            end. If several factors fit the mask's size, a tile is computed when any of them marks it: a tile too many
-            costs time, a tile too few costs objects.
-        axes: of the source.
+        mask: of the image's size, or downsampled by an integer factor per axis, with or without a pixel for the
+            remainder at the end. If several factors fit the mask's size, a tile is computed when any of them marks it:
+            a tile too many costs time, a tile too few costs objects.
 
     Raises:
         ValueError: a mask of another size.
     """
-    stored = open_source(mask, axes="".join(name for name in axes if name in spatial(axes)))
     space = plan.image_shape[1:-1]
-    same_rank = len(stored.space) == len(space)
-    factors = [_factors(n, m) for n, m in zip(space, stored.space, strict=True)] if same_rank else []
+    same_rank = len(mask.space) == len(space)
+    factors = [_factors(n, m) for n, m in zip(space, mask.space, strict=True)] if same_rank else []
     if not factors or not all(factors):
-        fail("where", f"a mask of {space} pixels, or of an integer fraction of it", stored.space)
-    read = stored.at(0)
+        fail("where", f"a mask of {space} pixels, or of an integer fraction of it", mask.space)
 
-    def marks(tile: TileIndex) -> bool:
-        parts = zip(plan.output_slices(tile), factors, stored.space, strict=True)
-        return bool(read(tuple(_mask_pixels(*part) for part in parts)).any())
+    def marks(tile: TileIndex, frame: int = 0) -> bool:
+        parts = zip(plan.output_slices(tile), factors, mask.space, strict=True)
+        return bool(mask.at(frame)(tuple(_mask_pixels(*part) for part in parts)).any())
 
     return marks
 
@@ -108,15 +113,20 @@ def worth_computing(
 ) -> Iterator[TileAtTime]:
     """The tiles whose input passes a test, which leaves their inputs in `blocks`; the others go to `skip`."""
     for tile, block in read_ahead(read, tiles, ahead=READ_AHEAD):
-        if _answer(test(block)):
+        if _answer(test, block):
             blocks[tile] = block
             yield tile
         else:
             skip(tile)
 
 
-def _answer(answer: Any) -> bool:
+def _answer(test: TileTest, block: np.ndarray) -> bool:
     """What a test says of a tile."""
+    try:
+        answer = test(block)
+    except Exception as error:  # whatever the user's function raises
+        expected = "a function of a tile that gives True or False"
+        raise ValueError(f"`where`: expected {expected}, found one that raises {told(error)}.") from error
     if np.shape(answer) != ():
         found = f"an array of shape {np.shape(answer)}"
         fail("where", "a function of a tile that gives True or False", found, "use `.any()`")

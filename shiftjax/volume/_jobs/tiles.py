@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
 from typing import Protocol, runtime_checkable
@@ -11,9 +11,12 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from shiftjax.tiling import TilePlan
+from shiftjax.volume._storage import axes as axis_names
+from shiftjax.volume._storage.journal import NOTHING, Receipt
+from shiftjax.volume._storage.provenance import Provenance
 from shiftjax.volume._storage.source import Source
 
-TileAtTime = tuple[int, ...]  # the time point, then the tile's index along each spatial axis
+TileAtTime = tuple[int, ...]  # the image's number (time point, or plane), then the tile's index per spatial axis
 READ_AHEAD = 2  # tiles read while one is worked on: enough to hide the reading, few enough to bound the memory
 
 
@@ -21,14 +24,22 @@ READ_AHEAD = 2  # tiles read while one is worked on: enough to hide the reading,
 class Progress(Protocol):
     """Whoever is told how each tile of a pass ends."""
 
-    def finish(self, tile: TileAtTime) -> None:
+    def finish(self, tile: TileAtTime, receipt: Receipt = NOTHING) -> None:
         """Counts a tile whose result is stored, not earlier: after a kill it is not computed again."""
 
     def skip(self, tile: TileAtTime) -> None:
         """Counts a tile that is not worth computing."""
 
 
-Pass = Callable[[Iterable[TileAtTime], Progress], None]  # computes tiles, stores the results, and reports each one
+@runtime_checkable
+class Pass(Protocol):
+    """Computes tiles, stores the results, and reports each one."""
+
+    def __call__(self, tiles: Iterable[TileAtTime], progress: Progress) -> None:
+        """Goes over tiles."""
+
+    def identity(self) -> Provenance:
+        """What decides the results, found anew from what this process has: the same in every process, or an error."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +91,11 @@ class VolumeTiles:
         """Image pixel where the input of a tile begins; negative beyond the border."""
         return self.plan.input_start(tile[1:])
 
+    def locate(self, tile: TileAtTime) -> str:
+        """A tile with the pixels that it delivers, for people."""
+        pixels = axis_names.describe(self.source.axes, self.output_slices(tile))
+        return f"{self.describe(tile)} (pixels {pixels})"
+
     def describe(self, tile: TileAtTime) -> str:
         """A tile for people."""
-        return f"tile {tile[1:]}" + (f" of time point {tile[0]}" if self.source.times > 1 else "")
+        return f"tile {tile[1:]}{self.source.describe(tile[0])}"

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
+from queue import Empty, SimpleQueue
 from typing import Any
 
-from shiftjax._checks import fail
-from shiftjax._extras import require
-from shiftjax.volume._jobs.tiles import Pass, Progress, TileAtTime
+from shiftjax._checks import fail, shown
+from shiftjax.volume._jobs.cluster import POLL, Cluster, check_client
+from shiftjax.volume._jobs.tiles import Progress, TileAtTime
 from shiftjax.volume._storage.errors import VolumeError, reason
+from shiftjax.volume._storage.journal import NOTHING, Receipt
+from shiftjax.volume._storage.retry import TRIED_AGAIN, times_tried_again
 from shiftjax.volume._storage.source import Source
 
 CALLS = 4  # of the network in one task: few enough to lose little with a worker, enough to overlap reading and writing
@@ -22,6 +25,7 @@ LOST = ("lost", "cancelled")
 ONE_AT_A_TIME = threading.Lock()  # a worker with several threads would hold as many tiles on its device
 
 Group = tuple[TileAtTime, ...]
+Compute = Callable[[Iterable[TileAtTime], Progress], None]
 
 
 @dataclass
@@ -29,25 +33,27 @@ class Report:
     """What a worker did with a group of tiles.
 
     Attributes:
-        finished: tiles whose results are stored.
+        finished: tiles whose results are stored, with their receipts.
         skipped: tiles that were not worth computing.
         failure: what stopped the worker; empty where nothing did.
+        tried_again: how often it tried something again.
     """
 
-    finished: list[TileAtTime] = field(default_factory=list)
+    finished: dict[TileAtTime, Receipt] = field(default_factory=dict)
     skipped: list[TileAtTime] = field(default_factory=list)
     failure: str = ""
+    tried_again: int = 0
 
-    def finish(self, tile: TileAtTime) -> None:
+    def finish(self, tile: TileAtTime, receipt: Receipt = NOTHING) -> None:
         """Notes a tile whose result is stored."""
-        self.finished.append(tile)
+        self.finished[tile] = receipt
 
     def skip(self, tile: TileAtTime) -> None:
         """Notes a tile that was not worth computing."""
         self.skipped.append(tile)
 
 
-def run_group(compute: Pass, group: Group) -> Report:
+def run_group(compute: Compute, group: Group) -> Report:
     """What a worker does: computes and stores a group of tiles, and reports instead of raising what storage raises.
 
     A report keeps what was finished before the failure, which an exception would lose.
@@ -58,21 +64,21 @@ def run_group(compute: Pass, group: Group) -> Report:
             compute(group, report)
         except VolumeError as error:
             report.failure = str(error)
+        report.tried_again = times_tried_again()
     return report
 
 
 def check_reachable(client: Any, source: Source, target: str) -> None:
     """Refuses what the processes of a cluster cannot share."""
-    if not hasattr(client, "submit") or not hasattr(client, "scatter"):
-        fail("client", "a client of `dask.distributed`", type(client).__name__)
+    check_client(client)
     for name, uri in (("source", source.name), ("target", target)):
         if uri.startswith("memory:"):
-            fail(name, "storage that all workers reach", repr(uri), "memory belongs to one process")
+            fail(name, "storage that all workers reach", shown(uri), "memory belongs to one process")
 
 
 def run_on_workers(
     client: Any,
-    compute: Pass,
+    compute: Compute,
     tiles: Iterator[TileAtTime],
     progress: Progress,
     *,
@@ -92,28 +98,36 @@ def run_on_workers(
         describe: a tile for people.
 
     Raises:
-        VolumeError: storage failed on a worker, the pass cannot be sent, or workers keep dying.
+        VolumeError: storage failed on a worker, the pass cannot be sent, workers keep dying, or none is left.
     """
-    sent = _scatter(client, compute)
+    cluster = Cluster(client)
+    count = cluster.wait_for_workers()
+    sent = _scatter(client, cluster, compute)
     groups = iter(lambda: tuple(islice(tiles, CALLS * batch)), ())
-    running = require("distributed", "cluster").as_completed()
+    done: SimpleQueue[Any] = SimpleQueue()
     submitted: dict[Any, tuple[Group, int]] = {}
 
     def submit(group: Group, attempt: int) -> None:
         future = client.submit(run_group, sent, group, pure=False)
         submitted[future] = group, attempt
-        running.add(future)
+        future.add_done_callback(done.put)
 
     failure: Exception | None = None
     try:
-        for group in islice(groups, TASKS * len(client.nthreads())):
+        for group in islice(groups, TASKS * count):
             submit(group, 1)
-        for future in running:
+        while submitted:
+            try:
+                future = done.get(timeout=POLL)
+            except Empty:
+                cluster.check()
+                continue
             group, attempt = submitted.pop(future)
             if future.status == "finished":
-                report = future.result()
-                for tile in report.finished:
-                    progress.finish(tile)
+                report = cluster.ask(future.result)
+                TRIED_AGAIN[0] += report.tried_again
+                for tile, receipt in report.finished.items():
+                    progress.finish(tile, receipt)
                 for tile in report.skipped:
                     progress.skip(tile)
                 failure = failure or (VolumeError(report.failure) if report.failure else None)
@@ -121,24 +135,30 @@ def run_on_workers(
                 for following in islice(groups, 0 if failure else 1):
                     submit(following, 1)
             elif future.status in LOST and attempt < ATTEMPTS and failure is None:
-                sent = _scatter(client, compute)  # the workers that held it may all be gone
+                cluster.wait_for_workers()
+                sent = _scatter(client, cluster, compute)  # the workers that held it may all be gone
                 submit(group, attempt + 1)
             else:
                 failure = failure or _failure(describe(group[0]), future)
     finally:
-        client.cancel(list(submitted))
+        cluster.forget(list(submitted))
     if failure:
         raise failure
 
 
-def _scatter(client: Any, compute: Pass) -> Any:
+def _scatter(client: Any, cluster: Cluster, compute: Compute) -> Any:
     """Sends the pass to all workers."""
-    client.wait_for_workers(1)
     try:
-        return client.scatter(compute, broadcast=True, hash=False)
+        return cluster.ask(lambda: client.scatter(compute, broadcast=True, hash=False))
     except (TypeError, pickle.PicklingError, AttributeError) as error:
         mend = "define it at the top of a module, and pass arrays as leaves of a `jax.tree_util.Partial`"
         fail("fn", "a function and a source that can be sent to workers", reason(error), mend)
+    except (OSError, TimeoutError, RuntimeError) as error:
+        if isinstance(error, VolumeError):
+            raise
+        raise VolumeError(
+            f"the work cannot be sent to the workers ({reason(error)}); start the cluster again"
+        ) from error
 
 
 def _failure(first: str, future: Any) -> Exception:

@@ -10,6 +10,8 @@ from typing import Any
 from shiftjax.volume._jobs.job import Images
 from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
 from shiftjax.volume._storage.errors import VolumeError
+from shiftjax.volume._storage.journal import Receipt
+from shiftjax.volume._storage.reading import NOTHING_READ, Reading
 from shiftjax.volume._storage.target import Target
 
 DEPTH = 2  # outputs that wait or are being written: one to write, one to take over; more would only fill the memory
@@ -21,20 +23,20 @@ class Writer:
     The order matters: a journal that knew a tile before its pixels are stored would lose them in a kill.
     """
 
-    def __init__(self, tiles: VolumeTiles, target: Target, finish: Callable[[TileAtTime], object]) -> None:
+    def __init__(self, tiles: VolumeTiles, target: Target, finish: Callable[[TileAtTime, Receipt], object]) -> None:
         self._tiles, self._target, self._finish = tiles, target, finish
-        self._waiting = deque[tuple[TileAtTime, Future[None]]]()
+        self._waiting = deque[tuple[TileAtTime, Reading, Future[str]]]()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
 
-    def put(self, tile: TileAtTime, images: Images) -> None:
-        """Queues an output; waits while the queue is full.
+    def put(self, tile: TileAtTime, images: Images, reading: Reading = NOTHING_READ) -> None:
+        """Queues an output, and what was read for it; waits while the queue is full.
 
         Raises:
             VolumeError: an earlier output could not be stored.
         """
         while len(self._waiting) >= DEPTH:
             self._settle()
-        self._waiting.append((tile, self._thread.submit(self._write, tile, images)))
+        self._waiting.append((tile, reading, self._thread.submit(self._write, tile, images)))
 
     def __enter__(self) -> Writer:
         return self
@@ -52,12 +54,11 @@ class Writer:
             raise failure
 
     def _settle(self) -> None:
-        tile, future = self._waiting.popleft()
-        future.result()
-        self._finish(tile)
+        tile, reading, future = self._waiting.popleft()
+        self._finish(tile, Receipt(reading.digest, future.result(), reading.missing))
 
-    def _write(self, tile: TileAtTime, images: Images) -> None:
+    def _write(self, tile: TileAtTime, images: Images) -> str:
         try:
-            self._target.write(self._tiles.output_slices(tile), images, time=tile[0])
+            return self._target.write(self._tiles.output_slices(tile), images, time=tile[0])
         except VolumeError as error:
             raise VolumeError(f"{self._tiles.describe(tile)}: {error}") from error.__cause__

@@ -10,15 +10,16 @@ from typing import Any
 import numpy as np
 
 from shiftjax._ahead import read_ahead
-from shiftjax._checks import fail
+from shiftjax._checks import fail, function, shown
 from shiftjax.tiling import TilePlan
 from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.pointwise import check_preprocess
 from shiftjax.volume._jobs.tiles import READ_AHEAD, TileAtTime, VolumeTiles
 from shiftjax.volume._storage.provenance import Provenance, pixels_provenance, plan_provenance
-from shiftjax.volume._storage.source import Source, open_source
+from shiftjax.volume._storage.reading import Reading, ReadLog
+from shiftjax.volume._storage.source import Source, open_source, with_missing
 
-EmbeddedTiles = Iterator[tuple[TileAtTime, np.ndarray]]  # with what a tile delivers, (1, *space, channel)
+EmbeddedTiles = Iterator[tuple[TileAtTime, np.ndarray, Reading]]  # what a tile delivers, (1, *space, channel)
 
 
 @dataclass(frozen=True)
@@ -30,12 +31,14 @@ class Recompute:
         source: the image, as `predict_volume` takes it.
         axes: of the image, as `predict_volume` takes them.
         preprocess: as `predict_volume` takes it.
+        channel: of the image, as `predict_volume` takes it.
     """
 
     fn: Callable[[Any], Any]
     source: Any
     axes: str | None = None
     preprocess: Callable[[Any], Any] | None = None
+    channel: int | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,10 @@ class Embedding:
         """What tiles deliver, cut at the image's end, in the order of `tiles`."""
         raise NotImplementedError
 
+    def reading(self, tile: TileAtTime) -> Reading:
+        """Reads what a tile is made from, and computes nothing."""
+        raise NotImplementedError
+
 
 class StoredEmbedding(Embedding):
     """An embedding read from storage."""
@@ -68,10 +75,15 @@ class StoredEmbedding(Embedding):
         return {**plan_provenance(self.volume.plan), "embedding": pixels_provenance(self.volume.source)}
 
     def read(self, tiles: Iterable[TileAtTime]) -> EmbeddedTiles:
-        def read(tile: TileAtTime) -> np.ndarray:
-            return self.volume.source.at(tile[0])(self.volume.output_slices(tile))
+        for tile, (image, reading) in read_ahead(self._read, tiles, ahead=READ_AHEAD):
+            yield tile, image, reading
 
-        return read_ahead(read, tiles, ahead=READ_AHEAD)
+    def reading(self, tile: TileAtTime) -> Reading:
+        return self._read(tile)[1]
+
+    def _read(self, tile: TileAtTime) -> tuple[np.ndarray, Reading]:
+        log = ReadLog()
+        return self.volume.source.at(tile[0], log)(self.volume.output_slices(tile)), log.reading()
 
 
 @dataclass(frozen=True)
@@ -89,25 +101,30 @@ class ComputedEmbedding(Embedding):
 
     def read(self, tiles: Iterable[TileAtTime]) -> EmbeddedTiles:
         with closing(self.job.outputs(tiles)) as outputs:  # type: ignore[type-var]
-            for tile, images in outputs:
+            for tile, images, reading in outputs:
                 inside = (slice(part.stop - part.start) for part in self.volume.output_slices(tile))
-                yield tile, images[""][(slice(None), *inside)]
+                yield tile, images[""][(slice(None), *inside)], reading
+
+    def reading(self, tile: TileAtTime) -> Reading:
+        return self.job.reading(tile)
 
 
-def open_embedding(embedding: Any, plan: TilePlan, axes: str | None) -> Embedding:
+def open_embedding(embedding: Any, plan: TilePlan, axes: str | None, missing: str = "fill") -> Embedding:
     """The tiles of what `segment_volume` was given.
 
     Raises:
+        VolumeError: a prediction that is not finished.
         ValueError: it does not lie on the image that was planned for, or the network has several outputs.
     """
     if not isinstance(embedding, Recompute):
-        source = open_source(embedding, axes=axes)
+        source = with_missing(open_source(embedding, axes=axes), missing)
         return StoredEmbedding(_tiles(source, plan), source.channels, str(source.dtype))
     if axes is not None:
-        fail("axes", "none beside a `Recompute`", repr(axes), "give them to the `Recompute`")
+        fail("axes", "none beside a `Recompute`", shown(axes), "give them to the `Recompute`")
     if len(plan.outputs) != 1:
         fail("plan", "one of a network with one output", f"{len(plan.outputs)} outputs", "return the embedding only")
-    source = open_source(embedding.source, axes=embedding.axes)
+    source = with_missing(open_source(embedding.source, axes=embedding.axes, channel=embedding.channel), missing)
+    function("fn", embedding.fn)
     tiles = _tiles(source, plan)
     if source.channels != plan.image_shape[-1]:
         fail("source", f"{plan.image_shape[-1]} channels, as planned", source.channels)
@@ -116,6 +133,7 @@ def open_embedding(embedding: Any, plan: TilePlan, axes: str | None) -> Embeddin
 
 
 def _tiles(source: Source, plan: TilePlan) -> VolumeTiles:
+    source = source.for_network(len(plan.image_shape) - 2)
     if plan.image_shape[0] != 1:
         fail("plan", "one for a single image", f"one for a batch of {plan.image_shape[0]}")
     if source.space != plan.image_shape[1:-1]:

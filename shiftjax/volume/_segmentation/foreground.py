@@ -14,8 +14,11 @@ from shiftjax._checks import fail
 from shiftjax.volume._jobs.pointwise import Pointwise, prove_pointwise
 from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
 from shiftjax.volume._segmentation.embedding import Embedding
+from shiftjax.volume._storage.journal import Receipt
+from shiftjax.volume._storage.mask import open_mask
 from shiftjax.volume._storage.provenance import Provenance, pixels_provenance
-from shiftjax.volume._storage.source import Source, open_source
+from shiftjax.volume._storage.reading import NOTHING_READ, Reading, ReadLog
+from shiftjax.volume._storage.source import Source
 
 Channels = slice | Sequence[int]
 
@@ -23,12 +26,16 @@ Channels = slice | Sequence[int]
 class Everywhere:
     """All pixels."""
 
-    def __call__(self, tile: TileAtTime, embedding: np.ndarray) -> np.ndarray:
-        return np.ones(embedding.shape[1:-1], bool)
+    def __call__(self, tile: TileAtTime, embedding: np.ndarray) -> tuple[np.ndarray, Reading]:
+        return np.ones(embedding.shape[1:-1], bool), NOTHING_READ
 
     def provenance(self) -> str:
         """What tells it from other foregrounds."""
         return "all"
+
+    def reading(self, tile: TileAtTime) -> Reading:
+        """What is read of a tile: nothing."""
+        return NOTHING_READ
 
 
 @dataclass(frozen=True)
@@ -38,13 +45,18 @@ class InMask:
     mask: Source
     volume: VolumeTiles
 
-    def __call__(self, tile: TileAtTime, embedding: np.ndarray) -> np.ndarray:
-        read = self.mask.at(tile[0] if self.mask.times > 1 else 0)
-        return read(self.volume.output_slices(tile))[0, ..., 0] != 0
+    def __call__(self, tile: TileAtTime, embedding: np.ndarray) -> tuple[np.ndarray, Reading]:
+        log = ReadLog()
+        read = self.mask.at(tile[0] if self.mask.times > 1 else 0, log)
+        return read(self.volume.output_slices(tile))[0, ..., 0] != 0, log.reading()
 
     def provenance(self) -> Provenance:
         """What tells it from other foregrounds."""
         return pixels_provenance(self.mask)
+
+    def reading(self, tile: TileAtTime) -> Reading:
+        """Reads a tile of the mask."""
+        return self(tile, np.zeros(0))[1]
 
 
 @dataclass(frozen=True)
@@ -53,15 +65,20 @@ class WhereTrue:
 
     function: Pointwise
 
-    def __call__(self, tile: TileAtTime, embedding: np.ndarray) -> np.ndarray:
-        return np.asarray(self.function(embedding))[0]
+    def __call__(self, tile: TileAtTime, embedding: np.ndarray) -> tuple[np.ndarray, Reading]:
+        return np.asarray(self.function(embedding))[0], NOTHING_READ
 
     def provenance(self) -> str:
         """What tells it from other foregrounds."""
         return self.function.provenance()
 
+    def reading(self, tile: TileAtTime) -> Reading:
+        """What is read of a tile: nothing."""
+        return NOTHING_READ
 
-Foreground = Everywhere | InMask | WhereTrue  # of a tile and its embedding (1, *space, channel): booleans (*space)
+
+# Of a tile and its embedding (1, *space, channel): booleans (*space), and what was read for them.
+Foreground = Everywhere | InMask | WhereTrue
 
 
 @dataclass(frozen=True)
@@ -88,11 +105,21 @@ class MaskedEmbedding:
         chosen = {"foreground": self.foreground.provenance(), "channels": str(self.channels)}
         return {**self.embedding.provenance(), **chosen}
 
-    def read(self, tiles: Iterable[TileAtTime]) -> Iterator[tuple[TileAtTime, np.ndarray, np.ndarray]]:
-        """Tiles with the embedding `(*space, channel)` and which pixels are foreground `(*space)`."""
+    def read(self, tiles: Iterable[TileAtTime]) -> Iterator[tuple[TileAtTime, np.ndarray, np.ndarray, Receipt]]:
+        """Tiles with the embedding `(*space, channel)`, which pixels are foreground `(*space)`, and what was read."""
         with closing(self.embedding.read(tiles)) as embedded:  # type: ignore[type-var]
-            for tile, embedding in embedded:
-                yield tile, embedding[0][..., self.channels], self.foreground(tile, embedding)
+            for tile, embedding, reading in embedded:
+                inside, of_mask = self.foreground(tile, embedding)
+                both = _joined(reading, of_mask)
+                yield tile, embedding[0][..., self.channels], inside, Receipt(both.digest, "", both.missing)
+
+    def reading(self, tile: TileAtTime) -> Reading:
+        """Reads the embedding of a tile, or what it is computed from, and its mask; computes nothing."""
+        return _joined(self.embedding.reading(tile), self.foreground.reading(tile))
+
+
+def _joined(one: Reading, other: Reading) -> Reading:
+    return Reading(one.digest + other.digest, one.missing + other.missing)
 
 
 def open_foreground(foreground: Any, embedding: Embedding) -> Foreground:
@@ -117,12 +144,7 @@ def open_foreground(foreground: Any, embedding: Embedding) -> Foreground:
 
 
 def _open_mask(foreground: Any, source: Source) -> Source:
-    names = source.axes.replace("c", "")
-    axes = None
-    if hasattr(foreground, "ndim"):
-        axes = names if foreground.ndim == len(names) else names.replace("t", "")
-    mask = open_source(foreground, axes=axes)
-    if mask.space != source.space or mask.channels != 1 or mask.times not in (1, source.times):
-        shape = f"{mask.space} with {mask.channels} channels and {mask.times} time points"
-        fail("foreground", f"a mask of {source.space} pixels", shape, "scale it to the image first")
+    mask = open_mask("foreground", foreground, source)
+    if mask.space != source.space:
+        fail("foreground", f"a mask of {source.space} pixels", mask.space, "scale it to the image first")
     return mask

@@ -6,7 +6,7 @@ Each is called with the tiles that are left, and reports each tile once its resu
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,13 +14,15 @@ import numpy as np
 from shiftjax._ahead import read_ahead
 from shiftjax._checks import fail, finite
 from shiftjax.clustering import nearest_codes
-from shiftjax.volume._jobs.tiles import READ_AHEAD, Progress, TileAtTime, VolumeTiles
+from shiftjax.volume._jobs.tiles import READ_AHEAD, Pass, Progress, TileAtTime, VolumeTiles
 from shiftjax.volume._jobs.writer import Writer
 from shiftjax.volume._segmentation.codebook import Sample, draw, join_samples
 from shiftjax.volume._segmentation.foreground import MaskedEmbedding
 from shiftjax.volume._segmentation.fragments import FragmentTable, find_fragments, from_arrays, to_arrays
 from shiftjax.volume._segmentation.objects import VolumeObjects
-from shiftjax.volume._storage.intermediates import Intermediates
+from shiftjax.volume._storage.intermediates import Intermediates, LostError
+from shiftjax.volume._storage.journal import NOTHING, Journal, Receipt
+from shiftjax.volume._storage.provenance import Provenance
 from shiftjax.volume._storage.target import Target
 
 
@@ -36,7 +38,7 @@ class SamplePass:
         self._so_far = self._no_pixels()
 
     def __call__(self, tiles: Iterable[TileAtTime], progress: Progress) -> None:
-        for tile, embedding, inside in self._masked.read(tiles):
+        for tile, embedding, inside, receipt in self._masked.read(tiles):
             full = len(self._so_far.rank) == self._most  # then no later pixel of a higher rank can be drawn
             sample = draw(
                 embedding[None],
@@ -49,12 +51,17 @@ class SamplePass:
             finite("embedding", sample.embedding)
             self._intermediates.put(_name("sample", tile), sample._asdict())
             self._so_far = join_samples([self._so_far, sample], most=self._most)
-            progress.finish(tile)
+            progress.finish(tile, receipt)
+
+    def identity(self) -> Provenance:
+        """What decides the sample."""
+        return self._masked.provenance()
 
     def sample(self) -> Sample:
         """Of all tiles together, once every one has been seen by some process."""
         whole = self._no_pixels()
-        for _, arrays in _stored("sample", self._masked.embedding.volume, self._intermediates):
+        self._so_far = whole  # a tile that was lost needs all of its own pixels
+        for _, arrays in stored("sample", self._masked.embedding.volume, self._intermediates, self):
             whole = join_samples([whole, Sample(**arrays)], most=self._most)
         return whole
 
@@ -74,7 +81,7 @@ class FragmentPass:
     def __call__(self, tiles: Iterable[TileAtTime], progress: Progress) -> None:
         volume = self.masked.embedding.volume
         room = math.prod(volume.plan.tile_output)
-        for tile, embedding, inside in self.masked.read(tiles):
+        for tile, embedding, inside, receipt in self.masked.read(tiles):
             codes = np.full(inside.shape, -1, np.int32)
             codes[inside] = nearest_codes(embedding[inside], self.codes, bandwidth=self.bandwidth, room=room)
             if len(self.codes) and (codes[inside] < 0).any():
@@ -82,34 +89,65 @@ class FragmentPass:
             label, table = find_fragments(codes, start=volume.output_start(tile), shape=volume.shape)
             self.intermediates.put(_name("fragments", tile), {"label": label})
             self.intermediates.put(_name("table", tile), to_arrays(table))
-            progress.finish(tile)
+            progress.finish(tile, receipt)
 
+    def identity(self) -> Provenance:
+        """What decides the fragments, beside the codes, which are sent."""
+        return self.masked.provenance()
 
-def tables(tiles: Iterable[TileAtTime], intermediates: Intermediates) -> Iterator[tuple[TileAtTime, FragmentTable]]:
-    """The tables of tiles, one after the other."""
-    return ((tile, from_arrays(arrays)) for tile, arrays in _stored("table", tiles, intermediates))
+    def tables(self) -> Iterator[tuple[TileAtTime, FragmentTable]]:
+        """The tables of all tiles, one after the other."""
+        arrays = stored("table", self.masked.embedding.volume, self.intermediates, self)
+        return ((tile, from_arrays(table)) for tile, table in arrays)
 
 
 @dataclass(frozen=True)
 class LabelPass:
     """Third pass: writes the fragments of every tile by the numbers of their objects."""
 
-    volume: VolumeTiles
-    intermediates: Intermediates
+    finding: FragmentPass
     objects: VolumeObjects
     target: Target
 
     def __call__(self, tiles: Iterable[TileAtTime], progress: Progress) -> None:
-        with Writer(self.volume, self.target, progress.finish) as writer:
-            for tile, arrays in _stored("fragments", tiles, self.intermediates):
+        with Writer(self.finding.masked.embedding.volume, self.target, progress.finish) as writer:
+            for tile, arrays in stored("fragments", tiles, self.finding.intermediates, self.finding):
                 writer.put(tile, {"": self.objects.of_tile(tile)[arrays["label"]][None, ..., None]})
 
+    def identity(self) -> Provenance:
+        """What decides the labels, beside the objects."""
+        return self.finding.identity()
 
-def _stored(
-    kind: str, tiles: Iterable[TileAtTime], intermediates: Intermediates
+
+class Silent:
+    """Whoever need not be told how a tile of a pass ends."""
+
+    def finish(self, tile: TileAtTime, receipt: Receipt = NOTHING) -> None:
+        """Nothing."""
+
+    def skip(self, tile: TileAtTime) -> None:
+        """Nothing."""
+
+
+def stored(
+    kind: str, tiles: Iterable[TileAtTime], intermediates: Intermediates, again: Pass
 ) -> Iterator[tuple[TileAtTime, dict[str, np.ndarray]]]:
-    """The intermediate results of tiles, in order, read ahead."""
-    return read_ahead(lambda tile: intermediates.get(_name(kind, tile)), tiles, ahead=READ_AHEAD)
+    """The intermediate results of tiles, in order, read ahead; those that are lost are computed again."""
+
+    def read(tile: TileAtTime) -> dict[str, np.ndarray]:
+        try:
+            return intermediates.get(_name(kind, tile))
+        except LostError:
+            again([tile], Silent())
+            return intermediates.get(_name(kind, tile))
+
+    return read_ahead(read, tiles, ahead=READ_AHEAD)
+
+
+def lost_tiles(kinds: Sequence[str], tiles: VolumeTiles, intermediates: Intermediates, journal: Journal) -> list[int]:
+    """Those of the finished tiles of which some intermediate result is gone."""
+    finished, names = sorted(int(number) for number in journal.finished), intermediates.names()
+    return [number for number in finished if not {_name(kind, tiles.tile(number)) for kind in kinds} <= names]
 
 
 def _name(kind: str, tile: TileAtTime) -> str:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail
+from shiftjax._checks import fail, shown
+
+
+def of_numbers(dtype: np.dtype) -> bool:
+    """Whether a type is of numbers, or of booleans."""
+    return dtype.kind == "b" or bool(jnp.issubdtype(dtype, jnp.number))
 
 
 def holds(target: np.dtype, dtype: np.dtype) -> bool:
@@ -31,7 +36,7 @@ def check_holds(target_dtype: str, output_dtype: str) -> None:
     narrower = jnp.issubdtype(target, jnp.floating) and jnp.issubdtype(output, jnp.floating)
     if not narrower and not holds(target, output):
         expected = f"a type that holds every {output_dtype} of the network's output"
-        fail("dtype", expected, repr(target_dtype), "convert in `fn`")
+        fail("dtype", expected, shown(target_dtype), "convert in `fn`")
 
 
 def cast(image: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import product
 from typing import Any
 
 from shiftjax._arithmetic import ceil_div
 from shiftjax._extras import require
-from shiftjax.volume._storage.errors import storage_errors
+
+Part = tuple[str, tuple[slice, ...]]  # the key of a chunk within its array, and its pixels as an index of the array
 
 
 def every_chunk() -> Any:
@@ -20,23 +21,23 @@ def every_chunk() -> Any:
     return require("zarr", "volume").config.set({"array.write_empty_chunks": True})
 
 
-def chunk_keys(array: Any, index: Sequence[slice]) -> set[str]:
-    """Keys of the chunks that hold the pixels at `index`, one slice per axis; the array's keys must have slashes."""
+def chunks_at(array: Any, index: Sequence[slice]) -> Iterator[Part]:
+    """The stored objects (chunks, or shards where the array has some) that hold the pixels at `index`.
+
+    Args:
+        array: of zarr.
+        index: one slice of step 1 per axis.
+    """
+    sizes = getattr(array, "shards", None) or array.chunks
     spans = []
-    for part, length, size in zip(index, array.shape, array.chunks, strict=True):
+    for part, length, size in zip(index, array.shape, sizes, strict=True):
         start, stop, _ = part.indices(length)
         spans.append(range(start // size, ceil_div(stop, size)))
-    first = "" if array.metadata.zarr_format == 2 else "c/"
-    return {first + "/".join(map(str, chunk)) for chunk in product(*spans)}
+    for chunk in product(*spans):
+        pixels = (slice(c * n, min((c + 1) * n, m)) for c, n, m in zip(chunk, sizes, array.shape, strict=True))
+        yield array.metadata.encode_chunk_key(chunk), tuple(pixels)
 
 
-def stored_keys(folder: str, storage_options: dict[str, Any] | None) -> frozenset[str]:
-    """Keys of all that is stored of the array in a folder.
-
-    Raises:
-        VolumeError: the folder cannot be listed.
-    """
-    files, path = require("fsspec.core", "volume").url_to_fs(folder, **(storage_options or {}))
-    with storage_errors(f"list the chunks of {folder}"):
-        files.invalidate_cache()  # other processes write too
-        return frozenset(name.removeprefix(path).lstrip("/") for name in files.find(path))
+def chunk_keys(array: Any, index: Sequence[slice]) -> set[str]:
+    """Keys of the chunks that hold the pixels at `index`, one slice per axis."""
+    return {key for key, _ in chunks_at(array, index)}

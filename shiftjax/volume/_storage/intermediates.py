@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
-from shiftjax._extras import require
-from shiftjax.volume._storage.errors import WAIT, VolumeError, storage_errors
+from shiftjax.volume._storage.errors import VolumeError, reason, storage_errors
+from shiftjax.volume._storage.folder import open_folder
 
 CHECKSUM = 32  # bytes of SHA-256, in front of each object
+
+
+class LostError(VolumeError):
+    """An intermediate result that is gone or damaged, and is to be computed again."""
 
 
 class Intermediates:
     """Named objects of a few arrays each, in a folder of any file system that fsspec knows."""
 
     def __init__(self, uri: str, storage_options: dict[str, Any] | None = None) -> None:
-        self._files, self._folder = require("fsspec.core", "volume").url_to_fs(uri, **(storage_options or {}))
-        self._has_folder = False
+        self._folder = open_folder(uri, storage_options)
 
     def put(self, name: str, arrays: Mapping[str, np.ndarray]) -> None:
         """Writes an object; returns when it is stored.
@@ -29,46 +31,40 @@ class Intermediates:
         Raises:
             VolumeError: it could not be written.
         """
-        with self._errors("write", name):
-            if not self._has_folder:
-                self._files.makedirs(self._folder, exist_ok=True)
-                self._has_folder = True
-            self._files.pipe_file(f"{self._folder}/{name}", pack(arrays))
+        with storage_errors(f"write {name} in {self._folder.uri}"):
+            self._folder.put(name, pack(arrays))
 
     def get(self, name: str) -> dict[str, np.ndarray]:
         """Reads an object.
 
         Raises:
-            VolumeError: it does not exist, or is damaged.
+            LostError: it does not exist, or is damaged.
+            VolumeError: it cannot be read.
         """
-        advice = f"if another process works on this target, {WAIT}; otherwise remove the target and begin again"
-        with self._errors("read", name, advice):
-            return unpack(self._files.cat_file(f"{self._folder}/{name}"))
+        with storage_errors(f"read {name} in {self._folder.uri}"):
+            try:
+                return unpack(self._folder.get(name))
+            except (FileNotFoundError, ValueError) as error:
+                raise LostError(f"{name} in {self._folder.uri} is lost ({reason(error)})") from error
+
+    def names(self) -> set[str]:
+        """Of all objects, damaged ones included.
+
+        Raises:
+            VolumeError: they cannot be listed.
+        """
+        with storage_errors(f"list the intermediate results in {self._folder.uri}"):
+            return set(self._folder.names())
 
     def clear(self) -> None:
-        """Removes all objects.
+        """Removes all objects, what killed writes left included.
 
         Raises:
             VolumeError: they could not be removed.
         """
-        with storage_errors(f"remove the intermediate results in {self._folder}"), suppress(FileNotFoundError):
-            # Another process may be doing the same: what it has removed already is no error.
-            self._files.invalidate_cache()
-            if self._files.exists(self._folder):
-                self._files.rm(self._folder, recursive=True)
-        self._has_folder = False
-
-    @contextmanager
-    def _errors(self, action: str, name: str, advice: str = "") -> Iterator[None]:
-        with storage_errors(f"{action} {name} in {self._folder}", advice):
-            try:
-                yield
-            except FileNotFoundError as error:
-                # Only a process that has finished the whole target removes this folder.
-                raise VolumeError(
-                    f"{name} is gone from {self._folder}: another process worked on this target, and has finished it "
-                    f"or is still at work; {WAIT}"
-                ) from error
+        with storage_errors(f"remove the intermediate results in {self._folder.uri}"):
+            for name in self._folder.sizes():
+                self._folder.remove(name)
 
 
 def pack(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -86,6 +82,6 @@ def unpack(data: bytes) -> dict[str, np.ndarray]:
         ValueError: the object was not written to its end, or has changed since.
     """
     if sha256(data[CHECKSUM:]).digest() != data[:CHECKSUM]:
-        raise ValueError("the object is damaged")
+        raise ValueError("the object is damaged: its checksum does not fit")
     with np.load(io.BytesIO(data[CHECKSUM:]), allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

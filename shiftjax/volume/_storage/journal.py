@@ -1,7 +1,7 @@
 """Which parts of some work are finished, kept so that a process killed at any moment loses little and lies about none.
 
-The order of writing makes it durable: an entry is added only after its data are stored, so that the journal may lag
-behind the data but never runs ahead of them.
+The order of writing makes it durable: an entry is added only after its data are on the disk, so that the journal may
+lag behind the data but never runs ahead of them.
 """
 
 from __future__ import annotations
@@ -10,14 +10,31 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
-from shiftjax._extras import require
 from shiftjax.volume._storage.errors import storage_errors
+from shiftjax.volume._storage.folder import open_folder
 
 Entry = int | str
 SECONDS = 1.0  # between flushes: what a kill costs at most, against one small object per flush
+
+
+class Receipt(NamedTuple):
+    """What a finished entry was made from and what was stored of it.
+
+    Attributes:
+        read: digest of what was read of the source; empty where nothing was.
+        wrote: digest of what was written to the target's arrays; empty where nothing was.
+        missing: chunks that were read as the fill value, because the source has none.
+    """
+
+    read: str = ""
+    wrote: str = ""
+    missing: int = 0
+
+
+NOTHING = Receipt()
 
 
 class Journal:
@@ -29,16 +46,18 @@ class Journal:
 
     Attributes:
         finished: all entries so far, those of earlier runs included.
+        receipts: of the finished entries.
+        left_out: entries that a run decided not to need, as a mask says; they may be finished later.
         unwritten: those that wait for the next flush; they are lost if none succeeds.
     """
 
     def __init__(
-        self, uri: str, *, seconds: int | float | None = None, storage_options: dict[str, Any] | None = None
+        self, uri: Any, *, seconds: int | float | None = None, storage_options: dict[str, Any] | None = None
     ) -> None:
         """Opens the journal and reads its entries.
 
         Args:
-            uri: a folder, by path or fsspec URI; made with the first flush.
+            uri: a folder, by path or fsspec URI; made with the first flush. Or an open folder, to read from.
             seconds: `add` flushes where the last flush is longer ago.
             storage_options: for the file system, as fsspec takes them.
 
@@ -46,27 +65,36 @@ class Journal:
             VolumeError: the journal cannot be read.
         """
         self._uri = uri
-        self._files, self._folder = require("fsspec.core", "volume").url_to_fs(uri, **(storage_options or {}))
+        self._folder = open_folder(uri, storage_options) if isinstance(uri, str) else uri
         self._seconds = SECONDS if seconds is None else seconds
-        self.unwritten: list[Entry] = []
+        self.unwritten: dict[Entry, Receipt | None] = {}
         self._last_flush = time.monotonic()
         self.finished: set[Entry] = set()
+        self.receipts: dict[Entry, Receipt] = {}
+        self.left_out: set[Entry] = set()
         with storage_errors(f"read the journal {uri}"):
             names = self._names()
-            for text in self._files.cat(names, on_error="omit").values() if names else ():
-                self.finished.update(_unpack(text))
-        self._next = len(names)
+            for name in names:
+                for entry, receipt in _unpack(self._folder.get(name)).items():
+                    self._note(entry, receipt)
+        self._next = 1 + max((int(name[:6]) for name in names if name[:6].isdecimal()), default=-1)
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Entry, receipt: Receipt = NOTHING) -> None:
         """Notes an entry whose data are stored; flushes if it is time.
 
         Raises:
             VolumeError: as `flush`.
         """
-        self.finished.add(entry)
-        self.unwritten.append(entry)
+        self._note(entry, receipt)
+        self.unwritten[entry] = receipt
         if time.monotonic() - self._last_flush >= self._seconds:
             self.flush()
+
+    def leave_out(self, entry: Entry) -> None:
+        """Notes an entry that is not needed, with the next flush."""
+        if entry not in self.finished and entry not in self.left_out:
+            self._note(entry, None)
+            self.unwritten[entry] = None
 
     def flush(self) -> None:
         """Writes the entries added since the last flush.
@@ -76,13 +104,12 @@ class Journal:
         """
         if self.unwritten:
             with storage_errors(f"write the journal {self._uri}"):
-                self._files.makedirs(self._folder, exist_ok=True)
                 # The random part keeps two processes apart; the number grows even if writing fails, so that no later
                 # object takes the name of a torn one.
-                name = f"{self._folder}/{self._next:06d}-{secrets.token_hex(4)}.json"
+                name = f"{self._next:06d}-{secrets.token_hex(4)}.json"
                 self._next += 1
-                self._files.pipe_file(name, _pack(self.unwritten))
-            self.unwritten = []
+                self._folder.put(name, _pack(self.unwritten))
+            self.unwritten = {}
         self._last_flush = time.monotonic()
 
     def clear(self) -> None:
@@ -91,29 +118,34 @@ class Journal:
         Raises:
             VolumeError: what is stored of them could not be removed.
         """
-        self.finished.clear()
-        self.unwritten = []
+        for known in (self.finished, self.receipts, self.left_out, self.unwritten):
+            known.clear()
         with storage_errors(f"clear the journal {self._uri}"):
             for name in self._names():
-                self._files.rm_file(name)
+                self._folder.remove(name)
+
+    def _note(self, entry: Entry, receipt: Receipt | None) -> None:
+        if receipt is None:
+            self.left_out.add(entry)
+        else:
+            self.finished.add(entry)
+            self.receipts[entry] = receipt
 
     def _names(self) -> list[str]:
-        self._files.invalidate_cache()
-        if not self._files.exists(self._folder):
-            return []
-        return sorted(name for name in self._files.ls(self._folder, detail=False) if name.endswith(".json"))
+        return [name for name in self._folder.names() if name.endswith(".json")]
 
 
-def _pack(entries: Iterable[Entry]) -> bytes:
-    body = json.dumps(list(entries))
+def _pack(entries: Mapping[Entry, Receipt | None]) -> bytes:
+    body = json.dumps([[entry, *(receipt or ())] for entry, receipt in entries.items()])
     return json.dumps({"entries": body, "sha256": hashlib.sha256(body.encode()).hexdigest()}).encode()
 
 
-def _unpack(text: bytes) -> list[Entry]:
+def _unpack(text: bytes) -> dict[Entry, Receipt | None]:
     """The entries of an object; none where it is torn."""
     try:
         stored = json.loads(text)
-        whole = hashlib.sha256(stored["entries"].encode()).hexdigest() == stored["sha256"]
-        return json.loads(stored["entries"]) if whole else []
+        if hashlib.sha256(stored["entries"].encode()).hexdigest() != stored["sha256"]:
+            return {}
+        return {entry: Receipt(*receipt) if receipt else None for entry, *receipt in json.loads(stored["entries"])}
     except (ValueError, KeyError, TypeError, AttributeError):
-        return []
+        return {}

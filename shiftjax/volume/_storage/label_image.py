@@ -3,26 +3,97 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from shiftjax._checks import fail
+from shiftjax._checks import fail, shown
 from shiftjax._extras import require
 from shiftjax.volume._storage import ome_zarr as ome
 from shiftjax.volume._storage.errors import storage_errors
 from shiftjax.volume._storage.layout import Layout
 from shiftjax.volume._storage.new_target import NewTarget, make_group, open_group, stored_names
 from shiftjax.volume._storage.provenance import Provenance
+from shiftjax.volume._storage.pyramid import Coarser
 from shiftjax.volume._storage.target import Target, begin_target
+from shiftjax.volume._storage.uri import for_zarr
 
 
 def check_name(name: Any) -> None:
     """Refuses what cannot be the name of labels."""
     if not isinstance(name, str) or not name or "/" in name or name.startswith("."):
-        fail("name", "a name for the labels, without `/`", repr(name))
+        fail("name", "a name for the labels, without `/`", shown(name))
 
 
-def begin_labels(new: NewTarget, name: str, layout: Layout, *, provenance: Provenance, resume: bool) -> Target:
+class Image(NamedTuple):
+    """An image that labels lie over: its axes without c, and the shape and geometry of each of its levels."""
+
+    axes: str
+    levels: list[Coarser]
+
+
+def image_in(new: NewTarget) -> Image | None:
+    """The image in a group that labels are written to; None where there is none.
+
+    Raises:
+        VolumeError: a group that cannot be read.
+        ValueError: an image of a version that is not known, or whose metadata make no sense.
+    """
+    if not stored_names(new):
+        return None
+    group = open_group(new)
+    described = ome.multiscale(group.attrs.asdict())
+    if described is None:
+        return None
+    levels = ome.read_levels(described)
+    axes = levels[0].axes
+    with storage_errors(f"read the image in {new.path}"):
+        shapes = [dict(zip(axes, map(int, group[level.path].shape), strict=True)) for level in levels]
+    kept = axes.replace("c", "")
+    return Image(kept, [Coarser(tuple(s[a] for a in kept), lv.geometry) for s, lv in zip(shapes, levels, strict=True)])
+
+
+def over_image(layout: Layout, image: Image) -> tuple[Layout, list[Coarser]]:
+    """Labels as the image that they lie over has its pixels: with its axes and sizes, and a level for each of its own.
+
+    Args:
+        layout: of the labels.
+        image: that they lie over.
+
+    Returns:
+        The layout of the finest labels, and the coarser levels.
+
+    Raises:
+        ValueError: no level of the image has the pixels of the labels.
+    """
+    sizes = dict(zip(layout.axes, layout.shape, strict=True))
+    chunks = dict(zip(layout.axes, layout.chunks, strict=True))
+    if sizes.get("t") == 1 and "t" not in image.axes:
+        del sizes["t"]
+    shape = tuple(sizes.get(name, 1) for name in image.axes)
+    fitting = [k for k, level in enumerate(image.levels) if set(sizes) <= set(image.axes) and level.shape == shape]
+    if not fitting:
+        pixels = " or ".join(f"{level.shape}" for level in image.levels)
+        found = f"labels of {layout.shape} along {layout.axes!r}"
+        mend = "write them to a group of their own, or into the image that was embedded"
+        fail("target", f"an image with as many pixels as the labels; it has {pixels} along {image.axes!r}", found, mend)
+    first, chunk = image.levels[fitting[0]], tuple(chunks.get(name, 1) for name in image.axes)
+    geometry = first.geometry
+    whole = replace(layout, axes=image.axes, shape=shape, chunks=chunk, geometry=geometry)
+    return whole, image.levels[fitting[0] + 1 :]
+
+
+def begin_labels(
+    new: NewTarget,
+    name: str,
+    layout: Layout,
+    *,
+    provenance: Provenance,
+    resume: bool,
+    accept_versions: bool = False,
+    grid: Sequence[int] | None = None,
+    tile: Sequence[int] = (),
+) -> Target:
     """Makes the label image, or opens the one that the same work began.
 
     Args:
@@ -31,6 +102,9 @@ def begin_labels(new: NewTarget, name: str, layout: Layout, *, provenance: Prove
         layout: of their array; its format is that of a group that is made, and gives way to an existing group's.
         provenance: what they are made from.
         resume: whether labels that the same work began may be resumed.
+        accept_versions: as `begin_target` takes it.
+        grid: likewise.
+        tile: likewise.
 
     Raises:
         VolumeError: labels of other work, or storage that cannot be written.
@@ -41,12 +115,17 @@ def begin_labels(new: NewTarget, name: str, layout: Layout, *, provenance: Prove
         described: dict[str, Any] = {"version": "0.4"} if zarr_format == 2 else {}
         if ome.multiscale(group.attrs.asdict()) is not None:
             described["source"] = {"image": "../../"}
-        labels = group.require_group("labels")
+        inner = replace(new, path=f"{new.path.rstrip('/')}/labels")
+        labels = open_group(inner) if stored_names(inner) else make_group(inner, zarr_format)
     target = begin_target(
         replace(new, path=f"{new.path.rstrip('/')}/labels/{name}"),
         {"": replace(layout, zarr_format=zarr_format)},
         provenance=provenance,
         resume=resume,
+        accept_versions=accept_versions,
+        grid=grid,
+        tile=tile,
+        journal="labels",
         title=name,
         image_label=described,
     )
@@ -70,7 +149,7 @@ def _consolidate(new: NewTarget, name: str) -> None:
     """Enters the labels in the group's consolidated metadata, if it has any; readers look nowhere else."""
     zarr = require("zarr", "volume")
     with storage_errors(f"enter the labels in the consolidated metadata of {new.path}"):
-        group = zarr.open_group(new.path, mode="r+", storage_options=new.storage_options)
+        group = zarr.open_group(for_zarr(new.path), mode="r+", storage_options=new.storage_options)
         if group.metadata.consolidated_metadata is not None and f"labels/{name}/0" not in group:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # that Zarr v3 does not specify it: the group had it before

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from shiftjax._checks import fail
+from shiftjax._checks import fail, type_of_numbers
 from shiftjax.volume._storage import axes as axis_names
 from shiftjax.volume._storage import bfloat16
 from shiftjax.volume._storage.ome_zarr import Geometry
@@ -27,6 +27,7 @@ class Layout:
         dtype: name of its type.
         geometry: of its pixels.
         zarr_format: 2 (OME-Zarr 0.4) or 3 (OME-Zarr 0.5).
+        assumed: the axes of the source, where nobody has named them; None where somebody has.
     """
 
     axes: str
@@ -35,6 +36,7 @@ class Layout:
     dtype: str
     geometry: Geometry = field(default_factory=Geometry)
     zarr_format: int = 3
+    assumed: str | None = None
 
 
 def layout(
@@ -57,14 +59,16 @@ def layout(
     chosen_format = zarr_format or source.zarr_format or 3
     if chosen_format == 2 and native.name == bfloat16.NAME:
         fail("dtype", "a type that Zarr v2 has", bfloat16.NAME, "write Zarr v3 with `zarr_format=3`")
-    space = axis_names.spatial(source.axes)
     width = 1 if channels is None else channels
-    lengths = {**dict(zip(space, source.space, strict=True)), "c": width, "t": source.times}
-    chunks = {**dict(zip(space, _chunk(tile, width * native.itemsize), strict=True)), "c": width, "t": 1}
-    present = {*space, *("t" if "t" in source.axes else ""), *("" if channels is None else "c")}
+    lengths = {**dict(zip(source.axes, source.array.shape, strict=True)), "c": width}
+    # Images of one frame: a plane of its own, or a time point, is never in a chunk with another.
+    chunks = {"z": 1, "c": width, "t": 1}
+    chunks |= dict(zip(source.space_axes, _chunk(tile, width * native.itemsize), strict=True))
+    present = {*source.axes.replace("c", ""), *("" if channels is None else "c")}  # but not those that are left out
     axes = "".join(name for name in axis_names.ORDER if name in present)
-    shape, chunk = (tuple(sizes[name] for name in axes) for sizes in (lengths, chunks))
-    return Layout(axes, shape, chunk, native.name, source.geometry, chosen_format)
+    shape, chunk = (tuple(int(sizes[name]) for name in axes) for sizes in (lengths, chunks))
+    assumed = source.axes.replace(axis_names.LEFT_OUT, "") if source.assumed else None
+    return Layout(axes, shape, chunk, native.name, source.geometry, chosen_format, assumed)
 
 
 def native_dtype(name: str) -> np.dtype:
@@ -74,10 +78,7 @@ def native_dtype(name: str) -> np.dtype:
         ValueError: there is none.
     """
     bfloat16.register()  # so that NumPy knows the name
-    try:
-        return np.dtype(name)
-    except TypeError:
-        fail("dtype", "the name of a type, such as 'float32' or 'bfloat16'", repr(name))
+    return type_of_numbers("dtype", name)
 
 
 def _chunk(tile: Sequence[int], width: int) -> tuple[int, ...]:

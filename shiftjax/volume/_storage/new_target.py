@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shiftjax._checks import one_of
+from shiftjax._checks import fail, integer, one_of, shown
 from shiftjax._extras import require
 from shiftjax.volume._storage.errors import VolumeError, reason
+from shiftjax.volume._storage.folder import PARTIAL, Folder, open_folder
 from shiftjax.volume._storage.layout import native_dtype
-from shiftjax.volume._storage.provenance import Provenance, differences
-from shiftjax.volume._storage.uri import check_uri
+from shiftjax.volume._storage.provenance import VERSIONS, Provenance, differences, other_versions, versions
+from shiftjax.volume._storage.retry import patiently
+from shiftjax.volume._storage.uri import check_uri, for_zarr, is_local
 
 KEY = "shiftjax"  # of the group's attributes: the provenance
+LAYOUT = "target layout"  # the entry of the provenance that lists the arrays and how they are stored
 ADVICE = "choose another target, or remove it first"
-GROUP = {".zgroup", "zarr.json"}  # what a group without members and attributes consists of
+MOST_LEVELS = 32  # after which any axis has a single pixel
+FILES = ("zip", "ozx", "tif", "tiff", "h5", "hdf5", "n5", "npy", "npz", "png", "jpg", "json")
 
 
 @dataclass(frozen=True)
@@ -26,12 +31,14 @@ class NewTarget:
         path: path or fsspec URI.
         dtype: name of its type; None for that of what is written.
         zarr_format: 2 or 3; None for the source's.
+        levels: of the pyramid, the finest included; None for 1, or for labels for those of the image they lie over.
         storage_options: for the file system, as fsspec takes them.
     """
 
     path: str
     dtype: str | None = None
     zarr_format: int | None = None
+    levels: int | None = None
     storage_options: dict[str, Any] | None = field(default=None, repr=False)  # may hold credentials
 
 
@@ -40,6 +47,7 @@ def new_target(
     *,
     dtype: str | None = None,
     zarr_format: int | None = None,
+    levels: int | None = None,
     storage_options: dict[str, Any] | None = None,
 ) -> NewTarget:
     """A target, where a path alone says too little: `predict_volume` and `segment_volume` take the result.
@@ -49,6 +57,9 @@ def new_target(
         dtype: of the pixels stored, such as "bfloat16"; by default that of the network's outputs. It must hold them: of
             integers all values, of floats those that occur, rounded. Labels are uint64 and take none.
         zarr_format: 2 (OME-Zarr 0.4) or 3 (OME-Zarr 0.5); by default the source's, else 3.
+        levels: how many resolutions are written, each of half the pixels per spatial axis, the finest included: means
+            of numbers, and one of the pixels of labels. By default 1; labels have those of the image that they lie
+            over.
         storage_options: for the file system, as fsspec takes them.
 
     Returns:
@@ -59,8 +70,10 @@ def new_target(
     """
     if zarr_format is not None:
         one_of("zarr_format", zarr_format, (2, 3))
+    if levels is not None:
+        levels = integer("levels", levels, least=1, most=MOST_LEVELS)
     name = None if dtype is None else native_dtype(dtype).name
-    return NewTarget(check_uri("target", path, storage_options), name, zarr_format, storage_options)
+    return NewTarget(_check_path(path, storage_options), name, zarr_format, levels, storage_options)
 
 
 def as_new_target(target: Any) -> NewTarget:
@@ -69,58 +82,170 @@ def as_new_target(target: Any) -> NewTarget:
     Raises:
         ValueError: neither a path nor what `new_target` returns.
     """
-    return target if isinstance(target, NewTarget) else NewTarget(check_uri("target", target, None))
+    return target if isinstance(target, NewTarget) else NewTarget(_check_path(target, None))
 
 
-def claim(new: NewTarget, expected: Provenance, *, resume: bool, zarr_format: int) -> Any:
-    """The group of a target: made, or found to be of the same work.
+def _check_path(path: Any, storage_options: Any) -> str:
+    """A path or URI that can become a folder of Zarr."""
+    uri = check_uri("target", path, storage_options)
+    ending = uri.rstrip("/").rpartition("/")[2].lower().rpartition(".")[2]
+    if ending in FILES and "." in uri:
+        mend = "name a folder, such as out.zarr; zip it afterwards if it must be one file"
+        fail("target", "a place for a folder of OME-Zarr", f"the name of a .{ending} file", mend)
+    if not is_local(uri) and any(part in uri for part in ("::", "http://", "https://")):
+        fail("target", "a file system that can be written to", shown(uri), "name it directly, without a chain by `::`")
+    return uri
 
-    The provenance is written first, with the group itself, so that a process killed at any moment leaves nothing that
-    its successor, or other work, could take for something else.
+
+def bind(
+    new: NewTarget,
+    expected: Provenance,
+    *,
+    resume: bool,
+    zarr_format: int,
+    accept_versions: bool = False,
+    attributes: dict[str, Any] | None = None,
+) -> Any:
+    """The group of a target: made with the identity of its work, or found to be of the same work.
+
+    The identity is created with the group, in one object that only one of several processes can create, and is never
+    changed. So it belongs to the target for good: a process killed at any moment leaves nothing that its successor, or
+    other work, could take for something else, and whoever writes to the target writes the same bytes.
+
+    Args:
+        new: where.
+        expected: the identity.
+        resume: whether a target of the same identity may be resumed.
+        zarr_format: 2 or 3.
+        accept_versions: whether other versions of the programs that compute may go on with it.
+        attributes: of a group that is made, beside the identity.
 
     Raises:
         VolumeError: a target that other work began, or that is not shiftjax's.
     """
-    names = stored_names(new)
-    if not names:
-        return make_group(new, zarr_format, {KEY: expected})
-    group = open_group(new)
-    attributes = group.attrs.asdict()
-    if not attributes and not names - GROUP:  # killed between making a Zarr v2 group and its attributes
-        group.attrs.update({KEY: expected})
-        return group
-    if KEY not in attributes:
+    folder = open_folder(new.path, new.storage_options)
+    stored, created = _stored_group(folder), False
+    if stored is None:
+        created = _create_group(folder, zarr_format, {KEY: expected, **(attributes or {})})
+        stored = _stored_group(folder)
+    found_format, bound = stored or (zarr_format, {})
+    if KEY not in bound:
         raise VolumeError(f"the target {new.path} holds data that shiftjax did not write; {ADVICE}")
-    if not resume:
+    if not resume and not created:
         advice = "resume it with `resume=True` (on the command line, without `--new`)"
         raise VolumeError(f"the target {new.path} exists already; {ADVICE}, or {advice}")
-    other = differences(attributes[KEY], expected)
-    if group.metadata.zarr_format != zarr_format:
+    other = differences(bound[KEY], expected)
+    if found_format != zarr_format:
         other = [*other, "Zarr format"]
     if other:
         raise VolumeError(f"the target {new.path} was made with another {' and another '.join(other)}; {ADVICE}")
-    return group
+    if found_format == 2:  # killed after the attributes, which hold the identity and so come first
+        folder.create(".zgroup", _json({"zarr_format": 2}))
+    check_versions(new, bound[KEY], accept=accept_versions)
+    return open_group(new)
+
+
+def stored_identity(new: NewTarget) -> Provenance | None:
+    """The identity that is bound to a target; None where there is no target of shiftjax."""
+    stored = _stored_group(open_folder(new.path, new.storage_options))
+    return None if stored is None else stored[1].get(KEY)
+
+
+def check_versions(new: NewTarget, identity: Provenance, *, accept: bool) -> None:
+    """Refuses to compute for a target with other versions than it was begun with, or than were accepted for it.
+
+    Args:
+        new: the target.
+        identity: bound to it.
+        accept: whether to accept the versions of this process, which is recorded beside the target's identity.
+
+    Raises:
+        VolumeError: other versions.
+    """
+    here, bound = versions(), identity.get(VERSIONS)
+    if bound is None or here == bound:
+        return
+    folder = open_folder(f"{array_folder(new, identity)}/versions", new.storage_options)
+    name = "-".join(f"{key}-{value}" for key, value in sorted(here.items())) + ".json"
+    if accept:
+        folder.create(name, _json(here))
+    elif name not in folder.names():
+        other = " and another ".join(other_versions(bound, here))
+        raise VolumeError(
+            f"the target {new.path} was made with another {other}; {ADVICE}, or go on all the same with "
+            "`accept_versions=True` (on the command line `--accept-versions`), which is recorded in the target"
+        )
+
+
+def array_folder(new: NewTarget, identity: Provenance) -> str:
+    """The folder of a target's first array, where all lies that is no part of the image: viewers do not look there."""
+    first = next(iter(identity.get(LAYOUT, {"": None})))
+    return "/".join(part for part in (new.path.rstrip("/"), first, "0") if part)
+
+
+def _stored_group(folder: Folder) -> tuple[int, dict[str, Any]] | None:
+    """Format and attributes of the group at a target's path; None where there is nothing yet.
+
+    What a process leaves that is killed while it makes a group does not count: files not written to their end, and a
+    Zarr v2 group without its attributes.
+
+    Raises:
+        VolumeError: an array, a file or a folder of other things.
+    """
+    names = {name for name in folder.names() if not name.endswith(PARTIAL)}
+    try:
+        if "zarr.json" in names:
+            entries = json.loads(folder.get("zarr.json"))
+            if entries["node_type"] != "group":
+                raise ValueError("an array")
+            return 3, entries.get("attributes") or {}
+        if ".zgroup" in names or names == {".zattrs"}:
+            attributes = json.loads(folder.get(".zattrs")) if ".zattrs" in names else {}
+            return (2, attributes) if attributes or names != {".zgroup"} else None
+    except (ValueError, KeyError, TypeError) as error:
+        raise VolumeError(f"the target {folder.uri} is not a Zarr group ({reason(error)}); {ADVICE}") from error
+    if names:
+        raise VolumeError(f"the target {folder.uri} is not a Zarr group; it holds {', '.join(sorted(names))}; {ADVICE}")
+    return None
 
 
 def stored_names(new: NewTarget) -> set[str]:
     """What lies in the folder of a target, or its own name if it is a file.
 
-    What a process leaves that is killed while it makes a group does not count: files not written to their end, which
-    zarr calls `.partial`, and the attributes of a Zarr v2 group, which are written beside the group itself.
+    What a process leaves that is killed while it makes a group does not count: files not written to their end, and the
+    attributes of a Zarr v2 group, which are written beside the group itself.
     """
-    files, path = require("fsspec.core", "volume").url_to_fs(new.path, **(new.storage_options or {}))
-    files.invalidate_cache()
-    if not files.exists(path):
-        return set()
-    paths = files.ls(path, detail=False) if files.isdir(path) else [path]
-    names = {name.rstrip("/").rpartition("/")[2] for name in paths}
-    return {name for name in names if name != ".zattrs" and not name.endswith(".partial")}
+    names = open_folder(new.path, new.storage_options).names()
+    return {name for name in names if name != ".zattrs" and not name.endswith(PARTIAL)}
 
 
-def make_group(new: NewTarget, zarr_format: int, attributes: dict[str, Any] | None = None) -> Any:
-    """A new Zarr group where there is nothing."""
-    options = {"attributes": attributes or {}, "storage_options": new.storage_options}
-    return require("zarr", "volume").create_group(new.path, zarr_format=zarr_format, **options)
+def _create_group(folder: Folder, zarr_format: int, attributes: dict[str, Any]) -> bool:
+    """Creates the object that holds a group's attributes; False where another process was faster."""
+    if zarr_format == 2:
+        return folder.create(".zattrs", _json(attributes))
+    return folder.create("zarr.json", _json({"zarr_format": 3, "node_type": "group", "attributes": attributes}))
+
+
+def _json(entries: dict[str, Any]) -> bytes:
+    return json.dumps(entries, indent=2).encode()
+
+
+def make_group(new: NewTarget, zarr_format: int) -> Any:
+    """A new Zarr group where there is nothing, or the one that another process was faster to make."""
+    folder = open_folder(new.path, new.storage_options)
+    _create_group(folder, zarr_format, {})
+    if zarr_format == 2:
+        folder.create(".zgroup", _json({"zarr_format": 2}))
+    return open_group(new)
+
+
+def drop_torn(folder: Folder) -> None:
+    """Removes metadata of a target's own arrays and groups that were not written to their end; they are made anew."""
+    for name in {"zarr.json", ".zgroup", ".zarray", ".zattrs"} & set(folder.names()):
+        try:
+            json.loads(folder.get(name))
+        except ValueError:
+            folder.remove(name)
 
 
 def open_group(new: NewTarget) -> Any:
@@ -129,9 +254,10 @@ def open_group(new: NewTarget) -> Any:
     Raises:
         VolumeError: an array, a file or a folder of other things; zarr has an error of its own for each.
     """
+    # Consolidated metadata may be older than what has been written since.
+    options = {"mode": "r+", "storage_options": new.storage_options, "use_consolidated": False}
     zarr = require("zarr", "volume")
     try:
-        # Consolidated metadata may be older than what has been written since.
-        return zarr.open_group(new.path, mode="r+", storage_options=new.storage_options, use_consolidated=False)
+        return patiently(lambda: zarr.open_group(for_zarr(new.path), **options))
     except (FileNotFoundError, FileExistsError, NotADirectoryError, ValueError, AssertionError) as error:
         raise VolumeError(f"the target {new.path} is not a Zarr group ({reason(error)}); {ADVICE}") from error

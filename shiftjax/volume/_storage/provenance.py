@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -13,13 +14,11 @@ import numpy as np
 from shiftjax._parameters import take_apart
 from shiftjax.certifier import Certificate
 from shiftjax.tiling import TilePlan
-from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.source import Source
 
 Provenance = dict[str, Any]  # entries by name, as JSON keeps them
-FORMAT = (
-    2  # of targets as a whole, their journals and intermediate results included; raise it where any of them changes
-)
+FORMAT = 3  # of targets as a whole, their journals and intermediate results included; raise it where any changes
+VERSIONS = "versions"  # the entry that says which programs compute
 BLOCK = 16  # pixels per axis of a sampled block
 BLOCKS = 16  # sampled over the volume: enough to tell volumes apart, few enough to be read at every start
 
@@ -32,8 +31,12 @@ def plan_provenance(plan: TilePlan) -> Provenance:
 
 
 def pixels_provenance(source: Source) -> Provenance:
-    """What tells a stored volume from others: its axes, shape and type, and digests of sampled blocks."""
-    return {"pixels": digest(source.axes, source.array.shape, source.dtype), "blocks": _block_digests(source)}
+    """What tells a stored volume from others: its axes, shape and type, and digests of sampled blocks.
+
+    Raises:
+        VolumeError: a block cannot be read; whatever it holds, nobody may take another volume for this one meanwhile.
+    """
+    return {"pixels": digest(source.form, source.array.shape, source.dtype), "blocks": _block_digests(source)}
 
 
 def function_provenance(fn: Callable[[Any], Any], certificate: Certificate) -> str:
@@ -43,23 +46,28 @@ def function_provenance(fn: Callable[[Any], Any], certificate: Certificate) -> s
         fn: the function.
         certificate: of `fn`, at any shape.
     """
-    constants = [json.dumps([c.name, c.shape, c.dtype, c.digest]) for c in certificate.constants]
+    constants = [json.dumps([c.shape, c.dtype, c.digest]) for c in certificate.constants]
     return digest(certificate.fingerprint, *constants, *jax.device_get(take_apart(fn).arrays))
+
+
+def versions() -> dict[str, str]:
+    """Of the programs that compute: with another one a result may differ in its last bits, or in more."""
+    return {"jax": jax.__version__, "shiftjax": version("shiftjax")}
 
 
 def differences(stored: Provenance, expected: Provenance) -> list[str]:
     """The entries in which two provenances differ, for people."""
     if stored.get("format") != expected["format"]:
         return ["version of shiftjax"]  # whose other entries may mean other things
-    return [name for name in sorted({*stored, *expected}) if not _same(stored.get(name), expected.get(name))]
+    names = sorted({*stored, *expected} - {VERSIONS})
+    return [name for name in names if stored.get(name) != expected.get(name)]
 
 
-def _same(stored: Any, expected: Any) -> bool:
-    """Whether two entries agree; a block of the source that could not be read, then or now, says nothing."""
-    if isinstance(stored, dict) and isinstance(expected, dict) and "blocks" in expected:
-        pairs = zip(stored.get("blocks", ()), expected["blocks"], strict=False)
-        return stored.get("pixels") == expected["pixels"] and all(a == b or "" in (a, b) for a, b in pairs)
-    return stored == expected
+def other_versions(stored: dict[str, str], found: dict[str, str]) -> list[str]:
+    """In which programs two computations differ, for people."""
+    names = sorted({*stored, *found})
+    differing = [name for name in names if stored.get(name) != found.get(name)]
+    return [f"version of {name} ({stored.get(name)}, here {found.get(name)})" for name in differing]
 
 
 def digest(*parts: Any) -> str:
@@ -75,11 +83,6 @@ def digest(*parts: Any) -> str:
 
 
 def _block_digests(source: Source) -> list[str]:
-    """Digests of blocks spread over the volume, the same ones each time; empty for one that cannot be read."""
-    digests = []
-    for time, slices in source.sampled_blocks(BLOCKS, BLOCK):
-        try:
-            digests.append(digest(source.at(time)(slices))[:16])
-        except VolumeError:  # the run itself will tell, if the block is needed
-            digests.append("")
-    return digests
+    """Digests of blocks spread over the volume, the same ones each time."""
+    blocks = source.sampled_blocks(BLOCKS, BLOCK)
+    return [digest(source.at(time)(slices))[:16] for time, slices in blocks]

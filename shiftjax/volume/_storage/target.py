@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from shiftjax._checks import fail
+from shiftjax._checks import fail, number, shown
 from shiftjax._extras import require
 from shiftjax.volume._storage import axes as axis_names
 from shiftjax.volume._storage import bfloat16
 from shiftjax.volume._storage import ome_zarr as ome
 from shiftjax.volume._storage.casting import cast
-from shiftjax.volume._storage.chunks import chunk_keys, every_chunk, stored_keys
-from shiftjax.volume._storage.errors import storage_errors
+from shiftjax.volume._storage.chunks import chunk_keys, every_chunk
+from shiftjax.volume._storage.claim import Claim
+from shiftjax.volume._storage.errors import VolumeError, reason, storage_errors
+from shiftjax.volume._storage.finished import NOTE, check_finished, check_slices, note
+from shiftjax.volume._storage.folder import PARTIAL, Folder, open_folder
 from shiftjax.volume._storage.journal import Journal
 from shiftjax.volume._storage.layout import Layout, native_dtype
-from shiftjax.volume._storage.new_target import KEY, NewTarget, as_new_target, claim
-from shiftjax.volume._storage.provenance import Provenance
-
-LAYOUT = "target layout"  # the entry of the provenance that lists the arrays and how they are stored
+from shiftjax.volume._storage.new_target import (
+    ADVICE,
+    LAYOUT,
+    NewTarget,
+    as_new_target,
+    bind,
+    drop_torn,
+    stored_identity,
+)
+from shiftjax.volume._storage.provenance import VERSIONS, Provenance, versions
+from shiftjax.volume._storage.reading import add_array
+from shiftjax.volume._storage.retry import passes, patiently
+from shiftjax.volume._storage.uri import for_zarr
 
 
 @dataclass(frozen=True)
@@ -35,23 +48,45 @@ class Target:
     axes: str
     storage_options: dict[str, Any] | None = field(default=None, repr=False)  # may hold credentials
 
-    def write(self, slices: Sequence[slice], images: Mapping[str, np.ndarray], *, time: int = 0) -> None:
-        """Writes what a tile delivers; returns when it is stored.
+    def write(self, slices: Sequence[slice], images: Mapping[str, np.ndarray], *, time: int = 0) -> str:
+        """Writes what a tile delivers; returns when it is on the disk, or kept by the store.
 
         Args:
             slices: pixels per spatial axis (z, y, x).
             images: per array, `(1, *space, channel)` of at least these pixels; what is beyond them is cut off.
             time: the time point.
 
+        Returns:
+            A digest of what was written.
+
         Raises:
             VolumeError: it could not be written, or holds a number beyond the array's type; names the pixels.
         """
-        index = axis_names.block_index(self.axes, slices, time)
+        shape = next(iter(self.arrays.values())).shape
+        index = axis_names.block_index(self.axes, slices, time, shape)
         inside = (slice(None), *(slice(part.stop - part.start) for part in slices))
-        with storage_errors(f"write pixels {axis_names.describe(self.axes, slices, time)} of {self.uri}"):
+        digest = hashlib.blake2b(digest_size=16)
+        with storage_errors(f"write pixels {axis_names.describe(self.axes, slices, time, shape)} of {self.uri}"):
             for name, array in self.arrays.items():
                 image = cast(np.asarray(images[name])[inside], array.dtype)
-                array[index] = axis_names.from_image(image, self.axes)
+                block = axis_names.from_image(image, self.axes)
+                patiently(partial(array.__setitem__, index, block))
+                self._folders[name].sync(chunk_keys(array, index))
+                add_array(digest, block)
+        return digest.hexdigest()
+
+    def stored_digest(self, slices: Sequence[slice], time: int = 0) -> str:
+        """The digest of what is stored of a tile, as `write` gave it; empty where the chunks are damaged."""
+        index = axis_names.block_index(self.axes, slices, time, next(iter(self.arrays.values())).shape)
+        digest = hashlib.blake2b(digest_size=16)
+        try:
+            for array in self.arrays.values():
+                add_array(digest, patiently(lambda array=array: np.asarray(array[index])))  # type: ignore[misc]
+        except Exception as error:  # of the codecs, which come from many packages
+            if isinstance(error, PermissionError) or passes(error):
+                raise VolumeError(f"cannot read {self.uri} again ({reason(error)})") from error
+            return ""
+        return digest.hexdigest()
 
     def lost(self, written: Iterable[tuple[int, Sequence[slice]]]) -> Iterator[bool]:
         """For each tile that was written, by time point and pixels, whether some chunk of it has been removed since.
@@ -59,10 +94,24 @@ class Target:
         Raises:
             VolumeError: the chunks cannot be listed.
         """
-        stored = {name: stored_keys(self._folder(name), self.storage_options) for name in self.arrays}
+        stored = {name: self._stored_keys(name) for name in self.arrays}
+        shape = next(iter(self.arrays.values())).shape
         for time, slices in written:
-            index = axis_names.block_index(self.axes, slices, time)
+            index = axis_names.block_index(self.axes, slices, time, shape)
             yield not all(chunk_keys(array, index) <= stored[name] for name, array in self.arrays.items())
+
+    def remove_leftovers(self) -> None:
+        """Removes what killed writes have left; only who holds the claim may."""
+        for name, folder in self._folders.items():
+            with storage_errors(f"list the chunks of {self._folder(name)}"):
+                for key in folder.sizes():
+                    if key.endswith(PARTIAL):
+                        folder.remove(key)
+        for place in {"", *self.arrays}:
+            group = open_folder("/".join(part for part in (self.uri.rstrip("/"), place) if part), self.storage_options)
+            for key in group.names():
+                if key.endswith(PARTIAL):
+                    group.remove(key)
 
     def journal(self, name: str = "journal", *, seconds: int | float | None = None) -> Journal:
         """A journal of the work on this target; it lies beside the chunks of the first array.
@@ -72,6 +121,19 @@ class Target:
         """
         folder = f"{self._folder(next(iter(self.arrays)))}/{name}"
         return Journal(folder, seconds=seconds, storage_options=self.storage_options)
+
+    def claim(self) -> Claim:
+        """The right to write to this target, as a context manager."""
+        return Claim(f"{self._folder(next(iter(self.arrays)))}/claim", self.uri, self.storage_options)
+
+    @cached_property
+    def _folders(self) -> dict[str, Folder]:
+        return {name: open_folder(self._folder(name), self.storage_options) for name in self.arrays}
+
+    def _stored_keys(self, name: str) -> frozenset[str]:
+        """Of all objects of an array that are not empty."""
+        with storage_errors(f"list the chunks of {self._folder(name)}"):
+            return frozenset(key for key, size in self._folders[name].sizes().items() if size)
 
     def _folder(self, name: str) -> str:
         """Of the array of this name."""
@@ -88,6 +150,10 @@ def begin_target(
     *,
     provenance: Provenance,
     resume: bool = True,
+    accept_versions: bool = False,
+    grid: Sequence[int] | None = None,
+    tile: Sequence[int] = (),
+    journal: str = "journal",
     title: str = "prediction",
     **entries: Any,
 ) -> Target:
@@ -99,23 +165,41 @@ def begin_target(
             group itself instead of a group of its own.
         provenance: what the work is made from.
         resume: whether a target that the same work began may be resumed.
+        accept_versions: whether that may have been with other versions of the programs that compute.
+        grid: time points, then tiles per spatial axis, by which others can tell whether it is finished.
+        tile: pixels of a tile per spatial axis.
+        journal: the name of the journal that lists them.
         title: of the image, where there is a single array.
         entries: of the OME metadata beside `multiscales`.
 
     Raises:
-        VolumeError: a target that other work began, that is not shiftjax's, or that cannot be written.
+        VolumeError: a target that other work began, or whose arrays were replaced, that is not shiftjax's, or that
+            cannot be written.
     """
     first = next(iter(layouts.values()))
-    expected = {**provenance, LAYOUT: {name: _distinctive(layout) for name, layout in layouts.items()}}
+    distinctive = {name: _distinctive(layout) for name, layout in layouts.items()}
+    expected = {**provenance, VERSIONS: versions(), LAYOUT: distinctive}
+    described = {
+        name: ome.attributes(
+            layout.axes, layout.geometry, first.zarr_format, name or title, assumed=layout.assumed, **entries
+        )
+        for name, layout in layouts.items()
+    }
     arrays = {}
     with storage_errors(f"write to the target {new.path}"), every_chunk():
-        group = claim(new, expected, resume=resume, zarr_format=first.zarr_format)
+        group = bind(
+            new,
+            expected,
+            resume=resume,
+            zarr_format=first.zarr_format,
+            accept_versions=accept_versions,
+            attributes=described.get(""),
+        )
         for name, layout in layouts.items():
-            image = group.require_group(name) if name else group
-            if ome.multiscale(image.attrs.asdict()) is None:
-                described = ome.attributes(layout.axes, layout.geometry, first.zarr_format, name or title, **entries)
-                image.attrs.update(described)
-            arrays[name] = image["0"] if "0" in image else _create(image, layout)
+            up = "" if name == next(iter(layouts)) else f"../../{next(iter(layouts))}/0/"
+            notes = {} if grid is None else {NOTE: note(up + journal, grid, tile)}
+            arrays[name] = patiently(partial(_begin_array, new, group, name, layout, described[name], notes))
+        _sync_metadata(new, layouts, first.zarr_format)
     return Target(new.path, arrays, first.axes, new.storage_options)
 
 
@@ -124,8 +208,14 @@ def _distinctive(layout: Layout) -> dict[str, Any]:
     return {"axes": layout.axes, "shape": list(layout.shape), "chunks": list(layout.chunks), "dtype": layout.dtype}
 
 
-def _create(group: Any, layout: Layout) -> Any:
-    named: dict[str, Any] = {"dimension_names": list(layout.axes)} if layout.zarr_format == 3 else {}
+def _create(group: Any, layout: Layout, attributes: dict[str, Any]) -> Any:
+    """An array whose chunks carry a checksum that every reader checks."""
+    options: dict[str, Any]
+    if layout.zarr_format == 3:
+        codecs = require("zarr.codecs", "volume")
+        options = {"dimension_names": list(layout.axes), "compressors": [codecs.ZstdCodec(), codecs.Crc32cCodec()]}
+    else:  # one compressor only, which has a checksum of its own
+        options = {"compressors": require("numcodecs", "volume").Zstd(checksum=True)}
     return group.create_array(
         "0",
         shape=layout.shape,
@@ -133,8 +223,52 @@ def _create(group: Any, layout: Layout) -> Any:
         dtype=native_dtype(layout.dtype),
         chunk_key_encoding={"name": "v2" if layout.zarr_format == 2 else "default", "separator": "/"},
         fill_value=0,
-        **named,
+        attributes=attributes,
+        **options,
     )
+
+
+def _begin_array(
+    new: NewTarget, group: Any, name: str, layout: Layout, described: dict[str, Any], notes: dict[str, Any]
+) -> Any:
+    """The array of an output, made or found, in its own group or in the target's; may be done again and again.
+
+    Raises:
+        VolumeError: it was replaced.
+    """
+    folder = f"{new.path.rstrip('/')}/{name}".rstrip("/")
+    if name:
+        drop_torn(open_folder(folder, new.storage_options))
+    image = group.require_group(name) if name else group
+    if ome.multiscale(image.attrs.asdict()) is None:
+        image.attrs.update(described)
+    drop_torn(open_folder(f"{folder}/0", new.storage_options))
+    array = image["0"] if "0" in image else _create(image, layout, notes)
+    _check_array(array, layout, folder)
+    if any(array.attrs.get(key) != value for key, value in notes.items()):
+        array.attrs.update(notes)
+    return array
+
+
+def _check_array(array: Any, layout: Layout, path: str) -> None:
+    """Refuses an array that was replaced since the target was begun."""
+    expected = (layout.shape, layout.chunks, native_dtype(layout.dtype), 0)
+    found = (array.shape, array.chunks, array.dtype, array.fill_value)
+    key = next(iter(chunk_keys(array, [slice(0, 1)] * array.ndim)))
+    if found != expected or not key.endswith("0/" * (array.ndim - 1) + "0"):
+        raise VolumeError(
+            f"the array at {path} is not the one that was begun: expected shape {expected[0]}, chunks {expected[1]} "
+            f"and {expected[2]}, found {found[0]}, {found[1]} and {found[2]}; {ADVICE}"
+        )
+
+
+def _sync_metadata(new: NewTarget, layouts: Mapping[str, Layout], zarr_format: int) -> None:
+    folder = open_folder(new.path, new.storage_options)
+    kinds = ("zarr.json",) if zarr_format == 3 else (".zgroup", ".zattrs", ".zarray")
+    places = ["", *(f"{name}/" for name in layouts if name), *(f"{name}/0/".lstrip("/") for name in layouts)]
+    for place in places:
+        present = set(open_folder(f"{new.path.rstrip('/')}/{place}".rstrip("/"), new.storage_options).names())
+        folder.sync(place + kind for kind in kinds if kind in present)
 
 
 def open_target(target: str | Path | NewTarget, *, mode: str = "r") -> Target:
@@ -147,27 +281,41 @@ def open_target(target: str | Path | NewTarget, *, mode: str = "r") -> Target:
     bfloat16.register()
     new = as_new_target(target)
     with storage_errors(f"open a target of shiftjax at {new.path}"), every_chunk():
-        group = zarr.open_group(new.path, mode=mode, storage_options=new.storage_options)
-        layouts = group.attrs[KEY][LAYOUT]
-        arrays = {name: group[f"{name}/0" if name else "0"] for name in layouts}
+        identity = stored_identity(new)  # asked first: zarr would make the folder
+        if identity is None:
+            raise VolumeError(f"cannot open a target of shiftjax at {new.path}: there is none")
+        options = {"mode": mode, "storage_options": new.storage_options, "use_consolidated": False}
+        group = patiently(lambda: zarr.open_group(for_zarr(new.path), **options))
+        layouts = identity[LAYOUT]
+        arrays = {name: patiently(partial(group.__getitem__, f"{name}/0" if name else "0")) for name in layouts}
     return Target(new.path, arrays, next(iter(layouts.values()))["axes"], new.storage_options)
 
 
-def open_prediction(target: str | Path | NewTarget, *, output: str = "") -> Any:
+def open_prediction(
+    target: str | Path | NewTarget,
+    *,
+    output: str = "",
+    region: Sequence[slice] | None = None,
+    wait: int | float = 0,
+) -> Any:
     """A finished target as a zarr array to read from, bfloat16 included.
 
     Args:
         target: what `predict_volume` was given.
         output: the name of one of several outputs.
+        region: slices in pixels, one per spatial axis (z, y, x): only the tiles that meet them need be finished.
+        wait: seconds to wait at most until it is finished.
 
     Returns:
         The array; its axes are in the order t, c, z, y, x, as far as it has them.
 
     Raises:
-        VolumeError: there is none.
+        VolumeError: there is none, or it is not finished; says how many tiles are.
         ValueError: no such output.
     """
-    arrays = open_target(target).arrays
-    if output not in arrays:
-        fail("output", "one of " + ", ".join(map(repr, arrays)), repr(output))
-    return arrays[output]
+    found = open_target(target)
+    if not isinstance(output, str) or output not in found.arrays:
+        fail("output", "one of " + ", ".join(map(repr, found.arrays)), shown(output))
+    array, within = found.arrays[output], check_slices(region)
+    check_finished(array, f"the prediction {found.uri}", region=within, wait=number("wait", wait, least=0))
+    return array

@@ -1,65 +1,129 @@
-"""TIFF files: their first image, its axes, and its pixel sizes as ImageJ and OME write them."""
+"""TIFF: the first image of a file, or a folder of files; axes, and pixel sizes as ImageJ and OME write them."""
 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from xml.etree import ElementTree
 
+import numpy as np
+
 from shiftjax._checks import fail
 from shiftjax._extras import require
-from shiftjax.volume._storage.errors import reason
-from shiftjax.volume._storage.ome_zarr import Geometry
+from shiftjax.volume._storage.axes import letters
+from shiftjax.volume._storage.errors import VolumeError, reason
+from shiftjax.volume._storage.ome_zarr import UNITS, Geometry
+from shiftjax.volume._storage.stored import Stored
+from shiftjax.volume._storage.uri import is_local, open_binary
 
-MICROMETER = ("um", "µm", "μm", "\\u00B5m", "micron", "microns")  # the fourth is how ImageJ writes it
-UNITS = {
-    **dict.fromkeys(MICROMETER, "micrometer"),
-    "pm": "picometer",
-    "Å": "angstrom",
-    "nm": "nanometer",
-    "mm": "millimeter",
-    "cm": "centimeter",
-    "m": "meter",
-    "s": "second",
-    "sec": "second",
-    "ms": "millisecond",
-    "min": "minute",
-}
+ENDINGS = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".svs", ".ndpi", ".qptiff", ".stk")
+MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # the last two of files beyond 4 GiB
 
 
 def is_tiff(name: str) -> bool:
     """Whether a path is that of a TIFF file."""
-    return name.lower().endswith((".tif", ".tiff"))
+    return name.partition("::")[0].lower().endswith(ENDINGS)  # of a chain of file systems the first is the file
 
 
-def open_level(path: str, level: int) -> tuple[Any, str, Geometry]:
-    """The zarr array of the first image, its axes in lower case as the file names them, and its pixel sizes.
+def open_level(path: str, level: int, storage_options: dict[str, Any] | None = None) -> Stored:
+    """The first image of a TIFF file, by path or URI.
 
     Args:
         path: of the file.
         level: of a pyramid; 0 is the finest.
+        storage_options: for the file system.
 
     Raises:
         ValueError: no TIFF file, or no such level.
     """
-    tifffile = require("tifffile", "volume")
+    tifffile, zarr = require("tifffile", "volume"), require("zarr", "volume")
     try:
-        with tifffile.TiffFile(path) as file:
-            series = file.series[0]
-            if level >= len(series.levels):
-                fail("level", f"0 to {len(series.levels) - 1}", level)
-            array = require("zarr", "volume").open(series.aszarr(level=level), mode="r")
-            return array, series.axes.lower(), _geometry(file, level)
-    except (OSError, IndexError, TypeError, tifffile.TiffFileError) as error:
+        with tifffile.TiffFile(path if is_local(path) else open_binary(path, storage_options)) as file:
+            series, images = file.series[0], len(file.series)
+            levels = len(series.levels)
+            if level < levels:
+                array = zarr.open(series.aszarr(level=level, read_only=True), mode="r")
+            geometry = _geometry(file) if not level else Geometry()  # TIFF does not tell that of other levels
+    except Exception as error:  # a damaged file fails in many ways
         fail("source", "a TIFF file", f"none at {path!r} ({reason(error)})")
+    if level >= levels:
+        fail("level", f"0 to {levels - 1}", level)
+    more = f"the first of the file's {images} images" if images > 1 else ""
+    samples = tuple(k for k, name in enumerate(series.axes) if name == "S")
+    return Stored(array, _letters(series.axes), geometry, _said(series.axes), samples, remark=more)
 
 
-def _geometry(file: Any, level: int) -> Geometry:
-    """Pixel sizes of the finest level, as OME or ImageJ wrote them; TIFF does not tell those of other levels."""
-    if file.is_ome and not level:
+def _letters(axes: str) -> str:
+    """TIFF's letters as ours: samples of a pixel are channels; Q, I and others name nothing."""
+    return letters(axes.replace("S", "C"))
+
+
+def _said(axes: str) -> str:
+    words = {"Q": "an axis without a meaning", "I": "a sequence of images", "S": "samples of a pixel"}
+    meanings = ", ".join(f"{name} is {words[name]}" for name in axes if name in words)
+    return f"{axes!r}" + (f" ({meanings})" if meanings else "")
+
+
+@dataclass(frozen=True)
+class Stack:
+    """The images of TIFF files of one shape, one after the other along a first axis.
+
+    Attributes:
+        files: paths, in order.
+        shape: files, then the axes of one.
+        dtype: of all.
+    """
+
+    files: tuple[str, ...]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+
+    @property
+    def chunks(self) -> tuple[int, ...]:
+        """What is read at a time: a file."""
+        return (1, *self.shape[1:])
+
+    def __getitem__(self, index: tuple[slice, ...]) -> np.ndarray:
+        return np.stack([self._read(path)[index[1:]] for path in self.files[index[0]]])
+
+    def _read(self, path: str) -> np.ndarray:
+        with require("tifffile", "volume").TiffFile(path) as file:  # not `imread`, to which names may be patterns
+            image = file.series[0].asarray()
+        if image.shape != self.shape[1:] or image.dtype != self.dtype:
+            expected = f"{self.dtype} of shape {self.shape[1:]} as in the first file of the folder"
+            raise VolumeError(f"{path} holds {image.dtype} of shape {image.shape}, not {expected}")
+        return image
+
+
+def files_in(folder: str) -> tuple[str, ...]:
+    """The TIFF files in a folder of this machine, sorted as people count: 2 before 10."""
+    names = [name for name in os.listdir(folder) if is_tiff(name) and not name.startswith(".")]
+    return tuple(os.path.join(folder, name) for name in require("tifffile", "volume").natural_sorted(names))
+
+
+def open_folder(folder: str) -> Stored:
+    """The TIFF files in a folder as one stack; nobody but the user knows whether it counts planes or time points.
+
+    Raises:
+        ValueError: the first file is no TIFF file.
+    """
+    files = files_in(folder)
+    first = open_level(files[0], 0)
+    page = tuple(first.array.shape)
+    stack = Stack(files, (len(files), *page), np.dtype(first.array.dtype))
+    first.array.store.close()
+    said = f"a folder of {len(files)} TIFF files, each of axes {first.said}"
+    return Stored(stack, "?" + (first.names or ""), first.geometry, said, tuple(k + 1 for k in first.binding))
+
+
+def _geometry(file: Any) -> Geometry:
+    """Pixel sizes of the finest level, as OME or ImageJ wrote them."""
+    if file.is_ome:
         return _of_ome(file.ome_metadata)
-    if file.is_imagej and not level:
+    if file.is_imagej:
         return _of_imagej(file.imagej_metadata, file.pages[0].tags)
     return Geometry()
 

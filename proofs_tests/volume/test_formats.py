@@ -1,0 +1,199 @@
+"""Every format is seen as the same images by path, URI or object, or refused in a sentence that says what to do."""
+
+from __future__ import annotations
+
+import io
+import pickle
+import uuid
+import zipfile
+from typing import Any
+
+import fsspec
+import h5py
+import numpy as np
+import pytest
+import tensorstore
+import tifffile
+import zarr
+
+from proofs_tests.support.bad_calls import sentence_faults
+from shiftjax.volume import VolumeError, new_target, open_source
+
+VOLUME = np.random.default_rng(0).integers(0, 255, (12, 20, 24)).astype(np.uint8)
+WHOLE = tuple(slice(0, n) for n in VOLUME.shape)
+
+
+def seen(source):
+    """The pixels (z, y, x) of a source of three axes of space."""
+    return source.at(0)(WHOLE)[0, ..., 0]
+
+
+def close(source):
+    """So that no file stays open until the process ends."""
+    source.array.store.close()
+
+
+@pytest.mark.parametrize("place", ["disk", "memory"])
+def test_hdf5(place, tmp_path):
+    path = tmp_path / "data.h5"
+    with h5py.File(path, "w") as file:
+        raw = file.create_dataset("volumes/raw", data=VOLUME, chunks=(4, 4, 4))
+        raw.attrs["element_size_um"] = [2.0, 0.5, 0.25]
+        for dimension, label in zip(raw.dims, "tyx", strict=True):
+            dimension.label = label
+    uri = str(path) if place == "disk" else f"memory://{uuid.uuid4().hex}/data.h5"
+    if place == "memory":
+        with fsspec.open(uri, "wb") as file:
+            file.write(path.read_bytes())
+    source = open_source(f"{uri}/volumes/raw")
+    assert (source.axes, source.times, source.geometry.scale) == ("tyx", 12, {})
+    np.testing.assert_array_equal(source.at(3)(WHOLE[1:])[0, ..., 0], VOLUME[3])
+    one = open_source(uri)  # the only dataset needs no name
+    again = pickle.loads(pickle.dumps(one)) if place == "disk" else one
+    np.testing.assert_array_equal(again.at(5)(WHOLE[1:])[0, ..., 0], VOLUME[5])
+    for opened in (source, one, again):
+        if opened.array:  # closed once, if they are one
+            opened.array.file.close()
+
+
+def test_hdf5_names_and_sizes(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in ("raw", "labels"):
+            file[name] = VOLUME
+        file["raw"].attrs["axistags"] = '{"axes": [{"key": "z"}, {"key": "y"}, {"key": "x"}]}'
+        file["raw"].attrs["element_size_um"] = [2.0, 0.5, 0.25]
+    source = open_source(tmp_path / "a.h5" / "raw")
+    assert (source.axes, source.assumed, source.geometry.scale) == ("zyx", False, {"z": 2.0, "y": 0.5, "x": 0.25})
+    np.testing.assert_array_equal(seen(source), VOLUME)
+    source.array.file.close()
+    for name, say in (("a.h5", "datasets labels, raw .*name one"), ("a.h5/none", "none at"), ("no.h5", "none at")):
+        with pytest.raises(ValueError, match=say) as refusal:
+            open_source(f"{tmp_path}/{name}")
+        assert not sentence_faults(refusal.value)
+
+
+@pytest.mark.parametrize("ending", [".zip", ".ozx"])
+def test_zipped_zarr(ending, tmp_path):
+    path = tmp_path / f"a{ending}"
+    store = zarr.storage.ZipStore(path, mode="w")
+    zarr.create_array(store, data=VOLUME, chunks=(5, 5, 5), dimension_names=list("zyx"))
+    store.close()
+    source = open_source(path)
+    np.testing.assert_array_equal(seen(source), VOLUME)
+    np.testing.assert_array_equal(seen(pickle.loads(pickle.dumps(source))), VOLUME)
+    with zipfile.ZipFile(tmp_path / f"b{ending}", "w") as archive:
+        archive.writestr("folder/zarr.json", "{}")
+    with pytest.raises(ValueError, match="zip the contents of the Zarr folder") as refusal:
+        open_source(tmp_path / f"b{ending}")
+    assert not sentence_faults(refusal.value)
+
+
+@pytest.mark.parametrize("zarr_format", ["n5", "zarr", "zarr3"])
+def test_tensorstore(zarr_format, tmp_path):
+    spec: Any = {"driver": zarr_format, "kvstore": {"driver": "file", "path": str(tmp_path / "a")}}
+    store = tensorstore.open(spec, create=True, dtype=tensorstore.uint8, shape=VOLUME.shape).result()
+    store[...] = VOLUME
+    source = open_source(store)
+    assert (source.dtype, source.axes, source.assumed) == (np.uint8, "zyx", True)
+    np.testing.assert_array_equal(seen(source), VOLUME)
+    np.testing.assert_array_equal(seen(pickle.loads(pickle.dumps(source))), VOLUME)
+    shifted = store[tensorstore.d[:].translate_by[100]]  # a domain that begins elsewhere
+    np.testing.assert_array_equal(seen(open_source(shifted)), VOLUME)
+    named = store[tensorstore.d[:].label["t", "y", "x"]]
+    assert open_source(named).axes == "tyx"
+
+
+def test_n5_by_path(tmp_path):
+    """Programs that write N5 list x first, others z, and the file does not tell: it is asked for."""
+    spec: Any = {"driver": "n5", "kvstore": {"driver": "file", "path": str(tmp_path / "a.n5" / "raw")}}
+    tensorstore.open(spec, create=True, dtype=tensorstore.uint8, shape=VOLUME.T.shape).result()[...] = VOLUME.T
+    with pytest.raises(ValueError, match=r"axes='zyx', or axes='xyz'") as refusal:
+        open_source(tmp_path / "a.n5" / "raw")
+    assert not sentence_faults(refusal.value)
+    np.testing.assert_array_equal(seen(open_source(tmp_path / "a.n5" / "raw", axes="xyz")), VOLUME)
+    (tmp_path / "a.n5" / "attributes.json").write_text('{"n5": "2.0.0"}')
+    with pytest.raises(ValueError, match="a group with raw"):
+        open_source(tmp_path / "a.n5")
+
+
+def test_a_folder_of_tiff_files(tmp_path):
+    for number, plane in enumerate(VOLUME):  # 10 after 9, not after 1
+        tifffile.imwrite(tmp_path / f"plane {number}[1].tif", plane)
+    with pytest.raises(ValueError, match=r"a folder of 12 TIFF files.*axes='zyx' for planes") as refusal:
+        open_source(tmp_path)
+    assert not sentence_faults(refusal.value)
+    np.testing.assert_array_equal(seen(open_source(tmp_path, axes="zyx")), VOLUME)
+    assert open_source(tmp_path, axes="tyx").times == 12
+    tifffile.imwrite(tmp_path / "plane 7[1].tif", VOLUME[0, :5])
+    with pytest.raises(VolumeError, match=r"plane 7\[1\].tif holds uint8 of shape \(5, 24\)"):
+        seen(open_source(tmp_path, axes="zyx"))
+    with pytest.raises(ValueError, match="patterns are not expanded"):
+        open_source(tmp_path / "*.tif")
+    with pytest.raises(ValueError, match="put the files into a folder"):
+        open_source([str(path) for path in tmp_path.iterdir()])
+
+
+def test_tiff_in_other_file_systems(tmp_path):
+    memory = io.BytesIO()
+    tifffile.imwrite(memory, VOLUME, imagej=True, metadata={"axes": "ZYX", "spacing": 2.0, "unit": "um"})
+    uri = f"memory://{uuid.uuid4().hex}/a.tif"
+    with fsspec.open(uri, "wb") as file:
+        file.write(memory.getvalue())
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("a.tif", memory.getvalue())
+    for address in (uri, f"zip://a.tif::{tmp_path}/all.zip"):
+        source = open_source(address)
+        assert (source.axes, source.geometry.scale["z"]) == ("zyx", 2.0)
+        np.testing.assert_array_equal(seen(source), VOLUME)
+    with pytest.raises(ValueError, match="`source`: expected a TIFF file, found none at") as refusal:
+        open_source("memory://nothing/here.tif")
+    assert not sentence_faults(refusal.value)
+
+
+def test_samples_of_a_pixel_are_channels(tmp_path):
+    """Whatever else an RGB page may be called, its samples are no slices."""
+    rgb = np.moveaxis(VOLUME[:3], 0, -1)
+    tifffile.imwrite(tmp_path / "a.tif", rgb, photometric="rgb")
+    tifffile.imwrite(tmp_path / "b.tif", VOLUME[:3], photometric="rgb", planarconfig="separate")
+    tifffile.imwrite(tmp_path / "c.tif", np.stack([rgb] * 4), photometric="rgb", imagej=True, metadata={"axes": "ZYXS"})
+    for name, axes, space in (("a", "yxc", (20, 24)), ("b", "cyx", (20, 24)), ("c", "zyxc", (4, 20, 24))):
+        source = open_source(tmp_path / f"{name}.tif")
+        assert (source.axes, source.space, source.channels) == (axes, space, 3)
+        close(source)
+    tifffile.imwrite(tmp_path / "d.tif", np.stack([rgb] * 4), photometric="rgb", imagej=True)  # called channels by it
+    with pytest.raises(ValueError, match=r"'CYXS'.*axes='zyxc' for planes of a stack, or axes='tyxc' for time points"):
+        open_source(tmp_path / "d.tif")
+    source = open_source(tmp_path / "d.tif", axes="zyxc")
+    assert (source.space, source.channels) == ((4, 20, 24), 3)
+    close(source)
+    with pytest.raises(ValueError, match="`axes`: expected 'yxc', as the source's metadata say"):
+        open_source(tmp_path / "a.tif", axes="zyx")
+
+
+def test_a_file_is_known_by_what_is_in_it(tmp_path):
+    tifffile.imwrite(tmp_path / "image.bak", VOLUME[0])
+    source = open_source(tmp_path / "image.bak")
+    assert source.space == (20, 24)
+    close(source)
+    np.save(tmp_path / "a.npy", VOLUME)
+    with pytest.raises(ValueError, match=r"numpy.load\(path, mmap_mode='r'\)"):
+        open_source(tmp_path / "a.npy")
+    np.testing.assert_array_equal(seen(open_source(np.load(tmp_path / "a.npy", mmap_mode="r"))), VOLUME)
+
+
+def test_what_would_lose_something_is_refused(tmp_path):
+    for given, say in (
+        (np.ma.masked_array(VOLUME, mask=VOLUME > 9), "without a mask"),
+        (np.zeros(3, [("a", "f4")]), "an array of numbers"),
+        (np.zeros((3, 4), "datetime64[s]"), "an array of numbers"),
+        (np.zeros((0, 4)), "at least one pixel"),
+    ):
+        with pytest.raises(ValueError, match=say):
+            open_source(given)
+
+
+@pytest.mark.parametrize("name", ["o.zip", "o.ozx", "o.tif", "o.h5", "http://host/o", "simplecache::s3://b/o"])
+def test_targets_that_are_no_folders_are_refused(name, tmp_path):
+    with pytest.raises(ValueError, match=r"^`target`: expected a") as refusal:
+        new_target(name if ":" in name else tmp_path / name)
+    assert not sentence_faults(refusal.value)

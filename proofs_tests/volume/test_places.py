@@ -1,0 +1,134 @@
+"""Names are names, places stay where they were, links are followed, and a broken terminal stops nothing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import uuid
+from pathlib import Path
+
+import numpy as np
+import pytest
+import zarr
+from fsspec.core import url_to_fs
+
+from proofs_tests.volume.code_volumes import segmented, smooth_codes
+from proofs_tests.volume.small import expected, net, plan, volume
+from shiftjax.volume import open_prediction, open_source, predict_volume
+from shiftjax.volume._jobs import bar
+from shiftjax.volume._storage import retry
+from shiftjax.volume._storage.folder import LocalFolder, open_folder
+
+SHAPE = (8, 16, 15)
+IMAGE, NET, PLAN, RIGHT = volume(SHAPE), net(), plan(shape=SHAPE), expected(volume(SHAPE))
+FIRST = (slice(0, 4), slice(None), slice(None))
+NAMES = ["run[1]", "a::b", "what?* {x,y} per%cent#[!a]"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("place", ["disk", "memory"])
+def test_names_are_names(name, place, tmp_path):
+    if place == "memory" and "::" in name:
+        pytest.skip("means a chain of file systems in a URI")
+    root = str(tmp_path) if place == "disk" else f"memory://{uuid.uuid4().hex}"
+    decoy = f"{root}/{name.replace('[1]', '1').replace('*', 'X').replace('?', 'X')}/o"  # what a pattern would find
+    predict_volume(NET, 255 - IMAGE, decoy + "ther", PLAN, progress=False)
+    source = f"{root}/{name}/in.zarr"
+    zarr.create_array(Path(source) if place == "disk" else source, data=IMAGE, chunks=(5, 6, 6))
+    predict_volume(NET, source, f"{root}/{name}/o", PLAN, region=FIRST, progress=False)
+    np.testing.assert_array_equal(predict_volume(NET, source, f"{root}/{name}/o", PLAN, progress=False)[:], RIGHT)
+    np.testing.assert_array_equal(open_prediction(f"{root}/{name}/o")[:], RIGHT)
+    np.testing.assert_array_equal(open_source(f"{root}/{name}/o").array[:], RIGHT)
+    codes = smooth_codes((8, 8))
+    assert segmented(codes, (5, 5), f"{root}/{name}/s", name="lab[e]l").objects > 0
+    assert not open_folder(f"{root}/{name}/s/labels/lab[e]l/0/intermediates").sizes()
+
+
+def test_control_a_pattern_finds_another_folder(tmp_path):
+    """What went wrong: functions of fsspec that expand patterns."""
+    (tmp_path / "run[1]").mkdir()
+    (tmp_path / "run[1]" / "a").write_bytes(b"1")
+    files, path = url_to_fs(str(tmp_path / "run[1]"))
+    with pytest.raises(FileNotFoundError):
+        files.cat([f"{path}/a"])
+    assert open_folder(path).get("a") == b"1"
+
+
+def test_places_are_absolute_from_the_first_moment(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    zarr.create_array("in.zarr", data=IMAGE, chunks=(5, 6, 6))
+    (tmp_path / "elsewhere").mkdir()
+
+    def wander(tile):
+        os.chdir(tmp_path / "elsewhere")
+        return True
+
+    made = predict_volume(NET, "in.zarr", "o", PLAN, where=wander, progress=False, batch_size=1)
+    np.testing.assert_array_equal(made[:], RIGHT)
+    assert not list((tmp_path / "elsewhere").iterdir())
+    assert open_source(tmp_path / "in.zarr").name == str(tmp_path / "in.zarr")
+
+
+@pytest.mark.parametrize("linked", ["0/c", "0", "."])
+def test_links_are_followed(linked, tmp_path):
+    predict_volume(NET, IMAGE, tmp_path / "o", PLAN, progress=False)
+    place = tmp_path / "o" / linked
+    shutil.move(place, tmp_path / "elsewhere")
+    place.symlink_to(tmp_path / "elsewhere")
+    asked: list[int] = []
+    predict_volume(NET, IMAGE, tmp_path / "o", PLAN, progress=False, where=lambda tile: asked.append(1) or True)
+    assert not asked
+
+
+def test_a_link_to_itself_is_looked_at_once(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "again").symlink_to(tmp_path)
+    (tmp_path / "a" / "file").write_bytes(b"123")
+    (tmp_path / "nowhere").symlink_to(tmp_path / "nothing")
+    assert LocalFolder(str(tmp_path)).sizes() == {"a/file": 3}
+
+
+class Broken:
+    """A terminal that breaks after a while."""
+
+    def __init__(self, after):
+        self.left = after
+
+    def write(self, text):
+        self.left -= 1
+        if self.left < 0:
+            raise BrokenPipeError(32, "Broken pipe")
+        return len(text)
+
+    def flush(self):
+        self.write("")
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 10])
+def test_a_broken_terminal_stops_nothing(after, tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Broken(after))
+    retry.TRIED_AGAIN[0] = 1  # so that there is something to say
+    made = predict_volume(NET, IMAGE, tmp_path / "o", PLAN, batch_size=1)
+    bar.say("good bye")
+    monkeypatch.undo()
+    np.testing.assert_array_equal(made[:], RIGHT)
+
+
+def test_no_terminal_at_all(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    bar.say("nobody hears this")
+
+
+def test_a_reader_that_has_gone_does_not_change_the_exit_code(tmp_path):
+    zarr.create_array(tmp_path / "in.zarr", data=IMAGE)
+    command = [sys.executable, "-m", "shiftjax", "predict", "--net", "proofs_tests.volume.small:net_int"]
+    command += [str(tmp_path / "in.zarr"), str(tmp_path / "o"), "--tile", "4", "--dtype", "int32"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, stdout=writer, stderr=writer, env=environment, cwd=Path(__file__).parents[2])
+    os.close(writer)
+    assert done.returncode == 0
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o")[:], RIGHT)

@@ -1,0 +1,49 @@
+"""The bar, and the few sentences of a run; a terminal or a log that breaks stops neither."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import suppress
+from typing import Any
+
+from shiftjax._extras import require
+
+
+class Bar:
+    """A bar of tiles that is shown as long as there is somebody to show it to.
+
+    Args:
+        total: tiles.
+        done: of them, before this run.
+        title: what is counted.
+        shown: whether to show it.
+    """
+
+    def __init__(self, *, total: int, done: int, title: str, shown: bool) -> None:
+        self._bar: Any = None
+        if shown:
+            tqdm = require("tqdm", "volume").tqdm
+            with suppress(OSError, ValueError):  # a pipe without a reader, a closed file
+                self._bar = tqdm(total=total, initial=done, desc=title, unit=" tiles")
+
+    def update(self) -> None:
+        """Counts a tile."""
+        self._call("update")
+
+    def close(self) -> None:
+        """Leaves the bar as it is."""
+        self._call("close")
+
+    def _call(self, name: str) -> None:
+        if self._bar is not None:
+            try:
+                getattr(self._bar, name)()
+            except (OSError, ValueError):
+                self._bar.disable = True  # so that it does not try once more when it is thrown away
+                self._bar = None
+
+
+def say(sentence: str) -> None:
+    """A line for whoever started the run."""
+    with suppress(OSError, ValueError, AttributeError):  # the last where there is no standard error at all
+        print(f"shiftjax: {sentence}", file=sys.stderr, flush=True)

@@ -1,0 +1,160 @@
+"""The one place that reads pixels of a source: tried again, still the same array, missing chunks counted, digested."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from shiftjax._checks import one_of
+from shiftjax._extras import require
+from shiftjax.volume._storage.chunks import chunks_at
+from shiftjax.volume._storage.errors import VolumeError
+from shiftjax.volume._storage.retry import passes, patiently
+
+Missing = Literal["fill", "error"]
+METADATA = {2: ".zarray", 3: "zarr.json"}
+
+
+class Reading(NamedTuple):
+    """What was read for a tile.
+
+    Attributes:
+        digest: of the pixels as they are stored; empty where nothing was read.
+        missing: chunks that the source has not, which were read as its fill value.
+    """
+
+    digest: str = ""
+    missing: int = 0
+
+
+NOTHING_READ = Reading()
+
+
+class ReadLog:
+    """Digests what is read, block by block."""
+
+    def __init__(self) -> None:
+        self._digest, self._missing = hashlib.blake2b(digest_size=16), 0
+
+    def add(self, block: np.ndarray, missing: int) -> None:
+        """Adds a block."""
+        add_array(self._digest, block)
+        self._missing += missing
+
+    def reading(self) -> Reading:
+        """Of all blocks so far."""
+        return Reading(self._digest.hexdigest(), self._missing)
+
+
+def add_array(digest: Any, array: np.ndarray) -> None:
+    """Adds type, shape and bytes of an array to a digest."""
+    digest.update(f"{array.dtype} {array.shape} ".encode())
+    digest.update(np.ascontiguousarray(array).view(np.uint8).data if array.size else b"")
+
+
+def check_missing(missing: Any) -> Missing:
+    """What is to be done about chunks that a source has not."""
+    one_of("missing", missing, ("fill", "error"))
+    return missing
+
+
+def read_block(array: Any, index: Sequence[slice], *, missing: Missing) -> tuple[np.ndarray, int]:
+    """Pixels of an array, and how many of their chunks were missing.
+
+    Raises:
+        VolumeError: a chunk is missing, and that is an error.
+        Exception: whatever the array raises, if it goes on to do so.
+    """
+    block = _pixels(array, tuple(index))
+    lost = _missing_chunks(array, index, block) if is_zarr(array) else []
+    if lost and missing == "error":
+        raise VolumeError(
+            f"chunk {lost[0]} of the source is missing; bring it back, or take the fill value {array.fill_value} for "
+            "all that are missing with missing='fill'"
+        )
+    return block, len(lost)
+
+
+def _pixels(array: Any, index: tuple[slice, ...]) -> np.ndarray:
+    """Pixels of an array; where that fails for a moment, chunk by chunk, so that each is tried again by itself."""
+    try:
+        return np.asarray(array[index])
+    except Exception as error:
+        if not passes(error):
+            raise
+    if not is_zarr(array):
+        return patiently(lambda: np.asarray(array[index]))
+    bounds = [part.indices(length)[:2] for part, length in zip(index, array.shape, strict=True)]
+    block = np.empty([stop - start for start, stop in bounds], array.dtype)
+    for _, pixels in chunks_at(array, index):
+        ends = [
+            (max(part.start, start), min(part.stop, stop)) for part, (start, stop) in zip(pixels, bounds, strict=True)
+        ]
+        inside = tuple(slice(a - start, b - start) for (a, b), (start, _) in zip(ends, bounds, strict=True))
+        part = tuple(slice(a, b) for a, b in ends)
+        block[inside] = patiently(lambda part=part: np.asarray(array[part]))  # type: ignore[misc]
+    return block
+
+
+def is_zarr(array: Any) -> bool:
+    """Whether this is an array of zarr, with a store behind it."""
+    return hasattr(array, "store_path") and hasattr(array, "metadata")
+
+
+def _missing_chunks(array: Any, index: Sequence[slice], block: np.ndarray) -> list[str]:
+    """Keys of the chunks that the store has not. Only where nothing but the fill value was read need it be asked."""
+    lost = []
+    starts = [part.indices(length)[0] for part, length in zip(index, array.shape, strict=True)]
+    fill = np.asarray(0 if array.fill_value is None else array.fill_value).astype(block.dtype)
+    for key, pixels in chunks_at(array, index):
+        inside = (
+            slice(max(0, part.start - start), part.stop - start) for part, start in zip(pixels, starts, strict=True)
+        )
+        read = block[tuple(inside)]
+        if ((read == fill) | ((read != read) & (fill != fill))).all() and not _exists(array, key):
+            lost.append(key)
+    return lost
+
+
+def _exists(array: Any, key: str) -> bool:
+    sync = require("zarr.core.sync", "volume").sync
+    return bool(patiently(lambda: sync((array.store_path / key).exists())))
+
+
+def stamp(array: Any, path: str | None) -> Any:
+    """What of a source stays as it is while it is read: the metadata of a Zarr array, size and time of a file.
+
+    Args:
+        array: the source.
+        path: of the file that it is, if it is one.
+
+    Raises:
+        VolumeError: it is gone.
+    """
+    if is_zarr(array):
+        return _metadata(array), _file(path)
+    return None, _file(path)
+
+
+def _metadata(array: Any) -> str:
+    """All but the attributes, which decide no pixel."""
+    sync = require("zarr.core.sync", "volume").sync
+    name = METADATA[array.metadata.zarr_format]
+    stored = patiently(lambda: sync((array.store_path / name).get()))
+    if stored is None:
+        raise VolumeError(f"the source is gone: there is no {name} any more at {array.store_path}")
+    entries = json.loads(stored.to_bytes())
+    entries.pop("attributes", None)
+    return json.dumps(entries, sort_keys=True)
+
+
+def _file(path: str | None) -> tuple[int, int] | None:
+    if path is None or not os.path.isfile(path):
+        return None
+    status = os.stat(path)
+    return status.st_size, status.st_mtime_ns
