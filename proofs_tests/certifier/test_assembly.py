@@ -195,3 +195,14 @@ def test_parts_that_are_set_by_index() -> None:
 
     assert proof(lambda x: halves(x, 0)).axes[0].exact == proof(net).axes[0].exact
     assert proof(lambda x: halves(x, 1)).axes[0].exact == (14, 33)
+
+
+def test_slices_that_a_reshape_gives_an_axis_again() -> None:
+    """The axis goes behind the batch, where it came from."""
+
+    def rows(x: Any) -> Any:
+        return jnp.concatenate([x[:, i].reshape(1, 1, x.shape[2], -1) for i in range(6)], axis=1)
+
+    cert = proof(rows, 6)
+    assert [axis.output_axis for axis in cert.axes] == [1, 2]
+    assert cert.axes[0].exact == (0, 6)

@@ -17,6 +17,7 @@ from jax import lax
 from jax.tree_util import Partial
 
 import shiftjax as sj
+from proofs_tests.certifier.cases import CASES
 from proofs_tests.certifier.evidence import failures, measure
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 
@@ -409,3 +410,9 @@ def test_functions_without_an_output(fn: Any) -> None:
 def test_text_that_is_no_certificate(text: str) -> None:
     with pytest.raises(ValueError, match="expected a certificate of format 3"):
         Certificate.from_json(text)
+
+
+def test_unpooling_has_a_name() -> None:
+    """Its parameters name an operation: the same at every trace, and another for minima."""
+    unpool = next(case.fn for case in CASES if case.name == "unpool")
+    assert certify(unpool, image(np.float32)).same_map(certify(unpool, image(np.float32)))

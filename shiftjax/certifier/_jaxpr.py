@@ -134,7 +134,9 @@ def inner_dtypes(params: dict[str, Any]) -> Iterator[str]:
 
 
 def nameable(value: Any) -> Any:
-    """A parameter with the kinds of random keys, which are tuples of functions, by their names."""
+    """A parameter with operations, and the kinds of random keys, which are tuples of functions, by their names."""
+    if isinstance(value, core.Primitive):
+        return f"operation {value.name}"
     is_key_kind = type(value).__name__ == "PRNGImpl"  # JAX does not export its type
     return f"random keys {value.name}" if is_key_kind else value
 

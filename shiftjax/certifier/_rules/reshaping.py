@@ -68,13 +68,17 @@ def _matched(old: Sequence[int], new: Sequence[int]) -> dict[int, int]:
 
 def _reattached(image: Image, shape: Sequence[int], pixels: dict[int, AxisTag]) -> tuple[Image, dict[int, AxisTag]]:
     """A detached axis gets a new dimension of size 1: the last of the foremost ones, since a batch comes first."""
-    taken = {*pixels, *_matched(image.shape, shape).values()}
-    free = [k for k, n in enumerate(shape) if n == 1 and k not in taken]
+    behind = [prod(shape[k + 1 :]) for k in range(len(shape))]
+    free = [k for k, n in enumerate(shape) if n == 1 and k not in pixels]
+    for k, (n, tag) in enumerate(zip(image.shape, image.axes, strict=True)):  # channels of size 1 keep the first places
+        if n == 1 and tag is None:
+            own = next((j for j in free if behind[j] == prod(image.shape[k + 1 :])), None)
+            free = [j for j in free if j != own]
     back = image.attach(0) if free else None
     if back is None:
         return image, pixels
-    behind = [prod(shape[k + 1 :]) for k in free]
-    chosen = max(k for k, elements in zip(free, behind, strict=True) if elements == max(behind))
+    foremost = max(behind[k] for k in free)
+    chosen = max(k for k in free if behind[k] == foremost)
     return back.without(0), {**pixels, chosen: back.axes[0]}
 
 
