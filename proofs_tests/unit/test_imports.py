@@ -169,8 +169,8 @@ def test_no_package_imports_a_private_module_of_another():
         ("shiftjax/metrics/_seams.py", "shiftjax.labelling._objects", True),
         ("shiftjax/metrics/_seams.py", "shiftjax.metrics._overlap", False),
         ("shiftjax/metrics/_seams.py", "shiftjax._checks", False),
-        ("shiftjax/volume/_jobs/run.py", "shiftjax.volume._storage.axes", False),
-        ("shiftjax/_cli/plan.py", "shiftjax.volume._storage.axes", True),
+        ("shiftjax/volume/_jobs/run.py", "shiftjax.volume._sources.axes", False),
+        ("shiftjax/_cli/plan.py", "shiftjax.volume._sources.axes", True),
     ],
 )
 def test_private_modules_are_recognised(file, module, expected):

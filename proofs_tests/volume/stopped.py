@@ -11,7 +11,7 @@ from shiftjax.volume import VolumeError, predict_volume
 from shiftjax.volume._jobs.writer import Writer
 from shiftjax.volume._storage import journal
 from shiftjax.volume._storage.journal import NOTHING
-from shiftjax.volume._storage.target import Target
+from shiftjax.volume._targets.target import Target
 
 
 class Slowly:

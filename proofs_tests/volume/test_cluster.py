@@ -26,9 +26,9 @@ from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.tiles import VolumeTiles
 from shiftjax.volume._predict import PredictionPass
 from shiftjax.volume._storage.journal import Journal
-from shiftjax.volume._storage.layout import layout
-from shiftjax.volume._storage.new_target import new_target
-from shiftjax.volume._storage.target import begin_target
+from shiftjax.volume._targets.layout import layout
+from shiftjax.volume._targets.new_target import new_target
+from shiftjax.volume._targets.target import begin_target
 
 distributed = pytest.importorskip("distributed")
 TILES = 36

@@ -14,7 +14,7 @@ import zarr
 import shiftjax as sj
 from shiftjax.__main__ import main
 from shiftjax.volume import VolumeError, new_target, open_prediction, open_source, predict_volume, segment_volume
-from shiftjax.volume._storage.mask import open_mask
+from shiftjax.volume._sources.mask import open_mask
 
 QUIET: Any = {"progress": False}
 STACK = np.random.default_rng(0).integers(0, 99, (5, 20, 17)).astype(np.float32)  # z, y, x

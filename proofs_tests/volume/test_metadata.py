@@ -14,7 +14,7 @@ from hypothesis import settings
 import shiftjax as sj
 from proofs_tests.support.bad_calls import sentence_faults
 from shiftjax.volume import VolumeError, open_source, predict_volume
-from shiftjax.volume._storage import ome_zarr as ome
+from shiftjax.volume._sources import ome_zarr as ome
 
 SHAPE = (2, 3, 4)
 AXES: Any = [{"name": n, "type": "space", "unit": "micrometer"} for n in "zyx"]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from shiftjax.volume import normalize, open_source
 from shiftjax.volume._percentiles import percentiles
-from shiftjax.volume._storage import parts as cutting
+from shiftjax.volume._sources import parts as cutting
 
 TYPES = (
     "bool",

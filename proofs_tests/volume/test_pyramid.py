@@ -13,8 +13,8 @@ from ome_zarr_models import open_ome_zarr
 
 import shiftjax as sj
 from shiftjax.volume import new_target, open_source, predict_volume, segment_volume
-from shiftjax.volume._storage import pyramid
-from shiftjax.volume._storage.ome_zarr import Geometry
+from shiftjax.volume._sources.ome_zarr import Geometry
+from shiftjax.volume._targets import pyramid
 
 QUIET: Any = {"progress": False}
 IMAGE = np.random.default_rng(0).integers(0, 99, (2, 9, 21)).astype(np.float32)  # c, y, x

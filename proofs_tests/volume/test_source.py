@@ -12,7 +12,7 @@ import tifffile
 import zarr
 
 from shiftjax.volume import open_source
-from shiftjax.volume._storage import axes
+from shiftjax.volume._sources import axes
 
 STORED = np.random.default_rng(0).integers(0, 99, (2, 3, 4, 5, 6)).astype(np.int16)  # t, c, z, y, x
 

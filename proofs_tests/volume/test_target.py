@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shiftjax.volume import VolumeError, new_target, open_prediction, open_source
-from shiftjax.volume._storage import bfloat16, layout
-from shiftjax.volume._storage import new_target as binding
-from shiftjax.volume._storage.target import begin_target, open_target
+from shiftjax.volume._storage import bfloat16
+from shiftjax.volume._targets import layout
+from shiftjax.volume._targets import new_target as binding
+from shiftjax.volume._targets.target import begin_target, open_target
 
 PROVENANCE = {"format": 2, "net": "a"}
 

@@ -20,7 +20,8 @@ from proofs_tests.volume.code_volumes import embedded, plan_for, segmented, smoo
 from proofs_tests.volume.harm import HARMS, READS, WRITES, at_once, chunks, failing, faults
 from proofs_tests.volume.small import expected, net, plan, volume
 from shiftjax.volume import VolumeError, new_target, open_prediction, open_source, predict_volume, segment_volume
-from shiftjax.volume._storage import journal, provenance, retry
+from shiftjax.volume._storage import journal, retry
+from shiftjax.volume._targets import provenance
 
 SHAPE, TILE = (8, 16, 15), (4, 8, 8)  # eight tiles
 IMAGE = volume(SHAPE)
@@ -46,7 +47,12 @@ def predict(source, target, **options):
 def counted():
     """A test of the input that passes all tiles, and how many it was asked about."""
     asked: list[int] = []
-    return asked, lambda tile: asked.append(1) or True
+
+    def ask(tile):
+        asked.append(1)
+        return True
+
+    return asked, ask
 
 
 # What is stored of the target
@@ -106,7 +112,8 @@ def test_an_array_that_was_replaced_is_refused(change, source, tmp_path):
 
 
 def test_data_is_on_the_disk_before_the_journal_says_so(source, tmp_path, monkeypatch):
-    synced, written, late = set(), set(), []
+    synced, written = set(), set()
+    late: list[object] = []
     real, replace = os.fsync, os.replace
 
     def fsync(handle):

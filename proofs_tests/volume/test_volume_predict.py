@@ -19,7 +19,7 @@ import shiftjax as sj
 from proofs_tests.volume.small import SHAPE, WEIGHTS, convolve, expected, net, plan, times_three, volume
 from shiftjax.volume import VolumeError, new_target, open_prediction, open_source, predict_volume
 from shiftjax.volume._storage.journal import Journal
-from shiftjax.volume._storage.target import Target
+from shiftjax.volume._targets.target import Target
 
 QUIET: Any = {"progress": False}
 

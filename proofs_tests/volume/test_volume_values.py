@@ -20,7 +20,7 @@ from shiftjax.volume._jobs.pointwise import check_preprocess
 from shiftjax.volume._jobs.tile_selection import in_mask
 from shiftjax.volume._jobs.tiles import VolumeTiles
 from shiftjax.volume._storage import casting
-from shiftjax.volume._storage.provenance import differences
+from shiftjax.volume._targets.provenance import differences
 
 QUIET: Any = {"progress": False}
 SHAPE = (20, 17)

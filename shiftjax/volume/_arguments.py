@@ -8,9 +8,9 @@ from typing import Any
 
 from shiftjax._checks import fail, shown, switch
 from shiftjax.tiling import TilePlan
-from shiftjax.volume._storage.new_target import NewTarget, as_new_target
-from shiftjax.volume._storage.parts import reading_note
-from shiftjax.volume._storage.source import Source
+from shiftjax.volume._sources.parts import reading_note
+from shiftjax.volume._sources.source import Source
+from shiftjax.volume._targets.new_target import NewTarget, as_new_target
 
 
 def check_arguments(plan: Any, target: Any, **switches: Any) -> NewTarget:

@@ -21,13 +21,13 @@ from shiftjax.volume._jobs.tile_selection import select_tiles
 from shiftjax.volume._jobs.tiles import Progress, TileAtTime, VolumeTiles
 from shiftjax.volume._jobs.workers import check_reachable
 from shiftjax.volume._jobs.writer import Writer
+from shiftjax.volume._sources.source import Source, open_source, with_missing
 from shiftjax.volume._storage.casting import check_holds
-from shiftjax.volume._storage.layout import Layout, layout
-from shiftjax.volume._storage.new_target import NewTarget
-from shiftjax.volume._storage.provenance import Provenance
-from shiftjax.volume._storage.pyramid import Pyramid, halvings
-from shiftjax.volume._storage.source import Source, open_source, with_missing
-from shiftjax.volume._storage.target import Target, begin_target
+from shiftjax.volume._targets.layout import Layout, layout
+from shiftjax.volume._targets.new_target import NewTarget
+from shiftjax.volume._targets.provenance import Provenance
+from shiftjax.volume._targets.pyramid import Pyramid, halvings
+from shiftjax.volume._targets.target import Target, begin_target
 
 
 def predict_volume(

@@ -20,12 +20,12 @@ from shiftjax.volume._segmentation.codebook import seed_of
 from shiftjax.volume._segmentation.embedding import open_embedding
 from shiftjax.volume._segmentation.foreground import Channels, MaskedEmbedding, open_foreground
 from shiftjax.volume._segmentation.stages import Segmentation, Settings
-from shiftjax.volume._storage.label_image import begin_labels, check_name, image_in, over_image
-from shiftjax.volume._storage.layout import Layout, layout
-from shiftjax.volume._storage.new_target import NewTarget
-from shiftjax.volume._storage.provenance import digest
-from shiftjax.volume._storage.pyramid import Coarser, Pyramid, halvings
-from shiftjax.volume._storage.source import Source
+from shiftjax.volume._sources.source import Source
+from shiftjax.volume._targets.label_image import begin_labels, check_name, image_in, over_image
+from shiftjax.volume._targets.layout import Layout, layout
+from shiftjax.volume._targets.new_target import NewTarget
+from shiftjax.volume._targets.provenance import digest
+from shiftjax.volume._targets.pyramid import Coarser, Pyramid, halvings
 
 
 class Segmented(NamedTuple):

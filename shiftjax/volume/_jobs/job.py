@@ -19,11 +19,11 @@ from shiftjax.tiling import check_function, run_tiles, zero_outside
 from shiftjax.volume._jobs.pointwise import Pointwise
 from shiftjax.volume._jobs.tile_selection import TileTest, worth_computing
 from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
-from shiftjax.volume._storage import axes as axis_names
+from shiftjax.volume._sources import axes as axis_names
 from shiftjax.volume._storage.casting import cast
 from shiftjax.volume._storage.errors import VolumeError
-from shiftjax.volume._storage.provenance import Provenance, function_provenance, pixels_provenance, plan_provenance
 from shiftjax.volume._storage.reading import Reading, ReadLog
+from shiftjax.volume._targets.provenance import Provenance, function_provenance, pixels_provenance, plan_provenance
 
 Images = Mapping[str, np.ndarray]  # by the name of the output: (1, *space, channel)
 

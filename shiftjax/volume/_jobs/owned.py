@@ -11,9 +11,9 @@ from shiftjax.volume._jobs.tiles import Pass, Progress, TileAtTime
 from shiftjax.volume._storage.claim import Claim, holder
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.folder import open_folder
-from shiftjax.volume._storage.new_target import NewTarget, check_versions, stored_identity
-from shiftjax.volume._storage.provenance import Provenance
-from shiftjax.volume._storage.target import Target
+from shiftjax.volume._targets.new_target import NewTarget, check_versions, stored_identity
+from shiftjax.volume._targets.provenance import Provenance
+from shiftjax.volume._targets.target import Target
 
 
 @dataclass(frozen=True)

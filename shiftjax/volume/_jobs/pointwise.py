@@ -19,7 +19,7 @@ from shiftjax._checks import fail, told
 from shiftjax.certifier import Certificate, CertificationError, certify
 from shiftjax.tiling import TilePlan
 from shiftjax.volume._storage.casting import holds
-from shiftjax.volume._storage.provenance import function_provenance
+from shiftjax.volume._targets.provenance import function_provenance
 
 
 @dataclass(frozen=True)

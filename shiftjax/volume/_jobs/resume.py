@@ -16,7 +16,7 @@ from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.journal import Journal
 from shiftjax.volume._storage.reading import Reading
-from shiftjax.volume._storage.target import Target
+from shiftjax.volume._targets.target import Target
 
 Result = TypeVar("Result")
 SAMPLED = 16  # finished tiles whose source a plain resume reads again, other ones each time

@@ -19,7 +19,7 @@ from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.journal import NOTHING, Journal, Receipt
 from shiftjax.volume._storage.reading import Reading
 from shiftjax.volume._storage.retry import times_tried_again
-from shiftjax.volume._storage.target import Target
+from shiftjax.volume._targets.target import Target
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail, shown, told
 from shiftjax.tiling import TileIndex, TilePlan
 from shiftjax.volume._jobs.tiles import READ_AHEAD, TileAtTime, VolumeTiles
-from shiftjax.volume._storage.mask import open_mask
-from shiftjax.volume._storage.source import Source
+from shiftjax.volume._sources.mask import open_mask
+from shiftjax.volume._sources.source import Source
 
 TileTest = Callable[[np.ndarray], Any]
 

@@ -11,10 +11,10 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from shiftjax.tiling import TilePlan
-from shiftjax.volume._storage import axes as axis_names
+from shiftjax.volume._sources import axes as axis_names
+from shiftjax.volume._sources.source import Source
 from shiftjax.volume._storage.journal import NOTHING, Receipt
-from shiftjax.volume._storage.provenance import Provenance
-from shiftjax.volume._storage.source import Source
+from shiftjax.volume._targets.provenance import Provenance
 
 TileAtTime = tuple[int, ...]  # the image's number (time point, or plane), then the tile's index per spatial axis
 READ_AHEAD = 2  # tiles read while one is worked on: enough to hide the reading, few enough to bound the memory

@@ -13,10 +13,10 @@ from typing import Any
 from shiftjax._checks import fail, shown
 from shiftjax.volume._jobs.cluster import POLL, Cluster, check_client
 from shiftjax.volume._jobs.tiles import Progress, TileAtTime
+from shiftjax.volume._sources.source import Source
 from shiftjax.volume._storage.errors import VolumeError, reason
 from shiftjax.volume._storage.journal import NOTHING, Receipt
 from shiftjax.volume._storage.retry import TRIED_AGAIN, times_tried_again
-from shiftjax.volume._storage.source import Source
 
 CALLS = 4  # of the network in one task: few enough to lose little with a worker, enough to overlap reading and writing
 TASKS = 2  # per worker: one that runs and one that waits

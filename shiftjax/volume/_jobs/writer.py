@@ -12,7 +12,7 @@ from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.journal import Receipt
 from shiftjax.volume._storage.reading import NOTHING_READ, Reading
-from shiftjax.volume._storage.target import Target
+from shiftjax.volume._targets.target import Target
 
 DEPTH = 2  # outputs that wait or are being written: one to write, one to take over; more would only fill the memory
 

@@ -15,9 +15,9 @@ from shiftjax.tiling import TilePlan
 from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.pointwise import check_preprocess
 from shiftjax.volume._jobs.tiles import READ_AHEAD, TileAtTime, VolumeTiles
-from shiftjax.volume._storage.provenance import Provenance, pixels_provenance, plan_provenance
+from shiftjax.volume._sources.source import Source, open_source, with_missing
 from shiftjax.volume._storage.reading import Reading, ReadLog
-from shiftjax.volume._storage.source import Source, open_source, with_missing
+from shiftjax.volume._targets.provenance import Provenance, pixels_provenance, plan_provenance
 
 EmbeddedTiles = Iterator[tuple[TileAtTime, np.ndarray, Reading]]  # what a tile delivers, (1, *space, channel)
 

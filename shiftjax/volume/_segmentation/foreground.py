@@ -14,11 +14,11 @@ from shiftjax._checks import fail
 from shiftjax.volume._jobs.pointwise import Pointwise, prove_pointwise
 from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
 from shiftjax.volume._segmentation.embedding import Embedding
+from shiftjax.volume._sources.mask import open_mask
+from shiftjax.volume._sources.source import Source
 from shiftjax.volume._storage.journal import Receipt
-from shiftjax.volume._storage.mask import open_mask
-from shiftjax.volume._storage.provenance import Provenance, pixels_provenance
 from shiftjax.volume._storage.reading import NOTHING_READ, Reading, ReadLog
-from shiftjax.volume._storage.source import Source
+from shiftjax.volume._targets.provenance import Provenance, pixels_provenance
 
 Channels = slice | Sequence[int]
 

@@ -22,8 +22,8 @@ from shiftjax.volume._segmentation.fragments import FragmentTable, find_fragment
 from shiftjax.volume._segmentation.objects import VolumeObjects
 from shiftjax.volume._storage.intermediates import Intermediates, LostError
 from shiftjax.volume._storage.journal import NOTHING, Journal, Receipt
-from shiftjax.volume._storage.provenance import Provenance
-from shiftjax.volume._storage.target import Target
+from shiftjax.volume._targets.provenance import Provenance
+from shiftjax.volume._targets.target import Target
 
 
 class SamplePass:

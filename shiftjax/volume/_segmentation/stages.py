@@ -19,7 +19,7 @@ from shiftjax.volume._segmentation.objects import join_fragments
 from shiftjax.volume._segmentation.passes import FragmentPass, LabelPass, SamplePass, lost_tiles
 from shiftjax.volume._storage.claim import Claim
 from shiftjax.volume._storage.intermediates import Intermediates, LostError
-from shiftjax.volume._storage.target import Target
+from shiftjax.volume._targets.target import Target
 
 
 class Settings(NamedTuple):

@@ -1,1 +1,1 @@
-"""Storage: where the pixels of a volume come from and go to, and what is remembered about them."""
+"""What is kept: named objects, made durable, claimed by one writer, and the journal of what is finished."""

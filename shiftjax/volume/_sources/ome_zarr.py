@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from shiftjax._checks import fail, shown
-from shiftjax.volume._storage import axes as axis_names
+from shiftjax.volume._sources import axes as axis_names
 
 TYPES = {"t": "time", "c": "channel", "z": "space", "y": "space", "x": "space"}
 LETTERS = {"time": "t", "channel": "c"}

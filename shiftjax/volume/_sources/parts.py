@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from shiftjax._arithmetic import ceil_div
-from shiftjax.volume._storage.source import Source
+from shiftjax.volume._sources.source import Source
 
 AGAIN = 8  # tiles that read one stored piece, from which on it is said
 PART = 2**26  # bytes: few requests for large volumes, little memory

@@ -14,7 +14,7 @@ import numpy as np
 from shiftjax._parameters import take_apart
 from shiftjax.certifier import Certificate
 from shiftjax.tiling import TilePlan
-from shiftjax.volume._storage.source import Source
+from shiftjax.volume._sources.source import Source
 
 Provenance = dict[str, Any]  # entries by name, as JSON keeps them
 FORMAT = 3  # of targets as a whole, their journals and intermediate results included; raise it where any changes

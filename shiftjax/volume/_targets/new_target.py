@@ -11,10 +11,10 @@ from shiftjax._checks import fail, integer, one_of, shown
 from shiftjax._extras import require
 from shiftjax.volume._storage.errors import VolumeError, reason
 from shiftjax.volume._storage.folder import PARTIAL, Folder, open_folder
-from shiftjax.volume._storage.layout import native_dtype
-from shiftjax.volume._storage.provenance import VERSIONS, Provenance, differences, other_versions, versions
 from shiftjax.volume._storage.retry import patiently
 from shiftjax.volume._storage.uri import check_uri, for_zarr, is_local
+from shiftjax.volume._targets.layout import native_dtype
+from shiftjax.volume._targets.provenance import VERSIONS, Provenance, differences, other_versions, versions
 
 KEY = "shiftjax"  # of the group's attributes: the provenance
 LAYOUT = "target layout"  # the entry of the provenance that lists the arrays and how they are stored

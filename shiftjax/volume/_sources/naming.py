@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from shiftjax._checks import fail, shown
-from shiftjax.volume._storage import axes as axis_names
-from shiftjax.volume._storage.ome_zarr import Geometry
-from shiftjax.volume._storage.stored import Stored
+from shiftjax.volume._sources import axes as axis_names
+from shiftjax.volume._sources.ome_zarr import Geometry
+from shiftjax.volume._sources.stored import Stored
 
 
 class Named(NamedTuple):

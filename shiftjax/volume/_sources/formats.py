@@ -9,10 +9,10 @@ import numpy as np
 
 from shiftjax._checks import fail
 from shiftjax._extras import require
-from shiftjax.volume._storage import hdf5, tensors, tiff, zarrs
-from shiftjax.volume._storage.axes import letters
+from shiftjax.volume._sources import hdf5, tensors, tiff, zarrs
+from shiftjax.volume._sources.axes import letters
+from shiftjax.volume._sources.stored import Stored
 from shiftjax.volume._storage.casting import of_numbers
-from shiftjax.volume._storage.stored import Stored
 from shiftjax.volume._storage.uri import begins_with, is_local
 
 READ_YOURSELF = "open it with a library that reads it and give the array, or convert it to OME-Zarr"

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 
 from shiftjax._checks import fail, shown
 from shiftjax._extras import require
-from shiftjax.volume._storage import ome_zarr as ome
+from shiftjax.volume._sources import ome_zarr as ome
 from shiftjax.volume._storage.errors import storage_errors
-from shiftjax.volume._storage.layout import Layout
-from shiftjax.volume._storage.new_target import NewTarget, make_group, open_group, stored_names
-from shiftjax.volume._storage.provenance import Provenance
-from shiftjax.volume._storage.pyramid import Coarser
-from shiftjax.volume._storage.target import Target, begin_target
 from shiftjax.volume._storage.uri import for_zarr
+from shiftjax.volume._targets.layout import Layout
+from shiftjax.volume._targets.new_target import NewTarget, make_group, open_group, stored_names
+from shiftjax.volume._targets.provenance import Provenance
+from shiftjax.volume._targets.pyramid import Coarser
+from shiftjax.volume._targets.target import Target, begin_target
 
 
 def check_name(name: Any) -> None:

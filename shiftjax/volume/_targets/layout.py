@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from shiftjax._checks import fail, type_of_numbers
-from shiftjax.volume._storage import axes as axis_names
+from shiftjax.volume._sources import axes as axis_names
+from shiftjax.volume._sources.ome_zarr import Geometry
+from shiftjax.volume._sources.source import Source
 from shiftjax.volume._storage import bfloat16
-from shiftjax.volume._storage.ome_zarr import Geometry
-from shiftjax.volume._storage.source import Source
 
 CHUNK_BYTES = 2**22  # uncompressed; larger tiles are stored as several chunks, for readers that want a small part
 

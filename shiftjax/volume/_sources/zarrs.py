@@ -9,12 +9,12 @@ from typing import Any
 
 from shiftjax._checks import fail
 from shiftjax._extras import require
+from shiftjax.volume._sources import ome_zarr as ome
+from shiftjax.volume._sources.axes import letters
+from shiftjax.volume._sources.stored import Stored
 from shiftjax.volume._storage import bfloat16
-from shiftjax.volume._storage import ome_zarr as ome
-from shiftjax.volume._storage.axes import letters
 from shiftjax.volume._storage.errors import reason
 from shiftjax.volume._storage.retry import patiently
-from shiftjax.volume._storage.stored import Stored
 from shiftjax.volume._storage.uri import for_zarr, is_local
 
 EXPECTED = "a Zarr array, an OME-Zarr image, a TIFF file or an array"

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 
 from shiftjax._checks import fail, integer, number, shown, switch
-from shiftjax.volume._storage import axes as axis_names
-from shiftjax.volume._storage import formats
-from shiftjax.volume._storage import ome_zarr as ome
+from shiftjax.volume._sources import axes as axis_names
+from shiftjax.volume._sources import formats
+from shiftjax.volume._sources import ome_zarr as ome
+from shiftjax.volume._sources.naming import name_axes
+from shiftjax.volume._sources.stored import Stored
 from shiftjax.volume._storage.errors import VolumeError, storage_errors
 from shiftjax.volume._storage.finished import check_finished, check_slices
-from shiftjax.volume._storage.naming import name_axes
 from shiftjax.volume._storage.reading import Missing, ReadLog, check_missing, read_block, stamp
-from shiftjax.volume._storage.stored import Stored
 from shiftjax.volume._storage.uri import check_uri, is_local
 
 Read = Callable[[tuple[slice, ...]], np.ndarray]

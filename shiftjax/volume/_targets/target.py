@@ -13,9 +13,9 @@ import numpy as np
 
 from shiftjax._checks import fail, number, shown
 from shiftjax._extras import require
-from shiftjax.volume._storage import axes as axis_names
+from shiftjax.volume._sources import axes as axis_names
+from shiftjax.volume._sources import ome_zarr as ome
 from shiftjax.volume._storage import bfloat16
-from shiftjax.volume._storage import ome_zarr as ome
 from shiftjax.volume._storage.casting import cast
 from shiftjax.volume._storage.chunks import chunk_keys, every_chunk
 from shiftjax.volume._storage.claim import Claim
@@ -23,8 +23,11 @@ from shiftjax.volume._storage.errors import VolumeError, reason, storage_errors
 from shiftjax.volume._storage.finished import NOTE, check_finished, check_slices, note
 from shiftjax.volume._storage.folder import PARTIAL, Folder, open_folder
 from shiftjax.volume._storage.journal import Journal
-from shiftjax.volume._storage.layout import Layout, native_dtype
-from shiftjax.volume._storage.new_target import (
+from shiftjax.volume._storage.reading import add_array
+from shiftjax.volume._storage.retry import passes, patiently
+from shiftjax.volume._storage.uri import for_zarr
+from shiftjax.volume._targets.layout import Layout, native_dtype
+from shiftjax.volume._targets.new_target import (
     ADVICE,
     LAYOUT,
     NewTarget,
@@ -33,10 +36,7 @@ from shiftjax.volume._storage.new_target import (
     drop_torn,
     stored_identity,
 )
-from shiftjax.volume._storage.provenance import VERSIONS, Provenance, versions
-from shiftjax.volume._storage.reading import add_array
-from shiftjax.volume._storage.retry import passes, patiently
-from shiftjax.volume._storage.uri import for_zarr
+from shiftjax.volume._targets.provenance import VERSIONS, Provenance, versions
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ import numpy as np
 
 from shiftjax._checks import fail
 from shiftjax._extras import require
-from shiftjax.volume._storage.axes import letters, spatial
+from shiftjax.volume._sources.axes import letters, spatial
+from shiftjax.volume._sources.ome_zarr import Geometry
+from shiftjax.volume._sources.stored import Stored
 from shiftjax.volume._storage.errors import reason
-from shiftjax.volume._storage.ome_zarr import Geometry
-from shiftjax.volume._storage.stored import Stored
 from shiftjax.volume._storage.uri import is_local, open_binary
 
 MAGIC = b"\x89HDF\r\n\x1a\n"

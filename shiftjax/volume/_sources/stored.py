@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from shiftjax.volume._storage.ome_zarr import Geometry
+from shiftjax.volume._sources.ome_zarr import Geometry
 
 
 class Stored(NamedTuple):

@@ -17,14 +17,14 @@ import numpy as np
 
 from shiftjax._arithmetic import ceil_div
 from shiftjax._extras import require
-from shiftjax.volume._storage import ome_zarr as ome
+from shiftjax.volume._sources import ome_zarr as ome
 from shiftjax.volume._storage.chunks import every_chunk
 from shiftjax.volume._storage.errors import VolumeError, storage_errors
 from shiftjax.volume._storage.finished import check_finished
 from shiftjax.volume._storage.folder import open_folder
-from shiftjax.volume._storage.new_target import NewTarget
 from shiftjax.volume._storage.retry import patiently
 from shiftjax.volume._storage.uri import for_zarr
+from shiftjax.volume._targets.new_target import NewTarget
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ import numpy as np
 
 from shiftjax._checks import fail
 from shiftjax._extras import require
-from shiftjax.volume._storage.axes import letters
+from shiftjax.volume._sources.axes import letters
+from shiftjax.volume._sources.stored import Stored
 from shiftjax.volume._storage.errors import reason
-from shiftjax.volume._storage.stored import Stored
 from shiftjax.volume._storage.uri import is_local
 
 N5 = "attributes.json"  # what each folder of an N5 container has

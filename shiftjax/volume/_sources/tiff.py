@@ -13,10 +13,10 @@ import numpy as np
 
 from shiftjax._checks import fail
 from shiftjax._extras import require
-from shiftjax.volume._storage.axes import letters
+from shiftjax.volume._sources.axes import letters
+from shiftjax.volume._sources.ome_zarr import UNITS, Geometry
+from shiftjax.volume._sources.stored import Stored
 from shiftjax.volume._storage.errors import VolumeError, reason
-from shiftjax.volume._storage.ome_zarr import UNITS, Geometry
-from shiftjax.volume._storage.stored import Stored
 from shiftjax.volume._storage.uri import is_local, open_binary
 
 ENDINGS = (".tif", ".tiff", ".btf", ".tf2", ".tf8", ".lsm", ".svs", ".ndpi", ".qptiff", ".stk")

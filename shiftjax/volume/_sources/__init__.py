@@ -1,0 +1,1 @@
+"""What is read: arrays in files and stores, what their axes are, and in which form."""
