@@ -1,0 +1,224 @@
+"""The second fuzzer: random walks over raw calls, guided by the certificate, each judged by running it.
+
+At each step a random call is appended that fits an array at hand. If the certifier refuses the longer walk, the step is
+mostly taken back and another is tried, so that most walks end certified; some walks end at their first refusal.
+
+`python -m proofs_tests.certifier.walks --walks 2000 --resume` goes on where the last run ended, in `walks_judged.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import dataclasses
+import json
+import os
+import re
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from proofs_tests.certifier.walking.judge import objections_to
+from proofs_tests.certifier.walking.kinds import View
+from proofs_tests.certifier.walking.walk import LONGEST, Walk, candidate, first
+from shiftjax.certifier import Certificate, CertificationError, certify
+
+GENERATOR = 1  # to be raised with every change of what a seed draws
+JUDGED = Path(__file__).with_name("walks_judged.json")
+CHUNK = 100  # walks between two entries in it
+FORGET = 400  # walks after which JAX's caches are emptied
+WITNESSED, BATCHED, ENLARGED = 60, 8, 3  # one walk in so many is judged on that, too
+
+
+@dataclass
+class Outcome:
+    """What came of one seed.
+
+    Attributes:
+        walk: as far as it was certified.
+        certificate: None where nothing but the image itself was.
+        refusals: operation and reason of each refused step, numbers left out.
+        faults: claims that do not hold, and errors other than refusals.
+    """
+
+    walk: Walk
+    certificate: Certificate | None = None
+    refusals: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
+
+
+def take(seed: int) -> Outcome:
+    """The walk of a seed."""
+    rng = np.random.default_rng(seed)
+    outcome = Outcome(first(rng))
+    walk = outcome.walk
+    views = [View(rng, walk.shape, np.dtype(walk.dtype), walk.space)]
+    steps, stubborn = int(rng.integers(1, LONGEST + 1)), rng.random() < 0.1
+    for _ in range(4 * steps):
+        if len(walk.steps) == steps:
+            break
+        drawn = candidate(rng, walk, views)
+        if drawn is None:
+            continue
+        longer, made = drawn
+        try:
+            certificate = certify(longer.function(), longer.image, spatial_axes=longer.space)
+        except CertificationError as error:
+            outcome.refusals.append(_reason(error))
+            if stubborn:
+                break
+            continue
+        except Exception:
+            outcome.faults.append(f"crash: {longer}\n{traceback.format_exc(limit=-4)}")
+            continue
+        empty = any(a.exact[0] >= a.exact[1] for a in certificate.axes)
+        if empty and rng.random() < 0.9:
+            continue  # nothing is exact, so nothing is claimed
+        walk = longer
+        outcome.walk, outcome.certificate = walk, certificate
+        views.append(View(rng, made.shape, np.dtype(made.dtype), certificate.output_axes))
+    if len(walk.steps) > 1 and rng.random() < 0.08:
+        _return_two(outcome, rng)
+    return outcome
+
+
+def _return_two(outcome: Outcome, rng: np.random.Generator) -> None:
+    """Two arrays of the walk as its outputs."""
+    several = replace(outcome.walk, outputs=(-1, -1 - int(rng.integers(1, len(outcome.walk.steps) + 1))))
+    outcome.certificate = certify(several.function(), several.image, spatial_axes=several.space)
+    outcome.walk = several
+
+
+def _reason(error: CertificationError) -> str:
+    return re.sub(r"-?\d+(\.\d+)?", "N", f"{error.primitive}: {error.reason.split(' (operands')[0]}")
+
+
+def judged(seed: int) -> Outcome:
+    """The walk of a seed, and what is wrong with its certificate."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outcome = take(seed)
+        if outcome.certificate is not None:
+            share = {"witnesses": WITNESSED, "batches": BATCHED, "larger": ENLARGED}
+            rng = np.random.default_rng((seed, 1))
+            asked: Any = {name: not rng.integers(n) for name, n in share.items()}
+            try:
+                outcome.faults += objections_to(outcome.walk, outcome.certificate, rng, **asked)
+            except Exception:
+                outcome.faults.append(f"crash while it was judged:\n{traceback.format_exc(limit=-4)}")
+    return outcome
+
+
+@dataclass
+class Ledger:
+    """What was judged so far, under one version of the generator.
+
+    Attributes:
+        generator: the version.
+        ranges: of seeds, the last one excluded.
+        programs: walks.
+        certificates: walks that were certified.
+        kinds: of certificates, how many have periods, phases, fractions, borders of their own.
+        attained: claims that were backed by witnesses, and judged.
+        refusals: steps that were refused, by reason.
+        faulty: seeds with a fault that is not mended.
+    """
+
+    generator: int = GENERATOR
+    ranges: list[list[int]] = field(default_factory=list)
+    programs: int = 0
+    certificates: int = 0
+    kinds: dict[str, int] = field(default_factory=dict)
+    refusals: dict[str, int] = field(default_factory=dict)
+    faulty: list[int] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, path: Path) -> Ledger:
+        """From a file; empty if there is none, or if it is of another version of the generator."""
+        data = json.loads(path.read_text()) if path.exists() else {}
+        return cls(**data) if data.get("generator") == GENERATOR else cls()
+
+    def write(self, path: Path) -> None:
+        self.refusals = dict(sorted(self.refusals.items(), key=lambda entry: -entry[1]))
+        fresh = path.with_suffix(".new")
+        fresh.write_text(json.dumps(dataclasses.asdict(self), indent=1) + "\n")
+        fresh.replace(path)
+
+    def add(self, seed: int, outcome: Outcome) -> None:
+        if self.ranges and self.ranges[-1][1] == seed:
+            self.ranges[-1][1] += 1
+        else:
+            self.ranges.append([seed, seed + 1])
+        self.programs += 1
+        self.certificates += outcome.certificate is not None
+        for name in outcome.refusals:
+            self.refusals[name] = self.refusals.get(name, 0) + 1
+        for name, there in features(outcome.certificate).items():
+            self.kinds[name] = self.kinds.get(name, 0) + there
+        if outcome.faults:
+            self.faulty.append(seed)
+
+    def __str__(self) -> str:
+        most = list(self.refusals.items())
+        lines = [f"{self.programs} programs, {self.certificates} certificates {self.kinds}, {len(self.faulty)} faults"]
+        lines.append(f"{sum(self.refusals.values())} refusals, the most frequent of {len(most)} reasons:")
+        lines += [f"  {n:6d}  {name}" for name, n in sorted(most, key=lambda entry: -entry[1])[:12]]
+        return "\n".join(lines)
+
+
+def features(cert: Certificate | None) -> dict[str, bool]:
+    """What makes a certificate worth judging."""
+    axes = [axis for leaf in cert.outputs for axis in leaf.axes] if cert else []
+    return {
+        "period": any(a.period > 1 for a in axes),
+        "phases": any(a.phases > 1 for a in axes),
+        "fraction": any(a.stride.denominator > 1 for a in axes),
+        "border": any(a.exact != (0, a.out) for a in axes),
+        "exact": bool(axes) and all(a.exact[1] - a.exact[0] > a.phases for a in axes),
+        "approximate": bool(cert and cert.approximations),
+    }
+
+
+def judge_seeds(seeds: range) -> Iterator[tuple[int, Outcome]]:
+    """Each seed with its outcome."""
+    for count, seed in enumerate(seeds, 1):
+        yield seed, judged(seed)
+        if count % FORGET == 0:
+            jax.clear_caches()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--walks", type=int, default=1000, help="how many")
+    parser.add_argument("--resume", action="store_true", help="go on after the last seed that was judged")
+    parser.add_argument("--first", type=int, default=0, help="the first seed, if not resumed")
+    parser.add_argument("--ledger", type=Path, default=JUDGED, help="where seeds, counts and faults are kept")
+    options = parser.parse_args()
+    os.nice(10)
+    ledger = Ledger.read(options.ledger) if options.resume else Ledger()
+    start = ledger.ranges[-1][1] if ledger.ranges else options.first
+    began = time.perf_counter()
+    for seed, outcome in judge_seeds(range(start, start + options.walks)):
+        ledger.add(seed, outcome)
+        for fault in outcome.faults:
+            print(f"seed {seed}: {fault}\n  {outcome.walk}\n  {outcome.certificate}", flush=True)
+        if ledger.programs % CHUNK == 0:
+            ledger.write(options.ledger)
+            each = (time.perf_counter() - began) / (seed + 1 - start)
+            print(f"seed {seed}: {ledger.certificates} certificates, {each:.3f} s a walk", flush=True)
+    ledger.write(options.ledger)
+    print(ledger)
+    return bool(ledger.faulty)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    sys.exit(main())
