@@ -9,16 +9,19 @@ mostly taken back and another is tried, so that most walks end certified; some w
 from __future__ import annotations
 
 import argparse
-import collections
+import contextlib
+import ctypes
 import dataclasses
+import gc
 import json
 import os
 import re
 import sys
+import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -26,16 +29,19 @@ from typing import Any
 import jax
 import numpy as np
 
-from proofs_tests.certifier.walking.judge import objections_to
+from proofs_tests.certifier.walking.judge import Asked, objections_to
 from proofs_tests.certifier.walking.kinds import View
 from proofs_tests.certifier.walking.walk import LONGEST, Walk, candidate, first
 from shiftjax.certifier import Certificate, CertificationError, certify
 
 GENERATOR = 1  # to be raised with every change of what a seed draws
 JUDGED = Path(__file__).with_name("walks_judged.json")
+FLAGS = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 CHUNK = 100  # walks between two entries in it
-FORGET = 400  # walks after which JAX's caches are emptied
-WITNESSED, BATCHED, ENLARGED = 60, 8, 3  # one walk in so many is judged on that, too
+FORGET = 500  # walks after which JAX's caches are emptied; each takes some megabytes
+SHARES = {"larger": 4, "batches": 8, "tiles": 40, "witnesses": 60}  # one walk in so many is judged on that, too
 
 
 @dataclass
@@ -47,12 +53,14 @@ class Outcome:
         certificate: None where nothing but the image itself was.
         refusals: operation and reason of each refused step, numbers left out.
         faults: claims that do not hold, and errors other than refusals.
+        shown: claims of minimal periods and attained fields whose witnesses were judged.
     """
 
     walk: Walk
     certificate: Certificate | None = None
     refusals: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    shown: int = 0
 
 
 def take(seed: int) -> Outcome:
@@ -93,25 +101,30 @@ def take(seed: int) -> Outcome:
 def _return_two(outcome: Outcome, rng: np.random.Generator) -> None:
     """Two arrays of the walk as its outputs."""
     several = replace(outcome.walk, outputs=(-1, -1 - int(rng.integers(1, len(outcome.walk.steps) + 1))))
-    outcome.certificate = certify(several.function(), several.image, spatial_axes=several.space)
-    outcome.walk = several
+    try:
+        outcome.certificate = certify(several.function(), several.image, spatial_axes=several.space)
+        outcome.walk = several
+    except CertificationError as error:
+        outcome.refusals.append(_reason(error))
 
 
 def _reason(error: CertificationError) -> str:
     return re.sub(r"-?\d+(\.\d+)?", "N", f"{error.primitive}: {error.reason.split(' (operands')[0]}")
 
 
-def judged(seed: int) -> Outcome:
+def judged(seed: int, shares: Mapping[str, int] = SHARES) -> Outcome:
     """The walk of a seed, and what is wrong with its certificate."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         outcome = take(seed)
         if outcome.certificate is not None:
-            share = {"witnesses": WITNESSED, "batches": BATCHED, "larger": ENLARGED}
             rng = np.random.default_rng((seed, 1))
-            asked: Any = {name: not rng.integers(n) for name, n in share.items()}
+            asked = Asked(**{name: not rng.integers(n) for name, n in shares.items()})
             try:
-                outcome.faults += objections_to(outcome.walk, outcome.certificate, rng, **asked)
+                outcome.faults += objections_to(outcome.walk, outcome.certificate, rng, asked)
+                if asked.witnesses:
+                    axes = [axis for leaf in outcome.certificate.outputs for axis in leaf.axes]
+                    outcome.shown = sum(axis.attained + axis.minimal for axis in axes)
             except Exception:
                 outcome.faults.append(f"crash while it was judged:\n{traceback.format_exc(limit=-4)}")
     return outcome
@@ -127,7 +140,7 @@ class Ledger:
         programs: walks.
         certificates: walks that were certified.
         kinds: of certificates, how many have periods, phases, fractions, borders of their own.
-        attained: claims that were backed by witnesses, and judged.
+        shown: claims of minimal periods and attained fields whose witnesses were judged.
         refusals: steps that were refused, by reason.
         faulty: seeds with a fault that is not mended.
     """
@@ -137,6 +150,7 @@ class Ledger:
     programs: int = 0
     certificates: int = 0
     kinds: dict[str, int] = field(default_factory=dict)
+    shown: int = 0
     refusals: dict[str, int] = field(default_factory=dict)
     faulty: list[int] = field(default_factory=list)
 
@@ -159,6 +173,7 @@ class Ledger:
             self.ranges.append([seed, seed + 1])
         self.programs += 1
         self.certificates += outcome.certificate is not None
+        self.shown += outcome.shown
         for name in outcome.refusals:
             self.refusals[name] = self.refusals.get(name, 0) + 1
         for name, there in features(outcome.certificate).items():
@@ -168,7 +183,9 @@ class Ledger:
 
     def __str__(self) -> str:
         most = list(self.refusals.items())
-        lines = [f"{self.programs} programs, {self.certificates} certificates {self.kinds}, {len(self.faulty)} faults"]
+        lines = [
+            f"{self.programs} programs, {self.certificates} certificates {self.kinds}, {self.shown} witnesses, {len(self.faulty)} faults"
+        ]
         lines.append(f"{sum(self.refusals.values())} refusals, the most frequent of {len(most)} reasons:")
         lines += [f"  {n:6d}  {name}" for name, n in sorted(most, key=lambda entry: -entry[1])[:12]]
         return "\n".join(lines)
@@ -187,12 +204,20 @@ def features(cert: Certificate | None) -> dict[str, bool]:
     }
 
 
-def judge_seeds(seeds: range) -> Iterator[tuple[int, Outcome]]:
+def judge_seeds(seeds: range, shares: Mapping[str, int] = SHARES) -> Iterator[tuple[int, Outcome]]:
     """Each seed with its outcome."""
     for count, seed in enumerate(seeds, 1):
-        yield seed, judged(seed)
+        yield seed, judged(seed, shares)
         if count % FORGET == 0:
-            jax.clear_caches()
+            _forget()
+
+
+def _forget() -> None:
+    """Gives back what JAX keeps of the programs so far."""
+    jax.clear_caches()
+    gc.collect()
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
 
 
 def main() -> int:
@@ -200,13 +225,23 @@ def main() -> int:
     parser.add_argument("--walks", type=int, default=1000, help="how many")
     parser.add_argument("--resume", action="store_true", help="go on after the last seed that was judged")
     parser.add_argument("--first", type=int, default=0, help="the first seed, if not resumed")
+    parser.add_argument("--witnesses", type=int, default=SHARES["witnesses"], help="of one walk in so many")
     parser.add_argument("--ledger", type=Path, default=JUDGED, help="where seeds, counts and faults are kept")
     options = parser.parse_args()
     os.nice(10)
+    with tempfile.TemporaryDirectory() as compiled:
+        jax.config.update("jax_compilation_cache_dir", compiled)  # so that compiled constants outlive `_forget`
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        return _judge_all(options)
+
+
+def _judge_all(options: argparse.Namespace) -> int:
     ledger = Ledger.read(options.ledger) if options.resume else Ledger()
     start = ledger.ranges[-1][1] if ledger.ranges else options.first
+    shares = SHARES | {"witnesses": options.witnesses}
     began = time.perf_counter()
-    for seed, outcome in judge_seeds(range(start, start + options.walks)):
+    for seed, outcome in judge_seeds(range(start, start + options.walks), shares):
         ledger.add(seed, outcome)
         for fault in outcome.faults:
             print(f"seed {seed}: {fault}\n  {outcome.walk}\n  {outcome.certificate}", flush=True)
@@ -220,5 +255,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    jax.config.update("jax_platforms", "cpu")
+    os.environ.setdefault("XLA_FLAGS", FLAGS)
     sys.exit(main())

@@ -114,6 +114,6 @@ def number(made: Recipe, dtype: Any = None) -> Any:
 
 def as_type(v: Any, dtype: Any) -> Any:
     """Converted, where floats too large for an integer type would be undefined."""
-    if _real(v) and not jnp.issubdtype(dtype, jnp.floating) and dtype != bool:
+    if _real(v) and not jnp.issubdtype(dtype, jnp.floating) and jnp.dtype(dtype).kind != "b":
         v = jnp.clip(jnp.nan_to_num(v), -100, 100)
     return v.astype(dtype)

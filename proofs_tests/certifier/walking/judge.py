@@ -1,12 +1,13 @@
 """Judges the certificate of a walk by running the walk, one compiled program for each shape of the image.
 
 Integers and masks must be equal. Floats may differ by rounding, and so may a whole number that was cut from a float
-that lies on a step: what changes when the image's own floats are changed by as much as rounding does counts for nothing.
+that lies on a step: what changes when the image's own floats move as far as rounding moves them counts for nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -18,17 +19,30 @@ from proofs_tests.certifier.demonstration import objections
 from proofs_tests.certifier.judge import box, window
 from proofs_tests.certifier.walking.walk import Walk, mutated
 from shiftjax.certifier import AxisCertificate, Certificate, CertificationError, batchwise, certify
+from shiftjax.tiling import plan_tiles, predict_tiled
 
 WIDEST = 96  # pixels per axis of the image that two images are cut from
 Span = tuple[int, int]
 
 
 def proved(walk: Walk) -> Certificate | None:
-    """The certificate, None where it is refused; anything else that the certifier raises is a fault of its own."""
+    """The certificate; None where it is refused, and where JAX refuses the walk. Any other error is a fault."""
     try:
         return certify(walk.function(), walk.image, spatial_axes=walk.space)
     except CertificationError:
         return None
+    except Exception:
+        if runs(walk):
+            raise
+        return None
+
+
+def runs(walk: Walk) -> bool:
+    """Whether JAX takes the walk at all."""
+    try:
+        return jax.jit(walk.function()).lower(walk.image).compile() is not None
+    except Exception:  # whatever JAX says of it
+        return False
 
 
 def image(rng: np.random.Generator, shape: tuple[int, ...], dtype: Any, scale: int = 1) -> np.ndarray:
@@ -55,6 +69,10 @@ class Judge:
         self.walk, self.cert, self.rng = walk, cert, rng
         self._run = jax.jit(walk.function())
 
+    def forget(self) -> None:
+        """Frees the compiled program."""
+        self._run.clear_cache()
+
     @cached_property
     def big(self) -> np.ndarray:
         periods = [axis.period for leaf in self.cert.outputs for axis in leaf.axes]
@@ -67,9 +85,10 @@ class Judge:
 
     def __call__(self, x: np.ndarray) -> list[np.ndarray]:
         """The outputs, each with its image axes first."""
+        leaves = {jax.tree_util.keystr(path): y for path, y in jax.tree_util.tree_flatten_with_path(self._run(x))[0]}
         return [
-            np.moveaxis(np.asarray(y), leaf.output_axes, range(len(self.walk.space)))
-            for y, leaf in zip(jax.tree_util.tree_leaves(self._run(x)), self.cert.outputs, strict=True)
+            np.moveaxis(np.asarray(leaves[leaf.leaves[0].name]), leaf.output_axes, range(len(self.walk.space)))
+            for leaf in self.cert.outputs
         ]
 
     @cached_property
@@ -104,7 +123,7 @@ class Judge:
         gap = np.where(bits_differ, abs(a.astype(np.complex128) - b.astype(np.complex128)), 0.0)
         if not discrete:
             finite = [abs(v[np.isfinite(v)].astype(np.complex128)).max(initial=0.0) for v in (a, b)]
-            gap = gap - self._tolerance * max(finite)
+            gap = gap - self.tolerance * max(finite)
         gap = np.where(bits_differ, np.nan_to_num(gap, nan=np.inf), 0.0)
         if not (gap > 0).any():
             return True
@@ -112,7 +131,7 @@ class Judge:
         return not (gap > 100 * reach).any()
 
     @property
-    def _tolerance(self) -> float:
+    def tolerance(self) -> float:
         return 0.05 if self.cert.approximations else 0.02 if self.walk.halves else 1e-4
 
 
@@ -122,28 +141,43 @@ def differ(a: np.ndarray, b: np.ndarray) -> np.ndarray | None:
     return found if found.any() else None
 
 
-def objections_to(
-    walk: Walk, cert: Certificate, rng: np.random.Generator, *, larger: bool, batches: bool, witnesses: bool
-) -> Iterator[str]:
+@dataclass(frozen=True)
+class Asked:
+    """Which of the slow checks are made."""
+
+    larger: bool = False
+    batches: bool = False
+    tiles: bool = False
+    witnesses: bool = False
+
+
+def objections_to(walk: Walk, cert: Certificate, rng: np.random.Generator, asked: Asked) -> Iterator[str]:
     """Every claim of the certificate that does not hold; what is slow only if asked."""
     judge = Judge(walk, cert, rng)
-    again = proved(walk)
-    if again is None or again.fingerprint != cert.fingerprint:
+    try:
+        yield from _objections(judge, asked)
+    finally:
+        judge.forget()
+    if asked.witnesses and len(walk.outputs) == 1:
+        yield from objections(walk.function(), cert)
+        for axis in cert.axes:
+            kinds = ("minimal", "attained") if axis.period > 1 else ("attained",)
+            for kind in kinds:
+                if axis.search(kind) is not None and not axis.witness(kind).replay(walk.function()):
+                    yield f"witness: the replay of {kind} shows nothing"
+
+
+def _objections(judge: Judge, asked: Asked) -> Iterator[str]:
+    again = judge.cert if judge.rng.integers(3) else proved(judge.walk)
+    if again is None or again.fingerprint != judge.cert.fingerprint:
         yield "names: the same walk, traced again, has another name"
-    if max(axis.period for leaf in cert.outputs for axis in leaf.axes) <= WIDEST:
+    if max(axis.period for leaf in judge.cert.outputs for axis in leaf.axes) <= WIDEST:
         yield from _moved(judge)
         yield from _outside(judge)
     yield from _changed(judge)
-    if larger:
-        yield from _larger(judge)
-    if batches:
-        yield from _batches(judge)
-    if witnesses and len(walk.outputs) == 1:
-        yield from objections(walk.function(), cert)
-        for axis in cert.axes:
-            for kind in ("minimal", "attained"):
-                if axis.search(kind) is not None and not axis.witness(kind).replay(walk.function()):
-                    yield f"witness: the replay of {kind} shows nothing"
+    for wanted, check in ((asked.larger, _larger), (asked.batches, _batches), (asked.tiles, _tiled)):
+        if wanted:
+            yield from check(judge)
 
 
 def _moved(judge: Judge) -> Iterator[str]:
@@ -200,28 +234,17 @@ def _overlap(one: Certificate, two: Certificate, moved: list[int]) -> tuple[list
 
 def _changed(judge: Judge) -> Iterator[str]:
     """One number of the walk changed: another map, or the same values."""
-    for _ in range(2):
-        other = mutated(judge.walk, judge.rng)
-        if other is None or not runs(other):
-            continue
-        cert = proved(other)
-        if cert is None or not cert.same_map(judge.cert):
-            continue
-        second = Judge(other, cert, judge.rng)
-        x = judge.cut({})
-        results = second(x)
-        for out, (leaf, theirs) in enumerate(zip(judge.cert.outputs, cert.outputs, strict=True)):
-            spans = _overlap(leaf, theirs, [0] * len(leaf.axes))
-            if spans and not judge.same(out, (judge, x, judge.here, spans[0]), (second, x, results, spans[1])):
-                yield f"names: output {out} has the name of another walk, {other}"
-
-
-def runs(walk: Walk) -> bool:
-    """Whether JAX takes the walk at all."""
-    try:
-        return jax.eval_shape(walk.function(), walk.image) is not None
-    except Exception:  # whatever JAX says of it
-        return False
+    other = mutated(judge.walk, judge.rng)
+    cert = proved(other) if other else None
+    if other is None or cert is None or not cert.same_map(judge.cert):
+        return
+    second = Judge(other, cert, judge.rng)
+    x = judge.cut({})
+    results = second(x)
+    for out, (leaf, theirs) in enumerate(zip(judge.cert.outputs, cert.outputs, strict=True)):
+        spans = _overlap(leaf, theirs, [0] * len(leaf.axes))
+        if spans and not judge.same(out, (judge, x, judge.here, spans[0]), (second, x, results, spans[1])):
+            yield f"names: output {out} has the name of another walk, {other}"
 
 
 def _larger(judge: Judge) -> Iterator[str]:
@@ -229,8 +252,6 @@ def _larger(judge: Judge) -> Iterator[str]:
     rng, walk = judge.rng, judge.walk
     periods = {a.input_axis: a.period for leaf in judge.cert.outputs for a in leaf.axes}
     other = walk.resized({k: int(rng.integers(0, 2 * min(p, 8) + 3)) for k, p in periods.items()})
-    if not runs(other):
-        return
     cert = proved(other)
     if cert is None or not cert.same_map(judge.cert):
         return
@@ -249,13 +270,39 @@ def _larger(judge: Judge) -> Iterator[str]:
                 yield f"window: output {out} of a tile at {starts} differs from that of an image {other.shape}"
 
 
+def _tiled(judge: Judge) -> Iterator[str]:
+    """Tiles of a plan that promises the whole image, put together, are the whole image."""
+    rng, walk, fn = judge.rng, judge.walk, judge.walk.function()
+    d = len(walk.space)
+    if walk.space != tuple(range(1, d + 1)) or len(walk.outputs) > 1:
+        return
+    shape = walk.resized({k: int(rng.integers(0, 12)) for k in walk.space}).shape
+    pad = str(rng.choice(("edge", "reflect", "constant")))
+    try:
+        plan = plan_tiles(fn, shape, tile=int(rng.integers(1, 9)), pad=pad, dtype=walk.dtype)
+    except ValueError:  # no proof, no stride of 1, or no legal size
+        return
+    if not plan.equals_whole:
+        return
+    whole = image(rng, shape, walk.dtype)
+    tiles = np.asarray(predict_tiled(fn, whole, plan))
+    expected = np.asarray(jax.jit(fn)(np.pad(whole, plan.pad_width, mode=pad)))[plan.whole_crop]
+    if jnp.issubdtype(tiles.dtype, jnp.inexact):
+        scale = abs(expected[np.isfinite(expected)]).max(initial=0)
+        equal = np.allclose(tiles, expected, rtol=0, atol=float(judge.tolerance * scale), equal_nan=True)
+    else:
+        equal = tiles.shape == expected.shape and differ(tiles, expected) is None
+    if not equal:
+        yield f"tiles: those of {shape}, {plan.tile_output} each, differ from the whole ({pad})"
+
+
 def _batches(judge: Judge) -> Iterator[str]:
     """Where images of a batch are proved to stay apart, each comes out as it does beside other ones."""
     rng, walk = judge.rng, judge.walk
     one, two = (int(rng.integers(2, 5)) for _ in range(2))
     walks = [walk.resized({0: n - walk.shape[0]}) for n in (one, two)]
     fn, shape = walk.function(), walks[0].image
-    if not all(map(runs, walks)) or not batchwise(fn, shape, images=(one,), spatial_axes=walk.space):
+    if not batchwise(fn, shape, images=(one,), spatial_axes=walk.space):
         return
     images = image(rng, walks[0].shape, walk.dtype)
     others = np.concatenate([images[:1], image(rng, walks[0].shape, walk.dtype)[1:]])

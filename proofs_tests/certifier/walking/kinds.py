@@ -89,6 +89,7 @@ class Kind:
         weight: relative.
         arrays: how many the step reads.
         keeps: whether it mostly keeps shape and type, so that it can be the body of a loop.
+        parameters: how many parameters it takes after the arrays; their shape is the option `shape`.
     """
 
     apply: Callable[..., Any]
@@ -96,18 +97,19 @@ class Kind:
     weight: float
     arrays: int
     keeps: bool
+    parameters: int
 
 
 KINDS: dict[str, Kind] = {}
 
 
 def kind(
-    apply: Callable[..., Any], weight: float = 1.0, *, arrays: int = 1, keeps: bool = False
+    apply: Callable[..., Any], weight: float = 1.0, *, arrays: int = 1, keeps: bool = False, parameters: int = 0
 ) -> Callable[[Callable[..., Options | None]], Callable[..., Options | None]]:
     """Enters a function of arrays with the draw of its options."""
 
     def enter(draw: Callable[..., Options | None]) -> Callable[..., Options | None]:
-        KINDS[apply.__name__] = Kind(apply, draw, weight, arrays, keeps)
+        KINDS[apply.__name__] = Kind(apply, draw, weight, arrays, keeps, parameters)
         return draw
 
     return enter

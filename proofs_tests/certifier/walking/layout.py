@@ -23,6 +23,9 @@ def blocks(x: Any, *, axis: int, size: int, how: str, at: int) -> Any:
         return jnp.take(y, at % size, axis + 1)
     if how == "reduce":
         return y.max(axis + 1)
+    if how == "unpool":
+        first = jnp.expand_dims(jnp.argmax(y, axis + 1), axis + 1)
+        return jnp.where(lax.broadcasted_iota(np.int32, y.shape, axis + 1) == first, y, 0).reshape(x.shape)
     if how == "apart":
         return jnp.moveaxis(y, axis + 1, -1)
     if how == "reverse":
@@ -34,7 +37,7 @@ def blocks(x: Any, *, axis: int, size: int, how: str, at: int) -> Any:
 
 @kind(blocks, 1.5)
 def _(v: View) -> Options:
-    how = v.one_of(("pick", "reduce", "apart", "to channels", "to channels", "reverse", "outer"))
+    how = v.one_of(("pick", "reduce", "apart", "to channels", "to channels", "reverse", "outer", "unpool"))
     return {"axis": v.axis(0.95), "size": v.integer(2, 3), "how": how, "at": v.integer(0, 2)}
 
 

@@ -69,17 +69,13 @@ def _like(y: Any, z: Any) -> Any:
 
 def _mapped(f: Fn, x: Any, o: Options) -> Any:
     axis = o["axis"]
-    rank = x.ndim
 
     def one(row: Any) -> Any:
         return jnp.squeeze(f(jnp.expand_dims(row, axis)), axis)
 
     if o["c"] % 2:
-        y = jax.vmap(one, axis, axis)(x)
-    else:
-        y = jnp.moveaxis(lax.map(one, jnp.moveaxis(x, axis, 0)), 0, axis)
-    assert y.ndim == rank
-    return y
+        return jax.vmap(one, axis, axis)(x)
+    return jnp.moveaxis(lax.map(one, jnp.moveaxis(x, axis, 0)), 0, axis)
 
 
 def _rows(f: Fn, x: Any, o: Options) -> Any:
@@ -98,6 +94,16 @@ def _branches(f: Fn, o: Options) -> list[Fn]:
     return [f, lambda v: _like(f(v), ints(f(v)) * 3), lambda v: _like(f(v), ints(f(v)) + o["c"])]
 
 
+def _down_and_up(f: Fn, x: Any, o: Options) -> Any:
+    """One level of an encoder-decoder, with its skip connection."""
+    axis, factor = o["axis"], o["turns"] + 1
+    window = [factor if k == axis else 1 for k in range(x.ndim)]
+    low = lax.reduce_window(ints(x), 0 * x.dtype.type(0), lax.max, window, window, "VALID") if x.dtype != bool else x
+    up = jnp.repeat(ints(f(low)), factor, axis)
+    sizes = [min(n, m) for n, m in zip(x.shape, up.shape, strict=True)]
+    return lax.slice(ints(x), [0] * x.ndim, sizes) + lax.slice(up, [0] * x.ndim, sizes)
+
+
 def _closed_over(f: Fn, x: Any, o: Options) -> Any:
     """Nested programs that close over an array at the bottom."""
     table = np.arange(3, dtype=np.int32) * o["c"] + 1
@@ -108,59 +114,104 @@ def _closed_over(f: Fn, x: Any, o: Options) -> Any:
     return jax.jit(inner)(x)
 
 
-HOW: dict[str, Callable[[Fn, Any, Options], Any]] = {
-    "jit": lambda f, x, o: jax.jit(f)(x),
-    "jit twice": lambda f, x, o: jax.jit(f)(jax.jit(f)(x)),
-    "remat": lambda f, x, o: jax.checkpoint(f)(x),
-    "custom_jvp": _custom_jvp,
-    "custom_vjp": _custom_vjp,
-    "scope": lambda f, x, o: jax.named_call(f, name="block")(x),
-    "barrier": lambda f, x, o: lax.optimization_barrier(f(lax.stop_gradient(x))),
-    "scan": lambda f, x, o: lax.scan(lambda y, _: (_like(y, f(y)), None), ints(x), None, length=o["turns"])[0],
-    "scan with rows": _scan_with_rows,
-    "scan out": _scan_out,
-    "scan over": _scan_over,
-    "fori": lambda f, x, o: lax.fori_loop(0, o["turns"], lambda i, y: _like(y, f(y)) + i.astype(y.dtype), ints(x)),
-    "many turns": lambda f, x, o: lax.fori_loop(0, 300, lambda i, y: _like(y, f(y)), ints(x)),
-    "while": _while,
-    "until": _until,
-    "cond": lambda f, x, o: lax.cond(number(o["made"], np.bool_), *_branches(f, o)[:2], x),
-    "cond of the image": lambda f, x, o: lax.cond(x.ravel()[0] > 0, *_branches(f, o)[:2], x),
-    "switch": lambda f, x, o: lax.switch(number(o["made"], np.int32), _branches(f, o), x),
-    "mapped": _mapped,
-    "rows": _rows,
-    "mirrored": _mirrored,
-    "transposed": lambda f, x, o: jnp.swapaxes(f(jnp.swapaxes(x, o["axis"], o["other"])), o["axis"], o["other"]),
-    "closed over": _closed_over,
-    "chunks": lambda f, x, o: jnp.concatenate([f(part) for part in jnp.array_split(x, 2, o["axis"])], o["axis"]),
-    "residual": lambda f, x, o: ints(x) + ints(f(x)),
+def _filled(f: Fn, x: Any, o: Options) -> Any:
+    """A loop that fills an array, slice by slice."""
+    axis = o["axis"]
+
+    def turn(i: Any, y: Any) -> Any:
+        row = f(lax.dynamic_slice_in_dim(x, i, 1, axis))
+        return lax.dynamic_update_slice_in_dim(y, _like(y, row), i, axis)
+
+    return lax.fori_loop(0, x.shape[axis], turn, jnp.zeros_like(x))
+
+
+def _watched(f: Fn, x: Any, o: Options) -> Any:
+    y = f(x)
+    jax.debug.callback(lambda v: None, y)
+    return y
+
+
+def _on_one_device(f: Fn, x: Any, o: Options) -> Any:
+    mesh = jax.make_mesh((1,), ("one",), devices=jax.devices()[:1])
+    everywhere = jax.sharding.PartitionSpec()
+    if o["c"] % 2:
+        return f(lax.with_sharding_constraint(x, jax.sharding.NamedSharding(mesh, everywhere)))
+    return jax.shard_map(f, mesh=mesh, in_specs=everywhere, out_specs=everywhere)(x)
+
+
+How = tuple[Callable[[Fn, Any, Options], Any], str]  # what it computes, and the options that it takes
+HOW: dict[str, How] = {
+    "jit": (lambda f, x, o: jax.jit(f)(x), ""),
+    "jit twice": (lambda f, x, o: jax.jit(f)(jax.jit(f)(x)), ""),
+    "remat": (lambda f, x, o: jax.checkpoint(f)(x), ""),
+    "custom_jvp": (_custom_jvp, ""),
+    "custom_vjp": (_custom_vjp, ""),
+    "scope": (lambda f, x, o: jax.named_call(f, name="block")(x), ""),
+    "barrier": (lambda f, x, o: lax.optimization_barrier(f(lax.stop_gradient(x))), ""),
+    "watched": (_watched, ""),
+    "on one device": (_on_one_device, "c"),
+    "closed over": (_closed_over, "c"),
+    "cond": (lambda f, x, o: lax.cond(number(o["made"], np.bool_), *_branches(f, o)[:2], x), "made c"),
+    "cond of the image": (lambda f, x, o: lax.cond(x.ravel()[0] > 0, *_branches(f, o)[:2], x), "c"),
+    "switch": (lambda f, x, o: lax.switch(number(o["made"], np.int32), _branches(f, o), x), "made c"),
+    "mapped": (_mapped, "axis c"),
+    "transposed": (
+        lambda f, x, o: jnp.swapaxes(f(jnp.swapaxes(x, o["axis"], o["other"])), o["axis"], o["other"]),
+        "axis other",
+    ),
+    "chunks": (
+        lambda f, x, o: jnp.concatenate([f(part) for part in jnp.array_split(x, 2, o["axis"])], o["axis"]),
+        "axis",
+    ),
+}
+KEEPING: dict[str, How] = {  # their inner step keeps shape and type
+    "scan": (
+        lambda f, x, o: lax.scan(lambda y, _: (_like(y, f(y)), None), ints(x), None, length=o["turns"])[0],
+        "turns",
+    ),
+    "scan with rows": (_scan_with_rows, "turns c"),
+    "scan out": (_scan_out, "turns c"),
+    "scan over": (_scan_over, "axis"),
+    "fori": (
+        lambda f, x, o: lax.fori_loop(0, o["turns"], lambda i, y: _like(y, f(y)) + i.astype(y.dtype), ints(x)),
+        "turns",
+    ),
+    "many turns": (lambda f, x, o: lax.fori_loop(0, 300, lambda i, y: _like(y, f(y)), ints(x)), ""),
+    "while": (_while, "turns c made"),
+    "until": (_until, ""),
+    "rows": (_rows, "axis"),
+    "filled": (_filled, "axis"),
+    "mirrored": (_mirrored, "axis c"),
+    "residual": (lambda f, x, o: ints(x) + ints(f(x)), ""),
+    "down and up": (_down_and_up, "axis turns"),
+    "down and up and joined": (_down_and_up, "axis turns"),
 }
 
 
 def nested(x: Any, *, how: str, inner: list[Any], o: Options) -> Any:
     name, options = inner
-    return HOW[how](lambda v: KINDS[name].apply(v, **options), x, o)
+    return (HOW | KEEPING)[how][0](lambda v: KINDS[name].apply(v, **options), x, o)
 
 
-@kind(nested, 7)
+@kind(nested, 8)
 def _(v: View) -> Options | None:
     if v.complex:
         return None
-    how = v.one_of(list(HOW))
-    keeping = [k for k in KINDS.values() if k.arrays == 1 and k.apply is not nested]
-    if "scan" in how or how in ("fori", "many turns", "while", "until", "rows", "residual", "mirrored"):
-        keeping = [k for k in keeping if k.keeps]
-    step = draw_inner(v, keeping)
+    how = v.one_of(list(HOW | KEEPING))
+    inside = [k for k in KINDS.values() if k.arrays == 1 and k.apply is not nested and k.parameters == 0]
+    if how in KEEPING:
+        inside = [k for k in inside if k.keeps]
+    step = draw_inner(v, inside)
     if step is None:
         return None
     o = {
         "turns": v.integer(0, 3),
         "c": v.integer(1, 4),
-        "axis": v.axis(0.4 if how == "mapped" else 0.7),
+        "axis": v.axis(0.4 if how == "mapped" else 0.8),
         "other": v.axis(),
         "made": recipe(v.rng),
     }
-    return {"how": how, "inner": step, "o": o}
+    return {"how": how, "inner": step, "o": {name: o[name] for name in (HOW | KEEPING)[how][1].split()}}
 
 
 def draw_inner(v: View, kinds: list[Kind]) -> list[Any] | None:

@@ -91,6 +91,10 @@ def _(v: View) -> Options:
     return {"to": v.one_of(DTYPES + ("int32",) * 3)}
 
 
+ALIKE = ("there and back", "twice", "absorbed", "subnormal", "tiny squared", "uniform")
+ALIKE += ("residue", "half residue", "table", "closed over")
+
+
 def with_constant(x: Any, *, axes: list[int], made: Options, by: str) -> Any:
     """Joined with a constant that is computed inside the program and laid along one axis, or along two."""
     shape = [1] * x.ndim
@@ -118,10 +122,8 @@ def _(v: View) -> Options | None:
         return None
     axes = sorted({v.axis(0.85) for _ in range(1 if v.chance(0.85) else 2)})
     made = recipe(v.rng)
-    if v.chance(0.5):  # values that come out alike at every index, or nearly so
-        made["base"] = v.one_of(
-            ("there and back", "twice", "absorbed", "subnormal", "tiny squared", "residue", "uniform")
-        )
+    if v.chance(0.6):  # values that come out alike at every index, or nearly so, or return
+        made["base"] = v.one_of(ALIKE)
     return {
         "axes": axes,
         "made": made,
@@ -202,6 +204,12 @@ def _(v: View) -> Options | None:
     return {"axis": v.axis(0.05), "out": v.integer(1, 3), "seed": v.integer(0, 99), "keep": v.chance(0.8)}
 
 
+def _attention(x: Any, k: int) -> Any:
+    """All pairs along one axis."""
+    x = jnp.moveaxis(ints(x), k, -1)
+    return jnp.moveaxis(jnp.einsum("...ij,...j->...i", jnp.einsum("...i,...j->...ij", x, x), x), -1, k)
+
+
 OVER: dict[str, Callable[[Any, int], Any]] = {  # of an array and an axis
     "sort": lambda x, k: lax.sort(x, dimension=k),
     "sort two": lambda x, k: lax.sort((x % 5 if x.dtype != bool else x, x), dimension=k, num_keys=1)[1],
@@ -225,6 +233,7 @@ OVER: dict[str, Callable[[Any, int], Any]] = {  # of an array and an axis
     "reduce": lambda x, k: lax.reduce(
         ints(x), np.asarray(1).astype(ints(x).dtype), lambda a, b: a * 3 + b * 0 + b, (k,)
     ),
+    "attention": _attention,
     "spectrum": lambda x, k: jnp.abs(jnp.fft.fft(ints(x).astype(np.float32), axis=k)),
     "padded spread": lambda x, k: ints(x) + lax.slice_in_dim(ints(x), 0, 1, axis=k),
 }
@@ -236,7 +245,7 @@ def over(x: Any, *, axis: int, by: str) -> Any:
 
 @kind(over, 3)
 def _(v: View) -> Options | None:
-    return None if v.complex else {"axis": v.axis(0.2), "by": v.one_of(list(OVER))}
+    return None if v.complex else {"axis": v.axis(0.3), "by": v.one_of(list(OVER))}
 
 
 def joined(x: Any, y: Any, *, by: str, places: list[float]) -> Any:
@@ -289,16 +298,26 @@ def with_parameter(x: Any, p: Any, *, by: str, axis: int, shape: list[int]) -> A
         return lax.while_loop(
             lambda s: s[0] < p[0].astype(np.int32), lambda s: (s[0] + 1, s[1] * 3), (jnp.int32(0), x)
         )[1]
+    if by == "tiled":
+        p = jnp.tile(p, -(-x.shape[axis] // len(p)))[: x.shape[axis]]
     p = p.reshape([-1 if k == axis else 1 for k in range(x.ndim)])
-    return {"bias": x + p, "scale": x * p, "choose": jnp.where(p > 1, x, x * 5)}[by]
+    return {"bias": x + p, "tiled": x + p, "scale": x * p, "choose": jnp.where(p > 1, x, x * 5)}[by]
 
 
-@kind(with_parameter, 1.5)
+@kind(with_parameter, 1.5, parameters=1)
 def _(v: View) -> Options | None:
     if v.complex:
         return None
-    axis = v.axis(0.1)
-    by = v.one_of(("bias", "scale", "choose", "dense", "branch", "start", "turns"))
+    by = v.one_of(("bias", "scale", "choose", "dense", "branch", "start", "turns", "tiled"))
+    axis = v.axis(0.9 if by == "tiled" else 0.1)
     n = v.shape[axis]
-    shape = [n, v.integer(1, 2)] if by == "dense" else [1] if by in ("branch", "start", "turns") else [v.one_of((1, n))]
+    shape = (
+        [n, v.integer(1, 2)]
+        if by == "dense"
+        else [1]
+        if by in ("branch", "start", "turns")
+        else [v.integer(1, 3)]
+        if by == "tiled"
+        else [v.one_of((1, n))]
+    )
     return {"by": by, "axis": axis, "shape": shape}
