@@ -24,12 +24,11 @@ import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
 
-from proofs_tests.certifier.walking.judge import Asked, objections_to
+from proofs_tests.certifier.walking.checks import Asked, objections_to
 from proofs_tests.certifier.walking.kinds import View
 from proofs_tests.certifier.walking.walk import LONGEST, Walk, candidate, first
 from shiftjax.certifier import Certificate, CertificationError, certify
@@ -50,6 +49,7 @@ class Outcome:
 
     Attributes:
         walk: as far as it was certified.
+        views: of the arrays that it makes.
         certificate: None where nothing but the image itself was.
         refusals: operation and reason of each refused step, numbers left out.
         faults: claims that do not hold, and errors other than refusals.
@@ -57,6 +57,7 @@ class Outcome:
     """
 
     walk: Walk
+    views: list[View]
     certificate: Certificate | None = None
     refusals: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
@@ -66,9 +67,9 @@ class Outcome:
 def take(seed: int) -> Outcome:
     """The walk of a seed."""
     rng = np.random.default_rng(seed)
-    outcome = Outcome(first(rng))
-    walk = outcome.walk
+    walk = first(rng)
     views = [View(rng, walk.shape, np.dtype(walk.dtype), walk.space)]
+    outcome = Outcome(walk, views)
     steps, stubborn = int(rng.integers(1, LONGEST + 1)), rng.random() < 0.1
     for _ in range(4 * steps):
         if len(walk.steps) == steps:
@@ -121,7 +122,7 @@ def judged(seed: int, shares: Mapping[str, int] = SHARES) -> Outcome:
             rng = np.random.default_rng((seed, 1))
             asked = Asked(**{name: not rng.integers(n) for name, n in shares.items()})
             try:
-                outcome.faults += objections_to(outcome.walk, outcome.certificate, rng, asked)
+                outcome.faults += objections_to(outcome.walk, outcome.certificate, outcome.views, rng, asked)
                 if asked.witnesses:
                     axes = [axis for leaf in outcome.certificate.outputs for axis in leaf.axes]
                     outcome.shown = sum(axis.attained + axis.minimal for axis in axes)
@@ -184,9 +185,10 @@ class Ledger:
     def __str__(self) -> str:
         most = list(self.refusals.items())
         lines = [
-            f"{self.programs} programs, {self.certificates} certificates {self.kinds}, {self.shown} witnesses, {len(self.faulty)} faults"
+            f"{self.programs} programs, {self.certificates} certificates, {len(self.faulty)} faults",
+            f"{self.shown} witnesses; certificates with {self.kinds}",
+            f"{sum(self.refusals.values())} refusals, the most frequent of {len(most)} reasons:",
         ]
-        lines.append(f"{sum(self.refusals.values())} refusals, the most frequent of {len(most)} reasons:")
         lines += [f"  {n:6d}  {name}" for name, n in sorted(most, key=lambda entry: -entry[1])[:12]]
         return "\n".join(lines)
 

@@ -11,7 +11,13 @@ from jax import lax
 from proofs_tests.certifier.walking.constants import number, recipe, vector
 from proofs_tests.certifier.walking.kinds import Options, View, box, ints, kind
 
-STEPS_TO_INDICES = ([["floor", 0]], [["round", 0]], [["whole", 0]], [["whole", 0], ["divided", 0]], [])
+TO_INDICES: tuple[list[list[Any]], ...] = (
+    [["floor", 0]],
+    [["round", 0]],
+    [["whole", 0]],
+    [["whole", 0], ["divided", 0]],
+    [],
+)
 
 
 def blocks(x: Any, *, axis: int, size: int, how: str, at: int) -> Any:
@@ -203,7 +209,7 @@ def gathered(x: Any, *, axis: int, made: Options, length: list[int], how: str) -
 @kind(gathered, 3)
 def _(v: View) -> Options:
     made = recipe(v.rng, base=v.one_of(("ramp", "factor", "centres", "iota", "there and back", "jitted", "scanned")))
-    made["steps"] = v.one_of(STEPS_TO_INDICES)
+    made["steps"] = v.one_of(TO_INDICES)
     made["a"], made["b"] = v.one_of(((1, 2), (2, 1), (2, 3), (3, 2), (1, 3), (3, 4), (1, 1), (5, 3), (3, 7)))
     if made["base"] == "iota":
         made["a"] = v.integer(0, 1)

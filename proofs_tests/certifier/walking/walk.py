@@ -6,7 +6,7 @@ A walk is plain data. Its printed form makes it again, and one number of it can 
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -15,10 +15,10 @@ import jax
 import numpy as np
 from jax.tree_util import Partial
 
-from proofs_tests.certifier.walking import layout, nested, values, windows
+from proofs_tests.certifier.walking import fixed, layout, nested, values, windows
 from proofs_tests.certifier.walking.kinds import KINDS, Kind, Options, View
 
-FAMILIES = (windows, layout, values, nested)  # whose kinds are in the table
+FAMILIES = (windows, layout, values, fixed, nested)  # whose kinds are in the table
 LONGEST, LARGEST, RANK = 7, 6000, 6  # steps of a walk, elements and axes of an array
 SIZES = {1: (11, 16), 2: (7, 10), 3: (5, 7)}  # few, so that constants compiled by the certifier serve again
 TYPES = ("int32",) * 6 + ("float32",) * 2 + ("bfloat16", "float16", "int8", "uint8", "bool")
@@ -140,16 +140,24 @@ def _kind(rng: np.random.Generator) -> Kind:
     return kinds[int(rng.choice(len(kinds), p=weight / weight.sum()))]
 
 
-def mutated(walk: Walk, rng: np.random.Generator) -> Walk | None:
-    """The walk with one number changed, in one of its steps, at any depth."""
-    steps = copy.deepcopy(walk.steps)
-    places = [place for step in steps if not KINDS[step.kind].parameters for place in _numbers(step.options)]
-    if not places:
-        return None
-    inside, key = places[int(rng.integers(len(places)))]
-    old = inside[key]
-    inside[key] = (not old) if isinstance(old, bool) else old + type(old)(rng.choice((-1, 1, 2)))
-    return replace(walk, steps=steps)
+def changed(walk: Walk, views: Sequence[View], rng: np.random.Generator) -> Walk | None:
+    """The walk with one step drawn anew, or with one number of it changed, at any depth."""
+    at = int(rng.integers(len(walk.steps)))
+    step = copy.deepcopy(walk.steps[at])
+    chosen = KINDS[step.kind]
+    if rng.random() < 0.4:
+        options = chosen.draw(*(replace(views[k], rng=rng) for k in step.reads))
+        if options is None:
+            return None
+        step = replace(step, options=options)
+    else:
+        places = list(_numbers(step.options))
+        if chosen.parameters or not places:
+            return None
+        inside, key = places[int(rng.integers(len(places)))]
+        old = inside[key]
+        inside[key] = (not old) if isinstance(old, bool) else old + type(old)(rng.choice((-1, 1, 2)))
+    return replace(walk, steps=(*walk.steps[:at], step, *walk.steps[at + 1 :]))
 
 
 def _numbers(value: Any) -> Iterator[tuple[Any, Any]]:

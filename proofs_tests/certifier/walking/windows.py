@@ -41,7 +41,7 @@ def _(v: View) -> Options:
 
 
 def pad_with(x: Any, *, widths: list[list[int]], fill: int) -> Any:
-    return lax.pad(x, jnp.asarray(fill).astype(x.dtype), [tuple(w) for w in widths])
+    return lax.pad(x, jnp.asarray(fill).astype(x.dtype), [(low, high, inner) for low, high, inner in widths])
 
 
 @kind(pad_with, 2)
@@ -178,6 +178,8 @@ def pool(
     x: Any, *, by: str, size: list[int], strides: list[int], padding: Any, dilation: list[int], base: list[int]
 ) -> Any:
     x = ints(x) if by not in ("and", "or") else x > 3
+    fn: Any
+    start: Any
     if by == "max plus":
         fn, start = _folded(2, True), 0
     else:
