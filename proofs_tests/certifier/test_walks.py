@@ -20,13 +20,16 @@ WALKS = 200  # in the default run: a minute on a free core
 DEEP = 12_000  # an hour
 
 
-def test_certificates_of_random_walks_hold() -> None:
-    """Prints programs, certificates, and refusals by reason."""
+Say = Callable[[str, object], None]
+
+
+def test_certificates_of_random_walks_hold(record_property: Say) -> None:
+    """At the end of the run, programs, certificates, and refusals by reason are printed."""
     ledger = Ledger()
     for seed, outcome in judge_seeds(range(DEEP if examples() > ARCHITECTURES else WALKS)):
         ledger.add(seed, outcome)
         assert not outcome.faults, (seed, outcome)
-    print(ledger)
+    record_property("counts", f"random walks: {ledger}")
     assert ledger.certificates > 0.9 * ledger.programs
     for kind, least in {"period": 0.25, "phases": 0.2, "fraction": 0.15, "border": 0.3, "exact": 0.7}.items():
         assert ledger.kinds[kind] > least * ledger.programs, (kind, ledger.kinds)
@@ -111,11 +114,11 @@ def fresh_rules() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_control_a_broken_certifier(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_control_a_broken_certifier(name: str, monkeypatch: pytest.MonkeyPatch, record_property: Say) -> None:
     """Counts the walks until the fault shows."""
     BROKEN[name](monkeypatch)
     for seed, outcome in judge_seeds(range(WALKS)):
         if any(not fault.startswith("crash") for fault in outcome.faults):
-            print(f"{name}: refuted by walk {seed + 1}, {outcome.faults[0][:150]}")
+            record_property("counts", f"a certifier with {name} is refuted by walk {seed + 1}")
             return
     raise AssertionError(f"{name}: not refuted by {WALKS} walks")

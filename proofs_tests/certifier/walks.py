@@ -225,8 +225,10 @@ def _forget() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--walks", type=int, default=1000, help="how many")
-    parser.add_argument("--resume", action="store_true", help="go on after the last seed that was judged")
-    parser.add_argument("--first", type=int, default=0, help="the first seed, if not resumed")
+    parser.add_argument(
+        "--resume", action="store_true", help="go on after the last seed in the ledger, and write there"
+    )
+    parser.add_argument("--first", type=int, default=0, help="the first seed, if not resumed; nothing is written then")
     parser.add_argument("--witnesses", type=int, default=SHARES["witnesses"], help="of one walk in so many")
     parser.add_argument("--ledger", type=Path, default=JUDGED, help="where seeds, counts and faults are kept")
     options = parser.parse_args()
@@ -240,18 +242,18 @@ def main() -> int:
 
 def _judge_all(options: argparse.Namespace) -> int:
     ledger = Ledger.read(options.ledger) if options.resume else Ledger()
+    ledger.faulty = [seed for seed in ledger.faulty if judged(seed).faults]
     start = ledger.ranges[-1][1] if ledger.ranges else options.first
     shares = SHARES | {"witnesses": options.witnesses}
     began = time.perf_counter()
-    for seed, outcome in judge_seeds(range(start, start + options.walks), shares):
+    for count, (seed, outcome) in enumerate(judge_seeds(range(start, start + options.walks), shares), 1):
         ledger.add(seed, outcome)
         for fault in outcome.faults:
             print(f"seed {seed}: {fault}\n  {outcome.walk}\n  {outcome.certificate}", flush=True)
-        if ledger.programs % CHUNK == 0:
+        if options.resume and (count % CHUNK == 0 or count == options.walks):
             ledger.write(options.ledger)
-            each = (time.perf_counter() - began) / (seed + 1 - start)
+            each = (time.perf_counter() - began) / count
             print(f"seed {seed}: {ledger.certificates} certificates, {each:.3f} s a walk", flush=True)
-    ledger.write(options.ledger)
     print(ledger)
     return bool(ledger.faulty)
 
