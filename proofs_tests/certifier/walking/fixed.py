@@ -12,7 +12,7 @@ from proofs_tests.certifier.walking.constants import as_type, number, recipe, ve
 from proofs_tests.certifier.walking.kinds import Options, View, ints, kind
 
 ALIKE: tuple[str, ...] = ("there and back", "twice", "absorbed", "subnormal", "tiny squared", "uniform")
-ALIKE += ("residue", "half residue", "table", "closed over")
+ALIKE += ("flushed", "cut alike", "residue", "half residue", "table", "closed over")
 
 
 def with_constant(x: Any, *, axes: list[int], made: Options, by: str) -> Any:
@@ -68,13 +68,14 @@ def matrix(n: int, m: int, made: Options) -> Any:
     dtype = jnp.dtype(made["dtype"])
     total = jnp.zeros((n, m), dtype)
     for offset, weight in made["bands"]:
+        weight = weight + made["large"] + (column * column % 5 if made["varying"] else 0)
         where = row * made["rows"] - made["step"] * column == offset
         value = jnp.asarray(weight).astype(dtype) / made["over"] if jnp.issubdtype(dtype, jnp.inexact) else weight
         total = jnp.where(where, jnp.asarray(value).astype(dtype), total)
     if made["changed"] is not None:
         i, j, value = made["changed"]
         total = total.at[i % n, j % m].set(jnp.asarray(value).astype(dtype))
-    return total * (1j ** made["turn"]).astype(dtype) if made["turn"] and dtype == np.complex64 else total
+    return total * np.complex64(1 + 2j * made["turn"]) if dtype == np.complex64 else total
 
 
 def product(x: Any, *, axis: int, made: Options, how: str) -> Any:
@@ -85,9 +86,10 @@ def product(x: Any, *, axis: int, made: Options, how: str) -> Any:
     weight = matrix(n, m, made)
     if how == "left":
         return jnp.moveaxis(jnp.tensordot(weight.T, x, ([1], [axis])), 0, axis)
-    y = lax.dot_general(
-        x, weight, (((axis,), (0,)), ((), ())), preferred_element_type=None if how == "own" else np.float32
-    )
+    if how == "own":
+        y = jnp.tensordot(x, weight, ([axis], [0]))
+    else:
+        y = lax.dot_general(x, weight, (((axis,), (0,)), ((), ())), preferred_element_type=np.float32)
     return jnp.moveaxis(y, -1, axis)
 
 
@@ -106,6 +108,8 @@ def _(v: View) -> Options | None:
         "over": v.one_of((1, 1, 3, 8)),
         "changed": [v.integer(0, 9), v.integer(0, 9), v.integer(0, 3)] if v.chance(0.1) else None,
         "turn": v.one_of((0, 1)),
+        "large": 10**6 if dtype == "int32" and v.chance(0.2) else 0,
+        "varying": v.chance(0.1),
     }
     return {"axis": v.axis(0.9), "made": made, "how": v.one_of(("own", "own", "left", "float"))}
 

@@ -198,7 +198,7 @@ def _(v: View) -> Options | None:
     if v.complex:
         return None
     how = v.one_of(list(HOW | KEEPING))
-    inside = [k for k in KINDS.values() if k.arrays == 1 and k.apply is not nested and k.parameters == 0]
+    inside = [k for _, k in sorted(KINDS.items()) if k.arrays == 1 and k.apply is not nested and k.parameters == 0]
     if how in KEEPING:
         inside = [k for k in inside if k.keeps]
     step = draw_inner(v, inside)

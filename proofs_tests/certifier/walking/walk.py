@@ -135,7 +135,7 @@ def candidate(rng: np.random.Generator, walk: Walk, views: list[View]) -> tuple[
 
 
 def _kind(rng: np.random.Generator) -> Kind:
-    kinds = list(KINDS.values())
+    kinds = [KINDS[name] for name in sorted(KINDS)]  # whatever was imported first
     weight = np.array([k.weight for k in kinds])
     return kinds[int(rng.choice(len(kinds), p=weight / weight.sum()))]
 
