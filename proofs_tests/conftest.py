@@ -21,14 +21,14 @@ install_import_hook(public.modules(), "beartype.beartype")
 
 from proofs_tests.given_net import plugin as given
 from proofs_tests.mutation import plugin as mutation
-from proofs_tests.support import order, profiles, programs, report
+from proofs_tests.support import counts, order, profiles, programs, report
 
 profiles.register()
 
 
 def pytest_addoption(parser, pluginmanager):
     """The claims' report; plugins of a conftest below the root are registered by hand."""
-    for plugin in (order, programs, report, given, mutation):
+    for plugin in (order, programs, report, counts, given, mutation):
         pluginmanager.register(plugin)
 
 

@@ -10,6 +10,7 @@ TESTS = Path(__file__).parent.parent
 LONGEST = (
     "claims/test_normalisation.py",
     "certifier/test_random_programs.py",
+    "certifier/test_walks.py",
 )
 
 

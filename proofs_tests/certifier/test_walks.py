@@ -1,0 +1,124 @@
+"""Random walks: every certificate holds, and a broken certifier is found out within the walks of a default run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from proofs_tests.certifier.walks import GENERATOR, JUDGED, Ledger, judge_seeds
+from proofs_tests.support.profiles import ARCHITECTURES, examples
+from shiftjax.certifier import Certificate, _constants, _interpret
+from shiftjax.certifier._domain import assembly
+from shiftjax.certifier._domain import axis as domain
+from shiftjax.certifier._domain.axis import Axis
+from shiftjax.certifier._rules import TABLE, pointwise
+
+WALKS = 200  # in the default run: a minute on a free core
+DEEP = 12_000  # an hour
+
+
+Say = Callable[[str, object], None]
+
+
+def test_certificates_of_random_walks_hold(record_property: Say) -> None:
+    """At the end of the run, programs, certificates, and refusals by reason are printed."""
+    ledger = Ledger()
+    for seed, outcome in judge_seeds(range(DEEP if examples() > ARCHITECTURES else WALKS)):
+        ledger.add(seed, outcome)
+        assert not outcome.faults, (seed, outcome)
+    record_property("counts", f"random walks: {ledger}")
+    assert ledger.certificates > 0.9 * ledger.programs
+    for kind, least in {"period": 0.25, "phases": 0.2, "fraction": 0.15, "border": 0.3, "exact": 0.7}.items():
+        assert ledger.kinds[kind] > least * ledger.programs, (kind, ledger.kinds)
+
+
+def test_what_was_judged_is_of_this_generator() -> None:
+    """The ledger that is kept with the tests holds no fault, and its seeds do not overlap."""
+    ledger = Ledger.read(JUDGED)
+    assert ledger.generator == GENERATOR
+    assert not ledger.faulty
+    assert sum(stop - start for start, stop in ledger.ranges) == ledger.programs > 0
+
+
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def _wider_exact(patch: pytest.MonkeyPatch) -> None:
+    exact = domain._exact
+    patch.setattr(domain, "_exact", lambda *args: (exact(*args)[0] - 1, exact(*args)[1] + 1))
+
+
+def _field_off_by_one(patch: pytest.MonkeyPatch) -> None:
+    def window(axis: Axis, out: int, *, size: int = 1, **rest: int) -> Axis:
+        found = honest(axis, out, size=size, **rest)
+        return replace(found, hi=tuple(hi - 1 for hi in found.hi)) if size > 1 else found
+
+    honest = domain.window
+    patch.setattr(domain, "window", window)
+
+
+def _any_constant(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(pointwise, "align_constant", lambda eqn, axes, value, own_axes: value.key())
+
+
+def _nameless_constants(patch: pytest.MonkeyPatch) -> None:
+    def align(*args: Any) -> str:
+        honest(*args)
+        return "a constant"
+
+    honest = pointwise.align_constant
+    patch.setattr(pointwise, "align_constant", align)
+
+
+def _pointwise_mixing(patch: pytest.MonkeyPatch) -> None:
+    def apply(eqn: Any, *images: Any) -> Any:
+        return [eqn.image(image.axes, images, out=k, moves=True) for k, image in enumerate(images)]
+
+    for name in ("cumsum", "cumprod", "cummax", "sort"):
+        patch.setitem(TABLE, name, replace(TABLE[name], apply=apply))
+
+
+def _nothing_undecided(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_constants, "undecided", lambda *args, **options: False)
+
+
+def _everything_continues(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(assembly.Part, "continues", lambda self, other: True)
+
+
+def _one_name(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Certificate, "same_map", lambda self, other: True)
+
+
+BROKEN: dict[str, Break] = {
+    "exact windows one pixel too wide": _wider_exact,
+    "fields that lack their last pixel": _field_off_by_one,
+    "constants that may vary along the image": _any_constant,
+    "names without constants": _nameless_constants,
+    "one name for all maps": _one_name,
+    "running sums and sorts along the image": _pointwise_mixing,
+    "rounding that decides nothing": _nothing_undecided,
+    "parts that always continue each other": _everything_continues,
+}
+
+
+@pytest.fixture(autouse=True)
+def fresh_rules() -> Iterator[None]:
+    """The table of rules is read anew, before and after."""
+    _interpret.rules.cache_clear()
+    yield
+    _interpret.rules.cache_clear()
+
+
+@pytest.mark.parametrize("name", BROKEN)
+def test_control_a_broken_certifier(name: str, monkeypatch: pytest.MonkeyPatch, record_property: Say) -> None:
+    """Counts the walks until the fault shows."""
+    BROKEN[name](monkeypatch)
+    for seed, outcome in judge_seeds(range(WALKS)):
+        if any(not fault.startswith("crash") for fault in outcome.faults):
+            record_property("counts", f"a certifier with {name} is refuted by walk {seed + 1}")
+            return
+    raise AssertionError(f"{name}: not refuted by {WALKS} walks")
