@@ -38,7 +38,7 @@ JUDGED = Path(__file__).with_name("walks_judged.json")
 FLAGS = (
     "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 )
-OPEN = ("images instead of",)  # texts of faults that are known and not mended yet; empty when all are
+OPEN: tuple[str, ...] = ()  # texts of faults that are known and not mended yet; empty when all are
 CHUNK = 100  # walks between two entries in it
 FORGET = 300  # walks after which JAX's caches are emptied; each takes some megabytes
 SHARES = {"larger": 4, "batches": 8, "tiles": 40, "witnesses": 60}  # one walk in so many is judged on that, too
