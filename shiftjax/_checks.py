@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import re
 from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from typing import Any, NoReturn
@@ -130,6 +131,20 @@ def integer(name: str, value: Any, *, least: int, most: int = MOST) -> int:
     if number > most:
         fail(name, f"an integer <= {most}", shown(value))
     return number
+
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+
+
+def nbytes(name: str, value: Any) -> int:
+    """`value` in bytes: a number of at least 1, or a text like "2GiB", "500M" or "123456"; units are powers of 1024."""
+    if not isinstance(value, str):
+        return integer(name, value, least=1)
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?\s*", value, re.IGNORECASE)
+    size = float(found[1]) * UNITS[found[2].upper()] if found else 0.0
+    if not 1 <= size < 2**62:
+        fail(name, "bytes, or a size like '2GiB' or '500M'", shown(value))
+    return int(size)
 
 
 def number(name: str, value: Any, *, above: Bound = None, least: Bound = None, most: Bound = None) -> float:

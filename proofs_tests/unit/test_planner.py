@@ -63,7 +63,7 @@ def _image(*space):
 
 
 @pytest.mark.parametrize("fn", [_asserting, _fussy, _far, _same_padded, _subsampled], ids=lambda f: f.__name__)
-@pytest.mark.parametrize("choice", [{}, {"tile": 8}, {"tile": (10, 17)}, {"memory_bytes": 2**24}], ids=str)
+@pytest.mark.parametrize("choice", [{}, {"tile": 8}, {"tile": (10, 17)}, {"memory_bytes": "16MiB"}], ids=str)
 def test_any_choice_gives_a_plan_that_keeps_its_promise(fn, choice):
     image = _image(50, 45)
     plan = sj.plan_tiles(fn, image.shape, dtype=jnp.int32, **choice)
@@ -199,3 +199,13 @@ def test_an_image_that_is_none():
     plan = sj.plan_tiles(_fussy, (1, 20, 20, 1), tile=8, dtype=jnp.int32)
     with pytest.raises((ValueError, TypeError), match="image"):
         sj.predict_tiled(_fussy, None, plan)  # type: ignore[arg-type]
+
+
+def test_memory_in_words_is_memory_in_bytes():
+    """As the command line takes it; nonsense is refused in a sentence."""
+    fn = lambda x: x[:, 1:-1, 1:-1] * 2  # noqa: E731
+    plans = [sj.plan_tiles(fn, (1, 90, 90, 1), memory_bytes=limit) for limit in (2**20, "1MiB", "1024k", "1048576")]
+    assert len({plan.to_json() for plan in plans}) == 1
+    for wrong in ("2GiBs", "", "-1M", "lots"):
+        with pytest.raises(ValueError, match="2GiB"):
+            sj.plan_tiles(fn, (1, 90, 90, 1), memory_bytes=wrong)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from shiftjax._checks import nbytes
 from shiftjax._cli import network
 from shiftjax.certifier import CertificationError
 from shiftjax.tiling import PADS, TilePlan, plan_tiles
@@ -23,7 +23,6 @@ VERIFY = (
 )
 ACCEPT = "resume a target that other versions of jax or shiftjax began"
 WAIT = "for a source that is a prediction in the making (default: 0, refuse it)"
-UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def network_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -97,13 +96,11 @@ def percentiles(text: str) -> tuple[float, float]:
 
 
 def memory(text: str) -> int:
-    """`2GiB`, `500M` or `123456` as bytes; all units are powers of 1024."""
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", text.strip(), re.IGNORECASE)
-    size = float(match[1]) * UNITS[match[2].upper()] if match else 0.0
-    count = int(size) if size < 2**62 else 0
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"expected a size like 2GiB or 500M, found {text!r}")
-    return count
+    """`2GiB`, `500M` or `123456` as bytes."""
+    try:
+        return nbytes("--memory", text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def source(options: argparse.Namespace) -> Source:

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._arithmetic import ceil_div
-from shiftjax._checks import fail, function, integer, one_of, per_axis, shown, switch, told, type_of_numbers
+from shiftjax._checks import fail, function, nbytes, one_of, per_axis, shown, switch, told, type_of_numbers
 from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._cheapest import Candidates, Sizes, candidates, within_bytes, within_pixels
@@ -34,7 +34,7 @@ def plan_tiles(
     image_shape: Sequence[int] | np.ndarray,
     *,
     tile: int | Sequence[int] | np.ndarray | None = None,
-    memory_bytes: int | None = None,
+    memory_bytes: int | str | None = None,
     pad: str = "reflect",
     spatial_axes: tuple[int, ...] | None = None,
     dtype: Any = jnp.float32,
@@ -50,10 +50,11 @@ def plan_tiles(
         image_shape: `(batch, *space, channel)`.
         tile: wished output pixels of a tile, one integer or one per axis; rounded down to a multiple of the period,
             at least one period.
-        memory_bytes: the most that predicting may take on a device: the parameters, the temporaries of one call, and
-            the tiles and outputs of two, as XLA estimates them in at most 8 trial compilations. On a CPU the tiles and
-            outputs of one, and what XLA leaves out of its estimate of convolutions; what is read and written meanwhile
-            may take up to 0.3 times as much again. Image and result are not counted.
+        memory_bytes: the most that predicting may take on a device, a number or a text like "2GiB": the parameters, the
+            temporaries of one call, and the tiles and outputs of two, as XLA estimates them in at most 8 trial
+            compilations. On a CPU the tiles and outputs of one, and what XLA leaves out of its estimate of
+            convolutions; what is read and written meanwhile may take up to 0.3 times as much again. Image and result
+            are not counted.
         pad: "reflect", "edge" or "constant" (zeros), for the border of the image.
         spatial_axes: the axes that are tiled. Only all axes between batch and channel can be, `(1, ..., ndim)`, which
             is the default; for other layouts, move the axes.
@@ -83,7 +84,7 @@ def plan_tiles(
     if spatial_axes is not None and not (isinstance(spatial_axes, tuple | list) and tuple(spatial_axes) == every):
         fail("spatial_axes", f"{every}, all between batch and channel", shown(spatial_axes), "move the axes")
     one_of("pad", pad, PADS)
-    limit = None if memory_bytes is None else integer("memory_bytes", memory_bytes, least=1)
+    limit = None if memory_bytes is None else nbytes("memory_bytes", memory_bytes)
     wish = None if tile is None else per_axis("tile", tile, ndim)
     if wish is None and illegal_tile:
         fail("tile", "a size to keep as wished, with `illegal_tile`", None)
