@@ -109,7 +109,7 @@ def flip(path: Path, rng: random.Random) -> None:
     path.write_bytes(bytes(data))
 
 
-HARMS: dict[str, Callable[[Path, random.Random], None]] = {
+HARMS: dict[str, Callable[[Path, random.Random], object]] = {
     "gone": lambda path, rng: path.unlink(),
     "empty": lambda path, rng: path.write_bytes(b""),
     "zeroed": lambda path, rng: path.write_bytes(bytes(path.stat().st_size)),

@@ -21,13 +21,17 @@ from shiftjax.volume._segmentation.objects import join_fragments
 from shiftjax.volume._storage.intermediates import pack, unpack
 
 
-class InMemory(dict):
+class InMemory:
     """Layers that wait in memory: quicker than files, of which `test_layers_wait_in_files` is."""
 
-    put = dict.__setitem__
+    def __init__(self):
+        self.kept: Any = {}
+
+    def put(self, name, arrays):
+        self.kept[name] = arrays
 
     def get(self, name):
-        return {key: np.array(value) for key, value in self[name].items()}
+        return {key: np.array(value) for key, value in self.kept[name].items()}
 
 
 def in_tiles(codes, tile, *, min_size=0, repack=False):

@@ -78,7 +78,12 @@ def test_links_are_followed(linked, tmp_path):
     shutil.move(place, tmp_path / "elsewhere")
     place.symlink_to(tmp_path / "elsewhere")
     asked: list[int] = []
-    predict_volume(NET, IMAGE, tmp_path / "o", PLAN, progress=False, where=lambda tile: asked.append(1) or True)
+
+    def where(tile):
+        asked.append(1)
+        return True
+
+    predict_volume(NET, IMAGE, tmp_path / "o", PLAN, progress=False, where=where)
     assert not asked
 
 

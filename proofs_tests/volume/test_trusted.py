@@ -46,7 +46,12 @@ def predict(source, target, **options):
 def counted():
     """A test of the input that passes all tiles, and how many it was asked about."""
     asked: list[int] = []
-    return asked, lambda tile: asked.append(1) or True
+
+    def where(tile):
+        asked.append(1)
+        return True
+
+    return asked, where
 
 
 # What is stored of the target
@@ -106,7 +111,8 @@ def test_an_array_that_was_replaced_is_refused(change, source, tmp_path):
 
 
 def test_data_is_on_the_disk_before_the_journal_says_so(source, tmp_path, monkeypatch):
-    synced, written, late = set(), set(), []
+    synced, written = set(), set()
+    late: list[str] = []
     real, replace = os.fsync, os.replace
 
     def fsync(handle):
