@@ -174,8 +174,8 @@ def begin_target(
             cannot be written.
     """
     first = next(iter(layouts.values()))
-    distinctive = {name: distinctive(layout) for name, layout in layouts.items()}
-    expected = {**provenance, VERSIONS: versions(), LAYOUT: distinctive}
+    told_apart = {name: distinctive(layout) for name, layout in layouts.items()}
+    expected = {**provenance, VERSIONS: versions(), LAYOUT: told_apart}
     described = {
         name: ome.attributes(layout.axes, layout.geometry, first.zarr_format, name or title, **entries)
         for name, layout in layouts.items()
