@@ -135,6 +135,9 @@ def _objects() -> Iterator[Door]:
     takes: dict[str, Taken] = {"bandwidth": real(1e-18, 1e18), "seeds": count(1), "key": NONE, "mask": NONE}
     takes |= {"kernel": one("flat", "gaussian"), "max_centroids": either(NONE, count(1, 10**8)), "max_iter": count(1)}
     yield Door("mean_shift", sj.mean_shift, good, {**takes, "tol": NUMBER})
+    good = {"embedding": EMBEDDING, "bandwidth": 0.5, "foreground": LABELS > 2, "min_size": 2}
+    takes = {"bandwidth": real(1e-18, 1e18), "foreground": NONE, "min_size": count(0), "embedding": picture}
+    yield Door("instances", sj.instances, good, takes)
     good = {"embedding": EMBEDDING, "labels": LABELS, "max_instances": 8, "delta_var": 0.5, "delta_dist": 1.5}
     good |= {"alpha": 1.0, "beta": 1.0, "gamma": 1e-3, "background": "push"}
     takes = dict.fromkeys(("delta_var", "delta_dist", "alpha", "beta", "gamma"), WIDE)

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 EXAMPLES = [textwrap.dedent(block) for block in re.findall(r"```python\n(.*?)```", CONTRIBUTING, re.DOTALL)]
-INVENTED = {"shiftjax/volume/_storage/npy.py", "proofs_tests/claims/test_batch_stays_apart.py"}  # of the examples
+INVENTED = {"shiftjax/volume/_sources/npy.py", "proofs_tests/claims/test_batch_stays_apart.py"}  # of the examples
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

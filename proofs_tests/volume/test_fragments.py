@@ -24,14 +24,14 @@ from shiftjax.volume._storage.intermediates import pack, unpack
 class InMemory:
     """Layers that wait in memory: quicker than files, of which `test_layers_wait_in_files` is."""
 
-    def __init__(self) -> None:
-        self._layers: dict[Any, Any] = {}
+    def __init__(self):
+        self.kept: Any = {}
 
-    def put(self, name, layer):
-        self._layers[name] = layer
+    def put(self, name, arrays):
+        self.kept[name] = arrays
 
     def get(self, name):
-        return {key: np.array(value) for key, value in self._layers[name].items()}
+        return {key: np.array(value) for key, value in self.kept[name].items()}
 
 
 def in_tiles(codes, tile, *, min_size=0, repack=False):

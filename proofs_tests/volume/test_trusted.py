@@ -48,11 +48,11 @@ def counted():
     """A test of the input that passes all tiles, and how many it was asked about."""
     asked: list[int] = []
 
-    def ask(tile):
+    def where(tile):
         asked.append(1)
         return True
 
-    return asked, ask
+    return asked, where
 
 
 # What is stored of the target
@@ -113,7 +113,7 @@ def test_an_array_that_was_replaced_is_refused(change, source, tmp_path):
 
 def test_data_is_on_the_disk_before_the_journal_says_so(source, tmp_path, monkeypatch):
     synced, written = set(), set()
-    late: list[object] = []
+    late: list[str] = []
     real, replace = os.fsync, os.replace
 
     def fsync(handle):

@@ -7,6 +7,7 @@ the promise of the store, whose writes return once the object is kept.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import threading
@@ -20,6 +21,7 @@ from shiftjax.volume._storage.uri import is_local
 
 PARTIAL = ".partial"  # how zarr, too, ends the names of files that are not written to their end
 ATOMIC = {"memory", "s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "adl"}  # stores that create an object only once
+UNSUPPORTED = (errno.EINVAL, errno.ENOTSUP)  # file systems over a network that know no fsync, often of folders
 ONE_AT_A_TIME = threading.Lock()  # memory is shared by the threads of one process
 
 
@@ -154,6 +156,9 @@ def _sync(path: str) -> None:
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
     finally:
         os.close(handle)
 
