@@ -42,8 +42,8 @@ def test_names_are_names(name, place, tmp_path):
     np.testing.assert_array_equal(open_prediction(f"{root}/{name}/o")[:], RIGHT)
     np.testing.assert_array_equal(open_source(f"{root}/{name}/o").array[:], RIGHT)
     codes = smooth_codes((8, 8))
-    assert segmented(codes, (5, 5), f"{root}/{name}/o", name="lab[e]l").objects > 0
-    assert not open_folder(f"{root}/{name}/o/labels/lab[e]l/0/intermediates").sizes()
+    assert segmented(codes, (5, 5), f"{root}/{name}/s", name="lab[e]l").objects > 0
+    assert not open_folder(f"{root}/{name}/s/labels/lab[e]l/0/intermediates").sizes()
 
 
 def test_control_a_pattern_finds_another_folder(tmp_path):
