@@ -123,6 +123,8 @@ def candidate(rng: np.random.Generator, walk: Walk, views: list[View]) -> tuple[
         return None
     step = Step(chosen.apply.__name__, tuple(reads), options)
     longer = replace(walk, steps=(*walk.steps, step))
+    if kills_xla(longer):
+        return None
     operands = [jax.ShapeDtypeStruct(views[k].shape, views[k].dtype) for k in reads]
     if chosen.parameters:
         operands.append(jax.ShapeDtypeStruct(options["shape"], np.int32))
@@ -132,6 +134,12 @@ def candidate(rng: np.random.Generator, walk: Walk, views: list[View]) -> tuple[
         return None
     fits = np.prod(made.shape) <= LARGEST and len(made.shape) <= RANK and max(made.shape, default=0) <= 80
     return (longer, made) if fits else None
+
+
+def kills_xla(walk: Walk) -> bool:
+    """Mirrored updates end the process: "Invalid binary instruction opcode map", in XLA's algebraic simplifier."""
+    text = repr(walk.steps)
+    return "'updated'" in text and any(word in text for word in ("'flip'", "'mirrored'", "'reverse'"))
 
 
 def _kind(rng: np.random.Generator) -> Kind:
@@ -157,7 +165,8 @@ def changed(walk: Walk, views: Sequence[View], rng: np.random.Generator) -> Walk
         inside, key = places[int(rng.integers(len(places)))]
         old = inside[key]
         inside[key] = (not old) if isinstance(old, bool) else old + type(old)(rng.choice((-1, 1, 2)))
-    return replace(walk, steps=(*walk.steps[:at], step, *walk.steps[at + 1 :]))
+    other = replace(walk, steps=(*walk.steps[:at], step, *walk.steps[at + 1 :]))
+    return None if kills_xla(other) else other
 
 
 def _numbers(value: Any) -> Iterator[tuple[Any, Any]]:
