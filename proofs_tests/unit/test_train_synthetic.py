@@ -315,7 +315,8 @@ def undisturbed(tmp_path_factory):
     return json.loads((out / "metrics.json").read_text())
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.deep)])
+@pytest.mark.deep  # `test_training.py` has the same of a small network
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
 def test_an_interrupted_run_resumes_to_the_same_result(tmp_path, how, undisturbed):
     out = tmp_path / "run"
     process = _start(out)

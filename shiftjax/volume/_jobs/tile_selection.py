@@ -121,10 +121,10 @@ def worth_computing(
 
 
 def _answer(test: TileTest, block: np.ndarray) -> bool:
-    """What a test says of a tile."""
+    """What a test says of a tile; errors that it raises itself are the user's own."""
     try:
         answer = test(block)
-    except Exception as error:  # whatever the user's function raises
+    except TypeError as error:  # it takes something else
         expected = "a function of a tile that gives True or False"
         raise ValueError(f"`where`: expected {expected}, found one that raises {told(error)}.") from error
     if np.shape(answer) != ():
