@@ -13,7 +13,7 @@ import pytest
 from shiftjax.certifier import Certificate, CertificationError, _bands, certify
 from shiftjax.certifier import _constants as constants
 from shiftjax.certifier._domain import pattern
-from shiftjax.certifier._domain.values import Known
+from shiftjax.certifier._domain.constants import Known
 
 RATIOS = [(2, 1), (1, 2), (4, 1), (3, 2), (3, 1), (5, 4)]
 

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from shiftjax._arithmetic import ceil_div
+from shiftjax.certifier._domain.constants import Known
 from shiftjax.certifier._domain.rounding import FLOATS, SAFETY, Rounding
-from shiftjax.certifier._domain.values import Known
 
 LARGE = 1 << 20  # elements from which on a matrix is not written out
 

@@ -14,7 +14,9 @@ from shiftjax.certifier._axis_certificate import AxisCertificate
 from shiftjax.certifier._certificate import Certificate, Constant, LeftOut, Misalignment, Output, Step
 from shiftjax.certifier._closed_over import innermost, names
 from shiftjax.certifier._domain.axis import Axis, whole
-from shiftjax.certifier._domain.values import Image, Known, Result, Unknown, Value, digest, proved
+from shiftjax.certifier._domain.constants import Known, Unknown
+from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.values import Image, Result, Value, proved
 from shiftjax.certifier._interpret import Interpreter
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules import Equation, Record

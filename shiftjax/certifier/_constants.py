@@ -11,8 +11,10 @@ import numpy as np
 
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._bands import Band, band, is_large
+from shiftjax.certifier._domain.constants import Known, Unknown, compact
+from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.rounding import FLOATS, STEPS, Rounding, is_float, rounding, undecided
-from shiftjax.certifier._domain.values import Constant, Known, Unknown, compact, digest
+from shiftjax.certifier._domain.values import Constant
 from shiftjax.certifier._rules.pointwise import BINARY, OTHER, PASSED_ON, UNARY
 from shiftjax.certifier._rules.table import Equation, plain_parameters
 

@@ -12,7 +12,9 @@ from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._closed_over import name_of
 from shiftjax.certifier._constants import fold
 from shiftjax.certifier._domain.axis import Axis, Mismatch
-from shiftjax.certifier._domain.values import Image, Known, Refused, Result, Unknown, Value, digest, proved
+from shiftjax.certifier._domain.constants import Known, Unknown
+from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.values import Image, Refused, Result, Value, proved
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules import TABLE, Equation, Record, Rule
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from shiftjax.certifier._domain.axis import Run
+from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.rounding import SAFETY, is_float
-from shiftjax.certifier._domain.values import digest
 
 CLOSED_OVER = 1e-6  # of the largest weight: how far floats that were computed elsewhere may be off
 LARGEST_ERROR = 0.25  # of the largest weight: beyond it, weights are too uncertain to be taken for the same

@@ -12,7 +12,9 @@ import numpy as np
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain.axis import Axis
-from shiftjax.certifier._domain.values import Image, Known, Result, Unknown, Value, digest
+from shiftjax.certifier._domain.constants import Known, Unknown
+from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.values import Image, Result, Value
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules.pointwise import join_operands
 from shiftjax.certifier._rules.table import Equation, Interpreter, rule

@@ -7,8 +7,9 @@ from fractions import Fraction
 
 from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain.axis import Axis, AxisTag
+from shiftjax.certifier._domain.constants import Known
 from shiftjax.certifier._domain.pattern import Pattern, regular
-from shiftjax.certifier._domain.values import Constant, Image, Known, Value
+from shiftjax.certifier._domain.values import Constant, Image, Value
 from shiftjax.certifier._rules.pointwise import join_operands
 from shiftjax.certifier._rules.table import Equation, rule
 from shiftjax.certifier._rules.windows import slice_image, window_along

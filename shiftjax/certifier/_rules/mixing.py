@@ -9,8 +9,10 @@ from fractions import Fraction
 from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain import offset as offsets
 from shiftjax.certifier._domain.axis import Axis, AxisTag
+from shiftjax.certifier._domain.constants import Known
+from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.pattern import banded
-from shiftjax.certifier._domain.values import Image, Known, Resized, Value, digest
+from shiftjax.certifier._domain.values import Image, Resized, Value
 from shiftjax.certifier._rules.pointwise import align_constant, join_operands, uniform_along
 from shiftjax.certifier._rules.table import Equation, rule
 

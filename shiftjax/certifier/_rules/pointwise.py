@@ -10,7 +10,8 @@ import numpy as np
 
 from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain.axis import Axis, AxisTag, Flattened
-from shiftjax.certifier._domain.values import Image, Known, Unknown, Value
+from shiftjax.certifier._domain.constants import Known, Unknown
+from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._rules.table import Equation, rule, split_operands
 
 UNARY = (

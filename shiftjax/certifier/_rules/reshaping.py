@@ -13,7 +13,8 @@ from math import prod
 
 from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain.axis import Axis, AxisTag, Broken, Flattened, Mismatch
-from shiftjax.certifier._domain.values import Image, digest
+from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.values import Image
 from shiftjax.certifier._rules.table import Equation, rule
 
 Factor = tuple[int, AxisTag]  # a size, and what runs along it

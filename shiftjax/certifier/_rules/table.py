@@ -11,7 +11,9 @@ from typing import Any, NoReturn, Protocol, runtime_checkable
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain import offset as offsets
-from shiftjax.certifier._domain.values import Constant, Image, Known, Result, Value, digest
+from shiftjax.certifier._domain.constants import Known
+from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.values import Constant, Image, Result, Value
 from shiftjax.certifier._refusal import CertificationError
 
 

@@ -7,7 +7,8 @@ from dataclasses import replace
 from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain.assembly import assemble, border, part
 from shiftjax.certifier._domain.axis import Axis, AxisTag
-from shiftjax.certifier._domain.values import Image, Known, Unknown, Value
+from shiftjax.certifier._domain.constants import Known, Unknown
+from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._rules.indexing import DEPENDS, GATHER, clamped_start
 from shiftjax.certifier._rules.pointwise import align_constant, join_operands
 from shiftjax.certifier._rules.table import Equation, rule

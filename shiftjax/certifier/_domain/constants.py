@@ -1,0 +1,171 @@
+"""Arrays that do not depend on the image: their values, or how they are derived."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.rounding import Rounding, of_value
+
+Repeats = Mapping[int, int]  # array axis -> number of elements after which the values along it repeat
+NONE: Repeats = MappingProxyType({})
+
+
+def compact(value: np.ndarray) -> np.ndarray:
+    """A broadcast array, cut to one element along the axes of the broadcast."""
+    return value[(..., *(slice(None) if step else slice(1) for step in value.strides))]
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """An array that does not depend on the image and whose value is unknown: a parameter, or computed from one."""
+
+    shape: tuple[int, ...]
+    name: str  # digest of how it was made
+    uniform_axes: frozenset[int] = frozenset()  # axes along which a broadcast proves it uniform
+    periods: tuple[tuple[int, int], ...] = ()  # axes along which it was repeated, and after how many elements
+
+    def period(self, axis: int) -> int | None:
+        """After how many elements the value repeats along an axis, for sure; None where it may not."""
+        return 1 if self.uniform(axis) else dict(self.periods).get(axis)
+
+    def uniform(self, axis: int) -> bool:
+        """Whether the value is surely the same all along an axis."""
+        return axis in self.uniform_axes or self.shape[axis] < 2
+
+    def key(self, repeats: Repeats = NONE) -> str:
+        """The name of the value; sizes along the axes in `repeats` are left out."""
+        sizes = tuple(None if k in repeats else n for k, n in enumerate(self.shape))
+        return digest("unknown", self.name, sizes)
+
+
+class Known:
+    """An array whose value does not depend on the image and can be computed. It is computed when asked for.
+
+    A value that may be off by rounding (`exact` is False) proves nothing about what the compiled network sees, so it
+    is named, and called uniform, by how it is derived. So is a large band, which is never written out.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        compute: Callable[[], tuple[np.ndarray, Rounding]],
+        derive: Callable[[], Unknown],
+        origin: str = "",
+        *,
+        quotient: bool = False,
+        made: tuple[Any, list[Known]] | None = None,
+        band: Callable[[Known], Any] = lambda known: None,
+    ) -> None:
+        self.shape = shape
+        self.made = made  # of a large matrix that is computed pointwise: the equation and its operands
+        self._band = band
+        self.quotient = quotient  # whether it comes of a division of floats
+        self.origin = origin  # the name of the closed-over array that it is or comes from, if any
+        self._keys: dict[tuple[tuple[int, int], ...], str] = {}
+        self._compute = compute
+        self._derive = derive
+
+    @classmethod
+    def of(cls, value: np.ndarray, origin: str = "") -> Known:
+        """A value that is at hand, and exact."""
+        return cls(
+            value.shape,
+            lambda: (value, of_value(value)),
+            lambda: Unknown(value.shape, digest("value", value.shape, str(value.dtype), value.tobytes())),
+            origin,
+        )
+
+    @functools.cached_property
+    def derivation(self) -> Unknown:
+        """All that is known without its value."""
+        return self._derive()
+
+    @functools.cached_property
+    def _computed(self) -> tuple[np.ndarray, Rounding]:
+        return self._compute()
+
+    @functools.cached_property
+    def band(self) -> Any:
+        """All of a large matrix that may not be zero, if that is a band."""
+        return self._band(self) if self.made else None
+
+    @property
+    def value(self) -> np.ndarray:
+        return self._computed[0]
+
+    @property
+    def rounding(self) -> Rounding:
+        """How far other ways to compute the value may be off."""
+        return self._computed[1]
+
+    @functools.cached_property
+    def exact(self) -> bool:
+        """Whether every way to compute the value gives these bits."""
+        return not self.rounding.error.any()
+
+    def row(self, at: int) -> Known:
+        """One entry along the first axis, as exact or rounded as it is here."""
+        if self.exact:
+            return Known.of(np.asarray(self.value[at]), self.origin)
+
+        def compute() -> tuple[np.ndarray, Rounding]:
+            error = np.broadcast_to(self.rounding.error, self.shape)[at]
+            return np.asarray(self.value[at]), self.rounding._replace(error=error)
+
+        def derive() -> Unknown:
+            uniform = frozenset(k for k in range(len(self.shape) - 1) if self.uniform(k + 1))
+            return Unknown(self.shape[1:], digest("row", self.key(), at), uniform)
+
+        return Known(self.shape[1:], compute, derive, self.origin, quotient=self.quotient)
+
+    @property
+    def compact(self) -> np.ndarray:
+        """The value, cut to one element along axes of a broadcast."""
+        return compact(self.value)
+
+    def columns(self, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The columns of a matrix, without what is surely zero.
+
+        Args:
+            rows: the axis of the elements of a column.
+
+        Returns:
+            The columns (column, element), the first element that is kept of each, and bounds on the errors.
+        """
+        band = self.band if rows == 0 else None
+        if band is not None:
+            return band.values, band.start, band.error
+        error = np.broadcast_to(self.rounding.error, self.shape)
+        columns = np.moveaxis(self.value, rows, 1)
+        return columns, np.zeros(len(columns), int), np.moveaxis(error, rows, 1)
+
+    def period(self, axis: int) -> int | None:
+        """After how many elements the derivation of the value repeats it along an axis; None where it may not."""
+        return 1 if self.uniform(axis) else self.derivation.period(axis)
+
+    def uniform(self, axis: int) -> bool:
+        """Whether the value is surely the same all along an axis, bit for bit."""
+        if self.band is not None or not self.exact:
+            return self.derivation.uniform(axis)
+        value = self.value
+        if value.shape[axis] < 2 or value.strides[axis] == 0:
+            return True
+        rows = np.moveaxis(self.compact, axis, 0)
+        return all(row.tobytes() == rows[0].tobytes() for row in rows)
+
+    def key(self, repeats: Repeats = NONE) -> str:
+        """The name of the value. Along an axis in `repeats` its first elements name it, whatever its length."""
+        if self.band is not None or not self.exact:
+            return self.derivation.key(repeats)
+        parts = tuple(sorted(repeats.items()))
+        if parts not in self._keys:
+            value = self.value[tuple(slice(repeats.get(k)) for k in range(len(self.shape)))]
+            self._keys[parts] = digest("known", value.shape, str(value.dtype), value.tobytes())
+        return self._keys[parts]

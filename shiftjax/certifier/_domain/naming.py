@@ -1,0 +1,38 @@
+"""Names of derivations: equal names mean equal derivations, in every run."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import hashlib
+import itertools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+_opaque = itertools.count()
+
+
+def stable(value: Any) -> Any:
+    """A parameter as plain text and numbers, the same in every run; an unknown object is like no other."""
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+        return value
+    if isinstance(value, tuple | list):
+        return type(value).__name__, tuple(map(stable, value))
+    if isinstance(value, enum.Enum):
+        return f"{type(value).__name__}.{value.name}"
+    if isinstance(value, Mapping):
+        return tuple((k, stable(v)) for k, v in sorted(value.items()))
+    if isinstance(value, np.dtype | np.generic) or (isinstance(value, type) and issubclass(value, np.generic)):
+        return repr(value)
+    if isinstance(value, np.ndarray):
+        return value.shape, str(value.dtype), value.tobytes()
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return type(value).__name__, tuple(stable(getattr(value, f.name)) for f in dataclasses.fields(value))
+    return f"opaque {next(_opaque)}"
+
+
+def digest(*parts: Any) -> str:
+    """A name for a step of the derivation: equal names mean equal derivations."""
+    return hashlib.blake2b(repr(stable(parts)).encode(), digest_size=12).hexdigest()
