@@ -4,16 +4,15 @@ import os
 import sys
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parent.parent))  # for `import proofs_tests...` under a bare `pytest`
+
+from proofs_tests.support.flags import FAST
+
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
-# Compilation dominates, and int32 gives the same bits however it is compiled. Without fusion emitters XLA's CPU backend
-# compiles two to three times faster; two workers already keep both cores busy, so each compiles in one thread.
-FAST = ("backend_optimization_level=0", "cpu_use_fusion_emitters=false", "cpu_parallel_codegen_split_count=1")
-os.environ.setdefault("XLA_FLAGS", " ".join(f"--xla_{flag}" for flag in FAST))
+os.environ.setdefault("XLA_FLAGS", FAST)
 
 import pytest
 from jaxtyping import install_import_hook
-
-sys.path.insert(0, str(Path(__file__).parent.parent))  # for `import proofs_tests...` under a bare `pytest`
 
 from proofs_tests.support import public
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Any
 
 import jax
@@ -32,6 +33,10 @@ def certified(fn: Fn, size: int) -> Certificate | None:
         return None
 
 
+# Newer ones fold these constants operation by operation, as the proof does; others may join them again.
+joins_constants = pytest.mark.skipif(not version("jaxlib").startswith("0.10."), reason="this XLA joins no constants")
+
+
 RATIOS = [(2, 1), (3, 1), (1, 3), (2, 3), (4, 3), (8, 3), (3, 2), (5, 2), (1, 2), (7, 2), (5, 4), (3, 4), (5, 6)]
 
 
@@ -55,6 +60,7 @@ def test_nearest_resizing_depends_on_the_ratio_alone(up: int, down: int) -> None
             assert read[slice(*axis.exact)].tolist() == said[slice(*axis.exact)]
 
 
+@joins_constants
 def test_control_a_certifier_that_takes_its_own_rounding_for_the_truth_is_refuted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -224,10 +230,15 @@ def computed(chain: Callable[[int], Any]) -> Any:
     return next(v for v in reversed(seen) if v.shape == (40,))
 
 
-def test_constants_that_xla_joins_are_not_exact() -> None:
-    """Each of these sums is exact by itself, but XLA adds the two numbers first, which is not."""
+@joins_constants
+def test_control_xla_joins_constants() -> None:
     known = computed(lambda n: (jnp.arange(n, dtype=jnp.float32) - np.float32(43 / 3)) - np.float32(15))
     true = np.asarray(jax.jit(lambda: (jnp.arange(40, dtype=jnp.float32) - np.float32(43 / 3)) - np.float32(15))())
     assert known.value.tobytes() != true.tobytes()
+
+
+def test_constants_that_xla_joins_are_not_exact() -> None:
+    """Each of these sums is exact by itself, but XLA may add the two numbers first, which is not."""
+    known = computed(lambda n: (jnp.arange(n, dtype=jnp.float32) - np.float32(43 / 3)) - np.float32(15))
     assert not known.exact
     assert computed(lambda n: (jnp.arange(n, dtype=jnp.float32) - np.float32(14.25)) - np.float32(15)).exact

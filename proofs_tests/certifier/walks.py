@@ -31,13 +31,11 @@ import numpy as np
 from proofs_tests.certifier.walking.checks import Asked, objections_to
 from proofs_tests.certifier.walking.kinds import View
 from proofs_tests.certifier.walking.walk import LONGEST, Walk, candidate, first
+from proofs_tests.support.flags import FAST
 from shiftjax.certifier import Certificate, CertificationError, certify
 
 GENERATOR = 2  # to be raised with every change of what a seed draws
 JUDGED = Path(__file__).with_name("walks_judged.json")
-FLAGS = (
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
-)
 OPEN: tuple[str, ...] = ()  # texts of faults that are known and not mended yet; empty when all are
 CHUNK = 100  # walks between two entries in it
 FORGET = 300  # walks after which JAX's caches are emptied; each takes some megabytes
@@ -262,5 +260,5 @@ def _judge_all(options: argparse.Namespace) -> int:
 
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
-    os.environ.setdefault("XLA_FLAGS", FLAGS)
+    os.environ.setdefault("XLA_FLAGS", FAST)
     sys.exit(main())
