@@ -89,6 +89,13 @@ def _everything_continues(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(assembly.Part, "continues", lambda self, other: True)
 
 
+def _failing_rule(patch: pytest.MonkeyPatch) -> None:
+    def apply(*operands: Any) -> Any:
+        raise ZeroDivisionError
+
+    patch.setitem(TABLE, "mul", replace(TABLE["mul"], apply=apply))
+
+
 def _one_name(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Certificate, "same_map", lambda self, other: True)
 
@@ -102,6 +109,7 @@ BROKEN: dict[str, tuple[Break, int]] = {
     "one name for all maps": (_one_name, 0),
     "running sums and sorts along the image": (_pointwise_mixing, 50),
     "rounding that decides nothing": (_nothing_undecided, 10),
+    "a rule that fails": (_failing_rule, 0),
     "parts that always continue each other": (_everything_continues, 0),
 }
 

@@ -33,6 +33,7 @@ from proofs_tests.certifier.walking.kinds import View
 from proofs_tests.certifier.walking.walk import LONGEST, Walk, candidate, first
 from proofs_tests.support.flags import FAST
 from shiftjax.certifier import Certificate, CertificationError, certify
+from shiftjax.certifier._interpret import REPORT
 
 GENERATOR = 2  # to be raised with every change of what a seed draws
 JUDGED = Path(__file__).with_name("walks_judged.json")
@@ -80,6 +81,8 @@ def take(seed: int) -> Outcome:
         try:
             certificate = certify(longer.function(), longer.image, spatial_axes=longer.space)
         except CertificationError as error:
+            if error.advice == REPORT:
+                outcome.faults.append(f"a rule fails: {longer}\n{error}")
             outcome.refusals.append(_reason(error))
             if stubborn:
                 break
@@ -105,6 +108,8 @@ def _return_two(outcome: Outcome, rng: np.random.Generator) -> None:
         outcome.certificate = certify(several.function(), several.image, spatial_axes=several.space)
         outcome.walk = several
     except CertificationError as error:
+        if error.advice == REPORT:
+            outcome.faults.append(f"a rule fails: {several}\n{error}")
         outcome.refusals.append(_reason(error))
 
 

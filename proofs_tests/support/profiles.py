@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hypothesis import HealthCheck, Phase, settings
 
-ARCHITECTURES = 27  # per property in the default run; every one stands for several cases
+ARCHITECTURES = 32  # per property in the default run; every one stands for several cases
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
@@ -39,5 +39,5 @@ def register() -> None:
     settings.register_profile("deep", common, max_examples=20 * ARCHITECTURES)
     mutants = settings(common, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate))
     settings.register_profile("mutants", mutants)
-    settings.register_profile("mutants-few", mutants, max_examples=8)
+    settings.register_profile("mutants-few", mutants, max_examples=ARCHITECTURES // 4)
     settings.load_profile("default")

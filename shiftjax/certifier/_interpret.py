@@ -129,14 +129,14 @@ def _check(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> 
     """What every rule must keep: the traced shapes, each image axis exactly once, exact indices inside the array."""
     for result, shape in zip(results, eqn.call.out_shapes, strict=True):
         if result.shape != shape:
-            eqn.refuse(f"the rule expects shape {result.shape}, the trace has {shape}", UNKNOWN)
+            eqn.refuse(f"the rule expects shape {result.shape}, the trace has {shape}", REPORT)
         if not images or not isinstance(result, Image):
             continue
         if result.image_axes != images[0].image_axes:
             eqn.refuse("an image axis is lost or doubled", "Keep each image axis exactly once.")
         for n, tag in zip(result.shape, result.axes, strict=True):
             if isinstance(tag, Axis) and not 0 <= tag.start <= tag.stop <= n:
-                eqn.refuse(f"the rule takes {tag.start} .. {tag.stop} of {n} indices for exact", UNKNOWN)
+                eqn.refuse(f"the rule takes {tag.start} .. {tag.stop} of {n} indices for exact", REPORT)
 
 
 def _note(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> None:
