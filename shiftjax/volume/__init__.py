@@ -5,8 +5,8 @@ from shiftjax.volume._predict import predict_volume as predict_volume
 from shiftjax.volume._segment import Segmented as Segmented
 from shiftjax.volume._segment import segment_volume as segment_volume
 from shiftjax.volume._segmentation.embedding import Recompute as Recompute
+from shiftjax.volume._sources.opening import open_source as open_source
 from shiftjax.volume._sources.source import Source as Source
-from shiftjax.volume._sources.source import open_source as open_source
 from shiftjax.volume._storage.errors import VolumeError as VolumeError
 from shiftjax.volume._targets.new_target import NewTarget as NewTarget
 from shiftjax.volume._targets.new_target import new_target as new_target

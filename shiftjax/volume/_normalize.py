@@ -17,8 +17,9 @@ import numpy as np
 from shiftjax._checks import fail, number
 from shiftjax._typing import Array, Shaped
 from shiftjax.volume._percentiles import percentiles
+from shiftjax.volume._sources.opening import open_source
 from shiftjax.volume._sources.parts import parts
-from shiftjax.volume._sources.source import Source, open_source
+from shiftjax.volume._sources.source import Source
 
 EXACT = 2**24  # integers up to here are numbers of float32
 STEPS = 256  # numbers of float32 that there must be between the percentiles, or the scaled image would be in steps

@@ -21,7 +21,8 @@ from shiftjax.volume._jobs.tile_selection import select_tiles
 from shiftjax.volume._jobs.tiles import Progress, TileAtTime, VolumeTiles
 from shiftjax.volume._jobs.workers import check_reachable
 from shiftjax.volume._jobs.writer import Writer
-from shiftjax.volume._sources.source import Source, open_source, with_missing
+from shiftjax.volume._sources.opening import open_source, with_missing
+from shiftjax.volume._sources.source import Source
 from shiftjax.volume._storage.casting import check_holds
 from shiftjax.volume._targets.layout import Layout, layout
 from shiftjax.volume._targets.new_target import NewTarget

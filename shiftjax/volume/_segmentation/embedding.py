@@ -15,7 +15,8 @@ from shiftjax.tiling import TilePlan
 from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.pointwise import check_preprocess
 from shiftjax.volume._jobs.tiles import READ_AHEAD, TileAtTime, VolumeTiles
-from shiftjax.volume._sources.source import Source, open_source, with_missing
+from shiftjax.volume._sources.opening import open_source, with_missing
+from shiftjax.volume._sources.source import Source
 from shiftjax.volume._storage.reading import Reading, ReadLog
 from shiftjax.volume._targets.provenance import Provenance, pixels_provenance, plan_provenance
 

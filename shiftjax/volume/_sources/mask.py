@@ -9,7 +9,8 @@ from typing import Any
 from shiftjax._checks import fail
 from shiftjax.volume._sources import formats
 from shiftjax.volume._sources.axes import ORDER, spatial
-from shiftjax.volume._sources.source import Source, with_axes
+from shiftjax.volume._sources.opening import with_axes
+from shiftjax.volume._sources.source import Source
 from shiftjax.volume._storage.uri import check_uri
 
 
