@@ -3,7 +3,8 @@
 At each step a random call is appended that fits an array at hand. If the certifier refuses the longer walk, the step is
 mostly taken back and another is tried, so that most walks end certified; some walks end at their first refusal.
 
-`python -m proofs_tests.certifier.walks --walks 2000 --resume` goes on where the last run ended, in `walks_judged.json`.
+`python -m proofs_tests.certifier.walks --walks 2000 --resume` goes on where the last run ended, in `walks_judged.json`;
+`--processes 12 --minutes 8` makes use of a larger machine.
 """
 
 from __future__ import annotations
@@ -21,8 +22,12 @@ import tempfile
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 
 import jax
@@ -187,6 +192,16 @@ class Ledger:
         if outcome.faults:
             self.faulty.append(seed)
 
+    def merge(self, other: Ledger) -> None:
+        """Adds what another one counted."""
+        self.ranges = _joined([*self.ranges, *other.ranges])
+        self.programs += other.programs
+        self.certificates += other.certificates
+        self.shown += other.shown
+        self.faulty += other.faulty
+        self.kinds = dict(Counter(self.kinds) + Counter(other.kinds))
+        self.refusals = dict(Counter(self.refusals) + Counter(other.refusals))
+
     def __str__(self) -> str:
         most = list(self.refusals.items())
         lines = [
@@ -196,6 +211,17 @@ class Ledger:
         ]
         lines += [f"  {n:6d}  {name}" for name, n in sorted(most, key=lambda entry: -entry[1])[:12]]
         return "\n".join(lines)
+
+
+def _joined(ranges: Iterable[list[int]]) -> list[list[int]]:
+    """In order, with neighbours as one."""
+    joined: list[list[int]] = []
+    for start, stop in sorted(ranges):
+        if joined and joined[-1][1] == start:
+            joined[-1][1] = stop
+        else:
+            joined.append([start, stop])
+    return joined
 
 
 def features(cert: Certificate | None) -> dict[str, bool]:
@@ -230,6 +256,8 @@ def _forget() -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--walks", type=int, default=1000, help="how many")
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="after which no more are begun")
+    parser.add_argument("--processes", type=int, default=1, help="side by side")
     parser.add_argument(
         "--resume", action="store_true", help="go on after the last seed in the ledger, and write there"
     )
@@ -238,32 +266,62 @@ def main() -> int:
     parser.add_argument("--ledger", type=Path, default=JUDGED, help="where seeds, counts and faults are kept")
     options = parser.parse_args()
     os.nice(10)
-    with tempfile.TemporaryDirectory() as compiled:
-        jax.config.update("jax_compilation_cache_dir", compiled)  # so that compiled constants outlive `_forget`
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-        return _judge_all(options)
+    return _judge_all(options)
 
 
 def _judge_all(options: argparse.Namespace) -> int:
     ledger = Ledger.read(options.ledger) if options.resume else Ledger()
-    ledger.faulty = [seed for seed in ledger.faulty if judged(seed).faults]
     start = ledger.ranges[-1][1] if ledger.ranges else options.first
     shares = SHARES | {"witnesses": options.witnesses}
-    began = time.perf_counter()
-    for count, (seed, outcome) in enumerate(judge_seeds(range(start, start + options.walks), shares), 1):
-        ledger.add(seed, outcome)
-        for fault in outcome.faults:
-            print(f"seed {seed}: {fault}\n  {outcome.walk}\n  {outcome.certificate}", flush=True)
-        if options.resume and (count % CHUNK == 0 or count == options.walks):
-            ledger.write(options.ledger)
-            each = (time.perf_counter() - began) / count
-            print(f"seed {seed}: {ledger.certificates} certificates, {each:.3f} s a walk", flush=True)
+    began, walked = time.perf_counter(), 0
+    with tempfile.TemporaryDirectory() as compiled, _workers(options.processes, compiled) as workers:
+        ledger.faulty = [
+            seed for seed in ledger.faulty if workers.submit(judge_chunk, range(seed, seed + 1)).result().faulty
+        ]
+        stop = start + options.walks
+        chunks = (range(seed, min(seed + CHUNK, stop)) for seed in range(start, stop, CHUNK))
+        running: set[Future[Ledger]] = set()
+        while True:
+            late = time.perf_counter() - began > 60 * options.minutes
+            fresh = [] if late else islice(chunks, options.processes + 1 - len(running))
+            running |= {workers.submit(judge_chunk, seeds, shares) for seeds in fresh}
+            if not running:
+                break
+            finished, running = wait(running, return_when=FIRST_COMPLETED)
+            for done in finished:
+                ledger.merge(done.result())
+                walked += done.result().programs
+            if options.resume:
+                ledger.write(options.ledger)
+            seconds = time.perf_counter() - began
+            print(f"{walked} walks in {seconds:.0f} s, {ledger.certificates} certificates so far", flush=True)
     print(ledger)
     return bool(ledger.faulty)
 
 
+def _workers(count: int, compiled: str) -> ProcessPoolExecutor:
+    """Processes of their own, so that one that dies is an error and not the end of the run without a word."""
+    return ProcessPoolExecutor(count, get_context("spawn"), _keep_compiled, (compiled,))
+
+
+def _keep_compiled(folder: str) -> None:
+    """In each process, so that compiled constants outlive `_forget`."""
+    jax.config.update("jax_compilation_cache_dir", folder)
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def judge_chunk(seeds: range, shares: Mapping[str, int] = SHARES) -> Ledger:
+    """What came of these seeds; faults are printed."""
+    ledger = Ledger()
+    for seed, outcome in judge_seeds(seeds, shares):
+        ledger.add(seed, outcome)
+        for fault in outcome.faults:
+            print(f"seed {seed}: {fault}\n  {outcome.walk}\n  {outcome.certificate}", flush=True)
+    return ledger
+
+
 if __name__ == "__main__":
-    jax.config.update("jax_platforms", "cpu")
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
     os.environ.setdefault("XLA_FLAGS", FAST)
     sys.exit(main())

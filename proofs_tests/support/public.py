@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+FREQUENT = {"shiftjax.nets._geometry"}  # asked for sizes thousands of times while a network is drawn
+
 LIBRARY = Path(__file__).parent.parent.parent / "shiftjax"
 
 
@@ -17,7 +19,7 @@ def modules() -> list[str]:
     names = {name for name in paths if not _private(name)}
     faces = [paths[name].read_text() for name in names if paths[name].name == "__init__.py"]
     names |= {name for face in faces for name in re.findall(r"^from ([\w.]+) import", face, re.MULTILINE)}
-    return sorted(name for name in names & paths.keys() if paths[name].name != "__init__.py")
+    return sorted(name for name in (names & paths.keys()) - FREQUENT if paths[name].name != "__init__.py")
 
 
 def _name(path: Path) -> str:

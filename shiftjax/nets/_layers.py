@@ -27,8 +27,8 @@ class Convolution(nn.Module):
     @nn.compact
     def __call__(self) -> tuple[Array, Array]:
         shape = (*self.kernel_size, self.channels, self.features)
-        kernel = self.param("kernel", _kernel(math.prod(self.kernel_size)), shape, self.param_dtype)
-        return kernel, self.param("bias", _bias, (self.features,), self.param_dtype)
+        kernel = parameter(self, "kernel", _kernel(math.prod(self.kernel_size)), shape)
+        return kernel, parameter(self, "bias", _bias, (self.features,))
 
 
 class Upsampling(nn.Module):
@@ -41,9 +41,20 @@ class Upsampling(nn.Module):
 
     @nn.compact
     def __call__(self, x: Array) -> Array:
-        kernel = self.param("kernel", _kernel(1), (*self.factors, x.shape[-1], self.features), self.param_dtype)
-        bias = self.param("bias", _bias, (self.features,), self.param_dtype)
+        kernel = parameter(self, "kernel", _kernel(1), (*self.factors, x.shape[-1], self.features))
+        bias = parameter(self, "bias", _bias, (self.features,))
         return operators.upsample_learned(*promoted(self.dtype, x, kernel, bias))
+
+
+def parameter(module: Any, name: str, init: Callable[..., Array], shape: tuple[int, ...]) -> Array:
+    """A parameter of the module's `param_dtype`; Flax's error if the one that is held has another shape.
+
+    Flax would trace `init` at every application to learn the shape: a third of the time that tracing a network takes.
+    """
+    held = module.get_variable("params", name)
+    if getattr(held, "shape", None) == shape:
+        return held
+    return module.param(name, init, shape, module.param_dtype)
 
 
 def promoted(dtype: Any, *arrays: Any) -> Any:
