@@ -14,7 +14,7 @@ import numpy as np
 from hypothesis import given
 
 from proofs_tests.support import record
-from proofs_tests.support.networks import FLOATS, Subject, cut, subjects
+from proofs_tests.support.networks import FLOATS, Subject, compiled, cut, subjects
 from proofs_tests.support.profiles import fewer, half
 from proofs_tests.support.reference import exact_window
 from proofs_tests.support.tiles import IMAGES, Cut, check_differs
@@ -48,10 +48,13 @@ def beside_twin(valid: Subject, *, off: int = 0) -> tuple[np.ndarray, np.ndarray
     begin, first = zip(*map(alignment, valid.net.geometry), strict=True)
     window = valid.size()
     size = tuple(p * ceil_div(n + p, p) for n, p in zip(window, valid.net.period, strict=True))
-    padded = Subject(valid.net.clone(padding="SAME"), valid.channels, valid.seed)
+    padded = valid.net.clone(padding="SAME")  # of the same parameters
     image = valid.image(size)
-    output, twin = padded(image)[0], valid(cut(image, [b + off for b in begin], window))[0]
-    exact = exact_window(padded.net, size)
+    output, twin = (
+        np.asarray(compiled(padded)(valid.variables, image))[0],
+        valid(cut(image, [b + off for b in begin], window))[0],
+    )
+    exact = exact_window(padded, size)
     both = [(max(a, f), min(b, f + n)) for (a, b), f, n in zip(exact, first, twin.shape, strict=False)]
     assert all(a < b for a, b in both), "the exact window is empty"
     return (

@@ -86,7 +86,7 @@ def _variables(subject: Subject) -> Any:
 def _floats(leaf: np.ndarray) -> np.ndarray:
     """Weights scaled so that the signal keeps its size from layer to layer; biases of up to one."""
     inputs = leaf.size / leaf.shape[-1]
-    return (leaf / (2.0**31 * np.sqrt(max(1, inputs / 6)))).astype(np.float32)
+    return (np.asarray(leaf) / (2.0**31 * np.sqrt(max(1, inputs / 6)))).astype(np.float32)
 
 
 def _float_subject(seed: int, **options: Any) -> Subject:

@@ -60,7 +60,7 @@ def integer_variables(key: PRNGKeyArray, net: Any, x: Any) -> Any:
     single_key(key)
     shapes = parameter_shapes(net, x, jnp.int32)
     rng = np.random.default_rng(np.asarray(jax.random.key_data(key), np.uint32))
-    return jax.tree.map(lambda leaf: jnp.asarray(odd(rng, leaf.shape)), shapes)
+    return jax.tree.map(lambda leaf: jax.device_put(odd(rng, leaf.shape)), shapes)  # `asarray` compiles per shape
 
 
 def parameter_shapes(net: Any, x: Any, dtype: Any) -> Any:

@@ -6,7 +6,6 @@ import math
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import fail, per_axis, shown
@@ -54,7 +53,7 @@ def phase_code(net: UNet, x: Any) -> Any:
             # The skip's channels come first in what the first convolution reads.
             _hand_on(params[f"decoder_{level}_conv_{i}"]["kernel"], first=width if i == 0 else 0, channels=(CODE, ONE))
     _hand_on(params["head"]["kernel"], first=0, channels=(CODE,))
-    return jax.tree.map(jnp.asarray, {"params": params})
+    return jax.tree.map(jax.device_put, {"params": params})
 
 
 def _write_digit(kernel: Shaped[np.ndarray, "..."], factor: tuple[int, ...]) -> None:
