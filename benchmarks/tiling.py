@@ -189,7 +189,7 @@ def task_monai(side: str) -> dict[str, Any]:
 
     torch.set_num_threads(os.cpu_count() or 1)
     net, variables = network("2-D, l=4, 16 features")
-    params = _unet_twin.parameters(net, variables["params"])
+    params = _unet_twin.parameters(variables["params"], torch.channels_last)
     image = np.random.default_rng(0).normal(size=(1, 1, int(side), int(side))).astype(np.float32)
     x = torch.from_numpy(image)
 

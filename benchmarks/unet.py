@@ -62,8 +62,9 @@ def _torch_sides(net: sj.UNet, variables: Any, image: np.ndarray, expected: np.n
     if jax.default_backend() != "cpu":
         return {}
     torch.set_num_threads(os.cpu_count() or 1)
-    params, x = _unet_twin.parameters(net, variables["params"]), _unet_twin.to_torch(net, image)
-    run = partial(_unet_twin.apply, net)
+    layout = _unet_twin.channels_last(net)
+    params, x = _unet_twin.parameters(variables["params"], layout), _unet_twin.to_torch(image, layout)
+    run = _unet_twin.twin(net, image.shape[1:-1])
 
     def forward() -> Any:
         with torch.no_grad():

@@ -19,18 +19,13 @@ import shiftjax as sj
 from _accelerator.limits import PRECISIONS, dtype
 from _accelerator.session import Session
 
-SIZE = 44  # input pixels per axis of the smallest image
+SIZE = 80  # pixels per axis of the image
 NET: dict[str, Any] = {"features": 8, "factors": (2, 2), "crop": None}
 
 
 def measure(session: Session) -> None:
     """A row for each arithmetic."""
     shape = jax.ShapeDtypeStruct((1, SIZE, SIZE, 1), jnp.int32)
-    integers = sj.UNet(3, **NET, param_dtype=jnp.int32)
-    with session.attempt("int32"):
-        from shiftjax.testing import integer_variables
-
-        _row(session, "int32", integers, integer_variables(jax.random.key(1), integers, shape), np.int32)
     floats = sj.UNet(3, **NET)
     shapes = jax.eval_shape(floats.init, jax.random.key(0), jax.ShapeDtypeStruct(shape.shape, jnp.float32))
     with session.attempt("whole numbers"), jax.default_matmul_precision("highest"):
@@ -39,19 +34,26 @@ def measure(session: Session) -> None:
     for precision, setting in PRECISIONS.items():
         with session.attempt(precision), jax.default_matmul_precision(setting):
             _row(session, precision, floats.clone(dtype=dtype(precision)), variables, None)
+    integers = sj.UNet(3, **NET, param_dtype=jnp.int32)
+    with session.attempt("int32"):
+        from shiftjax.testing import integer_variables
+
+        _row(session, "int32", integers, integer_variables(jax.random.key(1), integers, shape), np.int32)
 
 
 def _row(session: Session, name: str, net: sj.UNet, variables: Any, kind: Any) -> None:
     """The largest differences, in units of the output's standard deviation; 0 means bit for bit."""
     apply = Partial(net.apply, variables)
     (period, _), rng = net.period, np.random.default_rng(0)
-    size = SIZE + 10 * period
 
     def image(side: int) -> np.ndarray:
         shape = (1, side, side, 1)
         return rng.normal(size=shape).astype(np.float32) if kind is None else rng.integers(0, 4, shape).astype(kind)
 
-    run, large = jax.jit(apply), image(size + period)
+    picture = image(SIZE)
+    plan = sj.plan_tiles(apply, picture.shape, tile=4 * period, dtype=picture.dtype)
+    run, (size, _) = jax.jit(apply), plan.padded_space
+    large = image(size + period)
 
     def moved(shift: int) -> np.ndarray:
         return np.asarray(run(large[:, shift : shift + size, shift : shift + size])).astype(np.float64)
@@ -62,9 +64,7 @@ def _row(session: Session, name: str, net: sj.UNet, variables: Any, kind: Any) -
     def difference(shift: int) -> float:
         return float(np.abs(first[:, shift:, shift:] - moved(shift)[:, :-shift, :-shift]).max()) / spread
 
-    picture = image(size)
-    plan = sj.plan_tiles(apply, picture.shape, tile=4 * period, dtype=picture.dtype)
-    whole = np.asarray(run(np.pad(picture, plan.pad_width, mode=plan.pad)))[plan.whole_crop].astype(np.float64)
+    whole = np.asarray(run(jnp.pad(picture, plan.pad_width, mode=plan.pad)))[plan.whole_crop].astype(np.float64)
     stitched = sj.predict_tiled(apply, picture, plan).astype(np.float64)
     session.row(
         arithmetic=name,

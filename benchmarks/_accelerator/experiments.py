@@ -13,6 +13,10 @@ from typing import Any
 from _accelerator.session import Session
 
 NAMES = ("tile_consistent", "const_inp_learned", "tile_inconsistent_wrong_crop", "spheres_noise")
+TOLD = [  # of a score: whether there are seams, or how many embeddings
+    *("tile", "equals_whole", "seam_disagreement", "grid_disagreement", "differs_from_whole"),
+    *("false_splits", "average_precision", "distinct_embeddings", "clusters", "capacity"),
+]
 AFTERWARDS = 25.0  # seconds for compiling, stitching and drawing
 RATE = 150.0  # steps per second, until one is known
 
@@ -39,13 +43,11 @@ def measure(session: Session) -> None:
             rate = result.metrics["steps_per_second"] or rate
             done: dict[str, Any] = {"steps": f"{steps} of {training.steps}", "steps/s": rate}
             for row in result.metrics["stitchings"] + result.metrics["outcomes"]:
-                session.row(experiment=name, **done, **_told(row), seconds=time.monotonic() - start)
+                session.row(
+                    experiment=name,
+                    **done,
+                    **{key: row[key] for key in TOLD if key in row},
+                    seconds=time.monotonic() - start,
+                )
             session.note(f"{name}: the paper saw: {experiment.expected}")
             draw(result, session.out / f"{name}.png")
-
-
-def _told(row: dict[str, Any]) -> dict[str, Any]:
-    """What of a score says whether there are seams, or how many embeddings."""
-    names = ("tile", "equals_whole", "seam_disagreement", "grid_disagreement", "differs_from_whole", "false_splits")
-    names += ("average_precision", "distinct_embeddings", "clusters", "capacity")
-    return {name: row[name] for name in names if name in row}

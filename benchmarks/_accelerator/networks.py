@@ -1,14 +1,13 @@
 """How long do U-Nets take, forward and training, beside their twins in PyTorch on the same card, and at what limit?
 
-PyTorch runs eagerly, channels last, with cuDNN's search for the best algorithm; the last rows are of `torch.compile`.
-Calls are queued as in training, and waited for at the end of a turn.
+PyTorch runs eagerly with cuDNN's search for the best algorithm, channels last, and in float32 also channels first: the
+faster one counts. Calls are queued as in training, and waited for at the end of a turn.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -69,7 +68,7 @@ def measure(session: Session) -> None:
         session.need(slowest)
         start = time.monotonic()
         with session.attempt(f"{name}, {precision}"):
-            _rows(session, name, cases[name], precision)
+            _rows(session, name, cases[name], Run(precision))
         slowest = max(slowest, time.monotonic() - start)
 
 
@@ -78,11 +77,29 @@ def measure_torch_compile(session: Session) -> None:
     cases = {name: TINY[name] for name in list(TINY)[:1]} if session.tiny else {n: CASES[n] for n in (NARROW, WIDE)}
     for name, case in cases.items():
         with session.attempt(f"{name}, torch.compile"):
-            _rows(session, name, case, "float32" if session.tiny else "bfloat16", compile_torch=True)
+            _rows(session, name, case, Run("float32" if session.tiny else "bfloat16", compile_torch=True))
 
 
-def _rows(session: Session, name: str, case: Case, precision: str, *, compile_torch: bool = False) -> None:
-    net = sj.UNet(3, **case.options, dtype=dtype(precision))
+class Run(NamedTuple):
+    """How a network is run."""
+
+    precision: str
+    compile_torch: bool = False
+
+
+class Twin(NamedTuple):
+    """Calls by kind, the difference of the outputs, and the seconds until both kinds had run once."""
+
+    calls: dict[str, Callable[[], Any]]
+    error: float
+    seconds: float
+
+
+Twins = dict[str, Twin]
+
+
+def _rows(session: Session, name: str, case: Case, run: Run) -> None:
+    net = sj.UNet(3, **case.options, dtype=dtype(run.precision))
     rng = np.random.default_rng(0)
     image = rng.normal(size=(case.batch, *(case.size,) * net.ndim, 1)).astype(np.float32)
     x = jnp.asarray(image)
@@ -92,85 +109,89 @@ def _rows(session: Session, name: str, case: Case, precision: str, *, compile_to
     def loss(variables: Any, x: Any) -> Any:
         return jnp.sum(apply(variables, x).astype(jnp.float32) ** 2)
 
-    with jax.default_matmul_precision(PRECISIONS[precision]):
-        flops = jax.jit(apply).lower(variables, x).cost_analysis()["flops"]
+    with jax.default_matmul_precision(PRECISIONS[run.precision]):
+        analysis: Any = jax.jit(apply).lower(variables, x).cost_analysis()
         programs = {"forward": compiled(apply, variables, x), "training": compiled(jax.grad(loss), variables, x)}
     output = np.asarray(programs["forward"][0](variables, x)).astype(np.float32)
-    start = time.perf_counter()
-    twins, error = _twins(session, net, variables, image, output, precision, compile_torch)
-    first = time.perf_counter() - start
-    limit = session.machine.get("limits", {}).get(precision, float("nan"))
+    twins = _twins(session, net, variables, image, output, run)
+    limit = session.machine.get("limits", {}).get(run.precision, float("nan"))
     for kind, (program, seconds) in programs.items():
-        calls = {"jax": of_jax(partial(program, variables, x))}
-        if kind in twins:
-            calls["torch"] = twins[kind]
-        taken = seconds_per_call(calls)
-        work = flops if kind == "forward" else 3 * flops  # two more products for each of the forward pass
+        calls = {"JAX": of_jax(partial(program, variables, x))}
+        taken = seconds_per_call(calls | {layout: (twin.calls[kind], _wait) for layout, twin in twins.items()})
+        best = min(twins, key=lambda layout: taken[layout], default="none")
+        twin = twins.get(best, Twin({}, float("nan"), float("nan")))
+        flops = analysis["flops"] * (1 if kind == "forward" else 3)  # two more products for each of the forward pass
         session.row(
             network=name,
-            precision=precision,
+            precision=run.precision,
             kind=kind,
             **{
-                "JAX ms": 1e3 * taken["jax"],
-                "torch ms": 1e3 * taken.get("torch", float("nan")),
-                "torch/JAX": taken.get("torch", float("nan")) / taken["jax"],
-                "of the FLOP limit": work / taken["jax"] / limit,
+                "JAX ms": 1e3 * taken["JAX"],
+                "torch ms": 1e3 * taken.get(best, float("nan")),
+                "torch/JAX": taken.get(best, float("nan")) / taken["JAX"],
+                "of the FLOP limit": flops / taken["JAX"] / limit,
                 "compiled in s": seconds,
-                "torch begun in s": first,
-                "torch": "compiled" if compile_torch else "eager",
-                "difference": error,
+                "torch begun in s": twin.seconds,
+                "torch": best + ", compiled" * run.compile_torch,
+                "difference": twin.error,
             },
         )
 
 
-def _twins(
-    session: Session,
-    net: sj.UNet,
-    variables: Any,
-    image: np.ndarray,
-    output: np.ndarray,
-    precision: str,
-    compile_torch: bool,
-) -> tuple[dict[str, tuple[Callable[[], Any], Callable[[Any], Any]]], float]:
-    """The calls of the twin, and how far its output is from ours; none where there is no PyTorch for this device."""
+def _twins(session: Session, net: sj.UNet, variables: Any, image: np.ndarray, output: np.ndarray, run: Run) -> Twins:
+    """For each memory layout the calls of the twin, and how far its output is from ours.
+
+    There are none where there is no PyTorch for this device.
+    """
     try:
         import torch
-        from _unet_twin import apply, parameters, to_torch, training_step
-    except ImportError as error:
-        session.note(f"no torch here: {error}")
-        return {}, float("nan")
+        from _unet_twin import channels_last, parameters, to_torch, training_step, twin
+    except ImportError as missing:
+        session.note(f"no torch here: {missing}")
+        return {}
     device = "cpu" if jax.default_backend() == "cpu" else "cuda"
     if device == "cuda" and not torch.cuda.is_available():
         session.note("torch sees no GPU")
-        return {}, float("nan")
+        return {}
+    torch.cuda.empty_cache()  # of the network before
     torch.backends.cudnn.benchmark = True
-    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = precision == "TF32"
-    params, x = parameters(net, variables["params"], device), to_torch(net, image, device)
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = run.precision == "TF32"
+    apply = twin(net, image.shape[1:-1])
+    if run.compile_torch:
+        apply = torch.compile(apply)
 
-    @contextmanager
-    def arithmetic() -> Iterator[None]:
-        with torch.autocast(device, torch.bfloat16, enabled=precision == "bfloat16"):
-            yield
+    def calls(layout: Any) -> dict[str, Callable[[], Any]]:
+        params, x = parameters(variables["params"], layout, device), to_torch(image, layout, device)
 
-    run: Callable[..., Any] = partial(apply, net)
-    if compile_torch:
-        run = torch.compile(run)
+        def forward() -> Any:
+            with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=run.precision == "bfloat16"):
+                return apply(params, x)
 
-    def forward() -> Any:
-        with torch.no_grad(), arithmetic():
-            return run(params, x)
+        def training() -> None:
+            with torch.autocast(device, torch.bfloat16, enabled=run.precision == "bfloat16"):
+                training_step(apply, params, x)
 
-    def training() -> None:
-        with arithmetic():
-            training_step(run, params, x)
+        return {"forward": forward, "training": training}
 
-    def wait(_: Any) -> None:
-        if device == "cuda":
-            torch.cuda.synchronize()
+    layouts = {"channels last": channels_last(net)}
+    if device == "cuda" and run.precision == "float32":  # cuDNN's kernels for it may be those of the other layout
+        layouts["channels first"] = torch.contiguous_format
+    twins = {}
+    for name, layout in layouts.items():
+        start = time.perf_counter()
+        kinds = calls(layout)
+        theirs = np.moveaxis(kinds["forward"]().float().cpu().numpy(), 1, -1)
+        kinds["training"]()
+        error = float(np.sqrt(np.mean((theirs - output) ** 2)) / np.std(output))
+        if not error < LOOSE[run.precision]:
+            raise AssertionError(f"the twin computes another function: it differs by {error:.2g}")
+        twins[name] = Twin(kinds, error, time.perf_counter() - start)
+    return twins
 
-    theirs = np.moveaxis(forward().float().cpu().numpy(), 1, -1)
-    error = float(np.sqrt(np.mean((theirs - output) ** 2)) / np.std(output))
-    if not error < LOOSE[precision]:
-        raise AssertionError(f"the twin computes another function: it differs by {error:.2g}")
-    training()
-    return {"forward": (forward, wait), "training": (training, wait)}, error
+
+def _wait(_: Any) -> None:
+    """For PyTorch on a GPU; on a CPU it has waited."""
+    import torch
+
+    if jax.default_backend() != "cpu":
+        torch.cuda.synchronize()

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,30 +14,40 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-Row = dict[str, Any]
+from _accelerator.tables import Row, page, short
+
+GRACE = 40.0  # seconds after the end of the run until it is cut off, whatever it does
 
 
-class TimeUp(Exception):
-    """The time of a part, or of the run, is over."""
+class TimeUp(BaseException):
+    """The time of a part, or of the run, is over; no `except Exception` on the way stops it."""
 
 
 class Session:
-    """One run.
+    """One run; a context manager.
 
     Attributes:
-        out: the folder of the results, `results.json` and `results.md`.
+        out: the folder of the results, `results.json` and `results.md`, written anew with every row.
         work: the folder of all else, such as checkpoints.
         tiny: whether everything is small enough for a CPU in seconds, to try the programs, not to measure.
+        machine: what the figures are of, by name; under "limits" what the device can do at most.
     """
 
-    def __init__(self, out: Path, work: Path, *, minutes: float, tiny: bool) -> None:
-        self.out, self.work, self.tiny = out, work, tiny
+    def __init__(self, out: Path, work: Path, *, minutes: float, tiny: bool, machine: Row) -> None:
+        self.out, self.work, self.tiny, self.machine = out, work, tiny, machine
         for folder in (out, work):
             folder.mkdir(parents=True, exist_ok=True)
         self._start = time.monotonic()
         self._end = self._part_end = self._start + 60 * minutes
-        self.machine: Row = {}
         self._parts: list[Row] = []
+        self._cut = threading.Timer(60 * minutes + GRACE, self._cut_off)  # a compilation hears no alarm
+
+    def __enter__(self) -> Session:
+        self._cut.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._cut.cancel()
 
     @property
     def seconds(self) -> float:
@@ -55,7 +66,8 @@ class Session:
     def row(self, **values: Any) -> None:
         """Adds a row to the table of the part at work."""
         self._parts[-1]["rows"].append(values)
-        self.say("  " + ", ".join(f"{name} {_short(value)}" for name, value in values.items()))
+        self.say("  " + ", ".join(f"{name} {short(value)}" for name, value in values.items()))
+        self._write()
 
     def note(self, text: str) -> None:
         """Adds a remark under the table of the part at work."""
@@ -63,7 +75,7 @@ class Session:
         self.say("  " + text)
 
     def need(self, seconds: float) -> None:
-        """Refuses to begin what will not be finished."""
+        """Ends the part where what comes next would not be finished."""
         if self.left < seconds:
             raise TimeUp
 
@@ -72,24 +84,25 @@ class Session:
         """One measurement, whose failure is reported and spoils no other."""
         try:
             yield
-        except (TimeUp, KeyboardInterrupt):
-            raise
         except Exception as error:
             self.note(f"{name} failed: {_reason(error)}")
             traceback.print_exc(file=sys.stdout)
 
     def part(self, title: str, run: Callable[[Session], None], share: float) -> None:
-        """Runs a part for at most a share of the time that is left, and writes all results down."""
+        """Runs a part for at most a share of the time that is left."""
         left = self._end - time.monotonic()
-        self._parts.append({"part": title, "rows": [], "notes": [], "seconds": 0.0, "state": "not run: no time left"})
-        begun = self.seconds
-        if left > 2:
+        part: Row = {"part": title, "rows": [], "notes": [], "seconds": 0.0, "state": "cut off"}
+        self._parts.append(part)
+        if left < 2:
+            part["state"] = "not run: no time left"
+        else:
+            begun = self.seconds
             self.say(f"{title}, at most {share * left:.0f} s")
             self._part_end = time.monotonic() + share * left
-            self._parts[-1]["state"] = self._run(run)
+            part["state"] = self._run(run)
             self._part_end = self._end
-        self._parts[-1]["seconds"] = self.seconds - begun
-        self.say(f"{title}: {self._parts[-1]['state']} in {self._parts[-1]['seconds']:.0f} s")
+            part["seconds"] = self.seconds - begun
+        self.say(f"{title}: {part['state']}, {part['seconds']:.0f} s")
         self._write()
 
     def _run(self, run: Callable[[Session], None]) -> str:
@@ -100,7 +113,6 @@ class Session:
         signal.setitimer(signal.ITIMER_REAL, max(1.0, self.left) + 1)
         try:
             run(self)
-            return "done"
         except TimeUp:
             return "stopped: its time was over"
         except Exception as error:
@@ -109,41 +121,16 @@ class Session:
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, before)
+        return "done"
+
+    def _cut_off(self) -> None:
+        self.say("cut off")
+        os._exit(3)
 
     def _write(self) -> None:
         result = {"machine": self.machine, "tiny": self.tiny, "seconds": self.seconds, "parts": self._parts}
         _replace(self.out / "results.json", json.dumps(result, indent=1, default=float) + "\n")
-        _replace(self.out / "results.md", self._page())
-
-    def _page(self) -> str:
-        lines = [", ".join(f"{name} {value}" for name, value in self.machine.items()), ""]
-        for part in self._parts:
-            lines += [f"## {part['part']}", "", f"{part['state']}, {part['seconds']:.0f} s", ""]
-            lines += _tables(part["rows"])
-            lines += [f"- {note}" for note in part["notes"]] + [""] * bool(part["notes"])
-        return "\n".join(lines)
-
-
-def _tables(rows: list[Row]) -> list[str]:
-    """A Markdown table for each run of rows with the same columns."""
-    lines: list[str] = []
-    columns: list[str] = []
-    for row in rows:
-        if list(row) != columns:
-            columns = list(row)
-            lines += [""] * bool(lines) + ["| " + " | ".join(columns) + " |", "|---" * len(columns) + "|"]
-        lines.append("| " + " | ".join(_short(value) for value in row.values()) + " |")
-    return [*lines, ""] if lines else []
-
-
-def _short(value: Any) -> str:
-    return (
-        f"{value:.3g}"
-        if isinstance(value, float) and abs(value) < 1000
-        else f"{value:.0f}"
-        if isinstance(value, float) and value == value
-        else str(value)
-    )
+        _replace(self.out / "results.md", page(self.machine, self._parts))
 
 
 def _reason(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from _timing import time_alternating
 from _variables import drawn_variables
@@ -51,20 +52,20 @@ def _tiles(session: Session, name: str, options: dict[str, Any], side: int, tile
     start = time.perf_counter()
     plan = sj.plan_tiles(fn, image.shape, tile=tile)
     planned = time.perf_counter() - start
-    padded = np.pad(image, plan.pad_width, mode=plan.pad)
+    padded = np.asarray(jnp.pad(image, plan.pad_width, mode=plan.pad))
     there = jax.device_put(padded)
-    whole, compiling = compiled(fn, there)
+    whole, compiling = compiled(lambda fn, x: fn(x), fn, there)
     start = time.perf_counter()
     stitched = sj.predict_tiled(fn, image, plan)
     first = time.perf_counter() - start
     seconds = time_alternating(
         {
-            "whole": lambda: jax.block_until_ready(whole(there)),
+            "whole": lambda: jax.block_until_ready(whole(fn, there)),
             "tiled": lambda: sj.predict_tiled(fn, image, plan),
         },
         repeats=3,
     )
-    expected = np.asarray(whole(there))[plan.whole_crop]
+    expected = np.asarray(whole(fn, there))[plan.whole_crop]
     # In one pass the network reads the padded border as well: counted per pixel of the image, as redundancy is.
     bound = seconds["whole"] * image.size / padded.size * plan.redundancy
     session.row(
@@ -94,8 +95,8 @@ def _where_time_goes(session: Session, name: str, fn: Callable[[Any], Any], plan
     batch = np.ones((plan.batch_size, *plan.tile_input, 1), np.float32)
     there = jax.block_until_ready(jax.device_put(batch))
     crop = (slice(None), *(slice(n) for n in plan.tile_output))
-    run, _ = compiled(lambda x: fn(x)[crop], there)
-    output = run(there)
+    run, _ = compiled(lambda fn, x: fn(x)[crop], fn, there)
+    output = run(fn, there)
     bump, _ = compiled(lambda y: y + 1, output)
     host = np.empty((1, *plan.image_shape[1:-1], output.shape[-1]), np.float32)
     fetched = np.asarray(output)
@@ -104,7 +105,7 @@ def _where_time_goes(session: Session, name: str, fn: Callable[[Any], Any], plan
         {
             "check": (lambda: check_function(fn, plan), nothing),  # is it the function that was planned for?
             "send": of_jax(lambda: jax.device_put(batch)),
-            "compute": of_jax(lambda: run(there)),
+            "compute": of_jax(lambda: run(fn, there)),
             "bump": of_jax(lambda: bump(output)),
             "bump and fetch": (lambda: np.asarray(bump(output)), nothing),  # a fresh array, or its copy would be kept
             "stitch": (lambda: host.reshape(-1)[: fetched.size].__setitem__(slice(None), fetched.reshape(-1)), nothing),
