@@ -51,7 +51,7 @@ def _product(session: Session, precision: str) -> float:
 
 
 def _copy(session: Session) -> float:
-    x = jnp.ones(2**18 if session.tiny else 2**28, jnp.float32)
+    x = jnp.ones(2**18 if session.tiny else 2**26, jnp.float32)
     copy, _ = compiled(lambda x: x + 1, x)
     return 2 * x.nbytes / seconds_per_call({"copy": of_jax(lambda: copy(x))})["copy"]
 
