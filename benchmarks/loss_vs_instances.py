@@ -52,22 +52,26 @@ def in_jax(embedding: np.ndarray, labels: np.ndarray, bound: int) -> Run:
 def twin(x: Any, ids: Any, count: int) -> Any:
     """The same loss in torch; pixel by channel."""
     sizes = torch.bincount(ids, minlength=count).to(x.dtype)
-    means = torch.zeros(count, x.shape[1]).index_add(0, ids, x) / sizes[:, None]
+    means = x.new_zeros(count, x.shape[1]).index_add(0, ids, x) / sizes[:, None]
     distance = torch.linalg.vector_norm(x - means[ids], dim=1)
     pull = (torch.clamp(distance - 0.5, min=0) ** 2 / sizes[ids]).sum() / count
-    difference = means[:, None] - means[None] + torch.eye(count)[..., None]
+    itself = torch.eye(count, device=x.device)
+    difference = means[:, None] - means[None] + itself[..., None]
     shortfall = torch.clamp(3.0 - torch.linalg.vector_norm(difference, dim=2), min=0) ** 2
-    push = (shortfall * (1 - torch.eye(count))).sum() / (count * (count - 1))
+    push = (shortfall * (1 - itself)).sum() / (count * (count - 1))
     return pull + push + 1e-3 * torch.linalg.vector_norm(means, dim=1).mean()
 
 
-def in_torch(embedding: np.ndarray, labels: np.ndarray, count: int) -> Run:
-    x = torch.from_numpy(embedding.reshape(-1, embedding.shape[-1])).requires_grad_()
-    ids = torch.from_numpy(labels.reshape(-1)).long()
+def in_torch(embedding: np.ndarray, labels: np.ndarray, count: int, device: str = "cpu") -> Run:
+    x = torch.from_numpy(embedding.reshape(-1, embedding.shape[-1])).to(device).requires_grad_()
+    ids = torch.from_numpy(labels.reshape(-1)).long().to(device)
 
     def run() -> tuple[float, Any]:
         value = twin(x, ids, count)
-        return value.item(), torch.autograd.grad(value, x)
+        (gradient,) = torch.autograd.grad(value, x)
+        if device != "cpu":
+            torch.cuda.synchronize()
+        return value.item(), gradient
 
     return run
 

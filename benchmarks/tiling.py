@@ -28,6 +28,7 @@ from typing import Any
 import jax
 import numpy as np
 from _timing import time_alternating
+from _variables import drawn_variables
 
 import shiftjax as sj
 
@@ -43,17 +44,9 @@ WHOLE = {"2-D, l=4, 16 features": 2000, "3-D, l=3, 8 features": 160}  # pixels p
 
 
 def network(name: str, **changes: Any) -> tuple[sj.UNet, Any]:
-    """A network and weights that keep the signal's size."""
+    """A network and its weights."""
     net = sj.UNet(3, **{**NETS[name], **changes})
-    size = [axis[0][0] for axis in net.legal_sizes(1)]
-    shapes = jax.eval_shape(net.init, jax.random.key(0), jax.ShapeDtypeStruct((1, *size, 1), np.float32))
-    rng = np.random.default_rng(0)
-
-    def draw(leaf: Any) -> np.ndarray:
-        fan = max(1, int(np.prod(leaf.shape[:-1])))
-        return (rng.normal(size=leaf.shape) * np.sqrt(2 / fan)).astype(np.float32)
-
-    return net, jax.tree.map(draw, shapes)
+    return net, drawn_variables(net)
 
 
 def function(name: str, **changes: Any) -> Callable[[Any], Any]:
@@ -190,13 +183,13 @@ def task_ours(side: str, budget: str) -> dict[str, Any]:
 
 
 def task_monai(side: str) -> dict[str, Any]:
+    import _unet_twin
     import torch
     from monai.inferers import sliding_window_inference
-    from unet import _torch_parameters
 
     torch.set_num_threads(os.cpu_count() or 1)
     net, variables = network("2-D, l=4, 16 features")
-    params = _torch_parameters(torch, variables["params"], torch.channels_last)
+    params = _unet_twin.parameters(variables["params"], torch.channels_last)
     image = np.random.default_rng(0).normal(size=(1, 1, int(side), int(side))).astype(np.float32)
     x = torch.from_numpy(image)
 

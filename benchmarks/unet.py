@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax
@@ -54,73 +55,25 @@ def _measure(options: dict[str, Any], size: int) -> dict[str, dict[str, float]]:
 
 def _torch_sides(net: sj.UNet, variables: Any, image: np.ndarray, expected: np.ndarray) -> dict[str, Callable[[], Any]]:
     try:
+        import _unet_twin
         import torch
     except ImportError:
         return {}
     if jax.default_backend() != "cpu":
         return {}
     torch.set_num_threads(os.cpu_count() or 1)
-    layout = torch.channels_last if net.ndim == 2 else torch.channels_last_3d
-    params = _torch_parameters(torch, variables["params"], layout)
-    x = torch.from_numpy(np.moveaxis(image, -1, 1).copy()).contiguous(memory_format=layout)
+    layout = _unet_twin.channels_last(net)
+    params, x = _unet_twin.parameters(variables["params"], layout), _unet_twin.to_torch(image, layout)
+    run = _unet_twin.twin(net, image.shape[1:-1])
 
     def forward() -> Any:
         with torch.no_grad():
-            return _torch_apply(torch, net, params, x)
-
-    def training() -> None:
-        for weight, bias in params.values():
-            weight.grad = bias.grad = None
-        (_torch_apply(torch, net, params, x) ** 2).sum().backward()
+            return run(params, x)
 
     output = np.moveaxis(forward().numpy(), 1, -1)
     spread = float(np.std(expected))
     assert np.max(np.abs(output - expected)) < 1e-4 * spread, "the twin computes another function"
-    return {"forward": forward, "training": training}
-
-
-def _torch_parameters(torch: Any, params: Any, layout: Any) -> dict[str, Any]:
-    def weight(name: str, kernel: np.ndarray) -> Any:
-        ndim = kernel.ndim - 2
-        order = (ndim, ndim + 1, *range(ndim)) if name.startswith("up_") else (ndim + 1, ndim, *range(ndim))
-        tensor = torch.from_numpy(np.ascontiguousarray(kernel.transpose(order)))
-        return tensor.contiguous(memory_format=layout).requires_grad_()
-
-    return {
-        name: (weight(name, np.asarray(p["kernel"])), torch.from_numpy(np.array(p["bias"])).requires_grad_())
-        for name, p in params.items()
-    }
-
-
-def _torch_apply(torch: Any, net: sj.UNet, params: dict[str, Any], x: Any) -> Any:
-    functional = torch.nn.functional
-    convolve, transpose, pool = (
-        (functional.conv2d, functional.conv_transpose2d, functional.max_pool2d)
-        if net.ndim == 2
-        else (functional.conv3d, functional.conv_transpose3d, functional.max_pool3d)
-    )
-    walks = [axis.walk(n) for axis, n in zip(net.geometry, x.shape[2:], strict=True)]
-
-    def double(x: Any, name: str) -> Any:
-        for i in range(net.convs):
-            x = functional.relu(convolve(x, *params[f"{name}_conv_{i}"]))
-        return x
-
-    def cut(x: Any, start: list[int], level: int) -> Any:
-        return x[(..., *(slice(a, a + walk.keep[level]) for a, walk in zip(start, walks, strict=True)))]
-
-    skips = []
-    for level, factor in enumerate(net.factors):
-        x = double(x, f"encoder_{level}")
-        skips.append(x)
-        x = pool(x, factor)
-    x = double(x, "bottom")
-    for level in reversed(range(len(net.factors))):
-        weight, bias = params[f"up_{level}"]
-        x = cut(transpose(x, weight, bias, stride=tuple(weight.shape[2:])), [0] * net.ndim, level)
-        skip = cut(skips[level], [axis.skip_start(level) for axis in net.geometry], level)
-        x = double(torch.cat([skip, x], 1), f"decoder_{level}")
-    return convolve(x, *params["head"])
+    return {"forward": forward, "training": partial(_unet_twin.training_step, run, params, x)}
 
 
 if __name__ == "__main__":

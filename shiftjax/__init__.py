@@ -1,7 +1,6 @@
 """shiftjax: shift equivariance, exact tiling and certificates for encoder-decoders in JAX."""
 
 import importlib as _importlib
-from importlib.metadata import version as _version
 from types import ModuleType as _ModuleType
 
 from shiftjax import certifier as certifier
@@ -15,6 +14,7 @@ from shiftjax import tiling as tiling
 from shiftjax import volume as volume
 from shiftjax._instances import instances as instances
 from shiftjax._losses import discriminative_loss as discriminative_loss
+from shiftjax._version import VERSION as _VERSION
 from shiftjax.certifier import Certificate as Certificate
 from shiftjax.certifier import CertificationError as CertificationError
 from shiftjax.certifier import certify as certify
@@ -37,7 +37,7 @@ from shiftjax.volume import VolumeError as VolumeError
 from shiftjax.volume import predict_volume as predict_volume
 from shiftjax.volume import segment_volume as segment_volume
 
-__version__ = _version("shiftjax")
+__version__ = _VERSION
 
 _LAZY = ("testing", "training")  # loaded when first used: training needs optax
 

@@ -21,7 +21,7 @@ OF_FOLDER = {"shiftjax": sorted(EXTRAS), "proofs_tests": ["test"], "benchmarks":
 OWN = {
     "shiftjax",
     "proofs_tests",
-    *(p.stem for f in ("benchmarks", "docs", "scripts") for p in (ROOT / f).glob("*.py")),
+    *(p.stem for f in ("benchmarks", "docs", "scripts") for p in (ROOT / f).iterdir()),
 }
 PACKAGES = packages_distributions()  # module -> packages that bring it, as far as installed
 RUN = {

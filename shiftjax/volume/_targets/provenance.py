@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from importlib.metadata import version
 from typing import Any
 
 import jax
 import numpy as np
 
 from shiftjax._parameters import take_apart
+from shiftjax._version import VERSION
 from shiftjax.certifier import Certificate
 from shiftjax.tiling import TilePlan
 from shiftjax.volume._sources.source import Source
@@ -52,7 +52,7 @@ def function_provenance(fn: Callable[[Any], Any], certificate: Certificate) -> s
 
 def versions() -> dict[str, str]:
     """Of the programs that compute: with another one a result may differ in its last bits, or in more."""
-    return {"jax": jax.__version__, "shiftjax": version("shiftjax")}
+    return {"jax": jax.__version__, "shiftjax": VERSION}
 
 
 def differences(stored: Provenance, expected: Provenance) -> list[str]:

@@ -1,0 +1,1 @@
+"""The parts of `benchmarks/accelerator.py`, one question per file."""
