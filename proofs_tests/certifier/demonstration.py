@@ -66,9 +66,10 @@ def _wrong(run: Any, cert: Certificate, difference: Difference, witness: Witness
     ]
     one, two = (run(witness.image(d))[pixel] for d, pixel in zip(difference.images, difference.pixels, strict=True))
     largest = max(abs(v) for v in difference.values)
-    if np.issubdtype(one.dtype, np.floating):
+    if jax.numpy.issubdtype(one.dtype, np.floating):  # half floats of both kinds among them
+        rounding = max(ROUNDING, 8 * float(jax.numpy.finfo(one.dtype).eps))
         for value, told in zip((one, two), difference.values, strict=True):
-            if abs(float(value) - told) > ROUNDING * largest:
+            if abs(float(value) - told) > rounding * largest:
                 found.append(f"{difference.shows}: the value is {value}, not {told}")
     elif one == two:
         found.append(f"{difference.shows}: both values are {one}")

@@ -12,12 +12,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from proofs_tests.certifier.cases import CASES, Case
 from proofs_tests.certifier.test_rules import proof, trace
-from shiftjax.certifier import Certificate, _interpret, _jaxpr
+from shiftjax.certifier import Certificate, _interpret, _jaxpr, certify
 from shiftjax.certifier._rules import TABLE
 
 
@@ -133,3 +134,17 @@ def test_control_a_rule_that_forgets_a_parameter_is_caught(monkeypatch: pytest.M
         with pytest.raises(Exception, match="new to the certifier"):  # a parameter of no kind stops the proof
             proof(case)
         monkeypatch.undo()
+
+
+def test_a_loop_of_constants_has_one_name_at_every_trace() -> None:
+    """Where rounding leaves a constant unknown, it is named by the operations that made it, loops among them."""
+
+    def by_a_rounded_number(x: jax.Array) -> jax.Array:
+        made = jax.lax.fori_loop(0, 3, lambda _, a: a / 3 + 0.1, jnp.arange(4, dtype=np.float16))
+        return x * (jnp.sqrt(made)[0] >= 0.5)
+
+    image = jax.ShapeDtypeStruct((1, 9, 1), np.float32)
+    first, second = (certify(lambda x: by_a_rounded_number(x), image) for _ in range(2))
+    assert first.fingerprint == second.fingerprint
+    other = certify(lambda x: by_a_rounded_number(x) + by_a_rounded_number(x + 1), image)  # control
+    assert other.fingerprint != first.fingerprint

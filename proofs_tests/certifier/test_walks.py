@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
+from proofs_tests.certifier.walking.judge import Judge
+from proofs_tests.certifier.walking.walk import Walk
 from proofs_tests.certifier.walks import GENERATOR, JUDGED, Ledger, judge_seeds
 from proofs_tests.support.profiles import ARCHITECTURES, examples
-from shiftjax.certifier import Certificate, _constants, _interpret
+from shiftjax.certifier import Certificate, _constants, _interpret, certify
 from shiftjax.certifier._domain import assembly
 from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain.axis import Axis
@@ -33,6 +36,31 @@ def test_certificates_of_random_walks_hold(record_property: Say) -> None:
     assert ledger.certificates > 0.9 * ledger.programs
     for kind, least in {"period": 0.25, "phases": 0.2, "fraction": 0.15, "border": 0.3, "exact": 0.7}.items():
         assert ledger.kinds[kind] > least * ledger.programs, (kind, ledger.kinds)
+
+
+def test_what_xla_computes_otherwise_is_told_from_a_false_certificate(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whole numbers are computed call by call, too, before a certificate is blamed."""
+    walk = Walk((1, 6, 1), "int32", (1,))
+    cert = certify(walk.function(), walk.image)
+    judge = Judge(walk, cert, np.random.default_rng(0))
+    assert not judge.miscompiled
+    wrong = Judge(walk, cert, np.random.default_rng(0))
+    monkeypatch.setattr(wrong, "_run", lambda x: x + 1)
+    assert wrong.miscompiled
+
+
+def test_ledgers_are_added_up() -> None:
+    """Chunks come back in any order."""
+    whole, parts = Ledger(), [Ledger() for _ in range(3)]
+    for seed, outcome in judge_seeds(range(9)):
+        whole.add(seed, outcome)
+        parts[seed // 3].add(seed, outcome)
+    added = Ledger()
+    for part in (parts[2], parts[0], parts[1]):
+        added.merge(part)
+    assert added.ranges == whole.ranges == [[0, 9]]
+    assert str(added).splitlines()[0] == str(whole).splitlines()[0]
+    assert added.refusals == whole.refusals
 
 
 def test_what_was_judged_is_of_this_generator() -> None:

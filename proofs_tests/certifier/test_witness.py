@@ -420,6 +420,28 @@ def test_a_search_that_takes_rounding_for_reading_is_refuted(monkeypatch: pytest
     assert all(map(false_claims, TRAPS.values()))
 
 
+@pytest.mark.parametrize(
+    ("dtype", "factor", "held"),
+    [(np.float32, 1e15, True), (np.float32, 1e30, False), (np.float32, 1e-15, True), (np.float32, 1e-30, False),
+     (jnp.float16, 10.0, True), (jnp.float16, 1e3, False), (jnp.float16, 1e-1, True), (jnp.float16, 1e-4, False)],
+)  # fmt: skip
+def test_what_the_own_type_cannot_hold_shows_nothing(dtype: Any, factor: float, held: bool) -> None:
+    """In float64 the pixel is read; in its own type the function overflows, or is zero, whatever the pixel."""
+    scale = jnp.asarray(factor, dtype)
+    assert line(lambda x: x * scale * scale, dtype).attained is held
+
+
+@pytest.mark.parametrize(("factor", "held"), [(1.0, True), (1e6, False)])
+def test_what_a_narrower_type_cannot_hold_shows_nothing(factor: float, held: bool) -> None:
+    def narrow(x: jax.Array) -> jax.Array:
+        return (1e2 * factor * x).astype(jnp.float16).astype(np.float32)
+
+    def cut(x: jax.Array) -> jax.Array:
+        return jax.lax.reduce_precision(1e2 * factor * x, 5, 10)
+
+    assert (line(narrow, np.float32).attained, line(cut, np.float32).attained) == (held, held)
+
+
 # Which functions, and what for.
 
 

@@ -17,10 +17,10 @@ import numpy as np
 from jax import lax
 
 from shiftjax.certifier import _jaxpr
+from shiftjax.certifier._float_range import HUGE, Range, range_of, range_of_exponents
 
 AXIS = "rounding"  # along which the two computations lie
 ENLARGED = 2.0**-44  # of a value; float64 itself errs by 2^-53, and sums of many terms by a few times that
-SMALLEST = 1e-276  # all results err as if they were at least as large, so that what underflows is not taken for zero
 LONGEST = 2000  # operations of a program
 LENGTH = 2**18  # of the random numbers, which repeat after that
 # Times the distance of the two computations: beyond that, a difference is not rounding. One that is rounding passes
@@ -118,8 +118,10 @@ class _Computation:
             name in {"reduce_precision", "convert_element_type"}
             and _inexact(call.results[0].aval)
             and _float(values[0])
-        ):
-            return values
+        ):  # exact but for what the narrower type cannot hold
+            bits = call.params.get("exponent_bits")
+            held = range_of(call.results[0].aval.dtype) if bits is None else range_of_exponents(bits)
+            return [self._rounded(values[0], held, 0.0)]
         if name == "bitcast_convert_type":  # reads the bits of the type that the program has
             narrow = [v.astype(atom.aval.dtype) for v, atom in zip(values, call.operands, strict=True)]
             return [_widened(v) for v in _bind(call, call.params, narrow)]
@@ -131,11 +133,13 @@ class _Computation:
             values = [self._moved(v) if _float(v) else v for v in values]
         if name in SUMS and _float(values[0]):
             widest = max(range(len(values)), key=lambda k: values[k].size)
-            values[widest] = self._rounded(values[widest])
+            values[widest] = self._rounded(values[widest], range_of(call.operands[widest].aval.dtype))
         results = _bind(call, {k: _wide(k, v) for k, v in call.params.items()}, values)
-        exact = name in EXACT or name in JUMPING
+        if name in EXACT or name in JUMPING:
+            return results
         times = ROUGH if name in SPECIAL else 1.0
-        return [v if exact or not _float(v) else self._rounded(v, times) for v in results]
+        typed = zip(results, call.results, strict=True)
+        return [self._rounded(v, range_of(to.aval.dtype), times) if _float(v) else v for v, to in typed]
 
     def _random(self, shape: Sequence[int]) -> Any:
         """Numbers between -1 and 1, other ones for each operation."""
@@ -149,9 +153,14 @@ class _Computation:
         row = lax.slice(self.noise, [start], [start + LENGTH // 2 + 1])
         return lax.slice(lax.broadcast(row, [turns]).reshape(-1), [0], [size]).reshape(shape)
 
-    def _rounded(self, value: Any, times: float = 1.0) -> Any:
-        """With an error of its own. What overflows ends as NaN in at least one of the two."""
-        return value + self.number * (times * ENLARGED) * self._random(value.shape) * (jnp.abs(value) + SMALLEST)
+    def _rounded(self, value: Any, held: Range, times: float = 1.0) -> Any:
+        """With an error of its own, at least as large as what the program's own type takes for zero.
+
+        NaN where that type overflows, or float64 does: of such a pixel the program shows nothing.
+        """
+        lost = jnp.isfinite(value) & (jnp.abs(value) > held.largest)
+        error = times * ENLARGED * jnp.abs(value) + held.least
+        return jnp.where(lost, jnp.nan, value) + self.number * self._random(value.shape) * error
 
     def _error(self, value: Any) -> tuple[Any, Any]:
         """A value as it is, and far more than its error; NaN where it is lost."""
@@ -163,7 +172,7 @@ class _Computation:
         value, error = self._error(value)
         random = self._random(value.shape)
         way = (1 - 2 * self.number) * jnp.where(random < 0, random - 1, random + 1)
-        return jnp.where(jnp.isfinite(error), value + error * way, way / SMALLEST)
+        return jnp.where(jnp.isfinite(error), value + error * way, way * HUGE)
 
     def _compared(self, name: str, one: Any, two: Any) -> Any:
         """True in one computation and false in the other where the difference may be nothing but error."""
@@ -210,15 +219,15 @@ class _Computation:
         if half > 1:
             raise NotImplementedError("a reduction of several arrays at once")
         result = lax.reduce(values[0], values[1], self._scalar(call, "jaxpr"), call.params["dimensions"])
-        return [self._rounded(result) if _float(result) else result]
+        return [self._rounded(result, range_of(call.results[0].aval.dtype)) if _float(result) else result]
 
     def _scatter(self, call: _jaxpr.Call, values: list[Any]) -> Any:
         options = {k: call.params[k] for k in ("indices_are_sorted", "unique_indices", "mode")}
         combine = getattr(lax, call.name.replace("-", "_"))
         if combine is lax.scatter_add and _float(values[2]):
-            values[2] = self._rounded(values[2])
+            values[2] = self._rounded(values[2], range_of(call.operands[2].aval.dtype))
         result = combine(*values, call.params["dimension_numbers"], **options)
-        return [self._rounded(result) if _float(result) else result]
+        return [self._rounded(result, range_of(call.results[0].aval.dtype)) if _float(result) else result]
 
 
 @functools.cache

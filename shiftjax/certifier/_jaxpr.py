@@ -137,6 +137,8 @@ def nameable(value: Any) -> Any:
     """A parameter with operations, and the kinds of random keys, which are tuples of functions, by their names."""
     if isinstance(value, core.Primitive):
         return f"operation {value.name}"
+    if type(value).__module__.endswith(".flattree"):  # how JAX 0.11 says which operands of a loop are which
+        return f"trees {value!r}"
     is_key_kind = type(value).__name__ == "PRNGImpl"  # JAX does not export its type
     return f"random keys {value.name}" if is_key_kind else value
 

@@ -90,6 +90,20 @@ class Judge:
     def here(self) -> list[np.ndarray]:
         return self(self.cut({}))
 
+    @cached_property
+    def miscompiled(self) -> bool:
+        """Whether XLA's program of whole numbers differs from the same calls one by one: then no claim can be judged.
+
+        Seen on its CPU backend: `x.at[:, :, 1:].set(x[:, :, :-1])`, then axes of one pixel moved.
+        """
+        if self.walk.floats:
+            return False
+        image = self.cut({})
+        with jax.disable_jit():
+            plain = jax.tree.leaves(self.walk.function()(jnp.asarray(image)))
+        compiled = jax.tree.leaves(self._run(image))
+        return any(differ(np.asarray(a), np.asarray(b)) is not None for a, b in zip(plain, compiled, strict=True))
+
     def fragile(self, x: np.ndarray, out: int, spans: list[Span]) -> np.ndarray:
         """How far the output moves when the image's floats move as far as rounding might move them."""
         if not jnp.issubdtype(x.dtype, jnp.floating):

@@ -90,8 +90,8 @@ class Walk:
 
     @property
     def halves(self) -> bool:
-        """Whether there are half floats on the way."""
-        return "f16[" in self.types
+        """Whether there are half floats on the way, or floats that are cut to as few digits."""
+        return "f16[" in self.types or "reduce_precision[" in self.types
 
 
 def first(rng: np.random.Generator) -> Walk:
