@@ -39,7 +39,7 @@ from shiftjax.volume import segment_volume as segment_volume
 
 __version__ = _VERSION
 
-_LAZY = ("testing", "training")  # loaded when first used: training needs optax
+_LAZY = ("plot", "testing", "training")  # loaded when first used: training needs optax
 
 
 def __getattr__(name: str) -> _ModuleType:

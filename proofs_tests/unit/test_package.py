@@ -22,7 +22,7 @@ import shiftjax as sj
 from shiftjax import _checks
 
 FOLDER = Path(sj.__file__).parent
-LATE = {"shiftjax": {"testing", "training"}, "shiftjax.testing": {"strategies"}}  # loaded when first used
+LATE = {"shiftjax": {"plot", "testing", "training"}, "shiftjax.testing": {"strategies"}}  # loaded when first used
 
 
 class Public(NamedTuple):

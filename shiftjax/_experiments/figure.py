@@ -10,6 +10,7 @@ import numpy as np
 from shiftjax._experiments.evaluate import Stitched, Whole, departure, rms, verdict
 from shiftjax._experiments.run import Result
 from shiftjax._extras import require
+from shiftjax.plot import colours, label_colours
 
 SHOWN = 8  # periods of the test image per panel side, so that single pixels can be seen
 ROUNDING = 1e-4  # standard deviations; convolutions of another size round differently, by some 1e-7
@@ -62,7 +63,7 @@ def _network(subfigure: Any, result: Result, name: str, rows: list[dict[str, Any
     at = tuple(slice(s.start, s.start + side) for s in picture.scored)
     axes[0, 0].imshow(np.asarray(picture.image)[0, ..., 0][at], cmap="gray", vmin=0, vmax=1)
     axes[0, 0].set_title("input", fontsize=9)
-    axes[1, 0].imshow(_coloured(views[0].true[0])[at])
+    axes[1, 0].imshow(label_colours(views[0].true[0])[at])
     axes[1, 0].set_title("truth", fontsize=9)
     for column, (view, row) in enumerate(zip(views, rows, strict=True), start=1):
         _tile(axes[:, column], view, row, at)
@@ -82,9 +83,9 @@ def _tile(axes: np.ndarray, view: Stitched, row: dict[str, Any], at: tuple[slice
     words, colour = _verdict(row)
     multiple = f"= {row['tile'] // row['period']} x {row['period']}"
     tile = f"{row['tile']} {multiple}" if row["legal_tile"] else f"{row['tile']}, off the grid"
-    axes[0].imshow(_rgb(view.embedding[0], view.true[0] > 0)[at])
+    axes[0].imshow(colours(view.embedding[0], view.true[0] > 0)[at])
     axes[0].set_title(f"tile {tile}\n{words}", fontsize=9, color=colour)
-    axes[1].imshow(_coloured(view.instances[0])[at])
+    axes[1].imshow(label_colours(view.instances[0])[at])
     axes[1].set_title(f"{row['false_splits']} false splits, AP {row['average_precision']:.2f}", fontsize=9)
     for panel in axes[:2]:
         _draw_seams(panel, view, at)
@@ -119,13 +120,13 @@ def _windows(result: Result) -> Any:
     outcomes = {o["name"]: o for o in result.metrics["outcomes"]}
     for row, (name, (image, embedding, labels)) in zip(axes, result.windows.items(), strict=True):
         outcome = outcomes[name]
-        colours = _rgb(embedding[0], labels[0] > 0)
+        shown_as = colours(embedding[0], labels[0] > 0)
         row[0].imshow(image[0, ..., 0], cmap="gray", vmin=0, vmax=1)
         row[0].set_title(f"{name}\ninput", fontsize=9)
-        row[1].imshow(colours)
+        row[1].imshow(shown_as)
         row[1].set_title(f"embedding of the output window\nexpected: {outcome['expected']}", fontsize=9)
         shown = labels[0] > 0
-        row[2].scatter(*embedding[0][shown][:, :2].T, s=6, c=colours[shown])
+        row[2].scatter(*embedding[0][shown][:, :2].T, s=6, c=shown_as[shown])
         row[2].set_title(
             f"{outcome['distinct_embeddings']} distinct embeddings,\nat most {outcome['capacity']}", fontsize=9
         )
@@ -141,25 +142,6 @@ def _draw_seams(axes: Any, view: Stitched, at: tuple[slice, ...]) -> None:
         for pixel in range(at[k].start + 1, at[k].stop):
             if (pixel - view.plan.origin[k]) % view.plan.tile_stride[k] == 0:
                 draw_line(pixel - at[k].start - 0.5, color="white", linewidth=0.8, linestyle=(0, (2, 2)))
-
-
-def _rgb(embedding: np.ndarray, objects: np.ndarray) -> np.ndarray:
-    """The three main directions of the objects' embeddings as red, green and blue; the background is dimmed."""
-    pixels = embedding[objects].astype(np.float64)
-    _, directions = np.linalg.eigh(np.cov(pixels.T).reshape(embedding.shape[-1], -1))
-    projected = embedding @ directions[:, ::-1][:, :3]  # the largest eigenvalues come last
-    low, high = np.percentile(projected[objects], [2, 98], axis=0)
-    span = np.maximum(high - low, max(np.max(high - low), 1e-6) / 3)  # a direction of little more than noise stays dim
-    scaled = np.clip((projected - (low + high) / 2) / span + 0.5, 0, 1)
-    rgb = np.concatenate([scaled, np.zeros((*scaled.shape[:-1], 3 - scaled.shape[-1]))], axis=-1)
-    return np.where(objects[..., None], 0.15 + 0.85 * rgb, 0.35 * rgb)
-
-
-def _coloured(labels: np.ndarray) -> np.ndarray:
-    """A random colour for each instance, black for the background."""
-    colours = np.random.default_rng(7).uniform(0.25, 1, (int(labels.max()) + 1, 3))
-    colours[0] = 0
-    return colours[labels]
 
 
 def _bare(axes: np.ndarray) -> None:

@@ -178,6 +178,16 @@ class Certificate:
 
         return page(self)
 
+    def plot(self) -> Any:
+        """A picture: what each output pixel reads, and which are exact, per axis; a `matplotlib.figure.Figure`.
+
+        Raises:
+            ImportError: matplotlib, of the extra `plot`, is missing.
+        """
+        from shiftjax.certifier._plot import draw
+
+        return draw(self)
+
     def to_json(self, *, witnesses: bool = True) -> str:
         """The certificate as JSON text, with witnesses that are looked for now, which may take seconds, or without."""
         leaves = [{**vars(leaf), "axes": [axis.plain(witnesses) for axis in leaf.axes]} for leaf in self.leaves]

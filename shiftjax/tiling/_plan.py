@@ -185,6 +185,16 @@ class TilePlan:
         """
         return read_window(read, self._space, self.input_start(tile), self.tile_input, self.pad)
 
+    def plot(self) -> Any:
+        """A picture: image, padding, tiles, what one reads and keeps; a `matplotlib.figure.Figure`.
+
+        Raises:
+            ImportError: matplotlib, of the extra `plot`, is missing.
+        """
+        from shiftjax.tiling._plot import draw
+
+        return draw(self)
+
     def explain(self) -> str:
         """The plan in words."""
         memory = "" if self.memory is None else f" They take {in_bytes(self.memory)} at a time."
