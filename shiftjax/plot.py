@@ -85,7 +85,10 @@ def seams(labels: Any, plan: TilePlan, *, true: Any = None) -> Any:
     picture.set_title("tiles meet at the dashed lines", fontsize=9)
     for axis, rates in enumerate(found.profile):
         profile.plot(rates, marker=".", label=f"axis {axis}")
-    profile.set(xlabel="pixel within a tile; 0 is where tiles meet", ylabel="share of neighbours of one object that are cut apart")
+    profile.set(
+        xlabel="pixel within a tile; 0 is where tiles meet",
+        ylabel="share of neighbours of one object that are cut apart",
+    )
     told = f"{found.value:.2f} (0: none, 1: every object is cut)" if found.value == found.value else "cannot be told"
     profile.set_title(f"seams: {told}", fontsize=9)
     profile.legend(fontsize=8)

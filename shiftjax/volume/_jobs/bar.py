@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import threading
 from contextlib import suppress
 from typing import Any
 
 from shiftjax._extras import require
+
+PATIENCE = 2.0  # seconds after which a run that has finished no tile yet says what it does
 
 
 class Bar:
@@ -25,19 +28,29 @@ class Bar:
             tqdm = require("tqdm", "volume").tqdm
             with suppress(OSError, ValueError):  # a pipe without a reader, a closed file
                 self._bar = tqdm(total=total, initial=done, desc=title, unit=" tiles")
+        self._moved = False
+        self._waiting = threading.Timer(PATIENCE, self._call, ("set_postfix_str", "compiling ..."))
+        self._waiting.daemon = True
+        if self._bar is not None and done < total:
+            self._waiting.start()
 
     def update(self) -> None:
         """Counts a tile."""
+        if not self._moved:
+            self._moved = True
+            self._waiting.cancel()
+            self._call("set_postfix_str", "", refresh=False)
         self._call("update")
 
     def close(self) -> None:
         """Leaves the bar as it is."""
+        self._waiting.cancel()
         self._call("close")
 
-    def _call(self, name: str) -> None:
+    def _call(self, name: str, *arguments: Any, **options: Any) -> None:
         if self._bar is not None:
             try:
-                getattr(self._bar, name)()
+                getattr(self._bar, name)(*arguments, **options)
             except (OSError, ValueError):
                 self._bar.disable = True  # so that it does not try once more when it is thrown away
                 self._bar = None
