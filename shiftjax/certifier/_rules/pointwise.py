@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain.axis import Axis, AxisTag, Flattened
+from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._domain.constants import Known, Unknown
+from shiftjax.certifier._domain.tags import AxisTag, Flattened, image_axes
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._rules.table import Equation, rule, split_operands
 
@@ -83,7 +84,7 @@ def join_operands(
     images, _ = split_operands(values)
     first = images[0]
     for other in images[1:]:
-        if [domain.image_axes([t]) for t in other.axes] != [domain.image_axes([t]) for t in first.axes]:
+        if [image_axes([t]) for t in other.axes] != [image_axes([t]) for t in first.axes]:
             eqn.refuse("two arrays meet whose axes run along different image axes", "Transpose one of them first.")
     for image in images:
         if image.broken:
