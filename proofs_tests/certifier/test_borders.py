@@ -31,7 +31,7 @@ from shiftjax.certifier import Certificate, CertificationError, certify
 from shiftjax.certifier._domain import axis
 
 RNG = np.random.default_rng(0)
-KERNELS = [RNG.integers(-9, 9, (k, 1, 1)).astype(np.int32) * 2 + 1 for k in (3, 2, 5)]
+KERNELS: list[Any] = [RNG.integers(-9, 9, (k, 1, 1)).astype(np.int32) * 2 + 1 for k in (3, 2, 5)]
 Fn = Callable[[Any], Any]
 
 
@@ -41,7 +41,7 @@ def proof(fn: Fn, size: Sequence[int] | int) -> Certificate:
 
 
 def conv(x: Any, k: int = 0, padding: Any = "SAME", stride: int = 1, dilation: int = 1) -> Any:
-    options = {"rhs_dilation": (dilation,), "dimension_numbers": ("NHC", "HIO", "NHC")}
+    options: dict[str, Any] = {"rhs_dilation": (dilation,), "dimension_numbers": ("NHC", "HIO", "NHC")}
     return lax.conv_general_dilated(x, KERNELS[k], (stride,), padding, **options)
 
 
@@ -113,7 +113,7 @@ def test_windows_at_both_borders(name: str) -> None:
     assert (axis.start, axis.out - axis.stop) == (before, after), "the windows are not those that were worked out"
     rng = np.random.default_rng(1)
     assert list(disagreements(fn, small, large, rng)) == []
-    wider = list(disagreements(fn, small, large, rng, wider=1, kinds=(FIRST, LAST)))
+    wider = [at for _ in range(6) for at in disagreements(fn, small, large, rng, wider=1, kinds=(FIRST, LAST))]
     assert ((FIRST,) in wider, (LAST,) in wider) == (after > 0, before > 0)
 
 

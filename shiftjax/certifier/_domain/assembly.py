@@ -212,12 +212,18 @@ def _known_from_left(seen: Sequence[Part], end: int) -> tuple[list[tuple[int, in
         first, last = one.written
         if first != known:
             break
-        exact = max(first, one.exact[1]) if one.exact[0] <= first else first
-        known = max(exact, min(one.stop, last)) if one.border[0] else exact
-        goes_on = known == last and known < end
-        if known > exact:
-            used.append((first, last if goes_on else None, one.border[0]))
-        if not goes_on:
+        begins, ends = one.exact if one.exact[0] < one.exact[1] else (last, last)
+        reach = min(one.stop, last) if one.border[0] else first
+        if begins > first and reach > first:  # what comes before its exact indices, as zeros that a layer has padded
+            known = min(reach, begins)
+            used.append((first, begins if known == begins and begins < end else None, one.border[0]))
+        if known < begins:
+            break
+        known = ends
+        if reach > known:
+            used.append((known, last if reach == last and last < end else None, one.border[0]))
+            known = reach
+        if known < last or known >= end:
             break
     return used, known
 
