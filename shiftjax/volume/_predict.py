@@ -154,7 +154,7 @@ class PredictionPass:
 
     def __call__(self, tiles: Iterable[TileAtTime], progress: Progress) -> None:
         outputs = self.job.outputs(tiles, skip=progress.skip, devices=self.devices, mesh=self.mesh)
-        with Writer(self.job, self.target, progress.finish) as writer:
+        with Writer(self.job.tiles, self.target, progress.finish, self.job.delivered) as writer:
             for computed in outputs:
                 writer.put(*computed)
 
