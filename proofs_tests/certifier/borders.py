@@ -29,10 +29,10 @@ class Place(NamedTuple):
     shift: int
 
 
-def same_ends(small: Certificate, large: Certificate) -> bool:
-    """Whether the border windows claim something of these two sizes."""
+def same_ends(small: Certificate, large: Certificate, *, equal: bool = False) -> bool:
+    """Whether the border windows claim something of these two sizes, which may be equal along an axis if said so."""
     fits = all(
-        b.size > a.size
+        b.size + equal > a.size
         and (b.size - a.size) % a.period == 0
         and (b.out - a.out) * a.period == (b.size - a.size) * a.phases
         for a, b in zip(small.axes, large.axes, strict=True)

@@ -205,6 +205,18 @@ def with_phases(axis: Axis, phases: int) -> Axis:
     return replace(axis, period=int(count * axis.stride), phases=count, lo=lo, hi=hi)
 
 
+def narrowed(axis: Axis, left: int, right: int, name: str) -> Axis:
+    """The same axis where so many indices at either end are something else, of this name."""
+    begins = max(axis.exact[0], left)
+    new = replace(
+        axis,
+        exact=(begins, max(begins, min(axis.exact[1], axis.size - right))),
+        start=max(axis.start, left),
+        stop=min(axis.stop, axis.size - right),
+    )
+    return new.named("narrowed", name)
+
+
 def mirrored(axis: Axis, size: int) -> Axis:
     """The axis of out[i] = a[size - 1 - i].
 
