@@ -20,8 +20,8 @@ from shiftjax.certifier import CertificationError, certify
 X = jax.ShapeDtypeStruct((1, 12, 12, 4), jnp.float32)
 KEY = jax.random.key(0)
 GRID = np.linspace(0, 1, 12, dtype=np.float32)[:, None, None]
-BORDER = np.ones((12, 1, 1), np.float32)
-BORDER[0] = 0
+HALF = np.ones((12, 1, 1), np.float32)
+HALF[:6] = 0
 CONV: Any = {"window_strides": (1, 1), "padding": "VALID", "dimension_numbers": ("NHWC", "HWIO", "NHWC")}
 
 REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
@@ -46,8 +46,8 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
         lambda x: jnp.concatenate([x, jnp.broadcast_to(GRID, (1, 12, 12, 1))], -1),
         "concatenate",
     ),
-    "border mask": (lambda x: x * BORDER, "mul"),
-    "known mask": (lambda x: jnp.where(BORDER > 0, x, 0), "select_n"),
+    "mask of one half": (lambda x: x * HALF, "mul"),
+    "known mask": (lambda x: jnp.where(HALF > 0, x, 0), "select_n"),
     "noise": (lambda x: x + jax.random.normal(KEY, x.shape), "add"),
     "dropout": (lambda x: x * jax.random.bernoulli(KEY, 0.5, x.shape), "mul"),
     "triangle": (lambda x: jnp.triu(x[0, ..., 0]), "select_n"),

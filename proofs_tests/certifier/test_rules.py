@@ -85,9 +85,9 @@ def corrupt(axis: domain.Axis, how: str) -> domain.Axis:
     if how == "hi":
         return dataclasses.replace(axis, hi=tuple(b - 1 for b in axis.hi))
     if how == "start":
-        return dataclasses.replace(axis, start=axis.start - 1)
+        return dataclasses.replace(axis, exact=(axis.exact[0] - 1, axis.exact[1]))
     if how == "stop":
-        return dataclasses.replace(axis, stop=axis.stop + 1)
+        return dataclasses.replace(axis, exact=(axis.exact[0], axis.exact[1] + 1))
     return dataclasses.replace(domain.with_phases(axis, 2 * axis.phases), period=axis.period)
 
 

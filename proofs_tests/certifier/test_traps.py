@@ -408,7 +408,7 @@ def test_functions_without_an_output(fn: Any) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"format": 1}', '{"format": 1, "leaves": 3}', json.dumps({"a": 1})])
 def test_text_that_is_no_certificate(text: str) -> None:
-    with pytest.raises(ValueError, match="expected a certificate of format 3"):
+    with pytest.raises(ValueError, match="expected a certificate of format 4"):
         Certificate.from_json(text)
 
 

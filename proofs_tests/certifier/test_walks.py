@@ -75,8 +75,8 @@ Break = Callable[[pytest.MonkeyPatch], None]
 
 
 def _wider_exact(patch: pytest.MonkeyPatch) -> None:
-    exact = domain._exact
-    patch.setattr(domain, "_exact", lambda *args: (exact(*args)[0] - 1, exact(*args)[1] + 1))
+    reached = domain._reached
+    patch.setattr(domain, "_reached", lambda *args: (reached(*args)[0] - 1, reached(*args)[1] + 1))
 
 
 def _field_off_by_one(patch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from math import gcd, lcm, prod
 from typing import Any
@@ -234,6 +234,26 @@ def convolution_of_the_neighbouring_batch(original: Original) -> Original:
     return convolve
 
 
+def border_windows_one_output_wider(original: Original) -> Original:
+    """Every window of the certifier claims one output more at either border."""
+
+    def window(axis: Any, out: int, **options: int) -> Any:
+        new = original(axis, out, **options)
+        return replace(new, start=max(0, new.start - 1), stop=min(out, new.stop + 1))
+
+    return window
+
+
+def inner_tiles_off_the_period(original: Original) -> Original:
+    """Tiles that touch no border begin one pixel late."""
+
+    def origin(self: Any, i: int) -> int:
+        start = original(self, i)
+        return start + (0 < start < self.image - self.tile)
+
+    return origin
+
+
 OPERATORS = "shiftjax.nets.operators"
 MUTANTS = {
     "pool with the wrong stride": Mutant(f"{OPERATORS}:max_pool", pool_with_the_wrong_stride, "periodic-equivariance"),
@@ -279,7 +299,13 @@ MUTANTS = {
     "stitch origin off by one": Mutant(
         "shiftjax.tiling._plan:TilePlan.input_start", stitch_origin_off_by_one, "stitching"
     ),
-    "tiles of any size": Mutant("shiftjax.tiling._planner:_whole_periods", tiles_of_any_size, "stitching"),
+    "tiles of any size": Mutant("shiftjax.tiling._planner:whole_periods", tiles_of_any_size, "stitching"),
+    "border windows one output wider": Mutant(
+        "shiftjax.certifier._domain.axis:window", border_windows_one_output_wider, "border-windows"
+    ),
+    "inner tiles off the period": Mutant(
+        "shiftjax.tiling._axis_tiles:AxisTiles.origin", inner_tiles_off_the_period, "border-windows"
+    ),
     "loss blind to coinciding means": Mutant(
         "shiftjax._losses:_push", loss_blind_to_coinciding_means, "training-window"
     ),

@@ -33,6 +33,7 @@ CLAIMS = (
     "normalisation",
     "loss-zero-recovers",
     "capacity-at-most-index",
+    "border-windows",
 )
 
 

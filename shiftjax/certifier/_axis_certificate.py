@@ -28,6 +28,10 @@ class AxisCertificate:
         lo: first input pixel read, for each phase.
         hi: last input pixel read, for each phase; `lo - 1` where a phase reads nothing.
         exact: (start, stop) of the output pixels that equal those of an infinite image; all of this holds there.
+        start: output pixels from here on equal those of an image that ends where this one does and goes on to the left;
+            only the left end of the image can spoil an output. With `stop`: where `same_map(other, borders=True)`.
+        stop: output pixels before this one equal those of an image that begins where this one does and goes on to the
+            right.
         size: input pixels of the certified image.
         out: output pixels of the certified image.
         input_axis: which axis of the input array.
@@ -40,6 +44,8 @@ class AxisCertificate:
     lo: tuple[int, ...]
     hi: tuple[int, ...]
     exact: tuple[int, int]
+    start: int
+    stop: int
     size: int
     out: int
     input_axis: int

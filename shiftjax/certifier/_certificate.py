@@ -12,7 +12,7 @@ from typing import Any
 from shiftjax import theory
 from shiftjax.certifier._axis_certificate import AxisCertificate
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -56,12 +56,22 @@ class Constant:
 
 @dataclass(frozen=True)
 class Output:
-    """One output array: its name in the pytree, its shape, its axes, and the digest of its derivation."""
+    """One output array.
+
+    Attributes:
+        name: its name in the pytree.
+        shape: of the array.
+        axes: one entry per spatial axis of the input.
+        fingerprint: digest of its derivation, sizes along image axes left out.
+        borders: per spatial axis, digests of how the image's left and right end are treated, places counted from that
+            end; empty where nothing is known of them.
+    """
 
     name: str
     shape: tuple[int, ...]
     axes: tuple[AxisCertificate, ...]
     fingerprint: str
+    borders: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -156,13 +166,21 @@ class Certificate:
         """Digest of the derivation up to sizes along image axes: equal ones at two shapes are the same map."""
         return "-".join(leaf.fingerprint for leaf in self.leaves)
 
-    def same_map(self, other: Certificate) -> bool:
+    def same_map(self, other: Certificate, *, borders: bool = False) -> bool:
         """Whether both shapes give the same map of an infinite image, so that exact outputs at the same place agree.
 
         Parameters count as equal if their places in the function are.
+
+        Args:
+            other: a certificate of the same function, or of another one.
+            borders: whether both must treat the ends of the image alike, too. Then outputs before `stop` agree where
+                both images begin alike, and outputs from `start` on, counted from the end, where both end alike.
         """
         own, others = ((c.fingerprint, c.places, len(c.left_out), c.parameters) for c in (self, other))
-        return own == others
+        if not borders or own != others:
+            return own == others
+        ends = [[pair for leaf in c.leaves for pair in leaf.borders] for c in (self, other)]
+        return ends[0] == ends[1] and all(name for pair in ends[0] for name in pair)
 
     def __repr__(self) -> str:
         outputs = "; ".join(

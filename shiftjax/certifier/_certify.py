@@ -169,7 +169,8 @@ def _output(
         reason = f"the image axes end at {order} of the output, not at {tuple(expected)}"
         raise CertificationError(what, "unknown", reason, "Transpose the output, or leave `output_axes` out.")
     axes = tuple(_axis(value, k, shape[spatial[j]], spatial[j]) for j, k in enumerate(order))
-    return Output(name, value.shape, axes, value.name)
+    borders = tuple(tag.border for tag in (value.axes[k] for k in order) if isinstance(tag, Axis))
+    return Output(name, value.shape, axes, value.name, borders)
 
 
 def _attached(value: Image, spatial: tuple[int, ...]) -> Image:
@@ -190,7 +191,9 @@ def _axis(value: Image, output_axis: int, size: int, input_axis: int) -> AxisCer
         phases=tag.phases,
         lo=lo,
         hi=hi,
-        exact=(tag.start, tag.stop),
+        exact=tag.exact,
+        start=tag.start,
+        stop=tag.stop,
         size=size,
         out=value.shape[output_axis],
         input_axis=input_axis,
@@ -217,5 +220,5 @@ def _step(eqn: Equation, image: Image, ndim: int) -> Step:
         period=tuple(abs(tag.period) for tag in axes),
         phases=tuple(tag.phases for tag in axes),
         field=tuple(max(0, *(int(h - lo + 1) for lo, h in zip(*_finite(tag), strict=True))) for tag in axes),
-        exact=tuple((tag.start, tag.stop) for tag in axes),
+        exact=tuple(tag.exact for tag in axes),
     )

@@ -135,8 +135,10 @@ def _check(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> 
         if result.image_axes != images[0].image_axes:
             eqn.refuse("an image axis is lost or doubled", "Keep each image axis exactly once.")
         for n, tag in zip(result.shape, result.axes, strict=True):
-            if isinstance(tag, Axis) and not 0 <= tag.start <= tag.stop <= n:
-                eqn.refuse(f"the rule takes {tag.start} .. {tag.stop} of {n} indices for exact", REPORT)
+            if isinstance(tag, Axis) and not (
+                tag.size == n and 0 <= tag.exact[0] <= tag.exact[1] <= n and 0 <= tag.start <= n and 0 <= tag.stop <= n
+            ):
+                eqn.refuse(f"the rule takes {tag} for an axis of {n} indices", REPORT)
 
 
 def _note(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> None:

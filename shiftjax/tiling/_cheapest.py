@@ -40,17 +40,29 @@ class Candidates:
         return tuple(map(int, self.inputs[k]))
 
 
-def candidates(space: Sequence[int], period: Sequence[int], overhead: Sequence[int]) -> Candidates:
+def whole_periods(wish: Sequence[int], period: Sequence[int], space: Sequence[int]) -> Sizes:
+    """The wished tile, rounded down to a legal one; one wider than the image would compute padding only."""
+    return tuple(p * max(1, min(w // p, ceil_div(n, p))) for w, p, n in zip(wish, period, space, strict=True))
+
+
+def candidates(
+    space: Sequence[int], period: Sequence[int], overhead: Sequence[int], most: Sequence[int] | None = None
+) -> Candidates:
     """All tiles worth considering: per axis, the smallest tile of whole periods for every number of tiles.
 
     Args:
         space: pixels of the image, per axis.
         period: of the function, in pixels.
         overhead: input pixels that a tile reads beyond those that it delivers, per axis.
+        most: input pixels that a tile can read, per axis: one that would read more is the only one there.
     """
     axes = [_even_tiles(n, p) for n, p in zip(space, period, strict=True)]
     outputs = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes)).astype(np.int64)
     inputs = outputs + np.array(overhead)
+    if most is not None:
+        single = inputs >= np.array(most)
+        inputs = np.where(single, np.array(most), inputs)
+        outputs = np.where(single, [axis[-1] for axis in axes], outputs)
     cost = (-(-np.array(space) // outputs) * inputs).prod(axis=1)
     order = np.lexsort((-inputs.prod(axis=1), cost))  # of two that compute as much, the one with fewer tiles
     return Candidates(outputs[order], inputs[order])

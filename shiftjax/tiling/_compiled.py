@@ -59,7 +59,12 @@ class CompiledFunction:
         return sum(math.prod(array.shape) * array.dtype.itemsize for array in self.arrays)
 
     def __call__(
-        self, tiles: Any, crops: tuple[Crop, ...], places: tuple[int, ...], sharding: NamedSharding | None = None
+        self,
+        tiles: Any,
+        crops: tuple[Crop, ...],
+        places: tuple[int, ...],
+        sharding: NamedSharding | None = None,
+        starts: Any = None,
     ) -> Any:
         """The cropped outputs of the tiles `(tile * batch, *size, channel)`, on the device where the parameters are.
 
@@ -68,8 +73,9 @@ class CompiledFunction:
             crops: what is kept of each output.
             places: where these outputs are among the leaves of what the function returns; None stands for the others.
             sharding: how tiles are spread over devices.
+            starts: `(tile, output, axis)` where the crop of each tile begins instead, its size being the same.
         """
-        return _cropped(self.arrays, tiles, self.program, crops, places, sharding)
+        return _cropped(self.arrays, tiles, starts, self.program, crops, places, sharding)
 
     def to(self, device: Any) -> CompiledFunction:
         """The same function with its parameters on a device, or spread by a sharding."""
@@ -115,13 +121,34 @@ class _Leaf:
 
 
 @partial(jax.jit, static_argnames=("program", "crops", "places", "sharding"))
-def _cropped(arrays: Any, tiles: Array, program: Any, crops: Any, places: Any, sharding: NamedSharding | None) -> Any:
+def _cropped(
+    arrays: Any,
+    tiles: Array,
+    starts: Array | None,
+    program: Any,
+    crops: tuple[Crop, ...],
+    places: tuple[int, ...],
+    sharding: NamedSharding | None,
+) -> Any:
     if sharding is not None:
         tiles = jax.lax.with_sharding_constraint(tiles, sharding)
     outputs, tree = jax.tree_util.tree_flatten(_whole(arrays, tiles, program))
-    indices = [(slice(None), *(slice(start, stop) for start, stop in crop)) for crop in crops]
-    kept = {k: outputs[k][index] for k, index in zip(places, indices, strict=True)}
+    if starts is None:
+        indices = [(slice(None), *(slice(start, stop) for start, stop in crop)) for crop in crops]
+        kept = {k: outputs[k][index] for k, index in zip(places, indices, strict=True)}
+    else:
+        sizes = [tuple(stop - start for start, stop in crop) for crop in crops]
+        kept = {k: _moving_crop(outputs[k], starts[:, j], sizes[j]) for j, k in enumerate(places)}
     return jax.tree_util.tree_unflatten(tree, [kept.get(k) for k in range(len(outputs))])
+
+
+def _moving_crop(outputs: Array, starts: Array, size: tuple[int, ...]) -> Array:
+    """So many pixels of each tile's output, from its own start on."""
+    tiles = outputs.reshape(len(starts), -1, *outputs.shape[1:])
+    cut = lambda y, at: jax.lax.dynamic_slice(  # noqa: E731
+        y, (0, *at, 0), (y.shape[0], *size, y.shape[-1])
+    )
+    return jax.vmap(cut)(tiles, starts).reshape(-1, *size, outputs.shape[-1])
 
 
 @partial(jax.jit, static_argnames=("program",))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from fractions import Fraction
 
 from shiftjax.certifier import AxisCertificate, Certificate
 
 
 class LayoutError(ValueError):
-    """An output that does not have the image's pixels."""
+    """An output that does not have the image's axes."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,8 @@ class Window:
         start: first input pixel at which every output is exact.
         stop: one past the last; below `start` where the input is too small.
         offsets: per output, the input pixel over which its pixel 0 lies.
+        firsts: per output, its pixel at `start`, or the next one where it has none there.
+        strides: per output, input pixels per output pixel.
     """
 
     size: int
@@ -29,10 +32,12 @@ class Window:
     start: int
     stop: int
     offsets: tuple[int, ...]
+    firsts: tuple[int, ...]
+    strides: tuple[Fraction, ...]
 
     @property
     def width(self) -> int:
-        """Pixels that every output delivers exactly; negative where the input lacks so many."""
+        """Input pixels whose outputs are all delivered exactly; negative where the input lacks so many."""
         return self.stop - self.start
 
     @property
@@ -41,29 +46,85 @@ class Window:
         return self.size - self.width // self.period * self.period
 
 
+@dataclass(frozen=True)
+class Borders:
+    """What all outputs along one image axis share with a larger image, at one input size.
+
+    Attributes:
+        size: input pixels.
+        period: of all outputs together.
+        before: from so many input pixels on, rounded up to whole periods, outputs equal those of an image that goes on
+            to the left.
+        after: up to so many input pixels from the end, those of an image that goes on to the right.
+        sizes: per output, its pixels.
+        strides: per output, input pixels per output pixel.
+    """
+
+    size: int
+    period: int
+    before: int
+    after: int
+    sizes: tuple[int, ...]
+    strides: tuple[Fraction, ...]
+
+    @property
+    def extent(self) -> int:
+        """Input pixels over which the outputs lie, end to end."""
+        return max(math.ceil(n * stride) for n, stride in zip(self.sizes, self.strides, strict=True))
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of an image that goes on to either side."""
+        return self.before < self.extent and self.after < self.size
+
+
 def windows(certificate: Certificate) -> tuple[Window, ...]:
     """One window per image axis.
 
     Raises:
-        LayoutError: outputs that do not have the image's pixels: other axes, or a stride that is not 1.
+        LayoutError: outputs that do not have the image's axes.
     """
+    return tuple(map(_window, _by_axis(certificate)))
+
+
+def borders(certificate: Certificate) -> tuple[Borders, ...]:
+    """The border windows per image axis.
+
+    Raises:
+        LayoutError: outputs that do not have the image's axes.
+    """
+    return tuple(map(_borders, _by_axis(certificate)))
+
+
+def _by_axis(certificate: Certificate) -> list[tuple[AxisCertificate, ...]]:
+    """For each image axis, that axis of every output."""
     _check_layout(certificate)
-    outputs = [output.axes for output in certificate.outputs]
-    return tuple(_window(axes) for axes in zip(*outputs, strict=True))
+    return list(zip(*(output.axes for output in certificate.outputs), strict=True))
 
 
 def _window(axes: tuple[AxisCertificate, ...]) -> Window:
-    offsets = tuple(map(_offset, axes))
-    starts = [offset + axis.exact[0] for offset, axis in zip(offsets, axes, strict=True)]
-    stops = [offset + axis.exact[1] for offset, axis in zip(offsets, axes, strict=True)]
     size, period = axes[0].size, math.lcm(*(axis.period for axis in axes))
+    offsets, strides = tuple(map(_offset, axes)), tuple(axis.stride for axis in axes)
+    start = max(0, *(math.ceil(at + a.exact[0] * a.stride) for at, a in zip(offsets, axes, strict=True)))
+    firsts = tuple(math.ceil((start - at) / a.stride) for at, a in zip(offsets, axes, strict=True))
+    widths = [math.floor((a.exact[1] - first) * a.stride) for first, a in zip(firsts, axes, strict=True)]
     # An output may reach beyond its input, as that of a map that moves the image; what lies there is not needed.
-    return Window(size, period, max(0, *starts), min(size, *stops), offsets)
+    return Window(size, period, start, min(size, start + min(widths)), offsets, firsts, strides)
+
+
+def _borders(axes: tuple[AxisCertificate, ...]) -> Borders:
+    size, period = axes[0].size, math.lcm(*(axis.period for axis in axes))
+    # Inner tiles are exact as well, which is no less than both windows except where one end spoils the other.
+    before = max(max(a.start, a.exact[0]) * a.stride for a in axes)
+    after = max(size - min(a.stop, a.exact[1]) * a.stride for a in axes)
+    whole_periods = math.ceil(before / period) * period
+    sizes, strides = tuple(axis.out for axis in axes), tuple(axis.stride for axis in axes)
+    return Borders(size, period, whole_periods, math.ceil(after), sizes, strides)
 
 
 def _offset(axis: AxisCertificate) -> int:
     """Where output pixel 0 lies: at the centre of its receptive field, or at pixel 0 where the size is kept."""
-    return 0 if axis.out == axis.size else axis.offset
+    return 0 if axis.out == math.ceil(axis.size / axis.stride) else axis.offset
 
 
 def _check_layout(certificate: Certificate) -> None:
@@ -80,10 +141,4 @@ def _check_layout(certificate: Certificate) -> None:
             raise LayoutError(
                 f"`fn`: expected {name} of as many images as it is given, {certificate.shape[0]}, found "
                 f"{leaf.shape[0]}; give each image its own output."
-            )
-        strides = [axis.stride for axis in output.axes]
-        if any(stride != 1 for stride in strides):
-            raise LayoutError(
-                f"`fn`: expected {name} of stride 1, found stride {' x '.join(map(str, strides))}; upsample it to the "
-                "input's pixels, or leave it out."
             )

@@ -18,7 +18,7 @@ from shiftjax._checks import fail, function, integer, room, shown, told
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._aligned import stacked
 from shiftjax.tiling._compiled import CompiledFunction, Fn
-from shiftjax.tiling._plan import TilePlan
+from shiftjax.tiling._plan import TileIndex, TilePlan
 
 Tile = TypeVar("Tile")
 MOST_TILES = 2**31 - 1  # in a call: array sizes that XLA counts
@@ -37,6 +37,7 @@ def run_tiles(
     plan: TilePlan,
     read_tile: Callable[[Tile], np.ndarray],
     tiles: Iterable[Tile],
+    index: Callable[[Tile], TileIndex],
     *,
     batch_size: int | None = None,
     devices: Sequence[jax.Device] | None = None,
@@ -54,15 +55,15 @@ def run_tiles(
         read_tile: gives the input of a tile, `(batch, *plan.tile_input, channel)`, as `plan.read_input` does; called
             ahead, in another thread.
         tiles: the tiles in order, by anything that `read_tile` knows them by.
+        index: gives the number of a tile along each spatial axis.
         batch_size: tiles per call; by default the plan's.
         devices: tiles are spread over these; by default all that this process has.
         mesh: a mesh of devices that shares out every single tile instead, one spatial axis per axis of the mesh.
         checked: whether the caller has had `check_function` look at this function, plan and batch size.
 
     Yields:
-        A tile and its output, `(batch, *plan.tile_output, channel)` on the host; a pytree of such where the function
-        returns one, with None for an output that the certificate leaves out. At the image's end it is not cut: only
-        `plan.output_slices` of it lie on the image.
+        A tile and its output `(batch, *space, channel)` on the host, the pixels that `plan.delivered` tells; a pytree
+        of such where the function returns one, with None for an output that the certificate leaves out.
 
     Raises:
         ValueError: the function is not the one that was planned for, or bad options.
@@ -87,13 +88,21 @@ def run_tiles(
         done = running.popleft() if len(running) == len(lanes) else None
         if done:
             jax.block_until_ready(done[1])  # one call at a time, or a device would hold the temporaries of two
-        outputs = lane.function(sent, plan.crops, plan.certificate.places, lane.sharding)
+        # Where nothing is padded, what is kept of a tile depends on the tile.
+        starts = None if plan.pad is not None else _crop_starts(plan, list(map(index, group)), count)
+        outputs = lane.function(sent, plan.crops, plan.certificate.places, lane.sharding, starts)
         running.append((group, outputs))
         if done:
-            yield from _split(*done, plan.image_shape[0])
+            yield from _split(plan, index, *done)
         del outputs, sent, batch, done  # or they would be held while the next batch is waited for
     while running:
-        yield from _split(*running.popleft(), plan.image_shape[0])
+        yield from _split(plan, index, *running.popleft())
+
+
+def _crop_starts(plan: TilePlan, tiles: Sequence[TileIndex], count: int) -> np.ndarray:
+    """`(tile, output, axis)` the first pixel that is kept; the last tile stands for those that fill up the call."""
+    starts = np.array([plan.crop_starts(tile) for tile in tiles], np.int32)
+    return starts[np.minimum(np.arange(count), len(tiles) - 1)]
 
 
 def keeps_images_apart(fn: Fn, plan: TilePlan, count: int) -> bool:
@@ -133,7 +142,7 @@ def check_function(fn: Fn, plan: TilePlan, *, batch_size: int | None = None) -> 
     shapes, planned_shapes = ([leaf.shape for leaf in each.leaves] for each in (certificate, planned))
     if shapes != planned_shapes:
         fail("fn", f"the planned outputs {planned_shapes}", shapes, mend)
-    if not planned.same_map(certificate):
+    if not planned.same_map(certificate, borders=plan.pad is None and math.prod(plan.grid) > 1):
         fail("fn", "the function that was planned for", "one that computes something else", mend)
     return certificate
 
@@ -176,8 +185,12 @@ def _groups(tiles: Iterable[Tile], count: int) -> Iterator[tuple[Tile, ...]]:
         yield group
 
 
-def _split(group: tuple[Tile, ...], outputs: Any, batch: int) -> Iterator[tuple[Tile, Any]]:
-    """The outputs of single tiles, on the host."""
-    host = jax.tree.map(np.asarray, outputs)
+def _split(
+    plan: TilePlan, index: Callable[[Tile], TileIndex], group: tuple[Tile, ...], outputs: Any
+) -> Iterator[tuple[Tile, Any]]:
+    """The outputs of single tiles, on the host, cut to what the tiles deliver."""
+    leaves, tree = jax.tree.flatten(outputs)
+    host, batch = list(map(np.asarray, leaves)), plan.image_shape[0]
     for k, tile in enumerate(group):
-        yield tile, jax.tree.map(lambda y, k=k: y[k * batch : (k + 1) * batch], host)
+        own = [y[k * batch : (k + 1) * batch] for y in host]
+        yield tile, jax.tree.unflatten(tree, [y[at] for y, at in zip(own, plan.inside(index(tile)), strict=True)])

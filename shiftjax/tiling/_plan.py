@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -18,11 +19,12 @@ from shiftjax import theory
 from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail
 from shiftjax.certifier import Certificate
+from shiftjax.tiling._axis_tiles import AxisTiles, border_tiles, padded_tiles
 from shiftjax.tiling._compiled import Crop
-from shiftjax.tiling._exact_window import Window, windows
+from shiftjax.tiling._exact_window import Window, borders, windows
+from shiftjax.tiling._explained import explained
 from shiftjax.tiling._padding import PADS, Read, read_window
 from shiftjax.tiling._tile_output import Index, TileOutput, tile_outputs
-from shiftjax.tiling._words import in_bytes, times
 
 FORMAT = 1  # of the JSON
 DERIVED = ["dtype", "period", "tile_input", "tile_stride", "origin", "grid", "pad_width", "redundancy", "outputs"]
@@ -35,12 +37,13 @@ TileIndex = tuple[int, ...]  # the number of a tile along each spatial axis, fro
 class TilePlan:
     """How to predict an image tile by tile. Made by `plan_tiles`.
 
-    Sizes are in pixels of the image, which are those of the output too; tuples have an entry per spatial axis.
+    Sizes are in pixels of the image, which are those of an output of stride 1; tuples have an entry per spatial axis.
 
     Attributes:
         image_shape: `(batch, *space, channel)` of the image.
-        tile_output: output pixels of a tile that are kept.
-        pad: how the image continues beyond its border: "reflect", "edge" or "constant" (zeros).
+        tile_output: pixels whose output a tile delivers; of an output of stride 2, half as many.
+        pad: how the image continues beyond its border: "reflect", "edge" or "constant" (zeros); None where it does not,
+            and the outer tiles touch the border.
         output_dtypes: one per output array of the function.
         why: why tiling is not proved to equal the function on the padded image; empty where it is.
         batchwise: whether the function is proved to treat each image of a batch alone, so that tiles may share a call.
@@ -51,7 +54,7 @@ class TilePlan:
 
     image_shape: tuple[int, ...]
     tile_output: tuple[int, ...]
-    pad: str
+    pad: str | None
     output_dtypes: tuple[str, ...]
     why: str
     batchwise: bool
@@ -81,31 +84,43 @@ class TilePlan:
 
     @property
     def origin(self) -> tuple[int, ...]:
-        """Image pixel where the first tile's output begins."""
+        """Image pixel where the first tile's output begins; for an output of fewer pixels, its pixel 0 is meant."""
         return (0,) * len(self.tile_output)
 
     @cached_property
     def grid(self) -> tuple[int, ...]:
         """Number of tiles."""
-        return tuple(ceil_div(n, t) for n, t in zip(self._space, self.tile_output, strict=True))
+        return tuple(along.count for along in self.axes)
 
     @property
     def padded_space(self) -> tuple[int, ...]:
         """Pixels of the padded image, which all tiles together read."""
+        if self.pad is None:
+            return self._space
         sizes = zip(self.grid, self.tile_stride, self.tile_input, strict=True)
         return tuple((n - 1) * stride + size for n, stride, size in sizes)
 
     @cached_property
     def pad_width(self) -> tuple[tuple[int, int], ...]:
         """Pixels padded before and after, for all axes of the image, as `jnp.pad` takes them."""
-        before = [window.start for window in self._windows]
+        if self.pad is None:
+            return ((0, 0),) * len(self.image_shape)
+        before = [along.before for along in self.axes]
         sizes = zip(self.padded_space, before, self._space, strict=True)
         return ((0, 0), *((start, padded - start - n) for padded, start, n in sizes), (0, 0))
 
     @cached_property
     def outputs(self) -> tuple[TileOutput, ...]:
         """One entry per output array of the function, in the order of the pytree's leaves."""
-        return tile_outputs(self.certificate, self.output_dtypes, self.tile_output, self._space)
+        return tile_outputs(self.certificate, self.output_dtypes, self.axes)
+
+    @cached_property
+    def axes(self) -> tuple[AxisTiles, ...]:
+        """The tiles along each spatial axis."""
+        if self.pad is None:
+            return border_tiles(borders(self.certificate), self._space, self.tile_output)
+        sizes = list(zip(*(leaf.shape[1:-1] for leaf in self.certificate.leaves), strict=True))
+        return padded_tiles(self._windows, sizes, self._space, self.tile_output)
 
     @property
     def crop(self) -> Index:
@@ -117,7 +132,8 @@ class TilePlan:
         """What lies over the image in the output on the whole padded image, as an index.
 
         Where `equals_whole`, `predict_tiled(fn, image, plan)` equals
-        `fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]`. Only for a single output, as `crop`.
+        `fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]`, and `fn(image)` where nothing is padded.
+        Only for a single output, as `crop`.
         """
         return self._single.whole_crop
 
@@ -138,7 +154,7 @@ class TilePlan:
 
     @property
     def equals_whole(self) -> bool:
-        """Whether tiling is proved to equal the function on the padded image; if not, `why` says why."""
+        """Whether tiling is proved to equal the function on the (padded) image; if not, `why` says why."""
         return not self.why
 
     @property
@@ -167,14 +183,32 @@ class TilePlan:
 
     def input_start(self, tile: TileIndex) -> tuple[int, ...]:
         """Image pixel where the input of a tile begins; negative beyond the border."""
-        before = (width[0] for width in self.pad_width[1:-1])
-        return tuple(i * t - b for i, t, b in zip(tile, self.tile_stride, before, strict=True))
+        return tuple(along.origin(i) for i, along in zip(tile, self.axes, strict=True))
 
     def output_slices(self, tile: TileIndex) -> tuple[slice, ...]:
-        """The image pixels that a tile delivers, per spatial axis, cut at the image's end."""
-        starts = [i * t for i, t in zip(tile, self.tile_stride, strict=True)]
-        ends = zip(starts, self.tile_output, self._space, strict=True)
-        return tuple(slice(a, min(a + t, n)) for a, t, n in ends)
+        """The image pixels whose output a tile delivers, per spatial axis, cut at the image's end."""
+        return tuple(along.pixels(i) for i, along in zip(tile, self.axes, strict=True))
+
+    def delivered(self, tile: TileIndex) -> tuple[tuple[slice, ...], ...]:
+        """For each output, the pixels of the result that a tile delivers, per spatial axis."""
+        return tuple(
+            tuple(along.delivered(i, k) for i, along in zip(tile, self.axes, strict=True))
+            for k in range(len(self.outputs))
+        )
+
+    def inside(self, tile: TileIndex) -> tuple[Index, ...]:
+        """For each output, where these lie in what a tile brings from the device, as an index."""
+        return tuple(
+            (slice(None), *(along.inside(i, k) for i, along in zip(tile, self.axes, strict=True)))
+            for k in range(len(self.outputs))
+        )
+
+    def crop_starts(self, tile: TileIndex) -> tuple[tuple[int, ...], ...]:
+        """For each output, the first pixel of a tile's output that is kept, per spatial axis."""
+        return tuple(
+            tuple(along.kept_from(i, k) for i, along in zip(tile, self.axes, strict=True))
+            for k in range(len(self.outputs))
+        )
 
     def read_input(self, tile: TileIndex, read: Read) -> np.ndarray:
         """The input of a tile, `(batch, *tile_input, channel)`, with the image continued beyond its border.
@@ -183,7 +217,7 @@ class TilePlan:
             tile: its number, per axis.
             read: gives the pixels `(batch, *space, channel)` of the image for slices within it, one per spatial axis.
         """
-        return read_window(read, self._space, self.input_start(tile), self.tile_input, self.pad)
+        return read_window(read, self._space, self.input_start(tile), self.tile_input, self.pad or "edge")
 
     def plot(self) -> Any:
         """A picture: image, padding, tiles, what one reads and keeps; a `matplotlib.figure.Figure`.
@@ -197,28 +231,7 @@ class TilePlan:
 
     def explain(self) -> str:
         """The plan in words."""
-        memory = "" if self.memory is None else f" They take {in_bytes(self.memory)} at a time."
-        return "\n".join(
-            [
-                f"{math.prod(self.grid)} tiles ({times(self.grid)}) over an image of {times(self._space)} px, "
-                f"{self.batch_size} per call.{memory}",
-                f"Each reads {times(self.tile_input)} px of the image, keeps {times(self.tile_output)} px of output;",
-                f"the period is {times(self.period)} px, so tile origins "
-                + ("share one phase." if self.in_phase else "differ in phase."),
-                f"The image is padded ({self.pad}) by "
-                + ", ".join(f"{before} and {after}" for before, after in self.pad_width[1:-1])
-                + " px before and after, per axis.",
-                f"Every output pixel costs {self.redundancy:.2f} input pixels; the result takes {self._size()}.",
-                "Stitching equals the whole image in one piece, exactly."
-                if self.equals_whole
-                else f"Stitching differs from the whole image in one piece: {self.why}.",
-            ]
-        )
-
-    def _size(self) -> str:
-        pixels = self.image_shape[0] * math.prod(self._space)
-        total = sum(pixels * output.channels * jnp.dtype(output.dtype).itemsize for output in self.outputs)
-        return f"{in_bytes(total)} uncompressed"
+        return explained(self)
 
     def to_json(self) -> str:
         """The plan as JSON, certificate included.
@@ -261,7 +274,26 @@ def _tuple(value: Any) -> Any:
 
 def _plain(value: Any) -> Any:
     """Outputs and their crops, as JSON takes them."""
-    return [value.start, value.stop] if isinstance(value, slice) else vars(value)
+    if isinstance(value, slice):
+        return [value.start, value.stop]
+    return str(value) if isinstance(value, Fraction) else vars(value)
+
+
+def _fits_in_windows(plan: TilePlan) -> bool:
+    return all(n <= window.width for n, window in zip(plan.tile_output, plan._windows, strict=True))
+
+
+def _fits_between_borders(plan: TilePlan) -> bool:
+    """Whether every tile lies at phase 0, and what it delivers is no nearer to its ends than its border windows."""
+    sizes = zip(plan.axes, borders(plan.certificate), strict=True)
+    return all(
+        along.step % border.period == 0
+        and along.tile <= along.image
+        and (along.image - along.tile) % border.period == 0
+        and (along.count == 1 or along.before + along.step <= along.tile - border.after)
+        and (along.count > 1 or along.tile == along.image)
+        for along, border in sizes
+    )
 
 
 def _consistent(plan: TilePlan) -> bool:
@@ -271,8 +303,8 @@ def _consistent(plan: TilePlan) -> bool:
     return (
         all(type(n) is int and n > 0 for n in counts)
         and (len(image), image[0], image[-1]) == (len(tile), tile[0], tile[-1])
-        and all(n <= window.width for n, window in zip(plan.tile_output, plan._windows, strict=True))
-        and plan.pad in PADS
+        and (plan.pad in PADS or plan.pad is None)
+        and (_fits_between_borders(plan) if plan.pad is None else _fits_in_windows(plan))
         and all(jnp.dtype(output.dtype).name == output.dtype for output in plan.outputs)
         and isinstance(plan.why, str)
         and (plan.in_phase or not plan.equals_whole)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -13,18 +13,18 @@ import numpy as np
 
 from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail, function, nbytes, one_of, per_axis, shown, switch, told, type_of_numbers
-from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
-from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
-from shiftjax.tiling._cheapest import Candidates, Sizes, candidates, within_bytes, within_pixels
+from shiftjax.certifier import Certificate
+from shiftjax.tiling._border_plan import between_borders
+from shiftjax.tiling._cheapest import Sizes, candidates, whole_periods
 from shiftjax.tiling._compiled import CompiledFunction, Fn
 from shiftjax.tiling._exact_window import windows
 from shiftjax.tiling._legal_inputs import first_certificate, least_overhead, smallest_input
 from shiftjax.tiling._padding import PADS
 from shiftjax.tiling._pipeline import keeps_images_apart
 from shiftjax.tiling._plan import TilePlan
+from shiftjax.tiling._problem import Problem
 from shiftjax.tiling._words import times
 
-TILE_PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory is given
 MOST_PIXELS = 2**40  # along an axis: 64-bit numbers count all of them
 BATCH_PIXELS = 2**18  # input pixels that make a call worth while: smaller tiles share one
 
@@ -35,7 +35,7 @@ def plan_tiles(
     *,
     tile: int | Sequence[int] | np.ndarray | None = None,
     memory_bytes: int | str | None = None,
-    pad: str = "reflect",
+    pad: str | None = "reflect",
     spatial_axes: tuple[int, ...] | None = None,
     dtype: Any = jnp.float32,
     illegal_tile: bool = False,
@@ -46,16 +46,19 @@ def plan_tiles(
     among those that read at most a million pixels.
 
     Args:
-        fn: any function of one image whose outputs have stride 1; it is traced abstractly at a few sizes, never run.
+        fn: any function of one image; it is traced abstractly at a few sizes, never run. Its outputs may have any
+            stride.
         image_shape: `(batch, *space, channel)`.
-        tile: wished output pixels of a tile, one integer or one per axis; rounded down to a multiple of the period,
-            at least one period.
+        tile: wished image pixels whose output a tile delivers, one integer or one per axis; rounded down to a multiple
+            of the period, at least one period.
         memory_bytes: the most that predicting may take on a device, a number or a text like "2GiB": the parameters, the
             temporaries of one call, and the tiles and outputs of two, as XLA estimates them in at most 8 trial
             compilations. On a CPU the tiles and outputs of one, and what XLA leaves out of its estimate of
             convolutions; what is read and written meanwhile may take up to 0.3 times as much again. Image and result
             are not counted.
-        pad: "reflect", "edge" or "constant" (zeros), for the border of the image.
+        pad: "reflect", "edge" or "constant" (zeros), for the border of the image. None: nothing is padded. The outer
+            tiles touch the image's border, which the function meets with its own padding, and the result is
+            `fn(image)` itself; an image smaller than a tile is one tile.
         spatial_axes: the axes that are tiled. Only all axes between batch and channel can be, `(1, ..., ndim)`, which
             is the default; for other layouts, move the axes.
         dtype: of the image.
@@ -66,7 +69,8 @@ def plan_tiles(
 
     Raises:
         CertificationError: `fn` cannot be tiled, and which operation is to blame.
-        ValueError: bad arguments, or a memory that no tile fits.
+        ValueError: bad arguments, a memory that no tile fits, or, where nothing is padded, an image size that `fn` does
+            not take or does not tile; the nearest that it takes are named.
 
     Example:
         >>> plan = plan_tiles(lambda x: x[:, 1:-1], (1, 100, 3), tile=32)
@@ -83,21 +87,20 @@ def plan_tiles(
     every = tuple(range(1, ndim + 1))
     if spatial_axes is not None and not (isinstance(spatial_axes, tuple | list) and tuple(spatial_axes) == every):
         fail("spatial_axes", f"{every}, all between batch and channel", shown(spatial_axes), "move the axes")
-    one_of("pad", pad, PADS)
+    if pad is not None:
+        one_of("pad", pad, PADS)
+    elif illegal_tile:
+        fail("pad", "a padding, with `illegal_tile`", pad, "tiles of an image that is not padded have to fit it")
     limit = None if memory_bytes is None else nbytes("memory_bytes", memory_bytes)
     wish = None if tile is None else per_axis("tile", tile, ndim)
     if wish is None and illegal_tile:
         fail("tile", "a size to keep as wished, with `illegal_tile`", None)
     problem = Problem(fn, CompiledFunction.of(fn), shape, dtype)
 
-    size, certificate = first_certificate(problem.certificate, wish or (1,) * ndim)
-    size, certificate = least_overhead(problem.certificate, size, certificate)
-    period, overhead = zip(*((window.period, window.overhead) for window in windows(certificate)), strict=True)
-    if wish is None:
-        output = problem.cheapest(candidates(shape[1:-1], period, overhead), limit)
+    if pad is None:
+        output, size, certificate, why = between_borders(problem, wish, limit)
     else:
-        output = wish if illegal_tile else _whole_periods(wish, period, shape[1:-1])
-    size, certificate = smallest_input(problem.certificate, output, size, certificate)
+        output, size, certificate = _over_padded_image(problem, wish, limit, illegal_tile=illegal_tile)
     memory = None if limit is None else problem.memory(size)
     if limit is not None and memory is not None and memory > limit:
         fail("memory_bytes", f"at least {memory}, which a tile of {times(output)} px takes", limit, "leave `tile` out")
@@ -116,7 +119,23 @@ def plan_tiles(
     count = _batch_size(problem, plan, limit)
     if count > 1 and not keeps_images_apart(fn, plan, count):
         plan, count = replace(plan, batchwise=False), 1
-    return replace(plan, why=_difference(problem, plan), batch_size=count)
+    return replace(plan, why=why if pad is None else _difference(problem, plan), batch_size=count)
+
+
+def _over_padded_image(
+    problem: Problem, wish: Sizes | None, limit: int | None, *, illegal_tile: bool
+) -> tuple[Sizes, Sizes, Certificate]:
+    """What a tile delivers, what it reads, and the certificate there."""
+    shape = problem.shape
+    size, certificate = first_certificate(problem.certificate, wish or (1,) * (len(shape) - 2))
+    size, certificate = least_overhead(problem.certificate, size, certificate)
+    period, overhead = zip(*((window.period, window.overhead) for window in windows(certificate)), strict=True)
+    if wish is None:
+        output = problem.cheapest(candidates(shape[1:-1], period, overhead), limit)
+    else:
+        output = wish if illegal_tile else whole_periods(wish, period, shape[1:-1])
+    size, certificate = smallest_input(problem.certificate, output, size, certificate)
+    return output, size, certificate
 
 
 def _checked_shape(image_shape: Any) -> tuple[int, ...]:
@@ -129,59 +148,6 @@ def _checked_shape(image_shape: Any) -> tuple[int, ...]:
     if max(sizes) > MOST_PIXELS:
         fail("image_shape", f"at most {MOST_PIXELS} pixels along an axis", sizes)
     return sizes
-
-
-@dataclass(frozen=True)
-class Problem:
-    """A function, and the shape and type of its image: what can be asked about inputs of other sizes."""
-
-    fn: Fn
-    compiled: CompiledFunction
-    shape: tuple[int, ...]
-    dtype: Any
-
-    def image(self, space: Sequence[int]) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((self.shape[0], *space, self.shape[-1]), self.dtype)
-
-    def certificate(self, space: Sequence[int]) -> Certificate:
-        """At an input of this size.
-
-        Raises:
-            CertificationError: the certifier refuses the function.
-            ValueError: the size is too small for any output; a larger one may be certified.
-        """
-        try:
-            return certify(self.fn, self.image(space))
-        except CertificationError:
-            if any(0 in y.shape for y in self.compiled.outputs(self.image(space))):
-                raise ValueError(f"an input of {times(space)} px leaves no output") from None
-            raise
-
-    def memory(self, size: Sizes) -> int:
-        """Bytes that predicting takes with one tile per call; the crop is left out, it makes the outputs no larger.
-
-        A device holds the tiles and outputs of two calls: one is computed while another is sent or fetched. A CPU
-        shares its memory with the host, where one tile is read ahead and the caller has two outputs: these may go
-        beyond the estimate of the call, but only as far as `RESIDENT_OVER_ESTIMATE` allows.
-        """
-        parameters, tiles, outputs, temporary = self.compiled.memory_estimate(self.image(size))
-        call = parameters + tiles + outputs + temporary
-        if jax.default_backend() != "cpu":
-            return call + tiles + outputs
-        return max(call, int((call + 2 * tiles + 2 * outputs) / RESIDENT_OVER_ESTIMATE))
-
-    def batchwise(self, size: Sizes) -> bool:
-        return batchwise(self.fn, jax.ShapeDtypeStruct((1, *size, self.shape[-1]), self.dtype))
-
-    def cheapest(self, tiles: Candidates, limit: int | None) -> Sizes:
-        if limit is None:
-            return within_pixels(tiles, TILE_PIXELS // self.shape[0])
-        return within_bytes(tiles, self.memory, self.compiled.nbytes, limit)
-
-
-def _whole_periods(wish: Sequence[int], period: Sequence[int], space: Sequence[int]) -> tuple[int, ...]:
-    """The wished tile, rounded down to a legal one; one wider than the image would compute padding only."""
-    return tuple(p * max(1, min(w // p, ceil_div(n, p))) for w, p, n in zip(wish, period, space, strict=True))
 
 
 def _batch_size(problem: Problem, plan: TilePlan, limit: int | None) -> int:
@@ -214,9 +180,14 @@ def _difference(problem: Problem, plan: TilePlan) -> str:
         return "; ".join(approximate)
     if not plan.certificate.same_map(whole):
         return f"at {times(padded)} px the function is computed in another way than on a tile"
+    # An output of stride a has pixels for all of the image, also where that is no multiple of a.
+    needed = (
+        max(math.ceil(n / a) * a for a in window.strides)
+        for window, n in zip(windows(whole), problem.shape[1:-1], strict=True)
+    )
     if any(
         (large.start, large.offsets) != (small.start, small.offsets) or large.width < n
-        for large, small, n in zip(windows(whole), windows(plan.certificate), problem.shape[1:-1], strict=True)
+        for large, small, n in zip(windows(whole), windows(plan.certificate), needed, strict=True)
     ):
         return "the exact output of the padded image in one piece does not cover the image"
     return ""

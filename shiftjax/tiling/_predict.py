@@ -39,9 +39,11 @@ def predict_tiled(
         mesh: a mesh of devices that shares out every single tile instead, one spatial axis per axis of the mesh.
 
     Returns:
-        `(batch, *space, channel)`, on the host; a pytree of such where `fn` returns one, with None for
-        an output that the certificate leaves out. Where `plan.equals_whole` it
-        equals `fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]`: bit for bit in integer arithmetic.
+        `(batch, *space, channel)`, on the host; a pytree of such where `fn` returns one, with None for an output that
+        the certificate leaves out. An output of stride a has `ceil(n / a)` pixels for n of the image; where nothing is
+        padded, as many as that of `fn(image)`. Where `plan.equals_whole` the result equals
+        `fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]`, and `fn(image)` where `plan.pad` is None:
+        bit for bit in integer arithmetic.
 
     Raises:
         ValueError: the image has another shape or holds NaN, `fn` is another function, or `batch_size` is above 1 where
@@ -58,15 +60,23 @@ def predict_tiled(
     def read_tile(tile: TileIndex) -> np.ndarray:
         return plan.read_input(tile, lambda slices: host[(slice(None), *slices)])
 
+    def index(tile: TileIndex) -> TileIndex:
+        return tile
+
     stitched: Any = None
-    for tile, output in run_tiles(fn, plan, read_tile, plan.tiles(), batch_size=batch_size, devices=devices, mesh=mesh):
+    options: dict[str, Any] = {"batch_size": batch_size, "devices": devices, "mesh": mesh}
+    for tile, output in run_tiles(fn, plan, read_tile, plan.tiles(), index, **options):
         if stitched is None:  # only now the tree of the outputs is known
-            shape = plan.image_shape[:-1]
-            stitched = jax.tree.map(lambda y, shape=shape: np.empty((*shape, y.shape[-1]), y.dtype), output)
-        slices = plan.output_slices(tile)
-        inside = (slice(None), *(slice(at.stop - at.start) for at in slices))  # the last tiles reach beyond the image
-        for whole, part in zip(jax.tree.leaves(stitched), jax.tree.leaves(output), strict=True):
-            whole[(slice(None), *slices)] = part[inside]
+            leaves, tree = jax.tree.flatten(output)
+            sizes = [one.size for one in plan.outputs]
+            empty = [
+                np.empty((plan.image_shape[0], *size, y.shape[-1]), y.dtype)
+                for size, y in zip(sizes, leaves, strict=True)
+            ]
+            stitched = jax.tree.unflatten(tree, empty)
+        parts = zip(jax.tree.leaves(stitched), jax.tree.leaves(output), plan.delivered(tile), strict=True)
+        for whole, part, slices in parts:
+            whole[(slice(None), *slices)] = part
     return stitched
 
 

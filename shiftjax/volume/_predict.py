@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ from shiftjax.volume._jobs.writer import Writer
 from shiftjax.volume._sources.opening import open_source, with_missing
 from shiftjax.volume._sources.source import Source
 from shiftjax.volume._storage.casting import check_holds
-from shiftjax.volume._targets.layout import Layout, layout
+from shiftjax.volume._targets.layout import Layout, Pixels, layout
 from shiftjax.volume._targets.new_target import NewTarget
 from shiftjax.volume._targets.provenance import Provenance
 from shiftjax.volume._targets.pyramid import Pyramid, halvings
@@ -119,23 +119,25 @@ def predict_volume(
         if devices is not None or mesh is not None:
             fail("devices", "nothing beside `client`", "a choice", "each worker uses its own devices")
     job = Job(fn, tiles, proved, tile_test, batch_size)
+    layouts = _layouts(job, new)
     begun = begin_target(
         new,
-        _layouts(job, new),
+        layouts,
         provenance=job.provenance(),
         resume=resume,
         accept_versions=accept_versions,
         grid=tiles.grid,
-        tile=plan.tile_output,
+        tile=dict(zip(job.output_names, (output.tile for output in plan.outputs), strict=True)),
     )
     options = Options(progress, client, batch_size, verify, accept_versions)
-    pyramids = _pyramids(begun, new, opened)
+    pyramids = _pyramids(begun, new, opened, layouts)
     announce(opened, plan, progress)
     with begun.claim() as claim:
         begun.remove_leftovers()
         for pyramid in pyramids:
             pyramid.unlist()
-        run = Run(tiles, begun, claim, options, numbers=numbers, left_out=left_out, reread=job.reading)
+        chosen: dict[str, Any] = {"numbers": numbers, "left_out": left_out}
+        run = Run(tiles, begun, claim, options, **chosen, reread=job.reading, places=job.delivered)
         run(PredictionPass(job, begun, devices, mesh))
         for pyramid in pyramids:
             pyramid.write()
@@ -153,7 +155,7 @@ class PredictionPass:
 
     def __call__(self, tiles: Iterable[TileAtTime], progress: Progress) -> None:
         outputs = self.job.outputs(tiles, skip=progress.skip, devices=self.devices, mesh=self.mesh)
-        with Writer(self.job.tiles, self.target, progress.finish) as writer:
+        with Writer(self.job.tiles, self.target, progress.finish, self.job.delivered) as writer:
             for computed in outputs:
                 writer.put(*computed)
 
@@ -163,11 +165,11 @@ class PredictionPass:
         return {**self.job.provenance(), "where": "all" if test is None else code_digest(test)}
 
 
-def _pyramids(target: Target, new: NewTarget, source: Source) -> list[Pyramid]:
+def _pyramids(target: Target, new: NewTarget, source: Source, layouts: Mapping[str, Layout]) -> list[Pyramid]:
     """The coarser levels of each output; while tiles are written, none is listed."""
     made = []
     for name, array in target.arrays.items():
-        levels = halvings(target.axes, array.shape, source.space_axes, source.geometry, new.levels or 1)
+        levels = halvings(target.axes, array.shape, source.space_axes, layouts[name].geometry, new.levels or 1)
         made.append(Pyramid(new, name, target.axes, levels, labels=False))
     return made
 
@@ -177,6 +179,7 @@ def _layouts(job: Job, new: NewTarget) -> dict[str, Layout]:
     source, plan, layouts = job.tiles.source, job.tiles.plan, {}
     for name, output in zip(job.output_names, plan.outputs, strict=True):
         dtype = new.dtype or output.dtype
-        layouts[name] = layout(source, plan.tile_output, output.channels, dtype, new.zarr_format)
+        pixels = Pixels(output.size, tuple(map(float, output.stride)), tuple(map(float, output.place)))
+        layouts[name] = layout(source, output.tile, output.channels, dtype, new.zarr_format, pixels)
         check_holds(layouts[name].dtype, output.dtype)
     return layouts

@@ -1,43 +1,62 @@
 """Arrays assembled from parts along an image axis.
 
 Parts of one map, each at its own indices, are that map again, however many there are and however each was computed.
-Anything else that lies beside them is a border.
+Anything else that lies beside them is a border. A border that is known from its own end alone, as reflected pixels or
+a row of zeros, belongs to the one-sided windows: beside the left end it is the same for every image that begins so.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
-from shiftjax.certifier._domain.axis import Axis, Run, longest_run, window
-from shiftjax.certifier._domain.values import Image
+from shiftjax.certifier._domain.axis import Axis, Border, Run, centre, joined, longest_run, window
+from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.tags import Broken, following
+from shiftjax.certifier._domain.values import Constant, Image, Value
 
 
 @dataclass(frozen=True)
 class Part:
-    """An image as part of a larger array.
+    """What fills some indices of a larger array.
 
     Attributes:
-        image: the larger array, were nothing else in it: the map of the part, exact at most where the part lies.
+        image: the larger array, were nothing else in it: the map of the part, exact at most where the part lies; None
+            for a border.
         along: the array axis.
         written: the indices that the part fills.
         exact: those of them that are exact.
+        start: those of them from here on are as in an image that goes on to the left.
+        stop: those of them before this one are as in an image that goes on to the right.
+        border: what names the part from either end, beside its place.
     """
 
-    image: Image
+    image: Image | None
     along: int
     written: Run
     exact: Run
+    start: int
+    stop: int
+    border: Border
 
     @property
     def _map(self) -> tuple[object, ...]:
         """All that two parts of one map have in common."""
         image = self.image
-        return image.map, dict(image.offset), _with_exact(image, self.along, (0, 0)).axes, image.detached
+        assert image is not None
+        bare = _with_windows(image, self.along, replace(_axis(image, self.along), exact=(0, 0), start=0, stop=0))
+        return image.map, dict(image.offset), bare.axes, image.detached
 
     def continues(self, other: Part) -> bool:
         """Whether both are parts of one map, each at its own indices."""
         return self._map == other._map
+
+    def seen(self, hidden: Run) -> list[Part]:
+        """What is left of it once something else is written to some indices."""
+        (a, b), (start, stop) = self.written, hidden
+        rest = [run for run in ((a, min(b, start)), (max(a, stop), b)) if run[0] < run[1]]
+        return [replace(self, written=run, exact=_common(run, self.exact)) for run in rest]
 
 
 def part(image: Image, shape: Sequence[int], along: int, left: int) -> Part:
@@ -46,23 +65,201 @@ def part(image: Image, shape: Sequence[int], along: int, left: int) -> Part:
     axes = list(image.axes)
     larger = axes[along] = window(axis, shape[along], left=left)
     shifted = image.shifted(shape, axes, {axis.image: -left * axis.stride})
-    return Part(shifted, along, (left, left + image.shape[along]), (larger.start, larger.stop))
+    written = left, left + image.shape[along]
+    return Part(shifted, along, written, larger.exact, larger.start, larger.stop, larger.border)
 
 
-def border(beside: Part, written: Run) -> Part:
-    """Anything that covers these indices, beside or above a part of an image; none of it is exact."""
-    return Part(beside.image, beside.along, written, (0, 0))
+def laid(image: Image, along: int) -> list[Part]:
+    """The parts of an array that others are laid over: those that it was assembled from, or itself."""
+    known = [one for one in image.parts if one.along == along]
+    return known or [part(image, image.shape, along, 0)]
+
+
+def unknown(along: int, written: Run) -> Part:
+    """Anything that covers these indices; nothing is claimed of it."""
+    return Part(None, along, written, (0, 0), written[1], written[0], ("", ""))
+
+
+def beside(value: Value, main: Part, left: int) -> Part:
+    """A border at the indices from `left` on, beside or above a part of an image."""
+    if isinstance(value, Image):
+        return _other_image(value, main, left)
+    return _constant(value, main, left)
+
+
+def _constant(value: Constant, main: Part, left: int) -> Part:
+    """A constant that is uniform along all other image axes is the same beside any image."""
+    image, along = main.image, main.along
+    assert image is not None
+    written = left, left + value.shape[along]
+    others = [k for k in image.spatial if k != along]
+    if not all(value.uniform(k) for k in others):
+        return unknown(along, written)
+    uniform = [*others, along] if value.uniform(along) else others
+    name = digest("constant", value.key(dict.fromkeys(uniform, 1)))
+    return Part(None, along, written, (0, 0), written[0], written[1], (name, name))
+
+
+def _other_image(image: Image, main_part: Part, left: int) -> Part:
+    """Another map is known from the end at which it lies, if it was cut from the image there.
+
+    Sound, because it is that map wherever the other image axes are exact, or one-sided, in the part that it lies
+    beside; its border names what it does at their ends.
+    """
+    main, along = main_part.image, main_part.along
+    assert main is not None
+    written = left, left + image.shape[along]
+    axis = _read_along(image, along, _axis(main, along).image)
+    covers = all(_covers(image.axes[k], main.axes[k]) for k in main.spatial if k != along)
+    if axis is None or not covers or image.detached or main.detached or _from_the_other_end(axis, written, main_part):
+        return unknown(along, written)
+    elsewhere = tuple(sorted((k, str(at)) for k, at in image.offset.items() if k != axis.image))
+    others = [tag.border for tag in following(image.axes) if tag.image != axis.image]
+    if not all(name for border in others for name in border):
+        return unknown(along, written)
+    start, stop, (first, second) = left + axis.start, left + axis.stop, axis.border
+    if axis is not image.axes[along] or axis.stride * _axis(main, along).stride < 0:  # all of it is known, or nothing
+        from_left, from_right = axis.stop == axis.size, axis.start == 0
+        if axis.stride * _axis(main, along).stride < 0:  # its first index is the one that lies last in the image
+            from_left, from_right, first, second = from_right, from_left, second, first
+        start, stop = written[0] if from_right else written[1], written[1] if from_left else written[0]
+    name = digest("beside", image.map, elsewhere, others)
+    border = tuple(digest(name, end) if end else "" for end in (first, second))
+    return Part(None, along, written, (0, 0), start, stop, (border[0], border[1]))
+
+
+def _read_along(image: Image, along: int, direction: int) -> Axis | None:
+    """What an array reads of an image axis: along one of its own, or at one pixel that was spread over that."""
+    tag = image.axes[along]
+    if isinstance(tag, Broken):
+        return tag.pixel
+    pixels = (one for one in image.axes if isinstance(one, Axis) and one.image == direction and one.size == 1)
+    return next(pixels, None) if tag is None else tag if isinstance(tag, Axis) else None
+
+
+def _covers(tag: object, main: object) -> bool:
+    """Whether an axis follows the image as another one does, at least where that one does."""
+    if not isinstance(tag, Axis) or not isinstance(main, Axis):
+        return False
+    same = tag.image == main.image and tag.stride == main.stride and main.period % tag.period == 0
+    inside = tag.exact[0] <= main.exact[0] and main.exact[1] <= tag.exact[1]
+    return same and inside and tag.start <= main.start and main.stop <= tag.stop
+
+
+def _from_the_other_end(axis: Axis, written: Run, part: Part) -> bool:
+    """Whether pixels lie on one side of a part and were cut from the image on the other, as those that wrap around."""
+    assert part.image is not None
+    main = _axis(part.image, part.along)
+    own, others = centre(axis), centre(main)
+    if own is None or others is None:
+        return True
+    middle = Fraction(sum(part.written) - 1, 2)
+    placed = Fraction(sum(written) - 1, 2) - middle
+    read = own + axis.stride * Fraction(axis.size - 1, 2) - (others + main.stride * middle)
+    return placed * read * main.stride <= 0
 
 
 def assemble(parts: Sequence[Part]) -> Image:
-    """The array that parts of one map make, written in this order: exact on the longest run without a gap."""
-    runs: list[Run] = []
+    """The array that parts make, written in this order. Those with an image are of one map, which is the result's.
+
+    It is exact on the longest run without a gap. Beside that, it is known from the left end as far as every part is.
+    """
+    seen: list[Part] = []
     for one in parts:  # a later part overwrites what earlier ones wrote, also where it is not exact itself
-        start, stop = one.written
-        runs = [rest for a, b in runs for rest in ((a, min(b, start)), (max(a, stop), b)) if rest[0] < rest[1]]
-        runs.append(one.exact)
-    exact = longest_run(sorted(run for run in runs if run[0] < run[1]))
-    return _with_exact(parts[0].image, parts[0].along, exact)
+        seen = [rest for before in seen for rest in before.seen(one.written)]
+        seen.append(one)
+    seen = _merged(sorted(seen, key=lambda one: one.written))
+    exact = longest_run([one.exact for one in seen if one.exact[0] < one.exact[1]])
+    own = [one for one in seen if one.image is not None]
+    main = next((one for one in parts if one.image is not None), None)
+    assert main is not None
+    assert main.image is not None
+    along, axis = main.along, _axis(main.image, main.along)
+    anchor = exact if exact[0] < exact[1] else max((one.written for one in own), key=_length, default=(0, 0))
+    from_left, stop = _known_from_left(seen, anchor[1])
+    from_right, start = _known_from_left([_mirrored(one, axis.size) for one in reversed(seen)], axis.size - anchor[0])
+    at = main.image.offset.get(axis.image, 0)
+    left = digest("assembled", str(at), from_left)
+    right = digest("assembled", str(at + axis.stride * axis.size - axis.pixels), from_right)
+    windows = replace(axis, exact=exact, start=axis.size - start, stop=stop, border=(left, right))
+    return replace(_joined_elsewhere(_with_windows(main.image, along, windows), along, own), parts=tuple(seen))
+
+
+def _merged(seen: Sequence[Part]) -> list[Part]:
+    """The parts in order, neighbours that are exact throughout taken together: no border of theirs is asked for."""
+    merged: list[Part] = []
+    for one in seen:
+        last = merged[-1] if merged else None
+        if last and last.image and one.image and last.exact == last.written and one.exact == one.written:
+            run = last.written[0], one.written[1]
+            if last.written[1] == one.written[0] and last.image.borders_beside(one.along) == one.image.borders_beside(
+                one.along
+            ):
+                merged[-1] = replace(last, written=run, exact=run, border=("", ""))
+                continue
+        merged.append(one)
+    return merged
+
+
+def _known_from_left(seen: Sequence[Part], end: int) -> tuple[list[tuple[int, int | None, str]], int]:
+    """How far an array is known from the left end, and by which parts, each with its place.
+
+    Exact indices need no name. What lies behind `end` is measured from the other end.
+    """
+    used: list[tuple[int, int | None, str]] = []
+    known = 0
+    for one in seen:
+        first, last = one.written
+        if first != known:
+            break
+        begins, ends = one.exact if one.exact[0] < one.exact[1] else (last, last)
+        reach = min(one.stop, last) if one.border[0] else first
+        if begins > first and reach > first:  # what comes before its exact indices, as zeros that a layer has padded
+            known = min(reach, begins)
+            used.append((first, begins if known == begins and begins < end else None, one.border[0]))
+        if known < begins:
+            break
+        known = ends
+        if reach > known:
+            used.append((known, last if reach == last and last < end else None, one.border[0]))
+            known = reach
+        if known < last or known >= end:
+            break
+    return used, known
+
+
+def _mirrored(one: Part, size: int) -> Part:
+    """A part as it is seen from the other end; of its image nothing but the ends is asked there."""
+    return replace(
+        one,
+        written=(size - one.written[1], size - one.written[0]),
+        exact=(size - one.exact[1], size - one.exact[0]),
+        start=size - one.stop,
+        stop=size - one.start,
+        border=(one.border[1], one.border[0]),
+    )
+
+
+def _joined_elsewhere(image: Image, along: int, parts: Sequence[Part]) -> Image:
+    """The image with the ends of its other axes named by all parts that do not treat them alike."""
+    axes = list(image.axes)
+    for k in image.spatial:
+        lefts, rights = (
+            tuple(dict.fromkeys(_axis(one.image, k).border[side] for one in parts if one.image is not None))
+            for side in (0, 1)
+        )
+        if k != along and isinstance(axes[k], Axis) and (len(lefts) > 1 or len(rights) > 1):
+            axes[k] = replace(_axis(image, k), border=(joined(lefts), joined(rights)))
+    return replace(image, axes=tuple(axes))
+
+
+def _common(one: Run, two: Run) -> Run:
+    start, stop = max(one[0], two[0]), min(one[1], two[1])
+    return (start, stop) if start < stop else (0, 0)
+
+
+def _length(run: Run) -> int:
+    return run[1] - run[0]
 
 
 def _axis(image: Image, along: int) -> Axis:
@@ -71,7 +268,7 @@ def _axis(image: Image, along: int) -> Axis:
     return axis
 
 
-def _with_exact(image: Image, along: int, exact: Run) -> Image:
+def _with_windows(image: Image, along: int, axis: Axis) -> Image:
     axes = list(image.axes)
-    axes[along] = replace(_axis(image, along), start=exact[0], stop=exact[1])
+    axes[along] = axis
     return replace(image, axes=tuple(axes), zero=False)

@@ -2,19 +2,33 @@
 
 An axis describes an infinite array: index `i = m * phases + r` reads only the image pixels
 `period * m + lo[r] .. period * m + hi[r]`, and moving the image by `period` pixels moves the array by `phases` indices.
-The array at hand is a finite part of it; its indices `start .. stop - 1` equal those of the infinite array. An index
-that reads nothing has the field (inf, -inf). The period of a mirrored axis, which reads backwards, is negative.
+The array at hand is a finite part of it, and near the image's two ends it may hold something else, such as zeros that
+were padded. Three windows say where it does not:
+
+- `exact`: indices that equal those of the infinite array.
+- `start`: indices from here on equal those of the array for an image that ends where this one does and goes on for ever
+  to the left. Only what lies at the left end can spoil them.
+- `stop`: indices before it equal those for an image that begins where this one does and goes on to the right.
+
+The last two speak of other images, so they hold between two sizes only where the ends are treated alike: `border` names
+how, at the left end with all places counted from there, and at the right end likewise. An index that reads nothing has
+the field (inf, -inf). The period of a mirrored axis, which reads backwards, is negative.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import gcd, inf, lcm
+from typing import Any
+
+from shiftjax.certifier._domain.naming import digest
 
 Bound = int | float  # float only for the infinities
 Run = tuple[int, int]  # indices from the first up to, but not including, the second
+Border = tuple[str, str]  # names of the two ends; equal ones are treated alike; an empty one is like no other
+UNKNOWN: Border = ("", "")
 MAX_PHASES = 1 << 16  # beyond this, the bounds of a single axis take megabytes
 
 
@@ -24,15 +38,19 @@ class Mismatch(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """One axis of an array that runs along one image axis."""
+    """One axis of an array, of `size` indices, that runs along one image axis, of `pixels` pixels."""
 
     image: int
+    pixels: int
+    size: int
     period: int
     phases: int
     lo: tuple[Bound, ...]
     hi: tuple[Bound, ...]
+    exact: Run
     start: int
     stop: int
+    border: Border = field(compare=False)
 
     @property
     def stride(self) -> Fraction:
@@ -44,29 +62,21 @@ class Axis:
         turns, phase = divmod(index, self.phases)
         return self.period * turns + self.lo[phase], self.period * turns + self.hi[phase]
 
+    def named(self, *by: Any) -> Axis:
+        """The same axis after a step that treats both ends alike."""
+        return self.bordered((by, by))
 
-@dataclass(frozen=True, slots=True)
-class Flattened:
-    """Several axes merged into one, slowest first: the size of each, and its axis or None for channels."""
+    def bordered(self, by: tuple[Any, Any]) -> Axis:
+        """The same axis after a step that does this at either end."""
+        left, right = (digest(how, before) if before else "" for how, before in zip(by, self.border, strict=True))
+        return replace(self, border=(left, right))
 
-    parts: tuple[tuple[int, Axis | None], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Broken:
-    """An image axis whose indices no longer follow the image.
-
-    It may be put beside the image as a border, which is not exact anyway. Any other use raises `why`.
-    """
-
-    image: int
-    why: BaseException
+    def without_borders(self) -> Axis:
+        """The same axis, with nothing said of an image that goes on to one side only."""
+        return replace(self, start=self.size, stop=0, border=UNKNOWN)
 
 
-AxisTag = Axis | Flattened | Broken | None  # what an array axis runs along; None for channels
-
-
-def _tracked(phases: int) -> int:
+def tracked(phases: int) -> int:
     if phases > MAX_PHASES:
         raise Mismatch(f"the number of phases grows to {phases}")
     return phases
@@ -74,7 +84,7 @@ def _tracked(phases: int) -> int:
 
 def whole(image: int, size: int) -> Axis:
     """The image's own axis: every pixel reads itself."""
-    return Axis(image, 1, 1, (0,), (0,), 0, size)
+    return Axis(image, size, size, 1, 1, (0,), (0,), (0, size), 0, size, ("image", "image"))
 
 
 def window(
@@ -89,12 +99,33 @@ def window(
     `phases * turns * base`, and so the outputs by that over `stride`, which `turns` makes an integer.
     """
     turns = stride // gcd(axis.phases * base, stride)
-    phases = _tracked(axis.phases * turns * base // stride)
-    lo, hi = _hulls(axis, (_elements(j, size, stride, dilation, base, left) for j in range(phases)))
-    start, stop = _exact(axis, size, stride, dilation, base, left)
-    start = int(min(max(start, 0), out))
-    stop = int(max(start, min(stop, out)))
-    return Axis(axis.image, axis.period * turns, phases, lo, hi, start, stop)
+    phases = tracked(axis.phases * turns * base // stride)
+    lo, hi = hulls(axis, (_elements(j, size, stride, dilation, base, left) for j in range(phases)))
+
+    def outputs(first: int, end: int) -> Run:
+        """From where on no output reads an element before `first`, and up to where none reads one from `end` on."""
+        start, stop = _reached(first, end, size, stride, dilation, base, left)
+        return int(min(max(start, 0), out)), int(min(max(stop, 0), out))
+
+    begins, ends = outputs(*axis.exact)
+    start, stop = outputs(axis.start, axis.stop)
+    how = (size, stride, dilation, base)
+    # Counted from the right, what an output reads is that far from the end: the same at every size.
+    from_right = base * axis.size - stride * out + left
+    new = Axis(
+        axis.image,
+        axis.pixels,
+        out,
+        axis.period * turns,
+        phases,
+        lo,
+        hi,
+        (begins, max(begins, ends)),
+        start,
+        stop,
+        axis.border,
+    )
+    return new.bordered((("window", how, left), ("window", how, from_right)))
 
 
 def _elements(j: int, size: int, stride: int, dilation: int, base: int, left: int) -> list[int]:
@@ -103,7 +134,7 @@ def _elements(j: int, size: int, stride: int, dilation: int, base: int, left: in
     return [m // base for m in range(first, first + size * dilation, dilation) if m % base == 0]
 
 
-def _hulls(axis: Axis, reads: Iterable[Iterable[int]]) -> tuple[tuple[Bound, ...], tuple[Bound, ...]]:
+def hulls(axis: Axis, reads: Iterable[Iterable[int]]) -> tuple[tuple[Bound, ...], tuple[Bound, ...]]:
     """The bounds of outputs that read these elements."""
     fields = [[axis.field(i) for i in elements] for elements in reads]
     lo = tuple(min((first for first, _ in field), default=inf) for field in fields)
@@ -111,11 +142,11 @@ def _hulls(axis: Axis, reads: Iterable[Iterable[int]]) -> tuple[tuple[Bound, ...
     return lo, hi
 
 
-def _exact(axis: Axis, size: int, stride: int, dilation: int, base: int, left: int) -> tuple[Bound, Bound]:
-    """The run of outputs all of whose elements are exact.
+def _reached(first: int, end: int, size: int, stride: int, dilation: int, base: int, left: int) -> tuple[Bound, Bound]:
+    """The first output from which on none reads an element before `first`, and the first that reads one from `end` on.
 
-    Which taps of the window meet elements, and not holes, depends on the output modulo `classes`. The run starts after
-    the last output of any class that reads too early an element, and stops before the first that reads too late a one.
+    Which taps of the window meet elements, and not holes, depends on the output modulo `classes`. The first is the one
+    after the last output of any class that reads too early an element; likewise the other.
     """
     classes = base // gcd(base, stride)
     start, stop = -inf, inf
@@ -123,8 +154,8 @@ def _exact(axis: Axis, size: int, stride: int, dilation: int, base: int, left: i
         taps = [k * dilation - left for k in range(size) if (j * stride - left + k * dilation) % base == 0]
         if not taps:
             continue
-        early = -((taps[0] - axis.start * base) // stride) - 1  # the last j whose first element comes too early
-        late = ((axis.stop - 1) * base - taps[-1]) // stride + 1  # the first j whose last element comes too late
+        early = -((taps[0] - first * base) // stride) - 1  # the last j whose first element comes too early
+        late = ((end - 1) * base - taps[-1]) // stride + 1  # the first j whose last element comes too late
         start = max(start, early - (early - j) % classes + 1)
         stop = min(stop, late + (j - late) % classes)
     return start, stop
@@ -143,27 +174,47 @@ def join(axes: Sequence[Axis]) -> Axis:
             raise Mismatch("an array meets its mirror image, which moves the other way")
         if other.stride != first.stride:
             raise Mismatch(f"stride {first.stride} meets stride {other.stride}")
-    if len(set(axes)) == 1:
+    if len(axes) == 1:
         return first
     phases = lcm(*(axis.phases for axis in axes))
     same = [with_phases(axis, phases) for axis in axes]
-    start = max(axis.start for axis in axes)
+    begins = max(axis.exact[0] for axis in axes)
+    lefts, rights = zip(*(axis.border for axis in axes), strict=True)
     return replace(
         same[0],
         lo=tuple(map(min, *(axis.lo for axis in same))),
         hi=tuple(map(max, *(axis.hi for axis in same))),
-        start=start,
-        stop=max(start, min(axis.stop for axis in axes)),
+        exact=(begins, max(begins, min(axis.exact[1] for axis in axes))),
+        start=max(axis.start for axis in axes),
+        stop=min(axis.stop for axis in axes),
+        border=(joined(lefts), joined(rights)),
     )
+
+
+def joined(names: Sequence[str]) -> str:
+    """The name of an end that several arrays have a part in."""
+    return digest("joined", names) if all(names) else ""
 
 
 def with_phases(axis: Axis, phases: int) -> Axis:
     """The same axis written out with a multiple of `phases` phases, for a pattern of that length laid over it."""
-    count = _tracked(lcm(axis.phases, phases))
+    count = tracked(lcm(axis.phases, phases))
     if count == axis.phases:
         return axis
     lo, hi = zip(*map(axis.field, range(count)), strict=True)
     return replace(axis, period=int(count * axis.stride), phases=count, lo=lo, hi=hi)
+
+
+def narrowed(axis: Axis, left: int, right: int, name: str) -> Axis:
+    """The same axis where so many indices at either end are something else, of this name."""
+    begins = max(axis.exact[0], left)
+    new = replace(
+        axis,
+        exact=(begins, max(begins, min(axis.exact[1], axis.size - right))),
+        start=max(axis.start, left),
+        stop=min(axis.stop, axis.size - right),
+    )
+    return new.named("narrowed", name)
 
 
 def mirrored(axis: Axis, size: int) -> Axis:
@@ -171,9 +222,17 @@ def mirrored(axis: Axis, size: int) -> Axis:
 
     Sound, because index i + phases reads what a's index size - 1 - i - phases reads: a period of the image before.
     """
-    lo, hi = _hulls(axis, ([size - 1 - i] for i in range(axis.phases)))
-    start, stop = size - axis.stop, size - axis.start
-    return replace(axis, period=-axis.period, lo=lo, hi=hi, start=start, stop=stop)
+    lo, hi = hulls(axis, ([size - 1 - i] for i in range(axis.phases)))
+    return replace(
+        axis,
+        period=-axis.period,
+        lo=lo,
+        hi=hi,
+        exact=(size - axis.exact[1], size - axis.exact[0]),
+        start=size - axis.stop,
+        stop=size - axis.start,
+        border=(axis.border[1], axis.border[0]),
+    )
 
 
 def split(axis: Axis, size: int, factor: int) -> Axis:
@@ -186,33 +245,17 @@ def split(axis: Axis, size: int, factor: int) -> Axis:
 
 def merge(axis: Axis, factor: int) -> Axis:
     """The axis (n, factor) read as one of n * factor: out[i * factor + c] is channel c of element i."""
-    return replace(
+    merged = replace(
         axis,
-        phases=_tracked(axis.phases * factor),
+        size=axis.size * factor,
+        phases=tracked(axis.phases * factor),
         lo=tuple(bound for bound in axis.lo for _ in range(factor)),
         hi=tuple(bound for bound in axis.hi for _ in range(factor)),
+        exact=(axis.exact[0] * factor, axis.exact[1] * factor),
         start=axis.start * factor,
         stop=axis.stop * factor,
     )
-
-
-def gathered(axis: Axis, reads: Sequence[Run], step: int, out: int, start: int, stop: int) -> Axis:
-    """A gather, or a product with a banded matrix.
-
-    Output `m * len(reads) + r` reads the elements from `reads[r][0] + m * step` to `reads[r][1] + m * step`, the last
-    one included. Outputs `start .. stop - 1` follow this pattern; the others need not.
-    """
-    turns = axis.phases // gcd(axis.phases, step)
-    phases = _tracked(len(reads) * turns)
-
-    def elements(j: int) -> range:
-        turn, phase = divmod(j, len(reads))
-        return range(reads[phase][0] + turn * step, reads[phase][1] + turn * step + 1)
-
-    lo, hi = _hulls(axis, map(elements, range(phases)))
-    exact = [(j, j + 1) for j in range(start, stop) if all(axis.start <= i < axis.stop for i in elements(j))]
-    first, last = longest_run(exact)
-    return Axis(axis.image, axis.period * step * turns // axis.phases, phases, lo, hi, first, min(last, out))
+    return merged.named("merged", factor)
 
 
 def longest_run(runs: Sequence[Run]) -> Run:
@@ -222,22 +265,6 @@ def longest_run(runs: Sequence[Run]) -> Run:
         current = (current[0] if current[1] == start else start, stop)
         longest = max(longest, current, key=lambda run: run[1] - run[0])
     return longest
-
-
-def image_axes(tags: Iterable[AxisTag]) -> list[int]:
-    """The image axes that these array axes run along."""
-    return [axis.image for tag in tags for axis in _axes(tag)]
-
-
-def following(tags: Iterable[AxisTag]) -> list[Axis]:
-    """Those of them whose indices follow the image."""
-    return [axis for tag in tags for axis in _axes(tag) if isinstance(axis, Axis)]
-
-
-def _axes(tag: AxisTag) -> list[Axis | Broken]:
-    if isinstance(tag, Flattened):
-        return [axis for _, axis in tag.parts if axis is not None]
-    return [] if tag is None else [tag]
 
 
 def centre(axis: Axis) -> Fraction | None:

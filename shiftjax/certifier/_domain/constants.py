@@ -10,10 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from shiftjax.certifier._domain.bordered import Form, form
 from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.rounding import Rounding, of_value
 
-Repeats = Mapping[int, int]  # array axis -> number of elements after which the values along it repeat
+# array axis -> number of elements after which the values along it repeat, or (start, stop) of those that do
+Repeats = Mapping[int, int | tuple[int, int]]
 NONE: Repeats = MappingProxyType({})
 
 
@@ -68,7 +70,7 @@ class Known:
         self._band = band
         self.quotient = quotient  # whether it comes of a division of floats
         self.origin = origin  # the name of the closed-over array that it is or comes from, if any
-        self._keys: dict[tuple[tuple[int, int], ...], str] = {}
+        self._keys: dict[tuple[Any, ...], str] = {}
         self._compute = compute
         self._derive = derive
 
@@ -160,12 +162,25 @@ class Known:
         rows = np.moveaxis(self.compact, axis, 0)
         return all(row.tobytes() == rows[0].tobytes() for row in rows)
 
+    def form(self, axis: int) -> Form | None:
+        """How the value runs along an axis, if it is exact and repeats there but for its ends; else None."""
+        return form(self.compact, axis) if self.exact and self.band is None else None
+
+    def ends(self, forms: Mapping[int, Form]) -> str:
+        """The name of all that the value holds along axes of these forms, whatever their length."""
+        value = self.value
+        for k, along in forms.items():
+            value = value.take(along.kept if value.shape[k] > 1 else [0], k)
+        plain = tuple(sorted((k, along.plain) for k, along in forms.items()))
+        return digest("ends", plain, value.shape, str(value.dtype), value.tobytes())
+
     def key(self, repeats: Repeats = NONE) -> str:
-        """The name of the value. Along an axis in `repeats` its first elements name it, whatever its length."""
+        """The name of the value. Along an axis in `repeats` the elements that repeat name it, whatever its length."""
         if self.band is not None or not self.exact:
             return self.derivation.key(repeats)
-        parts = tuple(sorted(repeats.items()))
+        runs = {k: run if isinstance(run, tuple) else (0, run) for k, run in repeats.items()}
+        parts = tuple(sorted(runs.items()))
         if parts not in self._keys:
-            value = self.value[tuple(slice(repeats.get(k)) for k in range(len(self.shape)))]
+            value = self.value[tuple(slice(*runs.get(k, (None,))) for k in range(len(self.shape)))]
             self._keys[parts] = digest("known", value.shape, str(value.dtype), value.tobytes())
         return self._keys[parts]

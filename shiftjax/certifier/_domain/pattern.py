@@ -25,6 +25,9 @@ class Pattern:
 
     Attributes:
         name: digest of the pattern and of the weights.
+        before: first and last element that each output before `start` reads, the last one included.
+        after: likewise those from `stop` on.
+        ends: digests of the weights there; None where rounding may have changed them.
         error: how far weights that should be the same may be apart, by rounding.
     """
 
@@ -34,7 +37,15 @@ class Pattern:
     start: int
     stop: int
     name: str
+    before: tuple[Run, ...]
+    after: tuple[Run, ...]
+    ends: tuple[str, str] | None
     error: float = 0.0
+
+    def elements(self, output: int) -> Run:
+        """First and last element that an output reads by the pattern; an empty run if it reads none."""
+        turn, phase = divmod(output, len(self.first))
+        return self.first[phase] + turn * self.step, self.last[phase] + turn * self.step
 
     def assumption(self, what: str, source: str) -> str:
         """What a proof that rests on this pattern takes for granted."""
@@ -65,7 +76,9 @@ def regular(indices: Sequence[int]) -> Pattern | None:
     first = [0] * period
     for j in range(start, start + period):
         first[j % period] = int(at[j]) - j // period * step
-    return Pattern(tuple(first), tuple(first), step, start, stop, digest("indices", first, step))
+    before, after = (tuple((int(i), int(i)) for i in part) for part in (at[:start], at[stop:]))
+    name = digest("indices", first, step)
+    return Pattern(tuple(first), tuple(first), step, start, stop, name, before, after, ("", ""))
 
 
 def banded(columns: np.ndarray, start: np.ndarray, error: np.ndarray, key: Callable[[], str]) -> Pattern | None:
@@ -87,7 +100,8 @@ def banded(columns: np.ndarray, start: np.ndarray, error: np.ndarray, key: Calla
         lambda period, step, own: bands.repeat(period, step, own, 0.0) & exact[_later(own, period)] & exact[own],
     )
     if repetition is not None:
-        return _band(bands, repetition)
+        ends_exact = exact[: repetition.run[0]].all() and exact[repetition.run[1] :].all()
+        return _band(bands, repetition, ends_known=bool(ends_exact))
     if not is_float(columns.dtype):
         return None
     largest = float(np.abs(bands.weights).max(initial=0))
@@ -99,7 +113,7 @@ def banded(columns: np.ndarray, start: np.ndarray, error: np.ndarray, key: Calla
     repetition = repetition and _without_drift(bands, repetition, within)
     if repetition is None:
         return None
-    pattern = _band(bands, repetition)
+    pattern = _band(bands, repetition, ends_known=False)
     return replace(pattern, error=2 * within, name=digest(pattern.name, key()))
 
 
@@ -205,7 +219,7 @@ def _run_around(holds: np.ndarray, middle: int) -> Run | None:
     return int(breaks[at - 1]) + 1 if at else 0, int(breaks[at]) if at < len(breaks) else len(holds)
 
 
-def _band(bands: _Bands, repetition: _Repetition) -> Pattern:
+def _band(bands: _Bands, repetition: _Repetition, *, ends_known: bool) -> Pattern:
     """The bounds hold every weight of the run, also one so small that only some of its columns show it."""
     period, step, (start, stop) = repetition.period, repetition.step, repetition.run
     columns = np.arange(start, stop)
@@ -217,4 +231,11 @@ def _band(bands: _Bands, repetition: _Repetition) -> Pattern:
         high[r] = int((bands.last[start:stop] - moved)[own].max())
     weights = bands.weights[start : start + period]
     name = digest("band", low, high, step, start % period, str(weights.dtype), weights)
-    return Pattern(tuple(low), tuple(high), step, start, stop, name)
+    before, after = slice(start), slice(stop, None)
+    reads = [
+        tuple((int(a), int(b)) for a, b in zip(bands.first[part], bands.last[part], strict=True))
+        for part in (before, after)
+    ]
+    left, right = (digest(str(weights.dtype), bands.weights[part]) for part in (before, after))
+    ends = (left, right) if ends_known else None
+    return Pattern(tuple(low), tuple(high), step, start, stop, name, reads[0], reads[1], ends)

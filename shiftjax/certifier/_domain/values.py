@@ -9,10 +9,11 @@ from typing import Any
 
 from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain import offset as offsets
-from shiftjax.certifier._domain.axis import Axis, AxisTag, Broken
+from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._domain.constants import Known, Unknown
 from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.offset import Offset
+from shiftjax.certifier._domain.tags import AxisTag, Broken, following, image_axes, mapped
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class Image:
     made_by: Resized | None = None  # what the map is the name of, where it is that
     zero: bool = False  # whether all of it is 0 or -0 if the image is finite; only a product says so of its result
     detached: tuple[tuple[int, Axis], ...] = ()  # which index: 0 or the turn of the loop of this number; and the axis
+    parts: tuple[Any, ...] = ()  # that it was assembled from, if nothing was done to it since
 
     @property
     def name(self) -> str:
@@ -78,7 +80,7 @@ class Image:
     @property
     def image_axes(self) -> tuple[int, ...]:
         """All image axes."""
-        return tuple(sorted([*domain.image_axes(self.axes), *(axis.image for _, axis in self.detached)]))
+        return tuple(sorted([*image_axes(self.axes), *(axis.image for _, axis in self.detached)]))
 
     @property
     def slice_of(self) -> tuple[tuple[int, int], ...]:
@@ -88,8 +90,7 @@ class Image:
     @property
     def strides(self) -> dict[int, Fraction]:
         """Image pixels per index, of every image axis that still follows the image."""
-        following = [*domain.following(self.axes), *(axis for _, axis in self.detached)]
-        return {axis.image: axis.stride for axis in following}
+        return {axis.image: axis.stride for axis in self._followed}
 
     def along(self, image: int) -> Axis | None:
         """The axis that runs along an image axis, where it stands alone."""
@@ -97,17 +98,43 @@ class Image:
 
     def with_fixed_offset(self) -> Image:
         """The same array with the offset as part of its map, for operations that do not move along with the image."""
-        return replace(self, map=self.name, offset={})
+        return replace(self, map=self.name, offset={}, parts=())
+
+    def with_borders(self, *by: Any) -> Image:
+        """The same array, the ends of all its image axes named also by a step that treats both alike."""
+        name = digest(by)
+        axes = tuple(mapped(tag, lambda axis: axis.named(name)) for tag in self.axes)
+        detached = tuple((loop, axis.named(name)) for loop, axis in self.detached)
+        return replace(self, axes=axes, detached=detached, parts=())
+
+    @property
+    def borders(self) -> tuple[domain.Border, ...]:
+        """How the ends of all image axes are named."""
+        return tuple(axis.border for axis in self._followed)
+
+    def borders_beside(self, along: int) -> tuple[domain.Border, ...]:
+        """The same without those of one array axis."""
+        return tuple(axis.border for axis in following(_without(self.axes, along)))
+
+    @property
+    def _followed(self) -> list[Axis]:
+        """The axes of all image axes that still follow the image."""
+        return [*following(self.axes), *(axis for _, axis in self.detached)]
 
     def shifted(self, shape: Sequence[int], axes: Sequence[AxisTag], by: Offset) -> Image:
         """The same map, read so much further along."""
         offset = offsets.plus(self.offset, by)
-        return replace(self, shape=tuple(shape), axes=tuple(axes), offset=offset, zero=False)
+        return replace(self, shape=tuple(shape), axes=tuple(axes), offset=offset, zero=False, parts=())
 
     def without(self, along: int) -> Image:
         """The same array without an axis of size 1."""
         return replace(
-            self, shape=_without(self.shape, along), axes=_without(self.axes, along), made_by=None, zero=False
+            self,
+            shape=_without(self.shape, along),
+            axes=_without(self.axes, along),
+            made_by=None,
+            zero=False,
+            parts=(),
         )
 
     def detach(self, along: int, loop: int = 0) -> Image:

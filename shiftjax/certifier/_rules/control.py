@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from shiftjax.certifier import _jaxpr
-from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._domain.constants import Known, Unknown
 from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.tags import following, mapped
 from shiftjax.certifier._domain.values import Image, Result, Value
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules.pointwise import join_operands
@@ -75,13 +75,15 @@ def join_branches(eqn: Equation, alternatives: Sequence[Value], shape: tuple[int
 
     Its bounds are those of all together, which hold whatever the choice is, the same for every tile.
     """
-    if all(isinstance(v, Image) and v == alternatives[0] for v in alternatives):
-        return alternatives[0]
+    first = alternatives[0]
+    if all(isinstance(v, Image) and v == first and v.borders == first.borders for v in alternatives):
+        return first
     if any(isinstance(v, Image) for v in alternatives):
         axes, operands = join_operands(eqn, alternatives, shape)
         images = [o for o in operands if isinstance(o, Image)]
         names = tuple(o.name if isinstance(o, Image) else o for o in operands)
-        return Image(shape, tuple(axes), digest("either", choice, names), detached=eqn.detached(images))
+        either = Image(shape, tuple(axes), digest("either", choice, names), detached=eqn.detached(images))
+        return either.with_borders("either", choice, [o for o in operands if isinstance(o, str)])
     constants = [v for v in alternatives if not isinstance(v, Image)]
     keys = [v.key() for v in constants]
     if len(set(keys)) == 1:
@@ -191,7 +193,7 @@ def _follow(eqn: Equation, turn: Callable[..., list[Value]], carry: list[Value],
 def _appearance(step: tuple[Equation, Image]) -> Any:
     """A step up to where it reads and writes."""
     eqn, image = step
-    axes = domain.following(image.axes)
+    axes = following(image.axes)
     widths = tuple(tuple(sorted(hi - lo for lo, hi in zip(axis.lo, axis.hi, strict=True))) for axis in axes)
     return eqn.name, eqn.source, tuple((axis.period, axis.phases) for axis in axes), widths
 
@@ -285,7 +287,9 @@ def _steady(eqn: Equation, body: Callable[[list[Value]], list[Value]], start: li
 def _any_turn(value: Value, name: str) -> Value:
     """A loop variable as any turn may find it: the name is symbolic and the value unknown."""
     if isinstance(value, Image):
-        return Image(value.shape, value.axes, name, detached=value.detached)
+        axes = tuple(mapped(tag, Axis.without_borders) for tag in value.axes)
+        detached = tuple((loop, axis.without_borders()) for loop, axis in value.detached)
+        return Image(value.shape, axes, name, detached=detached)
     uniform = frozenset(j for j in range(len(value.shape)) if value.uniform(j))
     return Unknown(value.shape, name, uniform)
 

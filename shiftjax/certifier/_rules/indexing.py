@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from fractions import Fraction
 
-from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain.axis import Axis, AxisTag
+from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._domain.constants import Known
+from shiftjax.certifier._domain.gathered import gathered
 from shiftjax.certifier._domain.pattern import Pattern, regular
+from shiftjax.certifier._domain.tags import AxisTag
 from shiftjax.certifier._domain.values import Constant, Image, Value
 from shiftjax.certifier._rules.pointwise import join_operands
 from shiftjax.certifier._rules.table import Equation, rule
@@ -135,6 +136,4 @@ def _indexed_axis(eqn: Equation, image: Image, axis: int, indices: Constant) -> 
     if pattern is None:
         eqn.refuse("the indices that are read along the image follow no pattern that moves with it", GATHER)
     eqn.record.assumptions.append(pattern.assumption("indices", eqn.source))
-    reads = [(first, first) for first in pattern.first]
-    new = domain.gathered(tag, reads, pattern.step, len(read), pattern.start, pattern.stop)
-    return batch[0], new, pattern
+    return batch[0], gathered(tag, pattern), pattern

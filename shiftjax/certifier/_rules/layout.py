@@ -8,8 +8,9 @@ from fractions import Fraction
 from itertools import accumulate
 
 from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain.assembly import assemble, part
-from shiftjax.certifier._domain.axis import Axis, AxisTag, Broken
+from shiftjax.certifier._domain.assembly import Part, assemble, beside, part
+from shiftjax.certifier._domain.axis import Axis
+from shiftjax.certifier._domain.tags import AxisTag, Broken, image_axes
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules.pointwise import SPREAD, join_operands
@@ -21,13 +22,14 @@ MIRROR = "Mirror one axis of the image at a time, before it is flattened."
 
 def broken(eqn: Equation, tag: AxisTag, reason: str, advice: str) -> Broken:
     """An axis that may only become a border; any other use of it raises this refusal."""
-    image, *others = domain.image_axes([tag])
+    image, *others = image_axes([tag])
     if others:
         eqn.refuse(reason, advice)
     try:
         eqn.refuse(reason, advice)
     except CertificationError as why:
-        return Broken(image, why)
+        pixel = tag if isinstance(tag, Axis) and tag.size == 1 else tag.pixel if isinstance(tag, Broken) else None
+        return Broken(image, why, pixel)
 
 
 @rule("broadcast_in_dim", named="broadcast_dimensions", inert="shape sharding", moves_axes_only=True)
@@ -98,26 +100,36 @@ def _concatenate_along_image(eqn: Equation, values: Sequence[Value], along: int)
     Sound, because only the indices that the parts fill are taken for exact, and parts of one map that continue each
     other hold at every index what the map holds there.
     """
-    lefts = accumulate((v.shape[along] for v in values[:-1]), initial=0)
-    parts = [
-        part(v, eqn.shape, along, left)
-        for v, left in zip(values, lefts, strict=True)
-        if isinstance(v, Image) and not v.broken and isinstance(v.axes[along], Axis)
-    ]
+    lefts = list(accumulate((v.shape[along] for v in values[:-1]), initial=0))
+    placed = [_placed(eqn, v, along, left) for v, left in zip(values, lefts, strict=True)]
+    parts = [one for one in placed if one is not None]
     if not parts:
         if why := next((v.broken.why for v in values if isinstance(v, Image) and v.broken), None):
             raise why
         eqn.refuse("flattened image axes are put end to end", RESHAPE)
     longest = max(parts, key=lambda one: one.written[1] - one.written[0])
+    assert longest.image is not None
     for other in values:
         if isinstance(other, Image) and _directions(other) != _directions(longest.image):
             eqn.refuse("two arrays meet whose axes run along different image axes", "Transpose one of them first.")
-    return assemble([one for one in parts if one.continues(longest)])
+    return assemble(
+        [
+            one if one is not None and one.continues(longest) else beside(v, longest, left)
+            for one, v, left in zip(placed, values, lefts, strict=True)
+        ]
+    )
+
+
+def _placed(eqn: Equation, value: Value, along: int, left: int) -> Part | None:
+    """An image as part of the result, if it follows the image."""
+    if not isinstance(value, Image) or value.broken or not isinstance(value.axes[along], Axis):
+        return None
+    return part(value, eqn.shape, along, left)
 
 
 def _directions(image: Image) -> tuple[list[int], object]:
     """Which way the axes of an array run along the image."""
-    return domain.image_axes(image.axes), image.slice_of
+    return image_axes(image.axes), image.slice_of
 
 
 @rule("rev", named="dimensions", moves_axes_only=True)
@@ -133,7 +145,7 @@ def reverse(eqn: Equation, image: Image) -> Image:
         elif tag is not None:
             axes[k] = broken(eqn, tag, "flattened image axes are mirrored", MIRROR)
     mirrored = eqn.image(axes, [image], moves=True)
-    return mirrored.shifted(image.shape, axes, by)
+    return mirrored.shifted(image.shape, mirrored.axes, by)
 
 
 @rule("split", named="axis", per_axis="sizes")

@@ -6,12 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from fractions import Fraction
 
-from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain import offset as offsets
-from shiftjax.certifier._domain.axis import Axis, AxisTag
+from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._domain.constants import Known
+from shiftjax.certifier._domain.gathered import gathered
 from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.pattern import banded
+from shiftjax.certifier._domain.tags import AxisTag
 from shiftjax.certifier._domain.values import Image, Resized, Value
 from shiftjax.certifier._rules.pointwise import align_constant, join_operands, uniform_along
 from shiftjax.certifier._rules.table import Equation, rule
@@ -63,8 +64,7 @@ def _banded_product(eqn: Equation, lhs: Value, rhs: Value) -> Image:
             f"the weights of the resizing at {eqn.source} are rounded, so that they repeat only to {pattern.error:.1e}"
         )
     eqn.record.assumptions.append(pattern.assumption("weights", eqn.source))
-    reads = list(zip(pattern.first, pattern.last, strict=True))
-    resized = domain.gathered(tag, reads, pattern.step, matrix.shape[1 - rows[0]], pattern.start, pattern.stop)
+    resized = gathered(tag, pattern)
     own, along = summed[0], tag.image
     turn = pattern.step * tag.stride
     here = image.offset.get(along, Fraction(0))

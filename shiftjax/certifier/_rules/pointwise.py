@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain.axis import Axis, AxisTag, Flattened
+from shiftjax.certifier._domain.axis import Axis
+from shiftjax.certifier._domain.bordered import Form
 from shiftjax.certifier._domain.constants import Known, Unknown
+from shiftjax.certifier._domain.tags import AxisTag, Flattened, image_axes
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._rules.table import Equation, rule, split_operands
 
@@ -83,7 +85,7 @@ def join_operands(
     images, _ = split_operands(values)
     first = images[0]
     for other in images[1:]:
-        if [domain.image_axes([t]) for t in other.axes] != [domain.image_axes([t]) for t in first.axes]:
+        if [image_axes([t]) for t in other.axes] != [image_axes([t]) for t in first.axes]:
             eqn.refuse("two arrays meet whose axes run along different image axes", "Transpose one of them first.")
     for image in images:
         if image.broken:
@@ -127,29 +129,32 @@ def align_constant(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, o
     """Checks that a constant can be read at the same index as an image, and returns the constant's name.
 
     Sound, because a tile sees the same constant wherever it lies: along the image the constant is uniform, or repeats
-    with a period that its value shows twice, whose phases `axes` then tell apart.
+    with a period that its value shows twice, whose phases `axes` then tell apart. Where only its ends differ, as those
+    of a mask of the border do, the windows leave them out, and the ends of the image are named by them.
 
     Args:
         eqn: the equation.
-        axes: of the image; refined in place where the constant is periodic.
+        axes: of the image; refined in place where the constant is periodic, or differs at its ends.
         value: the constant.
         own_axes: for each of `axes`, the constant's axis that lies along it.
     """
     if not value.shape:
         return value.key()
-    repeats: dict[int, int] = {}
+    repeats: dict[int, int | tuple[int, int]] = {}
+    forms: dict[int, Form] = {}
     for j, k in enumerate(own_axes):
         tag = axes[j]
         if tag is None:
             continue
         if value.uniform(k):
             repeats[k] = 1
-        elif isinstance(value, Known) and isinstance(tag, Axis) and (period := constant_period(value, k)):
-            repeats[k] = period
-            axes[j] = domain.with_phases(tag, period)
+        elif isinstance(value, Known) and isinstance(tag, Axis) and (form := value.form(k)):
+            forms[k], repeats[k] = form, form.middle
+            axes[j] = domain.with_phases(tag, form.period)
+            ends = f", but for {form.left} elements at its beginning and {form.right} at its end,"
             eqn.record.assumptions.append(
                 f"`{value.origin or 'a constant'}` of shape {value.shape} at {eqn.source} continues with period "
-                f"{period} along its axis {k} in larger images"
+                f"{form.period} along its axis {k}{ends if form.left + form.right else ''} in larger images"
             )
         elif isinstance(value, Unknown) and isinstance(tag, Axis) and (period := value.period(k)):
             repeats[k] = period
@@ -163,23 +168,25 @@ def align_constant(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, o
         else:
             reason = f"a parameter, or another unknown value, may vary along its axis {k}, which runs along the image"
             eqn.refuse(reason, PARAMETER)
+    if forms:
+        assert isinstance(value, Known)
+        _leave_out_ends(axes, value, own_axes, forms)
     return value.key(repeats)
+
+
+def _leave_out_ends(axes: list[AxisTag], value: Known, own_axes: Sequence[int], forms: dict[int, Form]) -> None:
+    """Narrows the windows to where a constant repeats, and names the ends of the image by it."""
+    spatial = {k: forms.get(k, Form(0, 1, 0, value.shape[k])) for j, k in enumerate(own_axes) if axes[j] is not None}
+    name = value.ends(spatial)
+    for j, k in enumerate(own_axes):
+        tag = axes[j]
+        if k in spatial and isinstance(tag, Axis):
+            axes[j] = domain.narrowed(tag, spatial[k].left, spatial[k].right, name)
 
 
 def uniform_along(axes: Sequence[AxisTag], value: Known | Unknown, own_axes: Sequence[int]) -> bool:
     """Whether a constant does not vary along the image; if it does, it does not move along with the image."""
     return not value.shape or all(tag is None or value.uniform(k) for tag, k in zip(axes, own_axes, strict=True))
-
-
-def constant_period(value: Known, axis: int) -> int | None:
-    """The period of a constant along an axis, if its value is exact and shows at least two full ones."""
-    if not value.exact:
-        return None
-    rows = [row.tobytes() for row in np.moveaxis(value.compact, axis, 0)]
-    for period in range(2, len(rows) // 2 + 1):
-        if rows[period:] == rows[:-period]:
-            return period
-    return None
 
 
 @rule("device_put", inert="devices srcs copy_semantics")

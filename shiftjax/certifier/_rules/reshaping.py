@@ -12,8 +12,9 @@ from itertools import pairwise
 from math import prod
 
 from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain.axis import Axis, AxisTag, Broken, Flattened, Mismatch
+from shiftjax.certifier._domain.axis import Axis, Mismatch
 from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.tags import AxisTag, Broken, Flattened
 from shiftjax.certifier._domain.values import Image
 from shiftjax.certifier._rules.table import Equation, rule
 

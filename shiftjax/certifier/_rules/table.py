@@ -13,6 +13,7 @@ from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain import offset as offsets
 from shiftjax.certifier._domain.constants import Known
 from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.tags import AxisTag, image_axes
 from shiftjax.certifier._domain.values import Constant, Image, Result, Value
 from shiftjax.certifier._refusal import CertificationError
 
@@ -141,7 +142,7 @@ class Equation:
 
     def image(
         self,
-        axes: Sequence[domain.AxisTag],
+        axes: Sequence[AxisTag],
         operands: Sequence[Image | str],
         key: Any = None,
         *,
@@ -173,10 +174,11 @@ class Equation:
         names = tuple(
             replace(o, offset=offsets.minus(o.offset, offset)).name if isinstance(o, Image) else o for o in operands
         )
-        along = tuple((k, image) for k, tag in enumerate(axes) for image in domain.image_axes([tag]))
+        along = tuple((k, image) for k, tag in enumerate(axes) for image in image_axes([tag]))
         detached = tuple(axis.image for _, axis in result.detached)
-        parts = (self.name, self.named_parameters(), out, dtype, result.channels, along, detached, names, key)
-        return replace(result, map=digest(*parts), offset=offset)
+        step = (self.name, self.named_parameters(), out, dtype, result.channels, along, detached)
+        result = replace(result, map=digest(*step, names, key), offset=offset)
+        return result.with_borders(*step, [o for o in operands if isinstance(o, str)], key)
 
     def detached(self, images: Sequence[Image]) -> tuple[tuple[int, domain.Axis], ...]:
         """The axes that the result of these operands is detached from: all operands must be the same index of them."""

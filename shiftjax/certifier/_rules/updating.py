@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain.assembly import assemble, border, part
-from shiftjax.certifier._domain.axis import Axis, AxisTag
+from shiftjax.certifier._domain.assembly import assemble, beside, laid, part, unknown
+from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._domain.constants import Known, Unknown
+from shiftjax.certifier._domain.tags import AxisTag, image_axes
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._rules.indexing import DEPENDS, GATHER, clamped_start
 from shiftjax.certifier._rules.pointwise import align_constant, join_operands
 from shiftjax.certifier._rules.table import Equation, rule
 
+COMPUTED = "overwritten"  # the name of what is computed from both operands of a scatter
 OVERWRITE = (
     "Pad, crop or concatenate instead; or fill an array of zeros by `jax.lax.dynamic_update_slice`, in order, with "
     "parts of one function of the image."
@@ -63,15 +65,18 @@ def _overwritten(eqn: Equation, operand: Value, update: Value, starts: dict[int,
     if not isinstance(operand, Image):
         if written is None:
             eqn.refuse("a part of an array is written to", OVERWRITE)
-        return written.image
+        return assemble([beside(operand, written, 0), written])
     if not isinstance(operand.axes[along], Axis):
         eqn.refuse("a part of flattened image axes is overwritten", OVERWRITE)
-    below = part(operand, eqn.shape, along, 0)
+    parts = laid(operand, along)
+    below = next(one for one in parts if one.image is not None)
     if written is not None and written.continues(below):
-        return assemble([below, written])
+        return assemble([*parts, written])
     if written is not None and covered[1] - covered[0] > operand.shape[along] // 2:
-        return written.image
-    return assemble([below, border(below, covered)])
+        return assemble([beside(operand, written, 0), written])
+    of_no_known_value = other or (isinstance(update, Unknown) and update.name == COMPUTED)
+    above = unknown(along, covered) if of_no_known_value else beside(update, below, starts[along])
+    return assemble([*parts, above])
 
 
 @rule(
@@ -95,7 +100,7 @@ def scatter(eqn: Equation, operand: Value, indices: Value, update: Value) -> Ima
         eqn.refuse("an image axis is scattered", GATHER)
     axes = [_updated_axis(eqn, operand, update, k, update_axes.get(k)) for k in range(len(operand.shape))]
     for value in (operand, update):
-        if isinstance(value, Image) and sorted(domain.image_axes(value.axes)) != sorted(domain.image_axes(axes)):
+        if isinstance(value, Image) and sorted(image_axes(value.axes)) != sorted(image_axes(axes)):
             eqn.refuse("an image axis is scattered", GATHER)
     spatial = [k for k in update_axes if axes[k] is not None]
     names: list[Image | str] = []
@@ -138,9 +143,11 @@ def _block(eqn: Equation, operand: Value, indices: Value, update: Value) -> tupl
         tags[k] = update.axes[j] if isinstance(update, Image) else None
     for k in numbers.inserted_window_dims:
         shape[k] = 1
-    content: Value = Unknown(tuple(shape), "overwritten")
+    content: Value = Unknown(tuple(shape), COMPUTED)
     if isinstance(update, Image) and eqn.name == "scatter":
         content = _with_its_axis(operand, replace(update, shape=tuple(shape), axes=tuple(tags)))
+    elif isinstance(update, Known) and update.exact and eqn.name == "scatter":
+        content = Known.of(update.value.reshape(shape))
     image = operand if isinstance(operand, Image) else content
     if not isinstance(image, Image):
         return None

@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain.axis import Axis, AxisTag, Broken
+from shiftjax.certifier._domain.axis import Axis
+from shiftjax.certifier._domain.tags import AxisTag, Broken
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._rules.pointwise import join_operands
 from shiftjax.certifier._rules.table import Equation, rule
@@ -145,7 +146,8 @@ def padding(eqn: Equation, image: Value, fill: Value) -> Image:
     for k, (left, right, interior) in enumerate(eqn.params["padding_config"]):
         tag = image.axes[k]
         untouched = left == right == interior == 0
-        axes.append(tag if untouched else window_along(eqn, tag, eqn.shape[k], base=interior + 1, left=left))
+        new = tag if untouched else window_along(eqn, tag, eqn.shape[k], base=interior + 1, left=left)
+        axes.append(new.named("fill", fill.key()) if isinstance(new, Axis) and not untouched else new)
         key.append((left, interior, right if tag is None else None))
         if isinstance(tag, Axis):
             by[tag.image] = -left * tag.stride

@@ -72,6 +72,10 @@ class Job:
         plain = [re.sub(r"\W+", "_", output.name).strip("_") for output in outputs]
         return tuple(f"{name}_{k}" if plain.count(name) > 1 else name for k, name in enumerate(plain))
 
+    def delivered(self, tile: TileAtTime) -> dict[str, tuple[slice, ...]]:
+        """The pixels of each output that a tile delivers, by its name; an output need not have the image's pixels."""
+        return dict(zip(self.output_names, self.tiles.plan.delivered(tile[1:]), strict=True))
+
     @cached_property
     def certificate(self) -> Certificate:
         """Of `fn`; the certifier is asked once in a process.
@@ -127,7 +131,7 @@ class Job:
 
         options: dict[str, Any] = {"batch_size": self.batch_size, "devices": devices, "mesh": mesh}
         options["checked"] = self.certificate is not None
-        results = run_tiles(self.fn, self.tiles.plan, network_input, chosen, **options)
+        results = run_tiles(self.fn, self.tiles.plan, network_input, chosen, lambda tile: tile[1:], **options)
         with closing(results):  # type: ignore[type-var]
             for tile, output in results:
                 images = dict(zip(self.output_names, jax.tree.leaves(output), strict=True))

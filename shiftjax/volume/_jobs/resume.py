@@ -16,14 +16,20 @@ from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.journal import Journal
 from shiftjax.volume._storage.reading import Reading
-from shiftjax.volume._targets.target import Target
+from shiftjax.volume._targets.target import Place, Target
 
 Result = TypeVar("Result")
 SAMPLED = 16  # finished tiles whose source a plain resume reads again, other ones each time
 READERS = 4  # threads: storage answers several at once
 
 
-def unsound_tiles(tiles: VolumeTiles, target: Target, journal: Journal, verify: bool | None) -> list[int]:
+def unsound_tiles(
+    tiles: VolumeTiles,
+    target: Target,
+    journal: Journal,
+    verify: bool | None,
+    places: Callable[[TileAtTime], Place],
+) -> list[int]:
     """Those of the finished tiles of which chunks are lost, or hold other pixels than were written.
 
     Args:
@@ -31,6 +37,7 @@ def unsound_tiles(tiles: VolumeTiles, target: Target, journal: Journal, verify: 
         target: their pixels.
         journal: lists the finished ones.
         verify: False to look only whether the chunks exist.
+        places: the pixels of the target that a tile writes.
 
     Raises:
         VolumeError: the target cannot be read.
@@ -38,13 +45,13 @@ def unsound_tiles(tiles: VolumeTiles, target: Target, journal: Journal, verify: 
     finished = sorted(int(number) for number in journal.finished)
     if not finished:
         return []
-    written = ((tile[0], tiles.output_slices(tile)) for tile in map(tiles.tile, finished))
+    written = ((tile[0], places(tile)) for tile in map(tiles.tile, finished))
     unsound = {number for number, lost in zip(finished, target.lost(written), strict=True) if lost}
     if verify is not False:
 
         def damaged(number: int) -> bool:
             tile = tiles.tile(number)
-            return target.stored_digest(tiles.output_slices(tile), tile[0]) != journal.receipts[number].wrote
+            return target.stored_digest(places(tile), tile[0]) != journal.receipts[number].wrote
 
         there = [number for number in finished if number not in unsound]
         unsound.update(number for number, bad in _in_threads(damaged, there) if bad)

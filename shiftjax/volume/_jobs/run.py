@@ -19,7 +19,7 @@ from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.journal import NOTHING, Journal, Receipt
 from shiftjax.volume._storage.reading import Reading
 from shiftjax.volume._storage.retry import times_tried_again
-from shiftjax.volume._targets.target import Target
+from shiftjax.volume._targets.target import Place, Target
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Run:
         reread: reads what a tile is made from once more, for a look at the source before anything is added.
         unsound: given the journal, the finished tiles whose results are lost or damaged; by default those of the
             target's chunks.
+        places: the pixels of the target that a tile writes; by default those of the image that it delivers.
     """
 
     def __init__(
@@ -70,12 +71,14 @@ class Run:
         name: str = "journal",
         reread: Callable[[TileAtTime], Reading] | None = None,
         unsound: Callable[[Journal], Iterable[int]] | None = None,
+        places: Callable[[TileAtTime], Place] | None = None,
     ) -> None:
         self._tiles, self._target, self._claim, self._options = tiles, target, claim, options
         self._numbers = np.arange(len(tiles)) if numbers is None else numbers
         self._left_out = () if left_out is None else left_out
         self._reread = reread
-        self._unsound = unsound or (lambda journal: unsound_tiles(tiles, target, journal, options.verify))
+        written = places or tiles.output_slices
+        self._unsound = unsound or (lambda journal: unsound_tiles(tiles, target, journal, options.verify, written))
         self._journal = target.journal(name)
         self._finished, self._missing = 0, 0
         self._title = "tiles" if name == "journal" else name

@@ -12,7 +12,7 @@ from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.journal import Receipt
 from shiftjax.volume._storage.reading import NOTHING_READ, Reading
-from shiftjax.volume._targets.target import Target
+from shiftjax.volume._targets.target import Place, Target
 
 DEPTH = 2  # outputs that wait or are being written: one to write, one to take over; more would only fill the memory
 
@@ -23,8 +23,15 @@ class Writer:
     The order matters: a journal that knew a tile before its pixels are stored would lose them in a kill.
     """
 
-    def __init__(self, tiles: VolumeTiles, target: Target, finish: Callable[[TileAtTime, Receipt], object]) -> None:
+    def __init__(
+        self,
+        tiles: VolumeTiles,
+        target: Target,
+        finish: Callable[[TileAtTime, Receipt], object],
+        places: Callable[[TileAtTime], Place] | None = None,
+    ) -> None:
         self._tiles, self._target, self._finish = tiles, target, finish
+        self._places = places or tiles.output_slices  # what a tile writes; by default the image pixels that it delivers
         self._waiting = deque[tuple[TileAtTime, Reading, Future[str]]]()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="writer")
 
@@ -59,6 +66,6 @@ class Writer:
 
     def _write(self, tile: TileAtTime, images: Images) -> str:
         try:
-            return self._target.write(self._tiles.output_slices(tile), images, time=tile[0])
+            return self._target.write(self._places(tile), images, time=tile[0])
         except VolumeError as error:
             raise VolumeError(f"{self._tiles.describe(tile)}: {error}") from error.__cause__

@@ -103,8 +103,7 @@ class ComputedEmbedding(Embedding):
     def read(self, tiles: Iterable[TileAtTime]) -> EmbeddedTiles:
         with closing(self.job.outputs(tiles)) as outputs:  # type: ignore[type-var]
             for tile, images, reading in outputs:
-                inside = (slice(part.stop - part.start) for part in self.volume.output_slices(tile))
-                yield tile, images[""][(slice(None), *inside)], reading
+                yield tile, images[""], reading
 
     def reading(self, tile: TileAtTime) -> Reading:
         return self.job.reading(tile)
@@ -124,6 +123,10 @@ def open_embedding(embedding: Any, plan: TilePlan, axes: str | None, missing: st
         fail("axes", "none beside a `Recompute`", shown(axes), "give them to the `Recompute`")
     if len(plan.outputs) != 1:
         fail("plan", "one of a network with one output", f"{len(plan.outputs)} outputs", "return the embedding only")
+    output = plan.outputs[0]
+    if output.size != plan.image_shape[1:-1] or any(output.place):
+        expected = f"one whose output has the image's pixels, {plan.image_shape[1:-1]}"
+        fail("plan", expected, f"one of {output.size} px", "let the network give an embedding of every pixel")
     source = with_missing(open_source(embedding.source, axes=embedding.axes, channel=embedding.channel), missing)
     function("fn", embedding.fn)
     tiles = _tiles(source, plan)

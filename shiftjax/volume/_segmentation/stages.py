@@ -84,7 +84,8 @@ class Segmentation:
         """Where labels were lost or damaged since they were finished, they are to be written again."""
         if "objects" in self._stages.finished:
             labels, every = self._target.journal("labels"), set(range(len(self._volume)))
-            unsound = unsound_tiles(self._volume, self._target, labels, self._options.verify)
+            places = self._volume.output_slices
+            unsound = unsound_tiles(self._volume, self._target, labels, self._options.verify, places)
             if unsound or labels.finished != every:
                 self._stages.finished.discard("objects")
 

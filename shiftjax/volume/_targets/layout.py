@@ -39,10 +39,30 @@ class Layout:
     assumed: str | None = None
 
 
+@dataclass(frozen=True)
+class Pixels:
+    """Pixels that need not be those of the source, per spatial axis.
+
+    Attributes:
+        size: their number.
+        stride: pixels of the source per pixel.
+        place: where the middle of pixel 0 lies, in pixels of the source from the middle of its pixel 0.
+    """
+
+    size: tuple[int, ...]
+    stride: tuple[float, ...]
+    place: tuple[float, ...]
+
+
 def layout(
-    source: Source, tile: Sequence[int], channels: int | None, dtype: str, zarr_format: int | None = None
+    source: Source,
+    tile: Sequence[int],
+    channels: int | None,
+    dtype: str,
+    zarr_format: int | None = None,
+    pixels: Pixels | None = None,
 ) -> Layout:
-    """The layout of an array on the pixels of `source`.
+    """The layout of an array on the pixels of `source`, or on others that lie over it.
 
     Args:
         source: whose time points, space and pixel sizes it takes over.
@@ -51,6 +71,7 @@ def layout(
         channels: length of c; None for no such axis (labels).
         dtype: such as "float32", "bfloat16" or "uint64".
         zarr_format: 2 or 3; by default the source's, else 3.
+        pixels: of the array, if not those of the source.
 
     Raises:
         ValueError: no such type, or bfloat16 in Zarr v2.
@@ -61,6 +82,10 @@ def layout(
         fail("dtype", "a type that Zarr v2 has", bfloat16.NAME, "write Zarr v3 with `zarr_format=3`")
     width = 1 if channels is None else channels
     lengths = {**dict(zip(source.axes, source.array.shape, strict=True)), "c": width}
+    geometry = source.geometry
+    if pixels is not None:
+        lengths |= dict(zip(source.space_axes, pixels.size, strict=True))
+        geometry = _over(source, pixels)
     # Images of one frame: a plane of its own, or a time point, is never in a chunk with another.
     chunks = {"z": 1, "c": width, "t": 1}
     chunks |= dict(zip(source.space_axes, _chunk(tile, width * native.itemsize), strict=True))
@@ -68,7 +93,20 @@ def layout(
     axes = "".join(name for name in axis_names.ORDER if name in present)
     shape, chunk = (tuple(int(sizes[name]) for name in axes) for sizes in (lengths, chunks))
     assumed = source.axes.replace(axis_names.LEFT_OUT, "") if source.assumed else None
-    return Layout(axes, shape, chunk, native.name, source.geometry, chosen_format, assumed)
+    return Layout(axes, shape, chunk, native.name, geometry, chosen_format, assumed)
+
+
+def _over(source: Source, pixels: Pixels) -> Geometry:
+    """Where pixels lie in the world that need not be those of the source."""
+    own = source.geometry
+    scale, translation = dict(own.scale), dict(own.translation)
+    for name, stride, place in zip(source.space_axes, pixels.stride, pixels.place, strict=True):
+        width = own.scale.get(name, 1.0)
+        if stride != 1:
+            scale[name] = width * stride
+        if place:
+            translation[name] = own.translation.get(name, 0.0) + width * place
+    return Geometry(scale, translation, own.units)
 
 
 def native_dtype(name: str) -> np.dtype:

@@ -37,6 +37,8 @@ from shiftjax.volume._targets.new_target import (
 from shiftjax.volume._targets.provenance import VERSIONS, Provenance, versions
 from shiftjax.volume._targets.target_array import begin_array, distinctive, sync_metadata
 
+Place = Sequence[slice] | Mapping[str, Sequence[slice]]  # pixels per spatial axis, of all arrays or of each by name
+
 
 @dataclass(frozen=True)
 class Target:
@@ -47,11 +49,11 @@ class Target:
     axes: str
     storage_options: dict[str, Any] | None = field(default=None, repr=False)  # may hold credentials
 
-    def write(self, slices: Sequence[slice], images: Mapping[str, np.ndarray], *, time: int = 0) -> str:
+    def write(self, slices: Place, images: Mapping[str, np.ndarray], *, time: int = 0) -> str:
         """Writes what a tile delivers; returns when it is on the disk, or kept by the store.
 
         Args:
-            slices: pixels per spatial axis (z, y, x).
+            slices: pixels per spatial axis (z, y, x), of all arrays or of each by name.
             images: per array, `(1, *space, channel)` of at least these pixels; what is beyond them is cut off.
             time: the time point.
 
@@ -61,12 +63,15 @@ class Target:
         Raises:
             VolumeError: it could not be written, or holds a number beyond the array's type; names the pixels.
         """
-        shape = next(iter(self.arrays.values())).shape
-        index = axis_names.block_index(self.axes, slices, time, shape)
-        inside = (slice(None), *(slice(part.stop - part.start) for part in slices))
         digest = hashlib.blake2b(digest_size=16)
-        with storage_errors(f"write pixels {axis_names.describe(self.axes, slices, time, shape)} of {self.uri}"):
-            for name, array in self.arrays.items():
+        for name, array in self.arrays.items():
+            pixels = _pixels_of(name, slices)
+            if _is_empty(pixels):
+                continue  # an output with fewer pixels than the image has none here
+            index = axis_names.block_index(self.axes, pixels, time, array.shape)
+            inside = (slice(None), *(slice(part.stop - part.start) for part in pixels))
+            where = axis_names.describe(self.axes, pixels, time, array.shape)
+            with storage_errors(f"write pixels {where} of {self.uri}"):
                 image = cast(np.asarray(images[name])[inside], array.dtype)
                 block = axis_names.from_image(image, self.axes)
                 patiently(partial(array.__setitem__, index, block))
@@ -74,30 +79,36 @@ class Target:
                 add_array(digest, block)
         return digest.hexdigest()
 
-    def stored_digest(self, slices: Sequence[slice], time: int = 0) -> str:
+    def stored_digest(self, slices: Place, time: int = 0) -> str:
         """The digest of what is stored of a tile, as `write` gave it; empty where the chunks are damaged."""
-        index = axis_names.block_index(self.axes, slices, time, next(iter(self.arrays.values())).shape)
         digest = hashlib.blake2b(digest_size=16)
         try:
-            for array in self.arrays.values():
-                add_array(digest, patiently(lambda array=array: np.asarray(array[index])))  # type: ignore[misc]
+            for name, array in self.arrays.items():
+                pixels = _pixels_of(name, slices)
+                if _is_empty(pixels):
+                    continue
+                index = axis_names.block_index(self.axes, pixels, time, array.shape)
+                add_array(digest, patiently(lambda array=array, index=index: np.asarray(array[index])))  # type: ignore[misc]
         except Exception as error:  # of the codecs, which come from many packages
             if isinstance(error, PermissionError) or passes(error):
                 raise VolumeError(f"cannot read {self.uri} again ({reason(error)})") from error
             return ""
         return digest.hexdigest()
 
-    def lost(self, written: Iterable[tuple[int, Sequence[slice]]]) -> Iterator[bool]:
+    def lost(self, written: Iterable[tuple[int, Place]]) -> Iterator[bool]:
         """For each tile that was written, by time point and pixels, whether some chunk of it has been removed since.
 
         Raises:
             VolumeError: the chunks cannot be listed.
         """
         stored = {name: self._stored_keys(name) for name in self.arrays}
-        shape = next(iter(self.arrays.values())).shape
         for time, slices in written:
-            index = axis_names.block_index(self.axes, slices, time, shape)
-            yield not all(chunk_keys(array, index) <= stored[name] for name, array in self.arrays.items())
+            places = [(name, array, _pixels_of(name, slices)) for name, array in self.arrays.items()]
+            yield not all(
+                chunk_keys(array, axis_names.block_index(self.axes, pixels, time, array.shape)) <= stored[name]
+                for name, array, pixels in places
+                if not _is_empty(pixels)
+            )
 
     def remove_leftovers(self) -> None:
         """Removes what killed writes have left; only who holds the claim may."""
@@ -143,6 +154,14 @@ class Target:
         return partial(open_target, mode="r+"), (NewTarget(self.uri, storage_options=self.storage_options),)
 
 
+def _pixels_of(name: str, place: Place) -> Sequence[slice]:
+    return place[name] if isinstance(place, Mapping) else place
+
+
+def _is_empty(pixels: Sequence[slice]) -> bool:
+    return any(part.start >= part.stop for part in pixels)
+
+
 def begin_target(
     new: NewTarget,
     layouts: Mapping[str, Layout],
@@ -151,7 +170,7 @@ def begin_target(
     resume: bool = True,
     accept_versions: bool = False,
     grid: Sequence[int] | None = None,
-    tile: Sequence[int] = (),
+    tile: Sequence[int] | Mapping[str, Sequence[int]] = (),
     journal: str = "journal",
     title: str = "prediction",
     **entries: Any,
@@ -166,7 +185,7 @@ def begin_target(
         resume: whether a target that the same work began may be resumed.
         accept_versions: whether that may have been with other versions of the programs that compute.
         grid: time points, then tiles per spatial axis, by which others can tell whether it is finished.
-        tile: pixels of a tile per spatial axis.
+        tile: pixels of a tile per spatial axis, of all arrays or of each by name.
         journal: the name of the journal that lists them.
         title: of the image, where there is a single array.
         entries: of the OME metadata beside `multiscales`.
@@ -196,7 +215,11 @@ def begin_target(
         )
         for name, layout in layouts.items():
             up = "" if name == next(iter(layouts)) else f"../../{next(iter(layouts))}/0/"
-            notes = {} if grid is None else {NOTE: note(up + journal, grid, tile)}
+            notes = (
+                {}
+                if grid is None
+                else {NOTE: note(up + journal, grid, tile[name] if isinstance(tile, Mapping) else tile)}
+            )
             arrays[name] = patiently(partial(begin_array, new, group, name, layout, described[name], notes))
         sync_metadata(new, layouts, first.zarr_format)
     return Target(new.path, arrays, first.axes, new.storage_options)

@@ -1,0 +1,51 @@
+"""A plan in words."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import jax.numpy as jnp
+
+from shiftjax.tiling._words import in_bytes, times
+
+if TYPE_CHECKING:
+    from shiftjax.tiling._plan import TilePlan
+
+
+def explained(plan: TilePlan) -> str:
+    """What is computed, what happens at the border, what it costs, and whether it equals the whole."""
+    memory = "" if plan.memory is None else f" They take {in_bytes(plan.memory)} at a time."
+    return "\n".join(
+        [
+            f"{math.prod(plan.grid)} tiles ({times(plan.grid)}) over an image of {times(plan.image_shape[1:-1])} px, "
+            f"{plan.batch_size} per call.{memory}",
+            f"Each reads {times(plan.tile_input)} px of the image, keeps {times(plan.tile_output)} px of output;",
+            f"the period is {times(plan.period)} px, so tile origins "
+            + ("share one phase." if plan.in_phase else "differ in phase."),
+            *_border(plan),
+            f"Every output pixel costs {plan.redundancy:.2f} input pixels; the result takes {_size(plan)}.",
+            "Stitching equals the whole image in one piece, exactly."
+            if plan.equals_whole
+            else f"Stitching differs from the whole image in one piece: {plan.why}.",
+        ]
+    )
+
+
+def _border(plan: TilePlan) -> list[str]:
+    """What happens at the image's border, and outputs that do not have the image's pixels."""
+    others = [output for output in plan.outputs if output.size != plan.image_shape[1:-1]]
+    lines = [
+        f"Output {output.name or 'of the function'} has {times(output.size)} px, one for {times(output.stride)} px of "
+        "the image."
+        for output in others
+    ]
+    if plan.pad is None:
+        return ["Nothing is padded: the outer tiles touch the image's border.", *lines]
+    widths = ", ".join(f"{before} and {after}" for before, after in plan.pad_width[1:-1])
+    return [f"The image is padded ({plan.pad}) by {widths} px before and after, per axis.", *lines]
+
+
+def _size(plan: TilePlan) -> str:
+    each = (math.prod(output.size) * output.channels * jnp.dtype(output.dtype).itemsize for output in plan.outputs)
+    return f"{in_bytes(plan.image_shape[0] * sum(each))} uncompressed"

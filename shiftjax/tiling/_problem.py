@@ -1,0 +1,65 @@
+"""A function and its image, and what can be asked about inputs of other sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+
+from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
+from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
+from shiftjax.tiling._cheapest import Candidates, Sizes, within_bytes, within_pixels
+from shiftjax.tiling._compiled import CompiledFunction, Fn
+from shiftjax.tiling._words import times
+
+TILE_PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory is given
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A function, and the shape and type of its image: what can be asked about inputs of other sizes."""
+
+    fn: Fn
+    compiled: CompiledFunction
+    shape: tuple[int, ...]
+    dtype: Any
+
+    def image(self, space: Sequence[int]) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((self.shape[0], *space, self.shape[-1]), self.dtype)
+
+    def certificate(self, space: Sequence[int]) -> Certificate:
+        """At an input of this size.
+
+        Raises:
+            CertificationError: the certifier refuses the function.
+            ValueError: the size is too small for any output; a larger one may be certified.
+        """
+        try:
+            return certify(self.fn, self.image(space))
+        except CertificationError:
+            if any(0 in y.shape for y in self.compiled.outputs(self.image(space))):
+                raise ValueError(f"an input of {times(space)} px leaves no output") from None
+            raise
+
+    def memory(self, size: Sizes) -> int:
+        """Bytes that predicting takes with one tile per call; the crop is left out, it makes the outputs no larger.
+
+        A device holds the tiles and outputs of two calls: one is computed while another is sent or fetched. A CPU
+        shares its memory with the host, where one tile is read ahead and the caller has two outputs: these may go
+        beyond the estimate of the call, but only as far as `RESIDENT_OVER_ESTIMATE` allows.
+        """
+        parameters, tiles, outputs, temporary = self.compiled.memory_estimate(self.image(size))
+        call = parameters + tiles + outputs + temporary
+        if jax.default_backend() != "cpu":
+            return call + tiles + outputs
+        return max(call, int((call + 2 * tiles + 2 * outputs) / RESIDENT_OVER_ESTIMATE))
+
+    def batchwise(self, size: Sizes) -> bool:
+        return batchwise(self.fn, jax.ShapeDtypeStruct((1, *size, self.shape[-1]), self.dtype))
+
+    def cheapest(self, tiles: Candidates, limit: int | None) -> Sizes:
+        if limit is None:
+            return within_pixels(tiles, TILE_PIXELS // self.shape[0])
+        return within_bytes(tiles, self.memory, self.compiled.nbytes, limit)
