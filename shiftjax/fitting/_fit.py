@@ -12,13 +12,17 @@ import numpy as np
 
 from shiftjax._checks import fail, integer, number, shown, single_key, switch
 from shiftjax._typing import PRNGKeyArray
+from shiftjax.fitting._intensities import measured, scaled
 from shiftjax.fitting._network import check_network, default_network, shapes, window_for, window_wish
 from shiftjax.fitting._pairs import Pair, check_instances, pairs_of, survey
-from shiftjax.fitting._scaling import HIGH, LOW, scaled
+from shiftjax.fitting._sampling import Sampler, seed_of
 from shiftjax.fitting._validation import check_share, held_out, small_object, validation_of
 
 if TYPE_CHECKING:
     from shiftjax.fitting._model import Model
+
+LOOKS = 32  # windows in which is measured what is typical of the images
+SPACING = 1.5  # distance of the control points of elastic changes, in objects
 
 
 def fit(
@@ -51,8 +55,8 @@ def fit(
             folder of TIFF files, or of a volume of any format that `shiftjax.volume.open_source` reads, what it
             returns, or a list of these. Volumes that are large are read window by window.
         labels: likewise, `(*space)`, integers, 0 = background, a number of its own for each object.
-        net: a Linen module whose output has two channels or more and stride 1; by default a valid `UNet` whose receptive field
-            holds a typical object.
+        net: a Linen module whose output has two channels or more and stride 1; by default a valid `UNet` whose
+            receptive field holds a typical object.
         steps: of training; by default as many as fit into `minutes`, 200 to 6000.
         minutes: what all of it may take, measured at the beginning, on a machine that stays as fast as it is then.
         validation: the share that is held out, `(images, labels)` to be used instead, or False for none. By default the
@@ -104,18 +108,20 @@ def fit(
     smallest = np.min([pair.space for pair in pairs], axis=0)
     channels = pairs[0].image.channels
     net = default_network(extent, smallest) if net is None else net
-    variables, _ = shapes(net, len(smallest), channels)
+    variables = shapes(net, len(smallest), channels)
     wish = window_wish(extent) if window is None else _sizes(window, len(smallest))
     chosen = window_for(net, variables, channels, wish, smallest)
 
-    brought = [Pair(scaled(pair.image, LOW, HIGH), pair.labels) for pair in pairs]
+    brought = [Pair(scaled(pair.image), pair.labels) for pair in pairs]
     if others is None:
         train, test = held_out(brought, validation, chosen)
     else:
-        train, test = brought, [Pair(scaled(pair.image, LOW, HIGH), pair.labels) for pair in others]
+        train, test = brought, [Pair(scaled(pair.image), pair.labels) for pair in others]
     within = [survey(pair) for pair in train]
     if not any(len(s.areas) for s in within):
         fail("labels", "objects in the images to train on", "all in the part that is held out", "lower `validation`")
+    sampler = Sampler(train, within, chosen, batch, seed_of(key))
+    intensities = measured(sampler(k) for k in range(LOOKS))
     config = {
         "data": _digest(pairs, surveys),
         "net": str(net),
@@ -128,10 +134,16 @@ def fit(
         "rate": rate,
         "key": np.asarray(jax.random.key_data(key)).tolist() if _typed(key) else np.asarray(key).tolist(),
     }
-    from shiftjax.fitting._run import Plan, run  # loads optax
+    from shiftjax.fitting import _run  # loads optax
 
-    plan = Plan(net, chosen, channels, extent, small_object(surveys), steps, minutes, augment, batch, rate, key, config)
-    return run(plan, train, within, validation_of(test), out=out, resume=resume, progress=progress)
+    spacing = max(8, round(SPACING * float(np.max(extent))))
+    small = small_object(surveys)
+    shape = _run.Shape.of(extent)
+    plan = _run.Plan(
+        net, chosen, channels, intensities, shape, spacing, small, steps, minutes, augment, batch, rate, key, config
+    )
+    held = validation_of(test, intensities)
+    return _run.run(plan, sampler, held, out=out, resume=resume, progress=progress)
 
 
 def _typed(key: Any) -> bool:

@@ -1,14 +1,16 @@
-"""What a network is trained for: foreground in its first channel, and in the others codes that differ where objects meet.
+"""What a network is trained for: foreground in its first channel, in the others codes that differ where objects meet.
 
-Objects that touch are told apart twice: between them the foreground has a gap of two pixels, and their codes differ.
-Codes of objects far apart may be equal, since connected components tell those apart; so codes are compared within
-neighbourhoods only, a few objects wide.
+Objects that touch are told apart twice: the foreground has a gap between them, and their codes differ. Codes of objects
+far apart may be equal, since connected components tell those apart; so codes are compared within neighbourhoods only, a
+few objects wide.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from itertools import product
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -21,23 +23,38 @@ from shiftjax.labelling import relabel
 
 MOST = 64  # objects of a neighbourhood that count; those beyond are left out of the loss, not of the foreground
 CONTACT = 4.0  # weight of the pixels between objects that touch or nearly do
-SEPARATION = 0.5  # weight of the discriminative loss
+SEPARATION = 0.1  # weight of the discriminative loss
+GAP = 0.1  # half the gap between objects that touch, as a share of their extent
+REACH = 2.5  # objects that a neighbourhood holds along an axis
 
 
-def loss(output: Array, labels: Array, *, reach: Sequence[int]) -> Array:
-    """The loss of an output window.
+class Shape(NamedTuple):
+    """What the loss knows of objects, in pixels per axis.
 
-    Args:
-        output: logit of the foreground, and embedding: `(batch, *space, 1 + channel)`.
-        labels: `(batch, *space)`, int32, 0 = background.
-        reach: size of a neighbourhood in pixels, per axis.
+    Attributes:
+        gap: what an object that touches another gives up there.
+        reach: size of a neighbourhood.
     """
-    return foreground_loss(output[..., 0], labels) + SEPARATION * separation_loss(output[..., 1:], labels, reach)
+
+    gap: tuple[int, ...]
+    reach: tuple[int, ...]
+
+    @classmethod
+    def of(cls, extent: Sequence[float]) -> Shape:
+        """From the extent of a typical object."""
+        gap = tuple(min(4, max(1, round(GAP * size))) for size in extent)
+        return cls(gap, tuple(max(8, math.ceil(REACH * size)) for size in extent))
 
 
-def foreground_loss(logit: Array, labels: Array) -> Array:
+def loss(output: Array, labels: Array, shape: Shape) -> Array:
+    """The loss of an output window: logit of the foreground and embedding `(batch, *space, 1 + channel)`."""
+    codes = separation_loss(output[..., 1:], labels, shape.reach)
+    return foreground_loss(output[..., 0], labels, shape.gap) + SEPARATION * codes
+
+
+def foreground_loss(logit: Array, labels: Array, gap: Sequence[int]) -> Array:
     """Weighted cross entropy and soft Dice."""
-    touching, near = _sees_two(labels, 1), _sees_two(labels, 2)
+    touching, near = _sees_two(labels, gap), _sees_two(labels, [n + 1 for n in gap])
     target = ((labels > 0) & ~touching).astype(logit.dtype)
     weight = jnp.where(near, CONTACT, 1.0)
     entropy = jnp.sum(weight * optax.sigmoid_binary_cross_entropy(logit, target)) / jnp.sum(weight)
@@ -46,14 +63,14 @@ def foreground_loss(logit: Array, labels: Array) -> Array:
     return entropy + dice
 
 
-def _sees_two(labels: Array, radius: int) -> Array:
+def _sees_two(labels: Array, radius: Sequence[int]) -> Array:
     """Whether pixels lie within `radius` of two objects."""
-    size = (1, *(2 * radius + 1,) * (labels.ndim - 1))
-    ones = (1,) * labels.ndim
-    none = jnp.iinfo(labels.dtype).max
-    most = jax.lax.reduce_window(labels, jnp.zeros((), labels.dtype), jax.lax.max, size, ones, "SAME")
-    positive = jnp.where(labels > 0, labels, none)
-    least = jax.lax.reduce_window(positive, jnp.asarray(none, labels.dtype), jax.lax.min, size, ones, "SAME")
+    most, least = labels, jnp.where(labels > 0, labels, none := jnp.iinfo(labels.dtype).max)
+    for axis, n in enumerate(radius, start=1):  # one axis after the other: a square window costs its sides only
+        size = [2 * n + 1 if k == axis else 1 for k in range(labels.ndim)]
+        ones = (1,) * labels.ndim
+        most = jax.lax.reduce_window(most, jnp.zeros((), labels.dtype), jax.lax.max, size, ones, "SAME")
+        least = jax.lax.reduce_window(least, jnp.asarray(none, labels.dtype), jax.lax.min, size, ones, "SAME")
     return (least < most) & (most > 0)
 
 

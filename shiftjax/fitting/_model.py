@@ -15,11 +15,11 @@ import numpy as np
 from shiftjax._checks import array, fail, finite
 from shiftjax._typing import ArrayLike
 from shiftjax.certifier import Certificate, certify
+from shiftjax.fitting._intensities import Intensities
 from shiftjax.fitting._saving import write_model
-from shiftjax.fitting._scaling import scale_array
 from shiftjax.fitting._settings import Settings, foreground, labels_of
 from shiftjax.tiling import TilePlan, plan_tiles, predict_tiled
-from shiftjax.volume import NewTarget, Recompute, Segmented, Source, normalize, open_source, predict_volume, segment_volume
+from shiftjax.volume import NewTarget, Recompute, Segmented, Source, open_source, predict_volume, segment_volume
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Model:
         channels: of an image.
         window: input pixels of a training window, per axis.
         settings: foreground threshold, bandwidth of mean shift, and pixels of the smallest object.
-        percentiles: of an image's intensities, that become 0 and 1.
+        intensities: how an image is scaled: percentiles, and what is typical of the training images.
         score: AP50 on the images that were held out, as `average_precision` counts it; NaN where none were.
     """
 
@@ -43,7 +43,7 @@ class Model:
     channels: int
     window: tuple[int, ...]
     settings: Settings
-    percentiles: tuple[float, float]
+    intensities: Intensities
     score: float = math.nan
 
     @property
@@ -53,7 +53,7 @@ class Model:
 
     @property
     def fn(self) -> jax.tree_util.Partial:
-        """The network as a function of scaled images `(batch, *space, channel)`, with the weights as its parameters."""
+        """The network as a function of prepared images `(batch, *space, channel)`; the weights are its parameters."""
         return jax.tree_util.Partial(self.net.apply, self.variables)
 
     @property
@@ -145,7 +145,7 @@ class Model:
         """
         volume = open_source(source, axes=axes, channel=channel).for_network(self.ndim)
         self._check_source(volume)
-        scale = normalize(volume, low=self.percentiles[0], high=self.percentiles[1])
+        scale = self.intensities.of(volume)
         plan = self.plan(volume.space, tile=tile, memory_bytes=memory_bytes)
         output: Any = Recompute(self.fn, volume, preprocess=scale)
         if embedding is not None:
@@ -177,9 +177,9 @@ class Model:
 
     def _output(self, image: ArrayLike, tile: Any, memory_bytes: Any) -> np.ndarray:
         pixels = self._batch(image)
-        scaled = scale_array(pixels, *self.percentiles)
+        prepared = self.intensities.prepared(pixels)
         plan = self.plan(pixels.shape[1:-1], tile=tile, memory_bytes=memory_bytes)
-        return np.asarray(predict_tiled(self.fn, scaled, plan))
+        return np.asarray(predict_tiled(self.fn, prepared, plan))
 
     def _batch(self, image: Any) -> np.ndarray:
         """The image as `(1, *space, channel)`."""

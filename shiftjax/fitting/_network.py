@@ -18,7 +18,7 @@ FEATURES = {1: 16, 2: 16, 3: 8}
 HALO = {2: 20, 3: 44, 4: 92}  # input pixels that a valid U-Net of so many levels sees around each pixel
 WINDOW = {1: (128, 512), 2: (96, 192), 3: (16, 40)}  # least and largest output windows, in pixels per axis
 OBJECTS = {1: 4, 2: 4, 3: 2}  # objects that a window should hold along an axis
-SEARCHED = 128  # input sizes that are tried until a network takes one
+SEARCHED = 512  # input sizes that are tried until a network takes one
 
 
 class Window(NamedTuple):
@@ -47,7 +47,7 @@ def default_network(extent: Sequence[float], space: Sequence[int]) -> UNet:
         space: the smallest sizes among the images, in pixels per axis.
     """
     levels = [next((n for n, halo in HALO.items() if halo >= size), max(HALO)) for size in extent]
-    levels = [next(n for n in range(wish, -1, -1) if 2 * 2**n <= size) for wish, size in zip(levels, space, strict=True)]
+    levels = [max(0, min(wish, int(size).bit_length() - 2)) for wish, size in zip(levels, space, strict=True)]
     depth = max(1, *levels)
     factors = tuple(tuple(2 if level < n else 1 for n in levels) for level in range(depth))
     return UNet(1 + EMBEDDING, ndim=len(levels), features=FEATURES[len(levels)], factors=factors)
@@ -60,14 +60,14 @@ def check_network(net: Any) -> None:
         fail("net", "a Linen module of images, such as `shiftjax.UNet(5)`", shown(net), mend)
 
 
-def shapes(net: nn.Module, ndim: int, channels: int, size: int = 16) -> tuple[Any, Any]:
-    """Shapes of the variables, and the image at which they were found.
+def shapes(net: nn.Module, ndim: int, channels: int) -> Any:
+    """Shapes of the variables, found at the smallest image that the network takes.
 
     Raises:
         ValueError: a network that takes no images of this kind.
     """
     key, error = jax.eval_shape(lambda: jax.random.key(0)), None
-    for n in range(size, size + SEARCHED * 2):
+    for n in range(1, SEARCHED):
         image = jax.ShapeDtypeStruct((1, *(n,) * ndim, channels), jnp.float32)
         try:
             variables = jax.eval_shape(net.init, key, image)
@@ -75,12 +75,12 @@ def shapes(net: nn.Module, ndim: int, channels: int, size: int = 16) -> tuple[An
         except Exception as raised:  # most sizes are illegal to most networks
             error = raised
             continue
-        if getattr(output, "ndim", 0) == ndim + 2 and output.shape[-1] >= 2 and 0 not in output.shape:
-            return variables, image
-        shape = shown(getattr(output, "shape", output))
-        fail("net", f"an output (batch, *space, channel) of {ndim} axes and 2 channels or more", shape)
+        if getattr(output, "ndim", 0) != ndim + 2 or output.shape[-1] < 2 or 0 in output.shape:
+            shape = shown(getattr(output, "shape", output))
+            fail("net", f"an output (batch, *space, channel) of {ndim} axes and 2 channels or more", shape)
+        return variables
     reason = " ".join(str(error).split())[:200]
-    fail("net", f"a network of images with {ndim} spatial axes and {channels} channels", f"none ({reason})")
+    return fail("net", f"a network of images with {ndim} spatial axes and {channels} channels", f"none ({reason})")
 
 
 def window_for(net: nn.Module, variables: Any, channels: int, wish: Sequence[int], space: Sequence[int]) -> Window:
@@ -104,9 +104,7 @@ def window_for(net: nn.Module, variables: Any, channels: int, wish: Sequence[int
     if any(n < size for n, size in zip(space, least, strict=True)):
         mend = "give larger images, or a network of smaller period by `net=`"
         fail("images", f"at least {least} px, two periods of the network", f"an image of {tuple(space)} px", mend)
-    output = tuple(
-        max(size, min(w, n) // p * p) for w, n, p, size in zip(wish, space, period, least, strict=True)
-    )
+    output = tuple(max(size, min(w, n) // p * p) for w, n, p, size in zip(wish, space, period, least, strict=True))
     plan = plan_tiles(fn, (1, *output, channels), tile=output)
     before = tuple(width[0] for width in plan.pad_width[1:-1])
     return Window(plan.tile_input, plan.tile_output, before, plan.crops[0], plan.period)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
-from scipy.ndimage import find_objects
 
 from shiftjax._checks import fail
 from shiftjax.fitting._pictures import AXES, Picture, blocks, ndim_of, numbers_in, pictures_of
@@ -103,6 +102,8 @@ def survey(pair: Pair) -> Survey:
     Raises:
         ValueError: NaN in the image, or labels below 0.
     """
+    from scipy.ndimage import find_objects  # takes a while to load
+
     extents: list[Sequence[int]] = []
     areas: list[int] = []
     cells: list[np.ndarray] = []
@@ -157,9 +158,3 @@ def _binary(name: str, found: str) -> None:
 def _occupied(foreground: np.ndarray) -> np.ndarray:
     """First pixels of the cells that hold foreground."""
     return np.unique(np.argwhere(foreground) // CELL, axis=0) * CELL
-
-
-def all_of(pairs: Sequence[Pair]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Images and labels in full, one pair after the other."""
-    for pair in pairs:
-        yield pair.image.read(pair.image.everything), pair.labels.read(pair.labels.everything)

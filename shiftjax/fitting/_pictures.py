@@ -1,4 +1,4 @@
-"""Images and labels as a user has them: arrays, lists of arrays, TIFF files or folders of them, volumes of any format."""
+"""Images and labels as users have them: arrays, lists of arrays, TIFF files and folders, volumes of any format."""
 
 from __future__ import annotations
 
@@ -97,9 +97,9 @@ def pictures_of(name: str, value: Any, *, axes: str | None = None) -> list[Pictu
         if checked.ndim not in (1, 2, 3, 4) or 0 in checked.shape:
             fail(name, "an image of one to three axes, and one more for channels", f"shape {checked.shape}")
         return _frames(name, open_source(checked, axes=axes or AXES.get(checked.ndim)), name)
-    if all(hasattr(value, attribute) for attribute in ("shape", "dtype", "__getitem__")):
-        return _frames(name, open_source(value), name)
-    fail(name, "an array, a path, or a list of them", shown(value))
+    if not all(hasattr(value, attribute) for attribute in ("shape", "dtype", "__getitem__")):
+        fail(name, "an array, a path, or a list of them", shown(value))
+    return _frames(name, open_source(value), name)
 
 
 def ndim_of(value: Any) -> int | None:

@@ -119,10 +119,9 @@ class Record:
 
     def enter(self, entry: Entry, variables: Any, keep: Callable[[Any, float], None]) -> None:
         """Enters a validation; weights that are the best so far are kept."""
-        if entry.score > self.top or self.best is None:
-            if entry.score > self.top:
-                self.best = jax.device_get(variables)
-                keep(self.best, entry.score)
+        if entry.score > self.top:
+            self.best = jax.device_get(variables)
+            keep(self.best, entry.score)
         self.history.append(entry)
         self._write()
 

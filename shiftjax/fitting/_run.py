@@ -3,32 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from shiftjax.fitting._augment import Augmentation
+from shiftjax.fitting._intensities import Intensities
 from shiftjax.fitting._load import load_model
 from shiftjax.fitting._loop import Loop
+from shiftjax.fitting._loss import Shape
 from shiftjax.fitting._model import Model
 from shiftjax.fitting._network import Window
 from shiftjax.fitting._optimizer import optimizer
-from shiftjax.fitting._pairs import Pair, Survey
 from shiftjax.fitting._progress import Progress
 from shiftjax.fitting._record import Record
 from shiftjax.fitting._sampling import Sampler
-from shiftjax.fitting._scaling import HIGH, LOW
 from shiftjax.fitting._settings import Settings
 from shiftjax.fitting._step import make_step, predicting
 from shiftjax.fitting._validation import SMALL, Validation, fn_of
 from shiftjax.training import State, initial_state
 
 THRESHOLD, BANDWIDTH = 0.5, 0.8  # until they are tuned
-REACH = 2.5  # typical objects that a neighbourhood holds along an axis
 
 
 class Plan(NamedTuple):
@@ -36,7 +33,9 @@ class Plan(NamedTuple):
 
     Attributes:
         window: of training.
-        extent: of a typical object, in pixels per axis.
+        intensities: what is typical of the images.
+        shape: of the objects.
+        spacing: of the control points of elastic changes, in pixels.
         small: pixels of a small object.
         config: what decides the run, to tell runs apart.
     """
@@ -44,7 +43,9 @@ class Plan(NamedTuple):
     net: nn.Module
     window: Window
     channels: int
-    extent: np.ndarray
+    intensities: Intensities
+    shape: Shape
+    spacing: int
     small: float
     steps: int | None
     minutes: float
@@ -57,8 +58,7 @@ class Plan(NamedTuple):
 
 def run(
     plan: Plan,
-    pairs: Sequence[Pair],
-    surveys: Sequence[Survey],
+    sampler: Sampler,
     validation: Validation | None,
     *,
     out: Any,
@@ -75,7 +75,7 @@ def run(
         return load_model(record.folder, net=plan.net)
 
     def model(variables: Any, settings: Settings, score: float) -> Model:
-        return Model(plan.net, variables, plan.channels, plan.window.input, settings, (LOW, HIGH), score)
+        return Model(plan.net, variables, plan.channels, plan.window.input, settings, plan.intensities, score)
 
     def keep(variables: Any, score: float) -> None:
         if record.folder is not None:
@@ -87,10 +87,8 @@ def run(
             record.best = load_model(record.folder, net=plan.net).variables
         if record.total is None and plan.steps is not None:
             record.begin(plan.steps)
-        neighbourhood = [max(8, math.ceil(REACH * size)) for size in plan.extent]
-        how = Augmentation(spacing=max(8, round(1.5 * float(np.max(plan.extent))))) if plan.augment else None
-        step = make_step(plan.net, optimizer(plan.rate), plan.window, how, neighbourhood)
-        sampler = Sampler(pairs, surveys, plan.window, plan.batch, _seed(plan.key))
+        how = Augmentation(spacing=plan.spacing) if plan.augment else None
+        step = make_step(plan.net, optimizer(plan.rate), plan.window, plan.intensities, how, plan.shape)
         loop = Loop(step, sampler, validation, settings, plan.net, keep, say, record, plan.minutes)
         state, ended = loop.run(state)
         if not ended:
@@ -105,7 +103,9 @@ def run(
         record.close()
 
 
-def _best(plan: Plan, record: Record, validation: Validation | None, settings: Settings, state: State, model: Any) -> Model:
+def _best(
+    plan: Plan, record: Record, validation: Validation | None, settings: Settings, state: State, model: Any
+) -> Model:
     """The model of the best weights, with settings tuned to what is held out."""
     if validation is None:
         return model(predicting(state), settings, math.nan)
@@ -122,9 +122,3 @@ def _best(plan: Plan, record: Record, validation: Validation | None, settings: S
 def _initial(plan: Plan) -> State:
     image = jax.ShapeDtypeStruct((plan.batch, *plan.window.input, plan.channels), jnp.float32)
     return initial_state(plan.key, plan.net, optimizer(plan.rate), image)
-
-
-def _seed(key: Any) -> int:
-    """A seed for what is drawn on the host."""
-    data = np.asarray(jax.random.bits(jax.random.fold_in(key, 1), (2,), jnp.uint32))
-    return int(data[0]) << 32 | int(data[1])

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from shiftjax.fitting._network import Window
@@ -52,3 +55,9 @@ class Sampler:
         ids, ranks = np.unique(found, return_inverse=True)
         numbers = ranks.reshape(found.shape).astype(np.int32) + (0 if ids[0] == 0 else 1)
         return image, numbers
+
+
+def seed_of(key: Any) -> int:
+    """A seed for what is drawn on the host."""
+    bits = np.asarray(jax.random.bits(jax.random.fold_in(key, 1), (2,), jnp.uint32))
+    return int(bits[0]) << 32 | int(bits[1])

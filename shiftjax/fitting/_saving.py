@@ -23,6 +23,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from shiftjax._checks import fail, shown
+from shiftjax.fitting._intensities import Intensities
 from shiftjax.fitting._network import shapes
 from shiftjax.fitting._settings import Settings
 from shiftjax.nets import UNet
@@ -61,7 +62,7 @@ def write_model(model: Model, folder: Any, *, half: bool = False) -> None:
         "channels": model.channels,
         "window": list(model.window),
         "settings": model.settings._asdict(),
-        "percentiles": list(model.percentiles),
+        "intensities": model.intensities._asdict(),
         "score": None if math.isnan(model.score) else model.score,
         "weights": name,
         "digest": digest_of(weights),
@@ -93,7 +94,9 @@ def read_model(folder: Any, net: nn.Module | None = None) -> dict[str, Any]:
     if not isinstance(page, dict) or page.get("format") != FORMAT:
         found = page.get("format") if isinstance(page, dict) else "no format"
         mend = "train again, or load it with the version of shiftjax that wrote it"
-        fail("folder", f"a model of format {FORMAT}, which this version reads", f"format {shown(found)} in {path}", mend)
+        fail(
+            "folder", f"a model of format {FORMAT}, which this version reads", f"format {shown(found)} in {path}", mend
+        )
     if page.get("page_digest") != _page_digest(page):
         fail("folder", f"{PAGE} as it was written", f"one that has changed since in {path}")
     try:
@@ -112,7 +115,7 @@ def read_model(folder: Any, net: nn.Module | None = None) -> dict[str, Any]:
         "channels": page["channels"],
         "window": tuple(page["window"]),
         "settings": Settings(**page["settings"]),
-        "percentiles": tuple(page["percentiles"]),
+        "intensities": Intensities(**{name: _tupled(value) for name, value in page["intensities"].items()}),
         "score": math.nan if page["score"] is None else page["score"],
     }
 
@@ -190,7 +193,7 @@ def _tupled(value: Any) -> Any:
 
 def _check_fits(net: nn.Module, variables: Any, ndim: int, channels: int) -> None:
     """Refuses weights of another network."""
-    expected, _ = shapes(net, ndim, channels)
+    expected = shapes(net, ndim, channels)
     alike = jax.tree.structure(expected) == jax.tree.structure(variables) and all(
         a.shape == b.shape for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(variables), strict=True)
     )

@@ -42,9 +42,7 @@ def labels_of(output: np.ndarray, settings: Settings) -> np.ndarray:
     with warnings.catch_warnings():
         # A climb that is cut off still ends near a mode, and its pixels get that code.
         warnings.filterwarnings("ignore", message="mean shift did not come to rest")
-        return instances(
-            output[..., 1:], bandwidth=settings.bandwidth, foreground=inside, min_size=settings.min_size
-        )
+        return instances(output[..., 1:], bandwidth=settings.bandwidth, foreground=inside, min_size=settings.min_size)
 
 
 def probability(logit: Array | np.ndarray) -> np.ndarray:

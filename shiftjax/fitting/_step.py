@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import optax
 
 from shiftjax._typing import Array
 from shiftjax.fitting._augment import Augmentation, augment
-from shiftjax.fitting._loss import loss
+from shiftjax.fitting._intensities import Intensities, compress
+from shiftjax.fitting._loss import Shape, loss
 from shiftjax.fitting._network import Window
 from shiftjax.fitting._optimizer import mean_params
 from shiftjax.training import State
@@ -24,8 +24,9 @@ def make_step(
     net: nn.Module,
     optimizer: optax.GradientTransformation,
     window: Window,
+    intensities: Intensities,
     how: Augmentation | None,
-    reach: Sequence[int],
+    shape: Shape,
 ) -> Step:
     """The compiled step; what is random in it depends on the state's key and step alone.
 
@@ -33,24 +34,26 @@ def make_step(
         net: the network.
         optimizer: of its weights.
         window: of training.
+        intensities: what is typical of the images, whose percentiles are scaled already.
         how: windows are changed, if they are.
-        reach: of the discriminative loss, in pixels per axis.
+        shape: of the objects.
     """
     in_output = (slice(None), *(slice(start, stop) for start, stop in window.crop))
     under_output = (slice(None), *(slice(a, a + n) for a, n in zip(window.before, window.output, strict=True)))
 
     def step(state: State, images: Array, labels: Array) -> tuple[State, Array]:
         key = jax.random.fold_in(jax.random.wrap_key_data(state.key), state.step)
-        images = images.astype(jnp.float32)
+        images = intensities.relative(images)
         if how is not None:
             images, labels = augment(key, images, labels, how)
+        images = compress(images)
         statistics = {name: value for name, value in state.variables.items() if name != "params"}
         options: dict[str, Any] = {"train": True, "mutable": list(statistics)} if statistics else {}
 
         def objective(params: Any) -> tuple[Array, Any]:
             output = net.apply({"params": params, **statistics}, images, **options)
             output, updated = output if statistics else (output, {})
-            return loss(output[in_output], labels[under_output], reach=reach), updated
+            return loss(output[in_output], labels[under_output], shape), updated
 
         (value, updated), gradient = jax.value_and_grad(objective, has_aux=True)(state.variables["params"])
         change, after = optimizer.update(gradient, state.optimizer, state.variables["params"])

@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from shiftjax._checks import fail, number, shown
+from shiftjax.fitting._intensities import Intensities, compress
 from shiftjax.fitting._network import Window
 from shiftjax.fitting._pairs import Pair, Survey
 from shiftjax.fitting._settings import Settings, labels_of
@@ -18,7 +19,7 @@ from shiftjax.tiling import TilePlan, plan_tiles, predict_tiled
 
 SHARE = 0.25  # of a single image that is held out
 IMAGES = 0.2  # of several images
-MOST_IMAGES, MOST_PIXELS = 16, 2**21  # of those held out that are scored, and of each
+MOST_IMAGES, MOST_PIXELS = 16, 2**20  # of those held out that are scored
 THRESHOLDS = (0.35, 0.5, 0.65, 0.8)
 BANDWIDTHS = (0.3, 0.5, 0.8, 1.2)
 SMALL = (0.1, 0.3, 0.5)  # smallest objects that are kept, as shares of a small object's size
@@ -29,7 +30,7 @@ class Validation:
     """Held-out images.
 
     Attributes:
-        images: scaled, `(1, *space, channel)`.
+        images: as the network takes them, `(1, *space, channel)`.
         labels: of them, `(1, *space)`.
         plans: tiles of images by their size, each laid out once.
     """
@@ -78,7 +79,9 @@ def pooled_precision(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
     def filled(labels: np.ndarray) -> np.ndarray:
         return np.pad(labels, [(0, 0), *((0, int(n - m)) for n, m in zip(size, labels.shape[1:], strict=True))])
 
-    score = average_precision(np.concatenate([filled(t) for t, _ in pairs]), np.concatenate([filled(p) for _, p in pairs]))
+    score = average_precision(
+        np.concatenate([filled(t) for t, _ in pairs]), np.concatenate([filled(p) for _, p in pairs])
+    )
     return score if np.isfinite(score) else 0.0
 
 
@@ -113,13 +116,14 @@ def held_out(pairs: Sequence[Pair], share: Any, window: Window) -> tuple[list[Pa
     return [pair.part(upper)], [pair.part(lower)]
 
 
-def validation_of(pairs: Sequence[Pair]) -> Validation | None:
+def validation_of(pairs: Sequence[Pair], intensities: Intensities) -> Validation | None:
     """Reads the images that are held out; of many or large ones, some; None where there are none."""
     step = -(-len(pairs) // MOST_IMAGES)
     images, labels = [], []
-    for pair in pairs[:: max(1, step)]:
-        chosen = pair.part(_centre(pair.space))
-        images.append(chosen.image.read(chosen.image.everything))
+    chosen_pairs = pairs[:: max(1, step)]
+    for pair in chosen_pairs:
+        chosen = pair.part(_centre(pair.space, MOST_PIXELS / len(chosen_pairs)))
+        images.append(np.asarray(compress(intensities.relative(chosen.image.read(chosen.image.everything)))))
         labels.append(_numbered(chosen.labels.read(chosen.labels.everything)[..., 0]))
     if pairs and not any(label.any() for label in labels):
         mend = "give others by `validation=(images, labels)`"
@@ -127,9 +131,9 @@ def validation_of(pairs: Sequence[Pair]) -> Validation | None:
     return Validation(images, labels) if images else None
 
 
-def _centre(space: tuple[int, ...]) -> tuple[slice, ...]:
+def _centre(space: tuple[int, ...], most: float) -> tuple[slice, ...]:
     """The middle of an image, if it is too large to be scored as a whole."""
-    shrink = min(1.0, (MOST_PIXELS / np.prod(space, dtype=float)) ** (1 / len(space)))
+    shrink = min(1.0, (most / np.prod(space, dtype=float)) ** (1 / len(space)))
     sizes = [max(1, int(n * shrink)) for n in space]
     return tuple(slice((n - size) // 2, (n - size) // 2 + size) for n, size in zip(space, sizes, strict=True))
 
