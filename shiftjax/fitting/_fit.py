@@ -112,7 +112,7 @@ def fit(
     wish = window_wish(extent) if window is None else _sizes(window, len(smallest))
     chosen = window_for(net, variables, channels, wish, smallest)
 
-    brought = [Pair(scaled(pair.image), pair.labels) for pair in pairs]
+    brought = [Pair(scaled(pair.image), pair.labels.numbered()) for pair in pairs]
     if others is None:
         train, test = held_out(brought, validation, chosen)
     else:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import array, fail, finite
+from shiftjax._checks import array, fail, finite, switch
 from shiftjax._typing import ArrayLike
 from shiftjax.certifier import Certificate, certify
 from shiftjax.fitting._intensities import Intensities
@@ -164,16 +164,17 @@ class Model:
             **options,
         )
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, half: bool = False) -> None:
         """Writes the model into a folder, which `load_model` reads: JSON and plain arrays, no code.
 
         Args:
             folder: made where there is none; a model in it is replaced.
+            half: whether weights are rounded to float16, which takes half the space.
 
         Raises:
             ValueError: the folder holds something else, or the network is no `UNet` of known parts.
         """
-        write_model(self, folder)
+        write_model(self, folder, half=switch("half", half))
 
     def _output(self, image: ArrayLike, tile: Any, memory_bytes: Any) -> np.ndarray:
         pixels = self._batch(image)

@@ -67,7 +67,19 @@ class Picture:
         if self.nbytes > IN_MEMORY:
             return self
         pixels = self.read(self.everything)
-        return replace(self, read=lambda slices: pixels[(slice(None), *slices)])
+        return self.holding(pixels)
+
+    def numbered(self) -> Picture:
+        """Labels as 0, 1, 2... in int32, read into memory if they are small; 0 stays 0."""
+        if self.nbytes > IN_MEMORY:
+            return self
+        labels = self.read(self.everything)
+        ids, ranks = np.unique(np.append(labels, 0), return_inverse=True)
+        return self.holding(ranks[:-1].reshape(labels.shape).astype(np.int32)) if ids[0] == 0 else self.holding(labels)
+
+    def holding(self, pixels: np.ndarray) -> Picture:
+        """The same with these pixels `(1, *space, channel)`."""
+        return replace(self, dtype=pixels.dtype, read=lambda slices: pixels[(slice(None), *slices)])
 
 
 def pictures_of(name: str, value: Any, *, axes: str | None = None) -> list[Picture]:

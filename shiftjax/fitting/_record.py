@@ -1,7 +1,8 @@
 """What a run has done so far, and, in a folder, what it goes on from after a crash.
 
-The folder holds run.json, checkpoints, and from the first validation on the best model, so that it can be loaded at any
-time. What belongs to a step is written in this order: the checkpoint, the model if it is the best, run.json.
+The folder holds run.json, checkpoints, the best model to go on from, and one that can be loaded at any time: the best
+so far, or after Ctrl-C what there was then. What belongs to a step is written in this order: the checkpoint, the model
+if it is the best, run.json.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from shiftjax.fitting._saving import BEGUN, PAGE, as_folder, write_page
 from shiftjax.training import Checkpoints
 
 FORMAT = 1  # of run.json
+STATES, BEST = "checkpoints", "best"  # folders
 
 
 class Entry(NamedTuple):
@@ -57,12 +59,12 @@ class Record:
         if page.exists() and resume:
             self._read(page)
         elif page.exists():
-            shutil.rmtree(folder / "checkpoints", ignore_errors=True)
             page.unlink()
+            _remove(folder)
         elif folder.exists() and any(entry.name != page.with_suffix(".tmp").name for entry in folder.iterdir()):
             fail("out", "a new folder, or that of a run", f"other files in {folder}", "choose another")
         folder.mkdir(parents=True, exist_ok=True)
-        self._checkpoints = Checkpoints(folder / "checkpoints")
+        self._checkpoints = Checkpoints(folder / STATES)
         self._write()
 
     def _read(self, page: Path) -> None:
@@ -131,7 +133,7 @@ class Record:
         self._write()
         self.close()
         if self.folder is not None:
-            shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
+            _remove(self.folder)
 
     def close(self) -> None:
         """Ends the writing of checkpoints."""
@@ -140,6 +142,17 @@ class Record:
             self._checkpoints = None
 
     @property
+    def best_folders(self) -> list[Path]:
+        """Where the best model is kept: to go on from, and to be used; none in memory."""
+        return [] if self.folder is None else [self.folder / BEST, self.folder]
+
+    @property
     def has_model(self) -> bool:
         """Whether the folder holds the best model so far."""
         return self.folder is not None and (self.folder / PAGE).exists()
+
+
+def _remove(folder: Path) -> None:
+    """Removes what a run goes on from."""
+    for name in (STATES, BEST):
+        shutil.rmtree(folder / name, ignore_errors=True)

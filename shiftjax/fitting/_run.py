@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -10,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from shiftjax.fitting._augment import Augmentation
+from shiftjax.fitting._figure import draw
 from shiftjax.fitting._intensities import Intensities
 from shiftjax.fitting._load import load_model
 from shiftjax.fitting._loop import Loop
@@ -26,6 +28,7 @@ from shiftjax.fitting._validation import SMALL, Validation, fn_of
 from shiftjax.training import State, initial_state
 
 THRESHOLD, BANDWIDTH = 0.5, 0.8  # until they are tuned
+PICTURE = "validation.png"
 
 
 class Plan(NamedTuple):
@@ -78,13 +81,13 @@ def run(
         return Model(plan.net, variables, plan.channels, plan.window.input, settings, plan.intensities, score)
 
     def keep(variables: Any, score: float) -> None:
-        if record.folder is not None:
-            model(variables, settings, score).save(record.folder)
+        for folder in record.best_folders:
+            model(variables, settings, score).save(folder)
 
     try:
         state = record.restored(_initial(plan))
-        if record.history and record.has_model:
-            record.best = load_model(record.folder, net=plan.net).variables
+        if record.history and record.best_folders:
+            record.best = load_model(record.best_folders[0], net=plan.net).variables
         if record.total is None and plan.steps is not None:
             record.begin(plan.steps)
         how = Augmentation(spacing=plan.spacing) if plan.augment else None
@@ -95,9 +98,12 @@ def run(
             goes_on = "" if out is None else "; the same call goes on"
             say.say(f"stopped after {int(state.step)} steps: what has been learnt is kept{goes_on}")
         best = _best(plan, record, validation, settings, state, model)
-        if record.folder is not None and ended:
+        if record.folder is not None:
             best.save(record.folder)
-            record.finish()
+            if validation is not None:
+                _draw(record.folder / PICTURE, validation, best, say)
+            if ended:
+                record.finish()
         return best
     finally:
         record.close()
@@ -117,6 +123,15 @@ def _best(
         found, score = validation.tuned(validation.outputs(fn_of(plan.net, variables)), settings, plan.small)
         tuned.append((score, model(variables, found, score)))
     return max(tuned, key=lambda each: each[0])[1]
+
+
+def _draw(path: Path, validation: Validation, model: Model, say: Progress) -> None:
+    """A picture of the first image that is held out."""
+    output = validation.outputs(model.fn)[0]
+    try:
+        draw(path, validation.images[0], validation.labels[0], output, model.settings, model.score)
+    except ImportError as error:
+        say.say(f"no picture of the validation: {error}")
 
 
 def _initial(plan: Plan) -> State:

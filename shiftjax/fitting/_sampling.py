@@ -36,7 +36,7 @@ class Sampler:
     seed: int
 
     def __call__(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """Images `(batch, *input, channel)` and labels `(batch, *input)` of a step; labels are 0, 1, 2... in each."""
+        """Images `(batch, *input, channel)` and labels `(batch, *input)` of a step; 0 = background."""
         draw = np.random.default_rng([self.seed, step])
         images, labels = zip(*(self._window(draw) for _ in range(self.batch)), strict=True)
         return np.concatenate(images), np.concatenate(labels)
@@ -52,9 +52,13 @@ class Sampler:
         first = [int(at) - before for at, before in zip(start, self.window.before, strict=True)]
         image = read_window(pair.image.read, pair.space, first, self.window.input, "reflect")
         found = read_window(pair.labels.read, pair.space, first, self.window.input, "reflect")[..., 0]
-        ids, ranks = np.unique(found, return_inverse=True)
-        numbers = ranks.reshape(found.shape).astype(np.int32) + (0 if ids[0] == 0 else 1)
-        return image, numbers
+        return image, found if found.dtype == np.int32 else _narrowed(found)
+
+
+def _narrowed(labels: np.ndarray) -> np.ndarray:
+    """Labels as 0, 1, 2... in int32, which the device has whatever their own type is."""
+    _, ranks = np.unique(np.append(labels, 0), return_inverse=True)
+    return ranks[:-1].reshape(labels.shape).astype(np.int32)
 
 
 def seed_of(key: Any) -> int:
