@@ -44,7 +44,7 @@ class Intensities(NamedTuple):
     def prepared(self, image: np.ndarray) -> np.ndarray:
         """An image `(1, *space, channel)` in memory as the network takes it."""
         source = open_source(image[0], axes=AXES[image.ndim - 2] + "c")
-        return np.asarray(self.of(source)(image))
+        return np.asarray(self.of(source)(jnp.asarray(image)))
 
     def relative(self, images: Array) -> Array:
         """Images whose percentiles are scaled, with typical background and object at 0 and 1."""
@@ -77,10 +77,10 @@ def scaled(picture: Picture) -> Picture:
     """
     if picture.nbytes > IN_MEMORY:
         fn, read = normalize(picture.source, low=LOW, high=HIGH), picture.read
-        return replace(picture, dtype=np.dtype("f4"), read=lambda slices: np.asarray(fn(read(slices))))
+        return replace(picture, dtype=np.dtype("f4"), read=lambda slices: np.asarray(fn(jnp.asarray(read(slices)))))
     image = picture.read(picture.everything)
     source = open_source(image[0], axes=AXES[image.ndim - 2] + "c")
-    pixels = np.asarray(normalize(source, low=LOW, high=HIGH)(image))
+    pixels = np.asarray(normalize(source, low=LOW, high=HIGH)(jnp.asarray(image)))
     return replace(picture, dtype=np.dtype("f4"), read=lambda slices: pixels[(slice(None), *slices)])
 
 

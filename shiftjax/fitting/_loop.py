@@ -44,9 +44,9 @@ class Loop:
         step: of training.
         sampler: draws the windows of a step.
         validation: images held out; None for none.
-        settings: that validations use.
+        settings: of which validations choose the threshold.
         net: the network.
-        keep: called with weights that are the best so far, and their score.
+        keep: called with weights that are the best so far, their settings and their score.
         progress: where to say what happens.
         record: of the run.
         minutes: what the whole run may take, where the record has no number of steps.
@@ -57,7 +57,7 @@ class Loop:
     validation: Validation | None
     settings: Settings
     net: nn.Module
-    keep: Callable[[Any, float], None]
+    keep: Callable[[Any, Settings, float], None]
     progress: Progress
     record: Record
     minutes: float
@@ -144,8 +144,8 @@ class Loop:
             return
         loss = float(np.mean([float(loss) for loss in self._losses])) if self._losses else math.nan
         variables = predicting(state)
-        score = self.validation.score(self.validation.outputs(fn_of(self.net, variables)), self.settings)
+        settings, score = self.validation.quick(self.validation.outputs(fn_of(self.net, variables)), self.settings)
         best = max(score, self.record.top)
         self.progress.say(f"step {done}: loss {loss:.3g}, AP50 of what is held out {score:.3f}, best {best:.3f}")
-        self.record.enter(Entry(done, loss, score), variables, self.keep)
+        self.record.enter(Entry(done, loss, score), variables, lambda best: self.keep(best, settings, score))
         self._losses = []

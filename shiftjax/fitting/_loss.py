@@ -22,7 +22,7 @@ from shiftjax._typing import Array
 from shiftjax.labelling import relabel
 
 MOST = 64  # objects of a neighbourhood that count; those beyond are left out of the loss, not of the foreground
-CONTACT = 4.0  # weight of the pixels between objects that touch or nearly do
+CONTACT = 8.0  # weight of the pixels between objects that touch or nearly do
 SEPARATION = 0.1  # weight of the discriminative loss
 GAP = 0.1  # half the gap between objects that touch, as a share of their extent
 REACH = 2.5  # objects that a neighbourhood holds along an axis

@@ -152,11 +152,13 @@ class Model:
             predict_volume(self.fn, volume, embedding, plan, preprocess=scale, progress=progress)
             output = open_source(embedding.path if isinstance(embedding, NewTarget) else embedding)
         options = {"key": jax.random.key(0), **options}
+        if self.settings.bandwidth is None:  # one code for all: the foreground alone tells objects apart
+            options = {"codebook": np.zeros((1, plan.outputs[0].channels - 1), np.float32), **options}
         return segment_volume(
             output,
             target,
             plan,
-            bandwidth=self.settings.bandwidth,
+            bandwidth=self.settings.bandwidth or 1.0,
             foreground=jax.tree_util.Partial(foreground, logit=self.settings.logit),
             min_size=self.settings.min_size,
             channels=slice(1, None),

@@ -72,10 +72,12 @@ def shapes(net: nn.Module, ndim: int, channels: int) -> Any:
         try:
             variables = jax.eval_shape(net.init, key, image)
             output = jax.eval_shape(net.apply, variables, image)
+            if 0 in getattr(output, "shape", ()):
+                continue
         except Exception as raised:  # most sizes are illegal to most networks
             error = raised
             continue
-        if getattr(output, "ndim", 0) != ndim + 2 or output.shape[-1] < 2 or 0 in output.shape:
+        if getattr(output, "ndim", 0) != ndim + 2 or output.shape[-1] < 2:
             shape = shown(getattr(output, "shape", output))
             fail("net", f"an output (batch, *space, channel) of {ndim} axes and 2 channels or more", shape)
         return variables

@@ -119,11 +119,11 @@ class Record:
         if self._checkpoints is not None:
             self._checkpoints.save(step, state)
 
-    def enter(self, entry: Entry, variables: Any, keep: Callable[[Any, float], None]) -> None:
+    def enter(self, entry: Entry, variables: Any, keep: Callable[[Any], None]) -> None:
         """Enters a validation; weights that are the best so far are kept."""
         if entry.score > self.top:
             self.best = jax.device_get(variables)
-            keep(self.best, entry.score)
+            keep(self.best)
         self.history.append(entry)
         self._write()
 

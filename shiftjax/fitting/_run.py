@@ -27,7 +27,7 @@ from shiftjax.fitting._step import make_step, predicting
 from shiftjax.fitting._validation import SMALL, Validation, fn_of
 from shiftjax.training import State, initial_state
 
-THRESHOLD, BANDWIDTH = 0.5, 0.8  # until they are tuned
+THRESHOLD = 0.5  # until it is tuned
 PICTURE = "validation.png"
 
 
@@ -70,7 +70,7 @@ def run(
 ) -> Model:
     """Trains, and returns the best model."""
     say = Progress(progress)
-    settings = Settings(THRESHOLD, BANDWIDTH, max(1, round(SMALL[1] * plan.small)))
+    settings = Settings(THRESHOLD, None, max(1, round(SMALL[1] * plan.small)))
     record = Record(out, plan.config, resume=resume)
     if record.finished and record.has_model:
         record.close()
@@ -80,7 +80,7 @@ def run(
     def model(variables: Any, settings: Settings, score: float) -> Model:
         return Model(plan.net, variables, plan.channels, plan.window.input, settings, plan.intensities, score)
 
-    def keep(variables: Any, score: float) -> None:
+    def keep(variables: Any, settings: Settings, score: float) -> None:
         for folder in record.best_folders:
             model(variables, settings, score).save(folder)
 

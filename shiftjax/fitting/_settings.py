@@ -10,6 +10,7 @@ import numpy as np
 
 from shiftjax._instances import instances
 from shiftjax._typing import Array
+from shiftjax.labelling import connected_components, drop_small, relabel
 
 
 class Settings(NamedTuple):
@@ -17,12 +18,13 @@ class Settings(NamedTuple):
 
     Attributes:
         threshold: probability from which on a pixel is foreground.
-        bandwidth: of mean shift, in units of the embedding.
+        bandwidth: of mean shift, in units of the embedding; None where the foreground alone tells objects apart, by the
+            gap between those that touch.
         min_size: pixels of the smallest object that is kept.
     """
 
     threshold: float
-    bandwidth: float
+    bandwidth: float | None
     min_size: int
 
     @property
@@ -39,6 +41,8 @@ def foreground(output: Any, *, logit: Any) -> Any:
 def labels_of(output: np.ndarray, settings: Settings) -> np.ndarray:
     """Labels `(batch, *space)`, 0 = background, of an output `(batch, *space, 1 + channel)` on the host."""
     inside = np.asarray(foreground(output, logit=settings.logit))
+    if settings.bandwidth is None:
+        return np.asarray(relabel(drop_small(connected_components(inside.astype(np.int8)), min_size=settings.min_size)))
     with warnings.catch_warnings():
         # A climb that is cut off still ends near a mode, and its pixels get that code.
         warnings.filterwarnings("ignore", message="mean shift did not come to rest")

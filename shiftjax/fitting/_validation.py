@@ -20,8 +20,8 @@ from shiftjax.tiling import TilePlan, plan_tiles, predict_tiled
 SHARE = 0.25  # of a single image that is held out
 IMAGES = 0.2  # of several images
 MOST_IMAGES, MOST_PIXELS = 16, 2**20  # of those held out that are scored
-THRESHOLDS = (0.35, 0.5, 0.65, 0.8)
-BANDWIDTHS = (0.3, 0.5, 0.8, 1.2)
+THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9)
+BANDWIDTHS = (0.5, 0.8, 1.2, 1.8)
 SMALL = (0.1, 0.3, 0.5)  # smallest objects that are kept, as shares of a small object's size
 
 
@@ -48,17 +48,24 @@ class Validation:
         pairs = [(true, labels_of(output, settings)) for true, output in zip(self.labels, outputs, strict=True)]
         return pooled_precision(pairs)
 
+    def quick(self, outputs: Sequence[np.ndarray], settings: Settings) -> tuple[Settings, float]:
+        """The best threshold for the foreground alone, and its score: what a run is judged by on its way."""
+        tried = [settings._replace(threshold=value, bandwidth=None) for value in THRESHOLDS]
+        scores = [self.score(outputs, each) for each in tried]
+        best = int(np.argmax(scores))
+        return tried[best], scores[best]
+
     def tuned(self, outputs: Sequence[np.ndarray], settings: Settings, small: float) -> tuple[Settings, float]:
-        """The settings that score best, one after the other, and their score.
+        """The settings that score best, found one after the other, and their score.
 
         Args:
             outputs: of the network.
             settings: to begin with.
             small: pixels of a small object.
         """
-        best, score = settings, self.score(outputs, settings)
+        best, score = self.quick(outputs, settings)
         sizes = [max(1, round(share * small)) for share in SMALL]
-        for name, values in (("threshold", THRESHOLDS), ("bandwidth", BANDWIDTHS), ("min_size", sizes)):
+        for name, values in (("bandwidth", BANDWIDTHS), ("threshold", THRESHOLDS), ("min_size", sizes)):
             for value in values:
                 tried = best._replace(**{name: value})
                 if tried != best and (found := self.score(outputs, tried)) > score:
