@@ -86,8 +86,8 @@ def spoil(folder, **changes):
 @pytest.mark.parametrize(
     ("change", "say"),
     [
-        (lambda folder: spoil(folder, format=99), "a model of format 1, as this version reads, found format 99"),
-        (lambda folder: spoil(folder, score=1.0), "model.json as it was written"),
+        (lambda folder: spoil(folder, format=99), "a model of format 1, which this version reads, found format 99"),
+        (lambda folder: spoil(folder, score=0.5), "model.json as it was written"),
         (lambda folder: (folder / "model.json").write_text("{"), "a model that `save` wrote"),
         (lambda folder: next(folder.glob("*.npz")).write_bytes(b"x"), "none that can be read"),
         (lambda folder: next(folder.glob("*.npz")).unlink(), "none that can be read"),

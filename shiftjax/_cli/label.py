@@ -84,10 +84,10 @@ def _label_file(model: Model, image: str, target: Path, options: argparse.Namesp
         raise ValueError(f"`labels`: expected a new file, found {target}; choose another, or add `--overwrite`.")
     source = open_source(image, axes=options.axes, channel=options.channel).for_network(model.ndim)
     everything = tuple(slice(0, n) for n in source.space)
-    labels = []
-    for k in range(source.times):
-        pixels = source.at(k)(everything)[0]
-        labels.append(model.segment(pixels, tile=_tile(options), memory_bytes=options.memory))
+    images = [source.at(k)(everything)[0] for k in range(source.times)]
+    if hasattr(source.array, "store"):
+        source.array.store.close()
+    labels = [model.segment(each, tile=_tile(options), memory_bytes=options.memory) for each in images]
     stack = np.stack(labels) if len(labels) > 1 else labels[0]
     most = max(int(each.max()) for each in labels)
     target.parent.mkdir(parents=True, exist_ok=True)

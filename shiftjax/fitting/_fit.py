@@ -85,8 +85,8 @@ def fit(
     """
     key = jax.random.key(0) if key is None else key
     single_key(key)
-    steps = None if steps is None else integer("steps", steps, least=1, most=10**9)
-    minutes = number("minutes", minutes, above=0)
+    steps = None if steps is None else integer("steps", steps, least=1, most=10**7)
+    minutes = number("minutes", minutes, above=0, most=10**6)
     batch, rate = integer("batch", batch, least=1, most=4096), number("rate", rate, above=0, most=1)
     for name, value in (("augment", augment), ("resume", resume), ("progress", progress)):
         switch(name, value)
@@ -105,7 +105,7 @@ def fit(
         check_instances(others, surveys_of_others)
         _check_alike(others[0], pairs[0])
     extent = np.median(np.concatenate([s.extents for s in surveys]), axis=0)
-    smallest = np.min([pair.space for pair in pairs], axis=0)
+    smallest = tuple(map(min, zip(*(pair.space for pair in pairs), strict=True)))
     channels = pairs[0].image.channels
     net = default_network(extent, smallest) if net is None else net
     variables = shapes(net, len(smallest), channels)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import flax.linen as nn
@@ -18,7 +18,7 @@ FEATURES = {1: 16, 2: 16, 3: 8}
 HALO = {2: 20, 3: 44, 4: 92}  # input pixels that a valid U-Net of so many levels sees around each pixel
 WINDOW = {1: (128, 512), 2: (96, 192), 3: (16, 40)}  # least and largest output windows, in pixels per axis
 OBJECTS = {1: 4, 2: 4, 3: 2}  # objects that a window should hold along an axis
-SEARCHED = 512  # input sizes that are tried until a network takes one
+SEARCHED = 256  # input sizes that are tried until a network takes one
 
 
 class Window(NamedTuple):
@@ -67,8 +67,8 @@ def shapes(net: nn.Module, ndim: int, channels: int) -> Any:
         ValueError: a network that takes no images of this kind.
     """
     key, error = jax.eval_shape(lambda: jax.random.key(0)), None
-    for n in range(1, SEARCHED):
-        image = jax.ShapeDtypeStruct((1, *(n,) * ndim, channels), jnp.float32)
+    for size in _sizes(net, ndim):
+        image = jax.ShapeDtypeStruct((1, *size, channels), jnp.float32)
         try:
             variables = jax.eval_shape(net.init, key, image)
             output = jax.eval_shape(net.apply, variables, image)
@@ -83,6 +83,14 @@ def shapes(net: nn.Module, ndim: int, channels: int) -> Any:
         return variables
     reason = " ".join(str(error).split())[:200]
     return fail("net", f"a network of images with {ndim} spatial axes and {channels} channels", f"none ({reason})")
+
+
+def _sizes(net: nn.Module, ndim: int) -> Iterator[tuple[int, ...]]:
+    """Sizes of images that a network may take, the smallest first."""
+    if isinstance(net, UNet):
+        yield tuple(axis[0][0] for axis in net.legal_sizes(1))
+    else:
+        yield from ((n,) * ndim for n in range(1, SEARCHED))
 
 
 def window_for(net: nn.Module, variables: Any, channels: int, wish: Sequence[int], space: Sequence[int]) -> Window:

@@ -152,7 +152,7 @@ def check_instances(pairs: Sequence[Pair], surveys: Sequence[Survey]) -> None:
 
 def _binary(name: str, found: str) -> None:
     mend = "number its regions with `shiftjax.connected_components(mask[None].astype(int))[0]`, if objects do not touch"
-    fail("labels", "a number of its own for each object", f"{found}, as in a mask, in {name}", mend)
+    fail("labels", "a number for each object", f"{found}, as in a mask, in {name}", mend)
 
 
 def _occupied(foreground: np.ndarray) -> np.ndarray:

@@ -98,10 +98,8 @@ def pictures_of(name: str, value: Any, *, axes: str | None = None) -> list[Pictu
             fail(name, "at least one image", "an empty list")
         return [picture for k, item in enumerate(value) for picture in pictures_of(f"{name}[{k}]", item, axes=axes)]
     if isinstance(value, str | Path):
-        folder = _tiff_folder(value)
-        if folder is not None:
-            return [picture for path in folder for picture in _frames(name, open_source(path), os.path.basename(path))]
-        return _frames(name, open_source(value), str(value))
+        paths = _tiff_folder(value) or [os.fspath(value)]
+        return [picture for path in paths for picture in _stored(name, path)]
     if isinstance(value, Source):
         return _frames(name, value, value.name)
     if isinstance(value, np.ndarray | jax.Array):
@@ -129,6 +127,16 @@ def _frames(name: str, source: Source, title: str) -> list[Picture]:
         Picture(title + source.describe(k), source.space, source.channels, source.dtype, source.at(k), source)
         for k in range(source.times)
     ]
+
+
+def _stored(name: str, path: str) -> list[Picture]:
+    """The images at a path; small ones are read, and their file is closed: a folder may hold thousands."""
+    source = open_source(path)
+    title = os.path.basename(path) if path.lower().endswith(TIFF) else path
+    pictures = [picture.kept() for picture in _frames(name, source, title)]
+    if all(picture.nbytes <= IN_MEMORY for picture in pictures) and hasattr(source.array, "store"):
+        source.array.store.close()
+    return pictures
 
 
 def _tiff_folder(path: str | Path) -> list[str] | None:
