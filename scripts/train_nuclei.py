@@ -14,6 +14,7 @@ import argparse
 import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, files
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +29,7 @@ RADII = (6, 8, 10, 13)  # pixels, before they are stretched
 STRETCH = 1.4  # at most, along one axis
 HIDDEN = 0.4  # share of a nucleus that another may cover; of those covered more, the rest is no object
 LARGEST = 2 * 10**6  # bytes of the model
-HELD_OUT = 16  # simulated images
+HELD_OUT = 8  # simulated images
 
 
 def main() -> int:
@@ -48,6 +49,7 @@ def main() -> int:
         minutes=options.minutes,
         batch=options.batch or (1 if on_cpu else 8),
         key=key,
+        progress=find_spec("tqdm") is not None,
     )
     shutil.rmtree(options.out, ignore_errors=True)
     model.save(options.out, half=True)

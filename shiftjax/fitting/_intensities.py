@@ -46,7 +46,7 @@ class Intensities(NamedTuple):
         source = open_source(image[0], axes=AXES[image.ndim - 2] + "c")
         return np.asarray(self.of(source)(jnp.asarray(image)))
 
-    def relative(self, images: Array) -> Array:
+    def relative(self, images: Array | np.ndarray) -> Array:
         """Images whose percentiles are scaled, with typical background and object at 0 and 1."""
         return centred(images, **self._typical())
 
@@ -59,9 +59,9 @@ def prepare(image: Array, *, scale: Any, centre: Array, gain: Array) -> Array:
     return compress(centred(scale(image), centre=centre, gain=gain))
 
 
-def centred(image: Array, *, centre: Array, gain: Array) -> Array:
+def centred(image: Array | np.ndarray, *, centre: Array, gain: Array) -> Array:
     """Typical background as 0, a typical object as 1."""
-    return (image - centre) * gain
+    return jnp.subtract(image, centre) * gain
 
 
 def compress(image: Array) -> Array:
@@ -86,7 +86,8 @@ def scaled(picture: Picture) -> Picture:
 
 def measured(windows: Iterable[tuple[np.ndarray, np.ndarray]]) -> Intensities:
     """What is typical in windows: scaled images `(batch, *space, channel)` with labels `(batch, *space)`."""
-    inside, outside = [], []
+    inside: list[np.ndarray] = []
+    outside: list[np.ndarray] = []
     for image, labels in windows:
         for pixels, where in ((inside, labels > 0), (outside, labels == 0)):
             if where.any():

@@ -72,7 +72,7 @@ def run(
     say = Progress(progress)
     settings = Settings(THRESHOLD, None, max(1, round(SMALL[1] * plan.small)))
     record = Record(out, plan.config, resume=resume)
-    if record.finished and record.has_model:
+    if record.finished and record.folder is not None and record.has_model:
         record.close()
         say.say(f"{record.folder} holds the finished run")
         return load_model(record.folder, net=plan.net)

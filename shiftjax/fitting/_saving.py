@@ -194,7 +194,8 @@ def _tupled(value: Any) -> Any:
 def _check_fits(net: nn.Module, variables: Any, ndim: int, channels: int) -> None:
     """Refuses weights of another network."""
     expected = shapes(net, ndim, channels)
-    alike = jax.tree.structure(expected) == jax.tree.structure(variables) and all(
+    trees: list[Any] = [jax.tree.structure(x) for x in (expected, variables)]
+    alike = trees[0] == trees[1] and all(
         a.shape == b.shape for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(variables), strict=True)
     )
     if not alike:

@@ -51,7 +51,7 @@ def make_step(
         options: dict[str, Any] = {"train": True, "mutable": list(statistics)} if statistics else {}
 
         def objective(params: Any) -> tuple[Array, Any]:
-            output = net.apply({"params": params, **statistics}, images, **options)
+            output: Any = net.apply({"params": params, **statistics}, images, **options)
             output, updated = output if statistics else (output, {})
             return loss(output[in_output], labels[under_output], shape), updated
 

@@ -19,7 +19,7 @@ from shiftjax.tiling import TilePlan, plan_tiles, predict_tiled
 
 SHARE = 0.25  # of a single image that is held out
 IMAGES = 0.2  # of several images
-MOST_IMAGES, MOST_PIXELS = 16, 2**20  # of those held out that are scored
+MOST_IMAGES, MOST_PIXELS = 8, 2**19  # of those held out that are scored
 THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9)
 BANDWIDTHS = (0.5, 0.8, 1.2, 1.8)
 SMALL = (0.1, 0.3, 0.5)  # smallest objects that are kept, as shares of a small object's size
@@ -65,7 +65,8 @@ class Validation:
         """
         best, score = self.quick(outputs, settings)
         sizes = [max(1, round(share * small)) for share in SMALL]
-        for name, values in (("bandwidth", BANDWIDTHS), ("threshold", THRESHOLDS), ("min_size", sizes)):
+        choices: dict[str, Sequence[Any]] = {"bandwidth": BANDWIDTHS, "threshold": THRESHOLDS, "min_size": sizes}
+        for name, values in choices.items():
             for value in values:
                 tried = best._replace(**{name: value})
                 if tried != best and (found := self.score(outputs, tried)) > score:
