@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import shiftjax as sj
-from proofs_tests.fitting.small import IMAGE, fit
+from proofs_tests.fitting.small import fit
 from shiftjax.fitting import _loop
 from shiftjax.fitting._sampling import Sampler
 
@@ -47,58 +47,58 @@ def raise_stopped():
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    return fit(out=tmp_path_factory.mktemp("runs") / "whole")
+    return fit(out=tmp_path_factory.mktemp("runs") / "whole", validation=False)
+
+
+def steps_taken(monkeypatch):
+    """A list that grows by each step of training."""
+    seen: list[int] = []
+    step = _loop.Loop._stepped
+
+    def counted(self, *words, **options):
+        seen.append(1)
+        return step(self, *words, **options)
+
+    monkeypatch.setattr(_loop.Loop, "_stepped", counted)
+    return seen
 
 
 def test_a_run_goes_on_bit_for_bit(tmp_path, monkeypatch, undisturbed):
     with monkeypatch.context() as patched:
         stop_at(patched, 40, raise_stopped)
         with pytest.raises(Stopped):
-            fit(out=tmp_path / "run")
+            fit(out=tmp_path / "run", validation=False)
+    seen = steps_taken(monkeypatch)
+    resumed = fit(out=tmp_path / "run", validation=False)
+    assert len(seen) == 60 - 25  # from the last checkpoint on
+    assert same(resumed, undisturbed)
+    assert same(sj.load_model(tmp_path / "run"), undisturbed)
+    assert sorted(path.suffix for path in (tmp_path / "run").iterdir()) == [".json", ".json", ".npz"]
+    seen.clear()
+    assert same(fit(out=tmp_path / "run", validation=False), undisturbed)  # a finished run is not run again
+    assert not seen
+    with pytest.raises(ValueError, match=r"`out`: expected the run that .* was begun with, found other steps"):
+        fit(out=tmp_path / "run", validation=False, steps=3)
+    fit(out=tmp_path / "run", validation=False, steps=3, resume=False)  # the control: begun anew
+    assert len(seen) == 3
+
+
+def test_the_best_model_can_be_loaded_at_any_time(tmp_path, monkeypatch):
+    stop_at(monkeypatch, 40, raise_stopped)
+    with pytest.raises(Stopped):
+        fit(out=tmp_path / "run")
     begun = json.loads((tmp_path / "run" / "run.json").read_text())
     assert [entry["step"] for entry in begun["history"]] == [25]
-    assert sj.load_model(tmp_path / "run").score == begun["history"][0]["score"]  # usable at any time
-    seen = []
-    with monkeypatch.context() as patched:
-        step = _loop.Loop._stepped
-
-        def counted(self, *words, **options):
-            seen.append(1)
-            return step(self, *words, **options)
-
-        patched.setattr(_loop.Loop, "_stepped", counted)
-        resumed = fit(out=tmp_path / "run")
-    assert len(seen) == 60 - 25
-    assert same(resumed, undisturbed)
-    assert resumed.settings == undisturbed.settings
-    assert same(sj.load_model(tmp_path / "run"), undisturbed)
-    assert sorted(path.suffix for path in (tmp_path / "run").iterdir()) == [".json", ".json", ".npz", ".png"]
-
-
-def test_control_a_run_that_begins_anew_takes_all_steps(tmp_path, undisturbed):
-    out = tmp_path / "run"
-    other = fit(out=out, steps=2)
-    assert not same(other, undisturbed)
-    with pytest.raises(ValueError, match=r"`out`: expected the run that .* was begun with, found other steps"):
-        fit(out=out, steps=3)
-    again = fit(out=out, steps=3, resume=False)
-    assert not same(again, other)
-
-
-def test_a_finished_run_is_not_run_again(tmp_path, monkeypatch):
-    first = fit(out=tmp_path / "run", steps=2)
-    stop_at(monkeypatch, 0, raise_stopped)
-    assert same(fit(out=tmp_path / "run", steps=2), first)
+    assert sj.load_model(tmp_path / "run").score == begun["history"][0]["score"]
 
 
 def test_ctrl_c_keeps_what_there_is(tmp_path, monkeypatch, undisturbed):
     with monkeypatch.context() as patched:
         stop_at(patched, 45, lambda: os.kill(os.getpid(), signal.SIGINT))
-        stopped = fit(out=tmp_path / "run")
+        stopped = fit(out=tmp_path / "run", validation=False)
     assert not same(stopped, undisturbed)
     assert same(sj.load_model(tmp_path / "run"), stopped)
-    assert stopped.segment(IMAGE).max() > 0
-    assert same(fit(out=tmp_path / "run"), undisturbed)  # and the same call goes on
+    assert same(fit(out=tmp_path / "run", validation=False), undisturbed)  # and the same call goes on
 
 
 def test_other_files_are_left_alone(tmp_path):
@@ -117,7 +117,7 @@ def drawn(self, step):
         os.kill(os.getpid(), signal.SIGKILL)
     return draw(self, step)
 Sampler.__call__ = drawn
-fit(out=sys.argv[1])
+fit(out=sys.argv[1], validation=False)
 """
 
 
@@ -125,7 +125,7 @@ def test_kill_9(tmp_path, undisturbed):
     words = [sys.executable, "-c", KILLED, str(tmp_path / "run")]
     killed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert same(fit(out=tmp_path / "run"), undisturbed)
+    assert same(fit(out=tmp_path / "run", validation=False), undisturbed)
 
 
 def test_steps_are_chosen_by_the_clock_once(tmp_path, monkeypatch):

@@ -121,7 +121,7 @@ class Record:
 
     def enter(self, entry: Entry, variables: Any, keep: Callable[[Any], None]) -> None:
         """Enters a validation; weights that are the best so far are kept."""
-        if entry.score > self.top:
+        if entry.score >= self.top:  # of equal ones the last: its learning rate was lower
             self.best = jax.device_get(variables)
             keep(self.best)
         self.history.append(entry)

@@ -20,6 +20,7 @@ from shiftjax.tiling import TilePlan, plan_tiles, predict_tiled
 SHARE = 0.25  # of a single image that is held out
 IMAGES = 0.2  # of several images
 MOST_IMAGES, MOST_PIXELS = 8, 2**19  # of those held out that are scored
+FEW = 2  # of them on which bandwidths are compared
 THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9)
 BANDWIDTHS = (0.5, 0.8, 1.2, 1.8)
 SMALL = (0.1, 0.3, 0.5)  # smallest objects that are kept, as shares of a small object's size
@@ -64,13 +65,19 @@ class Validation:
             small: pixels of a small object.
         """
         best, score = self.quick(outputs, settings)
-        sizes = [max(1, round(share * small)) for share in SMALL]
-        choices: dict[str, Sequence[Any]] = {"bandwidth": BANDWIDTHS, "threshold": THRESHOLDS, "min_size": sizes}
-        for name, values in choices.items():
-            for value in values:
-                tried = best._replace(**{name: value})
-                if tried != best and (found := self.score(outputs, tried)) > score:
-                    best, score = tried, found
+        few = Validation(self.images[:FEW], self.labels[:FEW])  # clustering takes its time
+        tried = [best._replace(bandwidth=value) for value in (None, *BANDWIDTHS)]
+        scores = [few.score(outputs[:FEW], each) for each in tried]
+        choices = [tried[int(np.argmax(scores))]]
+        if choices[0] != best:
+            choices += [choices[0]._replace(threshold=value) for value in THRESHOLDS]
+        for each in choices:
+            if each != best and (found := self.score(outputs, each)) > score:
+                best, score = each, found
+        for share in SMALL:
+            each = best._replace(min_size=max(1, round(share * small)))
+            if each != best and (found := self.score(outputs, each)) > score:
+                best, score = each, found
         return best, score
 
     def _plan(self, fn: Any, shape: tuple[int, ...]) -> TilePlan:
