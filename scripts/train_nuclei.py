@@ -23,6 +23,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, zoom
 
 import shiftjax as sj
+from shiftjax._extras import require
 
 SIZE = 256  # pixels per axis of a simulated image
 RADII = (6, 8, 10, 13)  # pixels, before they are stretched
@@ -144,9 +145,8 @@ def real_image(options: argparse.Namespace) -> tuple[np.ndarray, np.ndarray] | N
         paths = named.get("img2d.tif"), named.get("mask2d.tif")
     if None in paths:
         return None
-    from tifffile import imread
-
-    image, labels = (np.asarray(imread(path)) for path in paths)
+    read = require("tifffile", "nuclei").imread
+    image, labels = (np.asarray(read(path)) for path in paths)
     return image, labels.astype(np.int32)
 
 
