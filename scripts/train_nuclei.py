@@ -29,6 +29,7 @@ SIZE = 256  # pixels per axis of a simulated image
 RADII = (6, 8, 10, 13)  # pixels, before they are stretched
 STRETCH = 1.4  # at most, along one axis
 HIDDEN = 0.4  # share of a nucleus that another may cover; of those covered more, the rest is no object
+LEVELS = 3  # of the network, whose halo of 44 px then holds every nucleus
 LARGEST = 2 * 10**6  # bytes of the model
 HELD_OUT = 8  # simulated images
 
@@ -49,6 +50,7 @@ def main() -> int:
         steps=options.steps,
         minutes=options.minutes,
         batch=options.batch or (1 if on_cpu else 8),
+        net=sj.UNet(5, factors=((2, 2),) * LEVELS),
         key=key,
         progress=find_spec("tqdm") is not None,
     )

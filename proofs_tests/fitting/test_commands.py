@@ -7,7 +7,7 @@ import pytest
 import tifffile
 import zarr
 
-from proofs_tests.fitting.small import IMAGE, discs, fit
+from proofs_tests.fitting.small import IMAGE, NET, discs, fit
 from shiftjax.__main__ import main
 
 
@@ -29,7 +29,8 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_train_and_label(folder, capsys):
+def test_train_and_label(folder, capsys, monkeypatch):
+    monkeypatch.setattr("shiftjax.fitting._fit.default_network", lambda *words: NET)  # the default takes longer
     words = ["train", "images", "labels", "--out", "model", "--steps", "2", "--window", "16", "--no-augment", "--quiet"]
     assert main(words) == 0
     assert capsys.readouterr().out.startswith("model: AP50 ")
@@ -38,7 +39,6 @@ def test_train_and_label(folder, capsys):
     assert tifffile.imread("out.tif").shape == (48, 48)
     assert main([*words[:-1], "--seed", "1"]) == 2  # another run
     assert "found other key" in capsys.readouterr().err
-    assert main([*words, "--seed", "1", "--new"]) == 0
 
 
 def test_tiff_to_tiff(saved, folder):
@@ -49,7 +49,7 @@ def test_tiff_to_tiff(saved, folder):
     assert sorted(each.name for each in (folder / "all").iterdir()) == ["0.tif", "1.tif", "2.tif"]
     assert np.array_equal(tifffile.imread("all/1.tif"), tifffile.imread("new/out.tif"))
     stack = np.stack([tifffile.imread(f"images/{k}.tif") for k in range(3)])
-    tifffile.imwrite("stack.tif", stack, metadata={"axes": "TYX"})
+    tifffile.imwrite("stack.tif", stack, metadata={"axes": "TYX"}, photometric="minisblack")
     assert main(["label", path, "stack.tif", "stack_labels.tif", "--tile", "16"]) == 0
     assert np.array_equal(tifffile.imread("stack_labels.tif")[1], tifffile.imread("all/1.tif"))
 

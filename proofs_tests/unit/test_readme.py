@@ -14,7 +14,7 @@ import pytest
 import tifffile
 import zarr
 
-from proofs_tests.fitting.small import discs
+from proofs_tests.fitting.small import NET, discs
 from proofs_tests.support.report import CLAIMS
 from shiftjax.__main__ import main
 from shiftjax._experiments.settings import DEFAULT, find
@@ -60,6 +60,7 @@ def folder(tmp_path, monkeypatch):
             path.parent.mkdir(exist_ok=True)
             tifffile.imwrite(path, array)
     (tmp_path / "labels" / "3.tif").unlink()
+    monkeypatch.setattr("shiftjax.fitting._fit.default_network", lambda *words: NET)  # the default takes longer
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "my_package", raising=False)

@@ -93,6 +93,6 @@ def _label_file(model: Model, image: str, target: Path, options: argparse.Namesp
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.tmp")
     dtype = np.uint16 if most < 2**16 else np.uint32
-    require("tifffile", "volume").imwrite(draft, stack.astype(dtype), compression="zlib", metadata=None)
+    require("tifffile", "volume").imwrite(draft, stack.astype(dtype), photometric="minisblack", compression="zlib")
     os.replace(draft, target)
     return sum(int(each.max()) for each in labels)
