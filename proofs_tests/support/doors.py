@@ -95,6 +95,11 @@ def empty(value: Any) -> bool:
     return isinstance(value, list | tuple) and not value
 
 
+def zero(value: Any) -> bool:
+    """No share."""
+    return isinstance(value, int) and value == 0
+
+
 def a_type(value: Any) -> bool:
     """The type among the values."""
     return value is int
@@ -289,15 +294,15 @@ def _fitted(folder: Path) -> Iterator[Door]:
     net = sj.UNet(2, features=2, factors=(), convs=1)
     good: dict[str, Any] = {"images": image, "labels": labels, "net": net, "steps": 1, "minutes": 1, "key": KEY}
     good |= {"validation": False, "augment": False, "window": 8, "batch": 1, "rate": 1e-3, "out": None}
-    takes: dict[str, Taken] = {"steps": count(1, 10), "minutes": real(0, 10**6), "validation": either(NONE, one(0))}
+    takes: dict[str, Taken] = {"steps": count(1, 10), "minutes": real(0, 10**6), "validation": either(NONE, zero)}
     takes |= {"window": either(NONE, count(1), pair), "batch": count(1, 4096), "rate": real(0, 1), "out": PATHS}
     takes |= dict.fromkeys(("augment", "resume", "progress"), one(True)) | {"net": NONE}
     switches = {"resume": True, "progress": False}
     yield Door("fit", sj.fit, {**good, **switches}, {**takes, "key": NONE, "out": either(NONE, PATHS)})
-    model = sj.fit(image, labels, **{**good, **switches})
+    model = sj.fit(**{**good, **switches})
     made = place.make()
     model.save(made)
-    yield Door("load_model", sj.load_model, {"folder": made, "net": None}, {"net": NONE})
+    yield Door("load_model", sj.load_model, {"folder": made, "net": None}, {"net": NONE, "folder": PATHS})
     yield Door("pretrained", sj.pretrained, {"name": "nuclei"})
 
 
