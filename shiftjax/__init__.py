@@ -5,6 +5,7 @@ from types import ModuleType as _ModuleType
 
 from shiftjax import certifier as certifier
 from shiftjax import clustering as clustering
+from shiftjax import fitting as fitting
 from shiftjax import labelling as labelling
 from shiftjax import metrics as metrics
 from shiftjax import nets as nets
@@ -20,6 +21,10 @@ from shiftjax.certifier import CertificationError as CertificationError
 from shiftjax.certifier import certify as certify
 from shiftjax.clustering import Clusters as Clusters
 from shiftjax.clustering import mean_shift as mean_shift
+from shiftjax.fitting import Model as Model
+from shiftjax.fitting import fit as fit
+from shiftjax.fitting import load_model as load_model
+from shiftjax.fitting import pretrained as pretrained
 from shiftjax.labelling import connected_components as connected_components
 from shiftjax.labelling import drop_small as drop_small
 from shiftjax.labelling import relabel as relabel

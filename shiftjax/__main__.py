@@ -12,6 +12,8 @@ from shiftjax._cli.network import UsageError, one_line
 
 INTERRUPTED = 130  # as shells have it
 COMMANDS = {
+    "train": ("shiftjax._cli.train", "train a network on labelled images, for images like them"),
+    "label": ("shiftjax._cli.label", "label the objects of images with a trained model"),
     "certify": ("shiftjax._cli.certify", "prove how a network tiles, or say what stops the proof"),
     "check": ("shiftjax._cli.check", "try to contradict the claims about a network, where they are not proved"),
     "plan": ("shiftjax._cli.plan", "lay out the tiles of a volume, and say what they cost"),

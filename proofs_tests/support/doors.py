@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 import shiftjax as sj
+from proofs_tests.fitting.small import discs
 from proofs_tests.support.bad_values import Taken, anything, count, either, never, numbers, one, real
 
 ASSERTS = ("testing.assert_periodic_equivariant", "testing.assert_stitches")  # they answer by AssertionError
@@ -94,6 +95,11 @@ def empty(value: Any) -> bool:
     return isinstance(value, list | tuple) and not value
 
 
+def zero(value: Any) -> bool:
+    """No share."""
+    return isinstance(value, int) and value == 0
+
+
 def a_type(value: Any) -> bool:
     """The type among the values."""
     return value is int
@@ -110,6 +116,7 @@ def doors(folder: Path) -> Iterator[Door]:
     yield from _volumes(folder)
     yield from _generators()
     yield from _networks(folder)
+    yield from _fitted(folder)
 
 
 def _objects() -> Iterator[Door]:
@@ -278,6 +285,25 @@ def _networks(folder: Path) -> Iterator[Door]:
     takes = {"steps": count(0, 3), "checkpoints": NONE, "every": count(1), "step": never}
     takes["progress"] = lambda value: value is None or isinstance(value, str)
     yield Door("training.train", sj.training.train, {**good, "progress": None}, takes)
+
+
+def _fitted(folder: Path) -> Iterator[Door]:
+    number = itertools.count()
+    place = Fresh(lambda: str(folder / f"fit{next(number)}"))
+    image, labels = discs((24, 24), radius=3, pitch=8)
+    net = sj.UNet(2, features=2, factors=(), convs=1)
+    good: dict[str, Any] = {"images": image, "labels": labels, "net": net, "steps": 1, "minutes": 1, "key": KEY}
+    good |= {"validation": False, "augment": False, "window": 8, "batch": 1, "rate": 1e-3, "out": None}
+    takes: dict[str, Taken] = {"steps": count(1, 10), "minutes": real(0, 10**6), "validation": either(NONE, zero)}
+    takes |= {"window": either(NONE, count(1), pair), "batch": count(1, 4096), "rate": real(0, 1), "out": PATHS}
+    takes |= dict.fromkeys(("augment", "resume", "progress"), one(True)) | {"net": NONE}
+    switches = {"resume": True, "progress": False}
+    yield Door("fit", sj.fit, {**good, **switches}, {**takes, "key": NONE, "out": either(NONE, PATHS)})
+    model = sj.fit(**{**good, **switches})
+    made = place.make()
+    model.save(made)
+    yield Door("load_model", sj.load_model, {"folder": made, "net": None}, {"net": NONE, "folder": PATHS})
+    yield Door("pretrained", sj.pretrained, {"name": "nuclei"})
 
 
 def _sample(key: Any) -> tuple[Any, Any]:

@@ -11,8 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 import zarr
 
+from proofs_tests.fitting.small import NET, discs
 from proofs_tests.support.report import CLAIMS
 from shiftjax.__main__ import main
 from shiftjax._experiments.settings import DEFAULT, find
@@ -23,6 +25,7 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 COMMANDS = re.findall(r"^python -m shiftjax (.*)$", README, re.MULTILINE)
 SHAPE = (8, 10, 12)  # of the volume: z, y, x
+QUICK = {"train": ["--steps", "2"]}  # added to what is typed, which would take its minutes
 
 MY_PACKAGE = '''
 import jax.numpy as jnp
@@ -48,6 +51,16 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "my_package.py").write_text(MY_PACKAGE)
     pixels = np.random.default_rng(0).integers(0, 200, SHAPE).astype(np.uint8)
     zarr.create_array(tmp_path / "in.zarr", data=pixels)
+    for name, number in {"images/1.tif": 1, "images/2.tif": 2, "new.tif": 3}.items():
+        image, labels = discs((64, 80), seed=number)
+        for path, array in (
+            (tmp_path / name, image),
+            (tmp_path / "labels" / f"{number}.tif", labels.astype(np.uint16)),
+        ):
+            path.parent.mkdir(exist_ok=True)
+            tifffile.imwrite(path, array)
+    (tmp_path / "labels" / "3.tif").unlink()
+    monkeypatch.setattr("shiftjax.fitting._fit.default_network", lambda *words: NET)  # the default takes longer
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "my_package", raising=False)
@@ -80,7 +93,7 @@ def is_excerpt(shown, printed):
 
 
 def test_your_own_network(capsys):
-    names = run(PYTHON[0])
+    names = run(PYTHON[1])
     printed = lines(capsys.readouterr().out)
     shown = lines(next(text for language, text in BLOCKS if language == "text"))
     assert is_excerpt(shown, printed), "README.md shows other lines than are printed:\n" + "\n".join(printed)
@@ -95,20 +108,31 @@ def test_control_other_lines_are_no_excerpt():
     assert not any(is_excerpt(shown, ["a", "b", "c"]) for shown in (["a", "c"], ["b", "..."], ["a", "..."], ["c"]))
 
 
+def test_your_tiffs_to_a_label_tiff(folder, capsys):
+    as_typed = PYTHON[0]
+    quick = as_typed.replace('out="model")', 'out="model", steps=2)')  # else it takes its minutes
+    assert quick != as_typed
+    run(quick)
+    assert capsys.readouterr().out.startswith("AP50 ")
+    assert tifffile.imread(folder / "labels.tif").shape == tifffile.imread(folder / "new.tif").shape
+    assert (folder / "model" / "validation.png").exists()
+
+
 def test_from_a_volume_to_labels(folder):
-    run(PYTHON[1])
+    run(PYTHON[2])
     assert zarr.open_array(folder / "out.zarr" / "labels" / "instances" / "0", mode="r").shape == SHAPE
 
 
 def test_in_your_own_test_suite(folder):
-    run(PYTHON[2])["test_tiling_has_no_seams"]()
-    assert len(PYTHON) == 3
+    run(PYTHON[3])["test_tiling_has_no_seams"]()
+    assert len(PYTHON) == 4
 
 
 def test_command_lines(folder):
     for command in COMMANDS:
-        assert main(shlex.split(command, comments=True)) == 0, command
-    assert len(COMMANDS) == 4
+        words = shlex.split(command, comments=True)
+        assert main(words + QUICK.get(words[0], [])) == 0, command
+    assert len(COMMANDS) == 7
 
 
 def test_every_claim_has_its_row():

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ import numpy as np
 
 from shiftjax._checks import fail, function, integer, shown, told
 from shiftjax._extras import require
+from shiftjax._interrupts import interrupts
 from shiftjax._typing import Array
 from shiftjax.training._backend import check_stacked, chunked, unstack
 from shiftjax.training._checkpoint import Checkpoints
@@ -82,7 +81,7 @@ def train(
     run, done = chunked(step), int(states.step[0])
     losses: list[np.ndarray] = []
     seconds, timed = 0.0, 0
-    with _interrupts() as interrupted, _bar(progress, done, steps) as bar:
+    with interrupts() as interrupted, _bar(progress, done, steps) as bar:
         while done < steps and not interrupted():
             count = min(CHUNK, steps - done, every - done % every)  # a chunk ends where a checkpoint is due
             start = time.perf_counter()
@@ -124,26 +123,6 @@ def _diverged(what: str, checkpoints: Checkpoints | None) -> NoReturn:
     raise TrainingDivergedError(
         f"{what} is not finite; {saved}; lower the learning rate, or check the labels against `max_instances`"
     )
-
-
-@contextmanager
-def _interrupts() -> Iterator[Callable[[], bool]]:
-    """Lets the first Ctrl-C wait for the end of a chunk, so that a state can be saved; a second interrupts at once."""
-    if threading.current_thread() is not threading.main_thread():  # Python sets signal handlers there only
-        yield lambda: False
-        return
-    seen = threading.Event()
-    before = signal.getsignal(signal.SIGINT)
-
-    def remember(number: int, frame: object) -> None:
-        seen.set()
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, remember)
-    try:
-        yield seen.is_set
-    finally:
-        signal.signal(signal.SIGINT, before)
 
 
 @contextmanager

@@ -33,6 +33,9 @@ def find(source: Any, level: int, storage_options: dict[str, Any] | None) -> Sto
     """
     if isinstance(source, str):
         return _at(source, level, storage_options)
+    if type(source) is np.ndarray:  # no package is needed
+        _no_levels(level)
+        return Stored(source, None)
     zarr = require("zarr", "volume")
     if isinstance(source, zarr.Group | zarr.Array | require("zarr.abc.store", "volume").Store):
         return zarrs.open_zarr(source, f"the {type(source).__name__} given", level, storage_options)

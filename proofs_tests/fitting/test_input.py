@@ -1,0 +1,159 @@
+"""Images and labels as users have them; what does not fit is answered in one sentence."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+import shiftjax as sj
+from proofs_tests.fitting.small import IMAGE, LABELS, NET, discs, fit
+from shiftjax.fitting._pairs import pairs_of, survey
+
+
+def files(folder, arrays, name="{}.tif"):
+    folder.mkdir()
+    for k, array in enumerate(arrays):
+        tifffile.imwrite(folder / name.format(k), array)
+    return folder
+
+
+def read(pair):
+    image, labels = (x.read(x.everything) for x in (pair.image, pair.labels))
+    return image[0, ..., 0], labels[0, ..., 0]
+
+
+def test_all_forms_are_the_same_pixels(tmp_path):
+    pairs = [discs((30, 40), seed=k) for k in range(11)]  # more than ten, so that 10 comes after 9
+    images, labels = zip(*pairs, strict=True)
+    small = [label.astype(np.uint8) for label in labels]
+    forms = {
+        "lists": (list(images), list(labels)),
+        "folders": (files(tmp_path / "i", images), str(files(tmp_path / "l", small, "mask_{}.tif"))),
+        "files": (
+            [tmp_path / "i" / f"{k}.tif" for k in range(11)],
+            [tmp_path / "l" / f"mask_{k}.tif" for k in range(11)],
+        ),
+    }
+    zarr.create_array(tmp_path / "i.zarr", data=np.stack(images))
+    zarr.create_array(tmp_path / "l.zarr", data=np.stack(labels))
+    planes = [sj.volume.open_source(tmp_path / f"{name}.zarr", planes=True) for name in "il"]
+    for name, form in {**forms, "planes": planes}.items():
+        for pair, (image, label) in zip(pairs_of(*form), pairs, strict=True):
+            for found, expected in zip(read(pair), (image, label), strict=True):
+                assert np.array_equal(found, expected), name
+
+
+def test_channels_come_last_and_only_in_images():
+    (pair,) = pairs_of(np.stack([IMAGE] * 3, -1), LABELS)
+    assert (pair.space, pair.image.channels) == (IMAGE.shape, 3)
+    (volume,) = pairs_of(np.zeros((4, 5, 6)), np.zeros((4, 5, 6), int))
+    assert (volume.space, volume.image.channels) == ((4, 5, 6), 1)
+
+
+def test_what_labels_show():
+    (pair,) = pairs_of(IMAGE, LABELS)
+    found = survey(pair)
+    assert found.labels == found.regions == len(found.areas) == LABELS.max()
+    assert np.array_equal(np.sort(found.areas), np.sort(np.bincount(LABELS.ravel())[1:]))
+    assert set(found.extents.ravel()) <= {6, 7, 8}
+    occupied = {tuple(at // 32 * 32) for at in np.argwhere(LABELS)}
+    assert {tuple(cell) for cell in found.cells} == occupied
+
+
+EMPTY, MASK = np.zeros_like(LABELS), (LABELS > 0).astype(np.uint8) * 255
+NAN = np.where(LABELS == 3, np.nan, IMAGE)
+FIRST = np.where(LABELS == 1, 1, 0)
+BAD = {
+    "count": ([IMAGE, IMAGE], [LABELS], r"`labels`: expected 2, one for each image, found 1"),
+    "size": (IMAGE, LABELS[:-1], r"`labels`: expected the shape \(64, 96\) of images, found \(63, 96\) in labels"),
+    "channels of labels": (IMAGE, np.stack([LABELS] * 2, -1), r"`labels`: expected the shape"),
+    "axes": ([IMAGE, np.zeros((4, 4, 4))], [LABELS, np.ones((4, 4, 4), int)], r"`images`: expected 2 spatial axes"),
+    "mixed channels": (
+        [np.stack([IMAGE] * 2, -1), np.stack([IMAGE] * 3, -1)],
+        [LABELS, LABELS],
+        r"`images`: expected 2 channels, as images\[0\] has, found 3 in images\[1\]",
+    ),
+    "mask": (IMAGE, MASK, r"a number for each object, found one number in 40 separate regions, as in a mask"),
+    "booleans": (IMAGE, MASK > 0, r"found booleans, as in a mask, in labels; number its regions with"),
+    "classes": (IMAGE, LABELS % 3, r"found 2 numbers in \d+ separate regions, as in a mask"),
+    "one": (IMAGE, FIRST, r"`labels`: expected at least two objects, found one in labels"),
+    "no objects": (IMAGE, EMPTY, r"`labels`: expected objects, with numbers above 0, found background only"),
+    "negative": (IMAGE, LABELS - 1, r"`labels`: expected integers >= 0, 0 = background, found -1"),
+    "no pixels": (IMAGE[:0], LABELS[:0], r"found shape \(0, 96\)"),
+    "no images": ([], [], r"`images`: expected at least one image, found an empty list"),
+    "NaN": (NAN, LABELS, r"`images`: expected finite intensities, found \d+ that are NaN or infinite in images"),
+    "constant": (np.ones_like(IMAGE), LABELS, r"expected intensities that differ"),
+    "complex": (IMAGE + 1j, LABELS, r"`images`: expected real numbers, found complex"),
+    "smaller than a window": (IMAGE[:3, :3], 1 + np.eye(3, dtype=int), r"two periods of the network"),
+    "too small to hold out": (IMAGE[:32, :32], LABELS[:32, :32], r"`validation`: expected images to hold out"),
+    "text": ("nowhere", "nowhere", r"`source`: expected .* found .*nowhere"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_bad_images_and_labels(name):
+    images, labels, say = BAD[name]
+    with pytest.raises(ValueError, match=say) as error:
+        fit(images, labels)
+    assert "\n" not in str(error.value)
+
+
+def test_control_what_is_good_gets_past_all_checks(monkeypatch):
+    class ReachedError(Exception):
+        pass
+
+    def run(*args, **options):
+        raise ReachedError
+
+    monkeypatch.setattr("shiftjax.fitting._run.run", run)
+    with pytest.raises(ReachedError):
+        fit(IMAGE, LABELS)
+
+
+def test_labels_that_are_not_integers():
+    with pytest.raises(TypeError, match="`labels`: expected integers, 0 = background, found float64"):
+        fit(IMAGE, LABELS.astype(float))
+
+
+def test_labels_in_another_order_than_their_images(tmp_path):
+    images = files(tmp_path / "i", [IMAGE, IMAGE], "a{}.tif")
+    labels = files(tmp_path / "l", [LABELS, LABELS], "b{}.tif")
+    (labels / "b1.tif").rename(labels / "b7.tif")
+    with pytest.raises(ValueError, match=r"`labels`: expected those of a1.tif in its place, found b7.tif"):
+        fit(images, labels)
+
+
+@pytest.mark.parametrize(
+    ("options", "say"),
+    [
+        ({"validation": 2}, "`validation`: expected a finite number > 0 and <= 0.9, found 2"),
+        ({"validation": True}, "`validation`: expected a share"),
+        ({"validation": "all"}, "`validation`: expected a share"),
+        ({"validation": (IMAGE[..., None][:, :, [0, 0]], LABELS)}, "1 channels, as those to train on, found 2 and 2"),
+        ({"net": "UNet"}, "`net`: expected a Linen module"),
+        ({"net": sj.UNet(1, features=2, factors=())}, "2 channels or more, found"),
+        ({"net": sj.UNet(3, ndim=3, features=2, factors=())}, "of 2 axes and 2 channels or more, found"),
+        ({"net": sj.UNet(3, features=2, factors=(64,))}, "at least .* two periods of the network, found"),
+        ({"steps": 0}, "`steps`: expected an integer >= 1"),
+        ({"window": 0}, "`window`"),
+    ],
+)
+def test_bad_options(options, say):
+    with pytest.raises(ValueError, match=say):
+        fit(**options)
+
+
+@pytest.mark.parametrize(
+    ("net", "window"), [(NET, 2), (NET, 10**6), (sj.UNet(3, features=2, factors=(4,), convs=1), 5)]
+)
+def test_windows_hold_two_periods_and_fit_into_the_image(net, window, monkeypatch):
+    seen = []
+    monkeypatch.setattr("shiftjax.fitting._run.run", lambda plan, *args, **options: seen.append(plan.window))
+    fit(net=net, window=window, validation=False)
+    (found,) = seen
+    for size, period, image in zip(found.output, found.period, IMAGE.shape, strict=True):
+        assert size % period == 0
+        assert 2 * period <= size <= image
+    assert sj.theory.sees_every_neighbour(found.output, found.period)

@@ -1,0 +1,178 @@
+"""What a step of training is made of: windows, their variants, and the loss."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import shiftjax as sj
+from proofs_tests.fitting.small import IMAGE, LABELS, NET
+from shiftjax.fitting._augment import Augmentation, augment
+from shiftjax.fitting._intensities import measured, scaled
+from shiftjax.fitting._loss import Shape, foreground_loss, loss, separation_loss
+from shiftjax.fitting._network import default_network, shapes, window_for
+from shiftjax.fitting._optimizer import mean_params, optimizer, with_total
+from shiftjax.fitting._pairs import Pair, pairs_of, survey
+from shiftjax.fitting._sampling import Sampler
+from shiftjax.fitting._validation import held_out
+
+STILL = Augmentation(flips=False, scale=0, elastic=0, gain=0, offset=0, noise=0)
+
+
+def window(size=16, net=NET):
+    return window_for(net, shapes(net, 2, 1), 1, (size, size), IMAGE.shape)
+
+
+def sampler(pairs, size=16, batch=1):
+    ready = [Pair(scaled(pair.image), pair.labels.numbered()) for pair in pairs]
+    return Sampler(ready, [survey(pair) for pair in ready], window(size), batch, seed=7)
+
+
+def test_a_window_is_what_the_network_reads_and_gives():
+    found = window()
+    output = jax.eval_shape(NET.apply, shapes(NET, 2, 1), jax.ShapeDtypeStruct((1, *found.input, 1), jnp.float32))
+    for (start, stop), size, whole in zip(found.crop, found.output, output.shape[1:-1], strict=True):
+        assert stop - start == size
+        assert 0 <= start < stop <= whole
+
+
+def test_windows_depend_on_step_and_seed_alone():
+    draw = sampler(pairs_of(IMAGE, LABELS), batch=3)
+    for a, b in zip(draw(5), draw(5), strict=True):
+        assert np.array_equal(a, b)
+    assert not np.array_equal(draw(5)[0], draw(6)[0])
+
+
+def test_images_are_drawn_alike_and_windows_hold_objects():
+    sparse = np.where(LABELS == 1, 1, 0)
+    sparse[40:44, 80:84] = 2
+    large, small = (
+        (np.pad(IMAGE, ((0, 320), (0, 320)), "reflect"), np.pad(sparse, ((0, 320), (0, 320)))),
+        (IMAGE, LABELS),
+    )
+    pairs = pairs_of([large[0], small[0]], [large[1], small[1]])
+    draw = sampler(pairs)
+    seen = [draw(k)[1] for k in range(200)]
+    from_small = sum(int(labels.max() > 2) for labels in seen)
+    assert 60 < from_small < 140  # the large image has twenty times as many pixels
+    empty = sum(not labels.any() for labels in seen)
+    anywhere = np.random.default_rng(0)
+    starts = [(anywhere.integers(0, 360), anywhere.integers(0, 390)) for _ in range(100)]
+    assert empty < 80 < sum(not large[1][y : y + 24, x : x + 24].any() for y, x in starts)
+
+
+def test_augmentation_moves_image_and_labels_together():
+    labels = jnp.asarray(LABELS)[None]
+    image = (labels > 0).astype(jnp.float32)[..., None]
+    moved, where = augment(jax.random.key(0), image, labels, Augmentation(gain=0, offset=0, noise=0))
+    agree = ((np.asarray(moved)[..., 0] > 0.5) == (np.asarray(where) > 0)).mean()
+    assert agree > 0.97
+    assert ((np.asarray(image)[..., 0] > 0.5) == (np.asarray(where) > 0)).mean() < 0.9  # the control: something moved
+    for a, b in zip(augment(jax.random.key(0), image, labels, STILL), (image, labels), strict=True):
+        assert np.allclose(a, b, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 40), (1, 30, 40), (1, 10, 16, 16)])
+def test_augmentation_in_any_dimension(shape):
+    image, labels = jnp.ones((*shape, 2)), jnp.ones(shape, jnp.int32)
+    changed = augment(jax.random.key(1), image, labels, Augmentation())
+    assert [x.shape for x in changed] == [(*shape, 2), shape]
+
+
+def two(gap):
+    labels = np.zeros((1, 12, 24), np.int32)
+    labels[:, 2:10, 2:12], labels[:, 2:10, 12 + gap : 22] = 1, 2
+    return jnp.asarray(labels)
+
+
+def test_the_foreground_learns_a_gap_between_objects_that_touch():
+    labels = two(0)
+    with_gap = jnp.where((labels > 0) & ((jnp.arange(24) < 11) | (jnp.arange(24) > 12)), 20.0, -20.0)
+    without = jnp.where(labels > 0, 20.0, -20.0)
+    assert foreground_loss(with_gap, labels, (1, 1)) < 0.01 < foreground_loss(without, labels, (1, 1))
+    apart = two(6)
+    assert foreground_loss(jnp.where(apart > 0, 20.0, -20.0), apart, (1, 1)) < 0.01
+
+
+def test_codes_are_compared_within_neighbourhoods_only():
+    far = np.zeros((1, 8, 64), np.int32)
+    far[:, :, :6], far[:, :, 58:] = 1, 2
+    near = np.zeros((1, 8, 64), np.int32)
+    near[:, :, :6], near[:, :, 6:12] = 1, 2
+    same = jnp.zeros((1, 8, 64, 2))
+    assert separation_loss(same, jnp.asarray(far), (8, 16)) < 0.1 < separation_loss(same, jnp.asarray(near), (8, 16))
+
+
+def test_many_objects_and_none_make_a_finite_loss():
+    many = jnp.arange(1, 1 + 24 * 24, dtype=jnp.int32).reshape(1, 24, 24)
+    output = jax.random.normal(jax.random.key(0), (1, 24, 24, 3))
+    for labels in (many, 0 * many, 0 * many + 5):
+        value, gradient = jax.value_and_grad(loss)(output, labels, Shape((1, 1), (24, 24)))
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+
+
+def test_typical_background_and_objects():
+    draw = sampler(pairs_of(IMAGE, LABELS))
+    typical = measured(draw(k) for k in range(10))
+    pixels = np.asarray(typical.relative(draw.pairs[0].image.read(draw.pairs[0].image.everything)))[0, ..., 0]
+    assert abs(np.median(pixels[LABELS == 0])) < 0.05
+    assert abs(np.median(pixels[LABELS > 0]) - 1) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("extent", "space", "factors"),
+    [
+        ((10, 10), (200, 200), ((2, 2),) * 2),
+        ((30, 40), (200, 200), ((2, 2),) * 3),
+        ((30, 10), (200, 200), ((2, 2), (2, 2), (2, 1))),
+        ((300, 300), (999, 999), ((2, 2),) * 4),
+        ((30, 30), (200, 9), ((2, 2), (2, 2), (2, 1))),
+        ((4, 30, 30), (7, 99, 99), ((2, 2, 2), (1, 2, 2), (1, 2, 2))),
+    ],
+)
+def test_the_default_network_sees_an_object(extent, space, factors):
+    assert tuple(default_network(extent, space).factors) == factors
+
+
+@pytest.mark.parametrize(
+    ("count", "share", "sizes"),
+    [(10, None, (8, 2)), (2, None, (1, 1)), (5, 0.4, (3, 2)), (1, 0.5, (1, 1)), (3, 0, (3, 0))],
+)
+def test_what_is_held_out(count, share, sizes):
+    pairs = pairs_of([IMAGE] * count, [LABELS] * count)
+    train, test = held_out(pairs, share, window())
+    assert (len(train), len(test)) == sizes
+    if count == 1:  # a part of the only image, and nothing twice
+        assert train[0].space[1] + test[0].space[1] == IMAGE.shape[1]
+        parts = [pair.image.read(pair.image.everything)[0, ..., 0] for pair in (*train, *test)]
+        assert np.array_equal(np.concatenate(parts, axis=1), IMAGE)
+
+
+def test_the_learning_rate_warms_up_and_falls():
+    adam = optimizer(1e-2)
+    params = {"a": jnp.zeros(3)}
+    state = with_total(adam.init(params), 200)
+    sizes = []
+    for _ in range(200):
+        change, state = adam.update({"a": jnp.ones(3)}, state, params)
+        params = jax.tree.map(jnp.add, params, change)
+        sizes.append(float(abs(change["a"]).max()))
+    assert sizes[0] < sizes[20] < sizes[50]
+    assert sizes[50] > sizes[120] > sizes[199]
+    assert sizes[199] < 1e-4
+    assert float(mean_params(state)["a"][0]) == pytest.approx(float(params["a"][0]), abs=0.05)
+
+
+def test_large_images_are_read_window_by_window(monkeypatch):
+    monkeypatch.setattr("shiftjax.fitting._pictures.IN_MEMORY", 100)
+    monkeypatch.setattr("shiftjax.fitting._intensities.IN_MEMORY", 100)
+    lazy = sampler(pairs_of(IMAGE, LABELS.astype(np.uint64)))
+    monkeypatch.undo()
+    kept = sampler(pairs_of(IMAGE, LABELS))
+    for a, b in zip(lazy(3), kept(3), strict=True):
+        assert a.dtype == b.dtype
+        assert np.allclose(a > 0, b > 0)
+    assert sj.relabel(lazy(3)[1]).max() == sj.relabel(kept(3)[1]).max()

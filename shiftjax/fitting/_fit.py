@@ -1,0 +1,173 @@
+"""`fit`: from labelled images to a model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from shiftjax._checks import fail, integer, number, shown, single_key, switch
+from shiftjax._typing import PRNGKeyArray
+from shiftjax.fitting._intensities import measured, scaled
+from shiftjax.fitting._network import check_network, default_network, shapes, window_for, window_wish
+from shiftjax.fitting._pairs import Pair, check_instances, pairs_of, survey
+from shiftjax.fitting._sampling import Sampler, seed_of
+from shiftjax.fitting._validation import check_share, held_out, small_object, validation_of
+
+if TYPE_CHECKING:
+    from shiftjax.fitting._model import Model
+
+LOOKS = 32  # windows in which is measured what is typical of the images
+SPACING = 1.5  # distance of the control points of elastic changes, in objects
+
+
+def fit(
+    images: Any,
+    labels: Any,
+    *,
+    net: Any = None,
+    steps: int | None = None,
+    minutes: int | float = 8,
+    validation: Any = None,
+    augment: bool = True,
+    window: int | Sequence[int] | None = None,
+    batch: int = 1,
+    rate: int | float = 2e-3,
+    key: PRNGKeyArray | None = None,
+    out: str | Path | None = None,
+    resume: bool = True,
+    progress: bool = True,
+) -> Model:
+    """Trains a network on labelled images, and returns it with all that turns an image into labels.
+
+    Windows are drawn from all images alike, where there are objects; they hold at least two periods of the network, so
+    that it learns to have no seams. The network's first channel learns the foreground, with a gap between objects that
+    touch, the others an embedding that differs between neighbours. From time to time the images held out are labelled
+    and scored; the best weights stay, and at the end the threshold, the bandwidth and the smallest size are chosen
+    that score best. Ctrl-C ends the training early and keeps what there is.
+
+    Args:
+        images: of one kind, of any sizes: an array `(*space)` or `(*space, channel)`, the path of a TIFF file, of a
+            folder of TIFF files, or of a volume of any format that `shiftjax.volume.open_source` reads, what it
+            returns, or a list of these. Volumes that are large are read window by window.
+        labels: likewise, `(*space)`, integers, 0 = background, a number of its own for each object.
+        net: a Linen module whose output has two channels or more and stride 1; by default a valid `UNet` whose
+            receptive field holds a typical object.
+        steps: of training; by default as many as fit into `minutes`, 200 to 6000.
+        minutes: what all of it may take, measured at the beginning, on a machine that stays as fast as it is then.
+        validation: the share that is held out, `(images, labels)` to be used instead, or False for none. By default the
+            last fifth of several images, or the last quarter of a single one along its longest axis.
+        augment: whether windows are mirrored, turned, bent, magnified, made brighter, darker and noisier at random.
+        window: wished output pixels of a training window, one integer or one per axis; rounded down to whole periods.
+            By default four typical objects, between 96 and 192 px; in 3-D two, between 16 and 40 px.
+        batch: windows per step.
+        rate: the largest learning rate of Adam; it warms up over 50 steps, and falls to zero along a cosine.
+        key: of all that is random; by default `jax.random.key(0)`.
+        out: folder for checkpoints and the best model so far; needs the package orbax-checkpoint. The same call goes on
+            after a crash, and its result is that of an undisturbed run, bit for bit.
+        resume: whether to go on with a run in `out`; otherwise it is begun anew.
+        progress: whether to show a bar with the time left, and the scores.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: images and labels that do not match, labels that do not tell objects apart, images that are empty,
+            hold NaN, or are smaller than a window or too few to hold any out, or options out of range.
+        TypeError: labels that are not integers.
+        CertificationError: a network that cannot be certified.
+        shiftjax.training.TrainingDivergedError: the loss is no longer finite.
+        ImportError: optax is not installed.
+    """
+    key = jax.random.key(0) if key is None else key
+    single_key(key)
+    steps = None if steps is None else integer("steps", steps, least=1, most=10**7)
+    minutes = number("minutes", minutes, above=0, most=10**6)
+    batch, rate = integer("batch", batch, least=1, most=4096), number("rate", rate, above=0, most=1)
+    for name, value in (("augment", augment), ("resume", resume), ("progress", progress)):
+        switch(name, value)
+    check_share(validation)
+    if net is not None:
+        check_network(net)
+    if out is not None and not isinstance(out, str | Path):
+        fail("out", "a path", shown(out))
+
+    pairs = pairs_of(images, labels)
+    others = pairs_of(*validation) if isinstance(validation, tuple | list) else None
+    surveys = [survey(pair) for pair in pairs]
+    check_instances(pairs, surveys)
+    if others is not None:
+        surveys_of_others = [survey(pair) for pair in others]
+        check_instances(others, surveys_of_others)
+        _check_alike(others[0], pairs[0])
+    extent = np.median(np.concatenate([s.extents for s in surveys]), axis=0)
+    smallest = tuple(map(min, zip(*(pair.space for pair in pairs), strict=True)))
+    channels = pairs[0].image.channels
+    net = default_network(extent, smallest) if net is None else net
+    variables = shapes(net, len(smallest), channels)
+    wish = window_wish(extent) if window is None else _sizes(window, len(smallest))
+    chosen = window_for(net, variables, channels, wish, smallest)
+
+    brought = [Pair(scaled(pair.image), pair.labels.numbered()) for pair in pairs]
+    if others is None:
+        train, test = held_out(brought, validation, chosen)
+    else:
+        train, test = brought, [Pair(scaled(pair.image), pair.labels) for pair in others]
+    within = [survey(pair) for pair in train]
+    if not any(len(s.areas) for s in within):
+        fail("labels", "objects in the images to train on", "all in the part that is held out", "lower `validation`")
+    sampler = Sampler(train, within, chosen, batch, seed_of(key))
+    intensities = measured(sampler(k) for k in range(LOOKS))
+    config = {
+        "data": _digest(pairs, surveys),
+        "net": str(net),
+        "steps": steps,
+        "minutes": minutes if steps is None else None,
+        "validation": _digest(others, surveys_of_others) if others is not None else validation,
+        "augment": augment,
+        "window": list(chosen.output),
+        "batch": batch,
+        "rate": rate,
+        "key": np.asarray(jax.random.key_data(key)).tolist() if _typed(key) else np.asarray(key).tolist(),
+    }
+    from shiftjax.fitting import _run  # loads optax
+
+    spacing = max(8, round(SPACING * float(np.max(extent))))
+    small = small_object(surveys)
+    shape = _run.Shape.of(extent)
+    plan = _run.Plan(
+        net, chosen, channels, intensities, shape, spacing, small, steps, minutes, augment, batch, rate, key, config
+    )
+    held = validation_of(test, intensities)
+    return _run.run(plan, sampler, held, out=out, resume=resume, progress=progress)
+
+
+def _typed(key: Any) -> bool:
+    return jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+
+
+def _sizes(window: Any, ndim: int) -> tuple[int, ...]:
+    from shiftjax._checks import per_axis
+
+    return per_axis("window", window, ndim)
+
+
+def _check_alike(other: Pair, first: Pair) -> None:
+    mine, theirs = ((len(p.space), p.image.channels) for p in (other, first))
+    if mine != theirs:
+        expected = f"images of {theirs[0]} spatial axes and {theirs[1]} channels, as those to train on"
+        fail("validation", expected, f"{mine[0]} and {mine[1]} in {other.image.name}")
+
+
+def _digest(pairs: Sequence[Pair], surveys: Sequence[Any]) -> str:
+    """Of images and labels: sizes, all objects' areas, and the pixels in the middle of each image."""
+    total = hashlib.sha256()
+    for pair, found in zip(pairs, surveys, strict=True):
+        middle = tuple(slice(max(0, n // 2 - 32), n // 2 + 32) for n in pair.space)
+        total.update(f"{pair.space} {pair.image.channels} {pair.image.dtype} ".encode())
+        total.update(found.areas.tobytes() + np.ascontiguousarray(pair.image.read(middle)).tobytes())
+    return total.hexdigest()

@@ -1,0 +1,98 @@
+"""Intensities as a network sees them: alike in images of any exposure, measured once per image so that tiles agree.
+
+First the image's own percentiles become 0 and 1; then the background that is typical of the training images becomes 0
+and a typical object 1; what is much brighter than that is compressed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shiftjax._typing import Array
+from shiftjax.fitting._pictures import AXES, IN_MEMORY, Picture
+from shiftjax.volume import normalize, open_source
+
+LOW, HIGH = 1.0, 99.8  # percentiles
+FAINTEST = 0.02  # contrast between objects and background, below which it counts as this
+
+
+class Intensities(NamedTuple):
+    """How intensities are scaled.
+
+    Attributes:
+        low: percentile of an image that becomes 0.
+        high: percentile that becomes 1.
+        centre: what of that is typical background, per channel.
+        gain: what it is multiplied by, per channel, so that a typical object is 1 brighter than that.
+    """
+
+    low: float
+    high: float
+    centre: tuple[float, ...]
+    gain: tuple[float, ...]
+
+    def of(self, source: Any) -> jax.tree_util.Partial:
+        """Measures a source, and returns the function of its images `(batch, *space, channel)`."""
+        return jax.tree_util.Partial(prepare, scale=normalize(source, low=self.low, high=self.high), **self._typical())
+
+    def prepared(self, image: np.ndarray) -> np.ndarray:
+        """An image `(1, *space, channel)` in memory as the network takes it."""
+        source = open_source(image[0], axes=AXES[image.ndim - 2] + "c")
+        return np.asarray(self.of(source)(jnp.asarray(image)))
+
+    def relative(self, images: Array | np.ndarray) -> Array:
+        """Images whose percentiles are scaled, with typical background and object at 0 and 1."""
+        return centred(images, **self._typical())
+
+    def _typical(self) -> dict[str, Array]:
+        return {name: jnp.asarray(getattr(self, name), jnp.float32) for name in ("centre", "gain")}
+
+
+def prepare(image: Array, *, scale: Any, centre: Array, gain: Array) -> Array:
+    """Scales and compresses an image `(batch, *space, channel)`."""
+    return compress(centred(scale(image), centre=centre, gain=gain))
+
+
+def centred(image: Array | np.ndarray, *, centre: Array, gain: Array) -> Array:
+    """Typical background as 0, a typical object as 1."""
+    return jnp.subtract(image, centre) * gain
+
+
+def compress(image: Array) -> Array:
+    """Almost the same between -1 and 1, logarithmic beyond."""
+    return jnp.arcsinh(image)
+
+
+def scaled(picture: Picture) -> Picture:
+    """The picture with its percentiles at 0 and 1, in float32.
+
+    Raises:
+        ValueError: the percentiles coincide: an image without contrast.
+    """
+    if picture.nbytes > IN_MEMORY:
+        fn, read = normalize(picture.source, low=LOW, high=HIGH), picture.read
+        return replace(picture, dtype=np.dtype("f4"), read=lambda slices: np.asarray(fn(jnp.asarray(read(slices)))))
+    image = picture.read(picture.everything)
+    source = open_source(image[0], axes=AXES[image.ndim - 2] + "c")
+    pixels = np.asarray(normalize(source, low=LOW, high=HIGH)(jnp.asarray(image)))
+    return replace(picture, dtype=np.dtype("f4"), read=lambda slices: pixels[(slice(None), *slices)])
+
+
+def measured(windows: Iterable[tuple[np.ndarray, np.ndarray]]) -> Intensities:
+    """What is typical in windows: scaled images `(batch, *space, channel)` with labels `(batch, *space)`."""
+    inside: list[np.ndarray] = []
+    outside: list[np.ndarray] = []
+    for image, labels in windows:
+        for pixels, where in ((inside, labels > 0), (outside, labels == 0)):
+            if where.any():
+                pixels.append(np.median(image[where], axis=0))
+    objects = np.median(inside, axis=0)
+    background = np.median(outside, axis=0) if outside else np.zeros_like(objects)
+    contrast = np.maximum(np.abs(objects - background), FAINTEST)
+    return Intensities(LOW, HIGH, tuple(map(float, background)), tuple(map(float, 1 / contrast)))
