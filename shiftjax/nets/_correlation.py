@@ -1,6 +1,7 @@
 """Cross-correlation at stride 1: the one place that knows which form of it each platform runs fast.
 
-Accelerators take it as it is. XLA's CPU backend is slow at two forms, and gives the same sums faster in others:
+GPUs and TPUs take it as it is, but for whole numbers, which cuDNN does not convolve. XLA's CPU backend is slow at two
+forms, and gives the same sums faster in others:
 - a 2-D correlation without padding copies every window of the image, many times the memory of the image and 3 to 10
   times as long (up to the XLA of JAX 0.10; that of JAX 0.12 does not). With one row of padding it does not;
 - a 3-D correlation is computed as a 2-D one of each slice, with the slices that it reads side by side as channels: 3 to
@@ -36,9 +37,10 @@ POINTWISE += [jax.nn.selu, jax.nn.gelu, jax.nn.silu, jax.nn.softplus, jax.nn.sig
 
 def correlate(x: Array, kernel: Array, padding: str) -> Array:
     """`(batch, *space, channel)` with `(*window, channel, features)`."""
-    fast = _fast_on_cpu(x, kernel, padding)
-    form, plain = (functools.partial(each, padding=padding) for each in (fast, _direct))
-    return plain(x, kernel) if fast is _direct else cpu_form(form, plain, x, kernel)
+    on_cpu, elsewhere = _fast_on_cpu(x, kernel, padding), _fast_elsewhere(x)
+    if on_cpu is elsewhere:
+        return on_cpu(x, kernel, padding)
+    return cpu_form(lambda *a: on_cpu(*a, padding), lambda *a: elsewhere(*a, padding), x, kernel)
 
 
 def correlate_in_turn(xs: Sequence[Array], layers: Layers, activation: Activation, padding: str) -> Array:
@@ -46,7 +48,7 @@ def correlate_in_turn(xs: Sequence[Array], layers: Layers, activation: Activatio
     # Same padding sets every layer to 0 beyond the ends of the volume, and a slab does not know whether it is at one.
     if is_volume(xs[0]) and padding == "VALID" and activation in POINTWISE:
         form = functools.partial(_volumes_in_turn, activation=activation)
-        plain = functools.partial(_layer_by_layer, activation=activation, correlate=_direct)
+        plain = functools.partial(_layer_by_layer, activation=activation, correlate=_elsewhere)
         return cpu_form(form, plain, tuple(xs), layers)
     return _layer_by_layer(xs, layers, activation, functools.partial(correlate, padding=padding))
 
@@ -87,6 +89,29 @@ def _direct(x: Array, kernel: Array, padding: str | Sequence[tuple[int, int]] = 
         out_spec=(0, ndim + 1, *space),
     )
     return lax.conv_general_dilated(x, kernel, (1,) * ndim, padding, dimension_numbers=layout)
+
+
+def _elsewhere(x: Array, kernel: Array) -> Array:
+    """Valid, in the form that accelerators run fast."""
+    return _fast_elsewhere(x)(x, kernel, "VALID")
+
+
+def _fast_elsewhere(x: Array) -> Callable[[Array, Array, str], Array]:
+    return _one_product if jnp.issubdtype(x.dtype, jnp.integer) else _direct
+
+
+def _one_product(x: Array, kernel: Array, padding: str) -> Array:
+    """Every window's values side by side as channels: one product of matrices, where cuDNN knows no whole numbers."""
+    *window, channels, features = kernel.shape
+    if padding == "SAME":
+        x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *(((n - 1) // 2, n // 2, 0) for n in window), (0, 0, 0)])
+    for axis, n in enumerate(window, start=1):  # an axis at a time: the last one's index varies slowest
+        size = x.shape[axis] - n + 1
+        x = jnp.concatenate([lax.slice_in_dim(x, k, k + size, axis=axis) for k in range(n)], axis=-1)
+    order = [*reversed(range(len(window))), len(window), len(window) + 1]
+    return lax.dot_general(
+        x, kernel.transpose(order).reshape(math.prod(window) * channels, features), (((x.ndim - 1,), (0,)), ((), ()))
+    )
 
 
 def _on_cpu(x: Array, kernel: Array, padding: str = "VALID") -> Array:

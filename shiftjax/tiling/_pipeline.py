@@ -161,6 +161,9 @@ def _checked(devices: Any) -> tuple[jax.Device, ...]:
     listed = tuple(devices) if isinstance(devices, list | tuple) or getattr(devices, "ndim", 0) == 1 else ()
     if not listed or not all(isinstance(device, jax.Device) for device in listed):
         fail("devices", "a list of at least one device, as `jax.devices()` gives it", shown(devices))
+    platforms = sorted({device.platform for device in listed})
+    if len(platforms) > 1:  # a function may compute something else on each
+        fail("devices", "devices of one platform", f"some of {' and some of '.join(platforms)}")
     return listed
 
 
