@@ -40,7 +40,7 @@ def correlate(x: Array, kernel: Array, padding: str) -> Array:
     on_cpu, elsewhere = _fast_on_cpu(x, kernel, padding), _fast_elsewhere(x)
     if on_cpu is elsewhere:
         return on_cpu(x, kernel, padding)
-    return cpu_form(lambda *a: on_cpu(*a, padding), lambda *a: elsewhere(*a, padding), x, kernel)
+    return cpu_form(lambda x, w: on_cpu(x, w, padding), lambda x, w: elsewhere(x, w, padding), x, kernel)
 
 
 def correlate_in_turn(xs: Sequence[Array], layers: Layers, activation: Activation, padding: str) -> Array:
