@@ -88,6 +88,9 @@ def run_tiles(
         if done:
             jax.block_until_ready(done[1])  # one call at a time, or a device would hold the temporaries of two
         outputs = lane.function(sent, plan.crops, plan.certificate.places, lane.sharding)
+        if jax.default_backend() != "cpu":  # which shares its memory with the host
+            for output in jax.tree.leaves(outputs):
+                output.copy_to_host_async()  # as soon as it is computed, while the next batch is
         running.append((group, outputs))
         if done:
             yield from _split(*done, plan.image_shape[0])
