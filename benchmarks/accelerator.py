@@ -23,7 +23,18 @@ from typing import Any
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch shares the card's memory
 
 STARTED = time.monotonic()
-PARTS = ("limits", "claims", "networks", "losses", "replicas", "tiles", "volume", "torch-compile", "experiments")
+PARTS = (
+    "limits",
+    "claims",
+    "networks",
+    "losses",
+    "layers",
+    "replicas",
+    "tiles",
+    "volume",
+    "torch-compile",
+    "experiments",
+)
 PACKAGES = ("jax", "jaxlib", "flax", "torch", "numpy")
 
 
@@ -53,13 +64,14 @@ def machine() -> dict[str, Any]:
 
 def parts() -> dict[str, tuple[Callable[..., None], float, str]]:
     """In the order of `PARTS`: what measures, the share of the time then left that it may take, and its title."""
-    from _accelerator import claims, experiments, limits, losses, networks, replicas, tiles
+    from _accelerator import claims, experiments, layers, limits, losses, networks, replicas, tiles
 
     listed: list[tuple[Callable[..., None], float, str]] = [
         (limits.measure, 0.2, "The device's limits"),
         (claims.measure, 0.2, "The claims on the device"),
         (networks.measure, 0.5, "U-Nets beside PyTorch"),
         (losses.measure, 0.25, "Loss and mean shift"),
+        (layers.measure, 0.3, "Replicas in one layer"),
         (replicas.measure, 0.45, "Replicas side by side"),
         (tiles.measure, 0.5, "Tiles against their bound"),
         (tiles.measure_volume, 0.3, "A volume from memory to storage"),

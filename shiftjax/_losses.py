@@ -9,13 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import array, concrete, fail, floating, integer, integers, number, one_of, room
-from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, Integer, Shaped
+from shiftjax._segments import rows_of, segment_sum
+from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, Integer
 
 LARGEST = 1e18  # of a weight or a distance, whose square float32 must hold
 BACKGROUNDS = ("instance", "ignore", "push")
-BLOCK = 4096  # pixels summed one after the other, before the sums of blocks are: bounds the rounding error
 PAIR_ROWS = 64  # means compared with all others at a time: 64 x 500 differences stay in a CPU's cache
 
 
@@ -167,8 +166,8 @@ def _image_terms(
     centre = jax.lax.stop_gradient(jnp.where(jnp.isfinite(pixels[0]), pixels[0], 0))
     counted = ids < count
     pixels = jnp.where(counted[:, None], pixels - centre, 0)
-    sizes = _segment_sum(jnp.ones_like(ids, pixels.dtype), ids, count + 1)[:count]
-    means = _segment_sum(pixels, ids, count + 1)[:count] / jnp.maximum(sizes, 1)[:, None]
+    sizes = segment_sum(jnp.ones_like(ids, pixels.dtype), ids, count + 1)[:count]
+    means = segment_sum(pixels, ids, count + 1)[:count] / jnp.maximum(sizes, 1)[:, None]
     present = sizes > 0
     foreground = jnp.arange(count) > 0
     pulled = present if background == "instance" else present & foreground
@@ -177,7 +176,7 @@ def _image_terms(
 
     weight = jnp.where(pulled, 1 / jnp.maximum(sizes, 1), 0) / jnp.maximum(instances, 1)
     own = jnp.minimum(ids, count - 1)
-    pull = jnp.sum(_pull(pixels - means[own], delta_var) * jnp.where(counted, weight[own], 0))
+    pull = jnp.sum(_pull(pixels - rows_of(means, own), delta_var) * jnp.where(counted, rows_of(weight, own), 0))
     regulariser = jnp.sum(jnp.where(pulled, _length(means + centre), 0)) / jnp.maximum(instances, 1)
     return pull, _push(means, pushed, delta_dist), regulariser, instances
 
@@ -222,18 +221,3 @@ def _push(
     total = jnp.sum(jax.lax.map(row, (means, pushed, ids), batch_size=PAIR_ROWS))
     count = jnp.sum(pushed, dtype=means.dtype)
     return total / jnp.maximum(count * (count - 1), 1)
-
-
-def _segment_sum(
-    values: Shaped[Array, " pixel *rest"], ids: Int[Array, " pixel"], count: int
-) -> Shaped[Array, " {count} *rest"]:
-    """Sum of the values of every segment.
-
-    XLA's scatter is as fast for 500 segments as for 5 (256^2 pixels of 16 channels on a CPU: 0.5 ms, where a product
-    with one-hot rows takes 0.8 to 50 ms and sorting 12 to 20). It adds one pixel after the other, so the sums are
-    taken in blocks, which costs nothing and keeps the rounding error of a million pixels at that of a thousand.
-    """
-    blocks = ceil_div(len(ids), BLOCK)
-    ids = ids + count * (jnp.arange(len(ids)) // BLOCK)
-    sums = jax.ops.segment_sum(values, ids, count * blocks)
-    return jnp.sum(sums.reshape(blocks, count, *values.shape[1:]), axis=0)

@@ -1,8 +1,20 @@
 """What was measured of XLA's CPU backend (of JAX 0.10): it decides in which form a computation is handed to it.
 
+The form is chosen when a program is lowered for a platform, never when it is traced: a program that is traced or
+exported on one machine runs on others.
+
 None of these numbers changes a result, only time and memory. With another XLA, measure them again: `benchmarks/unet.py`
 times the forms of a convolution, `benchmarks/tiling.py` sets estimated beside resident memory.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from jax import lax
+
+Value = TypeVar("Value")
 
 # Bytes. A host array that begins at a multiple of this goes to the device as it is; any other one is copied first.
 ALIGNMENT = 64
@@ -35,3 +47,14 @@ def copies_windows(products: int, features: int) -> bool:
         features: channels of the output.
     """
     return products > FREE_PRODUCTS or features > FREE_FEATURES
+
+
+def cpu_form(form: Callable[..., Value], plain: Callable[..., Value], *arrays: Any) -> Value:
+    """`plain(*arrays)`, which a program compiled for a CPU computes as `form(*arrays)`.
+
+    Args:
+        form: gives the same values, up to rounding, of the same shape and type.
+        plain: what every other platform runs.
+        arrays: all that the two depend on, as pytrees.
+    """
+    return lax.platform_dependent(*arrays, cpu=form, default=plain)

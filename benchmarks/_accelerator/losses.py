@@ -20,7 +20,7 @@ def measure(session: Session) -> None:
         session.need(2)
         with session.attempt(f"loss of {instances} instances"):
             _loss(session, instances, side, channels=16)
-    for side, seeds in ((32, 10),) if session.tiny else ((128, 200), (1024, 1000)):
+    for side, seeds in ((32, 10),) if session.tiny else ((1024, 1000), (128, 200)):
         session.need(2)
         with session.attempt(f"mean shift of {side}^2 pixels"):
             _mean_shift(session, side, seeds)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -20,6 +21,7 @@ import shiftjax as sj
 from _accelerator.limits import PRECISIONS, dtype
 from _accelerator.session import Session
 from _accelerator.timing import compiled, of_jax, seconds_per_call
+from _accelerator.work import flops
 
 LOOSE = {"float32": 1e-3, "TF32": 3e-2, "bfloat16": 2e-1}  # root mean square difference of twins, over the spread
 VOLUME = {"factors": (2, 2, 2), "ndim": 3, "crop": None}
@@ -44,40 +46,33 @@ TINY = {
     "3-D, l=1, 2 features, 20^3": Case({"features": 2, "factors": (2,), "ndim": 3, "crop": None}, 20, 1),
 }
 NARROW, WIDE, VOLUMES, WIDE_VOLUMES = CASES
-ORDER = [  # what matters most comes first, since time may run out
-    (NARROW, "float32"),
-    (WIDE, "bfloat16"),
-    (WIDE, "float32"),
-    (WIDE_VOLUMES, "bfloat16"),
-    (WIDE_VOLUMES, "float32"),
-    (WIDE, "TF32"),
-    (NARROW, "bfloat16"),
-    (VOLUMES, "float32"),
-    (WIDE_VOLUMES, "TF32"),
-    (NARROW, "TF32"),
-    (VOLUMES, "bfloat16"),
-    (VOLUMES, "TF32"),
+# What matters most comes first, since time may run out; the programs of a row are compiled at the same time, since
+# compiling is looking for the best of cuDNN's algorithms, for minutes, and one core each.
+ORDER = [
+    [(NARROW, "float32"), (WIDE, "bfloat16")],
+    [(WIDE, "TF32"), (WIDE_VOLUMES, "bfloat16")],
+    [(WIDE, "float32"), (WIDE_VOLUMES, "float32")],
+    [(NARROW, "bfloat16"), (VOLUMES, "float32")],
+    [(NARROW, "TF32"), (WIDE_VOLUMES, "TF32"), (VOLUMES, "bfloat16"), (VOLUMES, "TF32")],
 ]
 
 
 def measure(session: Session) -> None:
-    """Two rows for each network and precision."""
+    """Rows for each network and precision."""
     cases = TINY if session.tiny else CASES
     slowest = 0.0
-    for name, precision in [(name, "float32") for name in cases] if session.tiny else ORDER:
+    for group in [[(name, "float32") for name in cases]] if session.tiny else ORDER:
         session.need(slowest)
         start = time.monotonic()
-        with session.attempt(f"{name}, {precision}"):
-            _rows(session, name, cases[name], Run(precision))
+        _group(session, [(name, cases[name], Run(precision)) for name, precision in group])
         slowest = max(slowest, time.monotonic() - start)
 
 
 def measure_torch_compile(session: Session) -> None:
-    """The same for PyTorch's compiler, on the two networks in which it is of most interest."""
-    cases = {name: TINY[name] for name in list(TINY)[:1]} if session.tiny else {n: CASES[n] for n in (NARROW, WIDE)}
-    for name, case in cases.items():
-        with session.attempt(f"{name}, torch.compile"):
-            _rows(session, name, case, Run("float32" if session.tiny else "bfloat16", compile_torch=True))
+    """The same for PyTorch's compiler, on the network in which it is of most interest."""
+    name = next(iter(TINY)) if session.tiny else WIDE
+    case = (TINY | CASES)[name]
+    _group(session, [(name, case, Run("float32" if session.tiny else "bfloat16", compile_torch=True))])
 
 
 class Run(NamedTuple):
@@ -85,6 +80,30 @@ class Run(NamedTuple):
 
     precision: str
     compile_torch: bool = False
+
+
+class Subject(NamedTuple):
+    """A network with weights and images, on the device."""
+
+    net: sj.UNet
+    variables: Any
+    image: Any
+
+    @classmethod
+    def of(cls, case: Case, run: Run) -> Subject:
+        net = sj.UNet(3, **case.options, dtype=dtype(run.precision))
+        shape = (case.batch, *(case.size,) * net.ndim, 1)
+        image = jnp.asarray(np.random.default_rng(0).normal(size=shape), jnp.float32)
+        return cls(net, jax.device_put(drawn_variables(net)), image)
+
+    def kinds(self) -> dict[str, Callable[..., Any]]:
+        """The functions of variables and images that are timed."""
+        apply: Callable[..., Any] = self.net.apply
+
+        def loss(variables: Any, x: Any) -> Any:
+            return jnp.sum(apply(variables, x).astype(jnp.float32) ** 2)
+
+        return {"forward": apply, "training": jax.grad(loss)}
 
 
 class Twin(NamedTuple):
@@ -98,42 +117,62 @@ class Twin(NamedTuple):
 Twins = dict[str, Twin]
 
 
-def _rows(session: Session, name: str, case: Case, run: Run) -> None:
-    net = sj.UNet(3, **case.options, dtype=dtype(run.precision))
-    rng = np.random.default_rng(0)
-    image = rng.normal(size=(case.batch, *(case.size,) * net.ndim, 1)).astype(np.float32)
-    x = jnp.asarray(image)
-    variables = jax.device_put(drawn_variables(net))
-    apply: Callable[..., Any] = net.apply
+def _group(session: Session, cases: list[tuple[str, Case, Run]]) -> None:
+    subjects = [Subject.of(case, run) for _, case, run in cases]
 
-    def loss(variables: Any, x: Any) -> Any:
-        return jnp.sum(apply(variables, x).astype(jnp.float32) ** 2)
+    def program(subject: Subject, run: Run, fn: Callable[..., Any]) -> tuple[Any, float]:
+        with jax.default_matmul_precision(PRECISIONS[run.precision]):  # each thread has its own
+            return compiled(fn, subject.variables, subject.image)
 
-    with jax.default_matmul_precision(PRECISIONS[run.precision]):
-        analysis: Any = jax.jit(apply).lower(variables, x).cost_analysis()
-        programs = {"forward": compiled(apply, variables, x), "training": compiled(jax.grad(loss), variables, x)}
-    output = np.asarray(programs["forward"][0](variables, x)).astype(np.float32)
-    twins = _twins(session, net, variables, image, output, run)
+    pool = ThreadPoolExecutor(2 * len(cases))
+    waiting = [
+        {kind: pool.submit(program, subject, run, fn) for kind, fn in subject.kinds().items()}
+        for subject, (_, _, run) in zip(subjects, cases, strict=True)
+    ]
+    pool.shutdown(wait=False)
+    for futures in waiting:
+        wait(futures.values())  # all of them before any is timed
+    for subject, futures, (name, _, run) in zip(subjects, waiting, cases, strict=True):
+        with session.attempt(f"{name}, {run.precision}"):
+            _rows(session, name, subject, run, {kind: future.result() for kind, future in futures.items()})
+
+
+def _rows(session: Session, name: str, subject: Subject, run: Run, programs: dict[str, tuple[Any, float]]) -> None:
+    net, variables, x = subject
+    calls = {kind: of_jax(partial(program, variables, x)) for kind, (program, _) in programs.items()}
+    forward = flops(net.apply, variables, x)
+    work = {"forward": forward, "training": 3 * forward}  # two more products for each of the forward pass
     limit = session.machine.get("limits", {}).get(run.precision, float("nan"))
-    for kind, (program, seconds) in programs.items():
-        calls = {"JAX": of_jax(partial(program, variables, x))}
-        taken = seconds_per_call(calls | {layout: (twin.calls[kind], _wait) for layout, twin in twins.items()})
-        best = min(twins, key=lambda layout: taken[layout], default="none")
-        twin = twins.get(best, Twin({}, float("nan"), float("nan")))
-        flops = analysis["flops"] * (1 if kind == "forward" else 3)  # two more products for each of the forward pass
+    alone = seconds_per_call(calls)
+    for kind in programs:
+        session.row(
+            network=name,
+            precision=run.precision,
+            kind=kind,
+            **{
+                "JAX ms": 1e3 * alone[kind],
+                "GFLOP": work[kind] / 1e9,
+                "of the FLOP limit": work[kind] / alone[kind] / limit,
+                "compiled in s": programs[kind][1],
+            },
+        )
+    output = np.asarray(programs["forward"][0](variables, x)).astype(np.float32)
+    twins = _twins(session, net, variables, np.asarray(x), output, run)
+    for kind in programs if twins else ():
+        both = {"JAX": calls[kind]} | {layout: (twin.calls[kind], _wait) for layout, twin in twins.items()}
+        taken = seconds_per_call(both)
+        best = min(twins, key=lambda layout: taken[layout])
         session.row(
             network=name,
             precision=run.precision,
             kind=kind,
             **{
                 "JAX ms": 1e3 * taken["JAX"],
-                "torch ms": 1e3 * taken.get(best, float("nan")),
-                "torch/JAX": taken.get(best, float("nan")) / taken["JAX"],
-                "of the FLOP limit": flops / taken["JAX"] / limit,
-                "compiled in s": seconds,
-                "torch begun in s": twin.seconds,
+                "torch ms": 1e3 * taken[best],
+                "torch/JAX": taken[best] / taken["JAX"],
                 "torch": best + ", compiled" * run.compile_torch,
-                "difference": twin.error,
+                "torch begun in s": twins[best].seconds,
+                "difference": twins[best].error,
             },
         )
 

@@ -101,9 +101,14 @@ def _where_time_goes(session: Session, name: str, fn: Callable[[Any], Any], plan
     host = np.empty((1, *plan.image_shape[1:-1], output.shape[-1]), np.float32)
     fetched = np.asarray(output)
     nothing = lambda _: None  # noqa: E731
+    image = np.ones(plan.image_shape, np.float32)
+    first = next(iter(plan.tiles()))
     taken = seconds_per_call(
         {
             "check": (lambda: check_function(fn, plan), nothing),  # is it the function that was planned for?
+            "finite": (lambda: bool(np.isfinite(image).all()), nothing),
+            "read": (lambda: plan.read_input(first, lambda at: image[(slice(None), *at)]).copy(), nothing),
+            "allocate": (lambda: np.empty(host.shape, host.dtype).fill(0), nothing),  # the result's memory
             "send": of_jax(lambda: jax.device_put(batch)),
             "compute": of_jax(lambda: run(fn, there)),
             "bump": of_jax(lambda: bump(output)),
@@ -113,7 +118,9 @@ def _where_time_goes(session: Session, name: str, fn: Callable[[Any], Any], plan
         turns=3,
     )
     taken["fetch"] = max(taken["bump and fetch"] - taken["bump"], 0.0)
-    steps = {"check": taken["check"], **{step: calls * taken[step] for step in ("send", "compute", "fetch", "stitch")}}
+    steps = {step: taken[step] for step in ("check", "finite", "allocate")}
+    steps["read"] = math.prod(plan.grid) * taken["read"]  # in another thread
+    steps |= {step: calls * taken[step] for step in ("send", "compute", "fetch", "stitch")}
     session.row(
         **{"time of": name, "calls": calls},
         **{f"{step} ms": 1e3 * seconds for step, seconds in steps.items()},

@@ -139,3 +139,14 @@ def test_a_volume_takes_less_than_two_copies_of_its_widest_layer():
     widest = 98**3 * 8 * 4
     assert temporary(lambda x: operators.convolve_in_turn([x], layers, jax.nn.relu)) < 1.6 * widest
     assert temporary(lambda x: _one_by_one([x], layers, "VALID")) > 1.8 * widest
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+def test_accelerators_multiply_whole_numbers_as_matrices(case, padding):
+    """cuDNN convolves none. The same sums, and nothing is convolved in a program for a GPU."""
+    x, kernel = _arrays(*case)
+    expected = correlation._direct(x, kernel, padding)
+    assert np.array_equal(correlation._one_product(x, kernel, padding), expected)
+    run = jax.jit(lambda x, kernel: correlation.correlate(x, kernel, padding))
+    assert "convolution" not in jax.export.export(run, platforms=["cuda"])(x, kernel).mlir_module()

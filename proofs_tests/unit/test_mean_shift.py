@@ -107,7 +107,7 @@ def test_lanes_and_chunks_change_nothing(kernel, monkeypatch):
     points, _ = blobs(5)
     run = partial(mean_shift, points, bandwidth=1.0, seeds=50, kernel=kernel)
     whole = run()
-    monkeypatch.setattr(_mean_shift, "sizes", lambda: (3, 7))
+    monkeypatch.setattr(_mean_shift, "SIZES", (_climb.Sizes(3, 7),) * 2)
     chunked = run()
     assert same_partition(whole.labels, chunked.labels)
     one, other = (c[np.lexsort(c.round(1).T)] for c in (centroids_of(whole), centroids_of(chunked)))
@@ -224,7 +224,7 @@ def extra_memory(sizes):
     """Bytes that 1024 x 1024 pixels of 8 channels with 1000 seeds need beside their arguments."""
     pixels = jax.ShapeDtypeStruct((1 << 20, 8), jnp.float32)
     inside = jax.ShapeDtypeStruct((1 << 20,), bool)
-    options = {"kernel": "gaussian", "seeds": 1000, "most": 1000, "sizes": sizes}
+    options = {"kernel": "gaussian", "seeds": 1000, "most": 1000, "sizes": (sizes, sizes)}
     lowered = _mean_shift._mean_shift.lower(pixels, inside, None, None, 1.0, 300, 1e-3, **options)
     memory = lowered.compile().memory_analysis()
     assert memory is not None
@@ -232,8 +232,8 @@ def extra_memory(sizes):
 
 
 def test_a_large_image_needs_less_than_a_gibibyte():
-    assert extra_memory(_climb.sizes()) < 1 << 28
-    assert extra_memory((1000, 1 << 20)) > 1 << 30  # control: all seeds and pixels at once
+    assert extra_memory(_climb.CPU) < 1 << 28
+    assert extra_memory(_climb.Sizes(1000, 1 << 20)) > 1 << 30  # control: all seeds and pixels at once
 
 
 GOOD = np.zeros((4, 2), np.float32)

@@ -19,7 +19,8 @@ from shiftjax.certifier._rules.pointwise import BINARY, OTHER, PASSED_ON, UNARY
 from shiftjax.certifier._rules.table import Equation, plain_parameters
 
 POINTWISE = frozenset(f"{UNARY} {BINARY} {OTHER}".split())
-DEPENDENT = frozenset({"rng_uniform", "platform_index", "pure_callback"})  # on chance, on the machine, on Python
+CHANCE = frozenset({"rng_uniform", "pure_callback"})  # every call may give something else
+DEPENDENT = CHANCE | {"platform_index"}  # on the machine, which is one for all tiles: `devices` are of one platform
 
 # Operations whose results NumPy gives bit for bit as XLA does; each spares a compilation.
 NUMPY: dict[str, Callable[..., np.ndarray]] = {
@@ -215,7 +216,7 @@ def _name(eqn: Equation, operands: Sequence[Constant], out: int) -> str:
         params = None  # the sizes say it all, once those of repeated axes are left out
     else:
         keys = (*keys, *(str(v.shape) for v in operands))
-    chance = object() if eqn.name in DEPENDENT else None  # a name like no other
+    chance = object() if eqn.name in CHANCE else None  # a name like no other
     return digest("constant", eqn.name, params, keys, sizes, out, chance)
 
 

@@ -104,6 +104,9 @@ class _Computation:
         inner = _inner(call)
         if inner is not None:
             return self.run(inner, operands)
+        on_cpu = _jaxpr.form_on_cpu(call.params)  # where this runs; `lax.switch` would run the others as well
+        if on_cpu is not None:
+            return self.run(_jaxpr.program(on_cpu), operands[1:])
         if all(isinstance(v, Constant) for v in operands):
             return [Constant(v) for v in _bind(call, call.params, [v.value for v in operands])]
         values = list(map(_plain, operands))

@@ -41,9 +41,19 @@ KERNELS = {
 }
 
 
-def sizes() -> tuple[int, int]:
-    """Lanes and pixels of a chunk: a product that fits the cache of a CPU, or one that fills an accelerator."""
-    return (32, 1024) if jax.default_backend() == "cpu" else (256, 1 << 17)
+class Sizes(NamedTuple):
+    """How much is done at a time; it changes no result but for rounding.
+
+    Attributes:
+        lanes: seeds that climb side by side.
+        chunk: pixels that they visit side by side.
+    """
+
+    lanes: int
+    chunk: int
+
+
+CPU, ACCELERATOR = Sizes(32, 1024), Sizes(256, 1 << 17)  # a product that fits a cache, and one that fills the device
 
 
 class Pixels(NamedTuple):

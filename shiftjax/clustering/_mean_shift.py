@@ -11,7 +11,10 @@ import numpy as np
 
 from shiftjax._checks import array, fail, finite, floating, integer, length, number, one_of, room, single_key
 from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
-from shiftjax.clustering._climb import KERNELS, climb, gather, merge, nearest, sizes, spread
+from shiftjax._xla_cpu import cpu_form
+from shiftjax.clustering._climb import ACCELERATOR, CPU, KERNELS, Sizes, climb, gather, merge, nearest, spread
+
+SIZES = (CPU, ACCELERATOR)
 
 
 class Clusters(NamedTuple):
@@ -96,7 +99,7 @@ def mean_shift(
         kernel=kernel,
         seeds=count,
         most=limit,
-        sizes=sizes(),
+        sizes=SIZES,
     )
     return clusters._replace(labels=clusters.labels[: len(pixels)].reshape(shape[:-1]))
 
@@ -150,10 +153,29 @@ def _mean_shift(
     kernel: str,
     seeds: int,
     most: int,
-    sizes: tuple[int, int],
+    sizes: tuple[Sizes, Sizes],
 ) -> Clusters:
-    """The pure part: scale to units of the bandwidth, climb, merge, label."""
-    lanes, chunk = min(sizes[0], seeds), min(sizes[1], len(embedding))
+    """The pure part, with the sizes of a CPU or of other devices."""
+    forms = [partial(_clusters, kernel=kernel, seeds=seeds, most=most, sizes=each) for each in sizes]
+    return cpu_form(*forms, embedding, inside, start, key, bandwidth, max_iter, tol)
+
+
+def _clusters(
+    embedding: Float[Array, "pixel channel"],
+    inside: Bool[Array, " pixel"],
+    start: Float[Array, "seed channel"] | None,
+    key: PRNGKeyArray | None,
+    bandwidth: ArrayLike,
+    max_iter: ArrayLike,
+    tol: ArrayLike,
+    *,
+    kernel: str,
+    seeds: int,
+    most: int,
+    sizes: Sizes,
+) -> Clusters:
+    """Scale to units of the bandwidth, climb, merge, label."""
+    lanes, chunk = min(sizes.lanes, seeds), min(sizes.chunk, len(embedding))
     # Around the mean, so that a common offset of all pixels costs no precision.
     origin = jnp.sum(embedding, axis=0, where=inside[:, None]) / jnp.maximum(jnp.sum(inside), 1)
     scaled = (embedding - origin) / bandwidth

@@ -10,7 +10,8 @@ import numpy as np
 
 from shiftjax._arithmetic import ceil_div
 from shiftjax._typing import Array, Bool, Float, Int
-from shiftjax.clustering._climb import KERNELS, nearest, sizes
+from shiftjax._xla_cpu import cpu_form
+from shiftjax.clustering._climb import ACCELERATOR, CPU, KERNELS, nearest
 
 STEP = 1024  # pixels, to which numbers of pixels are rounded up at least
 
@@ -35,19 +36,22 @@ def nearest_codes(pixels: np.ndarray, codes: np.ndarray, *, bandwidth: float, ro
     exact = 4 * np.finfo(np.float32).eps * reach > KERNELS["gaussian"].rounding * bandwidth**2
     step = max(STEP, ceil_div(room, 8))
     padded = np.pad(pixels.astype(np.float32, copy=False), ((0, -len(pixels) % step), (0, 0)))
-    labels = _nearest(padded, codes, origin, jnp.asarray(exact), chunk=min(sizes()[1], step))
+    chunks = min(CPU.chunk, step), min(ACCELERATOR.chunk, step)
+    labels = _nearest(padded, codes, origin, jnp.asarray(exact), chunks=chunks)
     return np.asarray(labels)[: len(pixels)]
 
 
-@partial(jax.jit, static_argnames="chunk")
+@partial(jax.jit, static_argnames="chunks")
 def _nearest(
     pixels: Float[Array, "pixel channel"],
     codes: Float[Array, "code channel"],
     origin: Float[Array, " channel"],
     exact: Bool[Array, ""],
     *,
-    chunk: int,
+    chunks: tuple[int, int],
 ) -> Int[Array, " pixel"]:
     """Around the codes' mean, because the rounding of distances grows with the square of their length."""
     pixels = pixels.astype(jnp.float32) - origin
-    return nearest(pixels, codes - origin, jnp.ones(len(codes), bool), exact, chunk)
+    valid = jnp.ones(len(codes), bool)
+    forms = [partial(nearest, chunk=chunk) for chunk in chunks]  # on a CPU, and elsewhere
+    return cpu_form(*forms, pixels, codes - origin, valid, exact)

@@ -1,6 +1,7 @@
-"""Cross-correlation at stride 1: the one place that knows which form of it each backend runs fast.
+"""Cross-correlation at stride 1: the one place that knows which form of it each platform runs fast.
 
-Accelerators take it as it is. XLA's CPU backend is slow at two forms, and gives the same sums faster in others:
+GPUs and TPUs take it as it is, but for whole numbers, which cuDNN does not convolve. XLA's CPU backend is slow at two
+forms, and gives the same sums faster in others:
 - a 2-D correlation without padding copies every window of the image, many times the memory of the image and 3 to 10
   times as long (up to the XLA of JAX 0.10; that of JAX 0.12 does not). With one row of padding it does not;
 - a 3-D correlation is computed as a 2-D one of each slice, with the slices that it reads side by side as channels: 3 to
@@ -22,11 +23,12 @@ import jax.numpy as jnp
 from jax import lax
 
 from shiftjax._typing import Array
-from shiftjax._xla_cpu import copies_windows
-from shiftjax.nets._slabs import slab_by_slab, uses_slabs
+from shiftjax._xla_cpu import copies_windows, cpu_form
+from shiftjax.nets._slabs import is_volume, slab_by_slab
 
 Layers = Sequence[tuple[Array, Array]]  # kernel and bias of each
 Activation = Callable[[Array], Array]
+Correlation = Callable[[Array, Array], Array]  # of an image with a kernel
 
 # Activations known to act on every value alone, and so on a part of a layer as on all of it; another one may read more.
 POINTWISE = [jnp.abs, jnp.sin, jnp.cos, jnp.tanh, jax.nn.relu, jax.nn.relu6, jax.nn.leaky_relu, jax.nn.elu, jax.nn.celu]
@@ -35,23 +37,26 @@ POINTWISE += [jax.nn.selu, jax.nn.gelu, jax.nn.silu, jax.nn.softplus, jax.nn.sig
 
 def correlate(x: Array, kernel: Array, padding: str) -> Array:
     """`(batch, *space, channel)` with `(*window, channel, features)`."""
-    if jax.default_backend() != "cpu" or math.prod(kernel.shape[:-2]) == 1:
-        return _direct(x, kernel, padding)
-    return _volume(x, kernel, padding) if uses_slabs(x) else _without_copies(x, kernel, padding)
+    on_cpu, elsewhere = _fast_on_cpu(x, kernel, padding), _fast_elsewhere(x)
+    if on_cpu is elsewhere:
+        return on_cpu(x, kernel, padding)
+    return cpu_form(lambda x, w: on_cpu(x, w, padding), lambda x, w: elsewhere(x, w, padding), x, kernel)
 
 
 def correlate_in_turn(xs: Sequence[Array], layers: Layers, activation: Activation, padding: str) -> Array:
     """Layers of a correlation, a bias and an activation; the first reads all arrays, side by side as channels."""
     # Same padding sets every layer to 0 beyond the ends of the volume, and a slab does not know whether it is at one.
-    if uses_slabs(xs[0]) and padding == "VALID" and activation in POINTWISE:
-        return _volumes_in_turn(tuple(xs), layers, activation)
-    return _layer_by_layer(xs, layers, activation, padding)
+    if is_volume(xs[0]) and padding == "VALID" and activation in POINTWISE:
+        form = functools.partial(_volumes_in_turn, activation=activation)
+        plain = functools.partial(_layer_by_layer, activation=activation, correlate=_elsewhere)
+        return cpu_form(form, plain, tuple(xs), layers)
+    return _layer_by_layer(xs, layers, activation, functools.partial(correlate, padding=padding))
 
 
-def _layer_by_layer(xs: Sequence[Array], layers: Layers, activation: Activation, padding: str) -> Array:
+def _layer_by_layer(xs: Sequence[Array], layers: Layers, activation: Activation, correlate: Correlation) -> Array:
     x = jnp.concatenate(xs, axis=-1)
     for kernel, bias in layers:
-        x = activation(correlate(x, kernel, padding) + bias)
+        x = activation(correlate(x, kernel) + bias)
     return x
 
 
@@ -71,10 +76,10 @@ def _volumes_in_turn(xs: tuple[Array, ...], layers: Layers, activation: Activati
 @_volumes_in_turn.defjvp
 def _(activation: Activation, primals: tuple[Any, Layers], tangents: tuple[Any, Layers]) -> tuple[Array, Array]:
     """Differentiated layer by layer: the gradient of a loop would keep the volumes once per turn."""
-    return jax.jvp(lambda xs, layers: _layer_by_layer(xs, layers, activation, "VALID"), primals, tangents)
+    return jax.jvp(lambda xs, layers: _layer_by_layer(xs, layers, activation, _on_cpu), primals, tangents)
 
 
-def _direct(x: Array, kernel: Array, padding: str | Sequence[tuple[int, int]]) -> Array:
+def _direct(x: Array, kernel: Array, padding: str | Sequence[tuple[int, int]] = "VALID") -> Array:
     """The definition, in one operation."""
     ndim = x.ndim - 2
     space = tuple(range(1, ndim + 1))
@@ -86,13 +91,48 @@ def _direct(x: Array, kernel: Array, padding: str | Sequence[tuple[int, int]]) -
     return lax.conv_general_dilated(x, kernel, (1,) * ndim, padding, dimension_numbers=layout)
 
 
+def _elsewhere(x: Array, kernel: Array) -> Array:
+    """Valid, in the form that accelerators run fast."""
+    return _fast_elsewhere(x)(x, kernel, "VALID")
+
+
+def _fast_elsewhere(x: Array) -> Callable[[Array, Array, str], Array]:
+    return _one_product if jnp.issubdtype(x.dtype, jnp.integer) else _direct
+
+
+def _one_product(x: Array, kernel: Array, padding: str) -> Array:
+    """Every window's values side by side as channels: one product of matrices, where cuDNN knows no whole numbers."""
+    *window, channels, features = kernel.shape
+    if padding == "SAME":
+        x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *(((n - 1) // 2, n // 2, 0) for n in window), (0, 0, 0)])
+    for axis, n in enumerate(window, start=1):  # an axis at a time: the last one's index varies slowest
+        size = x.shape[axis] - n + 1
+        x = jnp.concatenate([lax.slice_in_dim(x, k, k + size, axis=axis) for k in range(n)], axis=-1)
+    order = [*reversed(range(len(window))), len(window), len(window) + 1]
+    return lax.dot_general(
+        x, kernel.transpose(order).reshape(math.prod(window) * channels, features), (((x.ndim - 1,), (0,)), ((), ()))
+    )
+
+
+def _on_cpu(x: Array, kernel: Array, padding: str = "VALID") -> Array:
+    """In the form that XLA's CPU backend runs fast."""
+    return _fast_on_cpu(x, kernel, padding)(x, kernel, padding)
+
+
+def _fast_on_cpu(x: Array, kernel: Array, padding: str) -> Callable[[Array, Array, str], Array]:
+    if math.prod(kernel.shape[:-2]) == 1:
+        return _direct
+    if is_volume(x):
+        return _volume
+    copied = padding == "VALID" and copies_windows(math.prod(kernel.shape[:-1]), kernel.shape[-1])
+    return _without_copies if copied else _direct
+
+
 def _without_copies(x: Array, kernel: Array, padding: str) -> Array:
-    """With one row of padding at the end, where XLA would copy all windows, and without the last row of the result.
+    """Valid, with one row of padding at the end, where XLA would copy all windows, and without the result's last row.
 
     That row alone reads the padding. Leaving it out is free: XLA fuses the slice with the next operation.
     """
-    if padding == "SAME" or not copies_windows(math.prod(kernel.shape[:-1]), kernel.shape[-1]):
-        return _direct(x, kernel, padding)
     longer = _direct(x, kernel, [(0, 1)] + [(0, 0)] * (x.ndim - 3))
     return lax.slice_in_dim(longer, 0, x.shape[1] - kernel.shape[0] + 1, axis=1)
 
@@ -142,5 +182,5 @@ def _sum_of_slices(x: Array, kernel: Array, padding: str) -> Array:
 
 def _slice_by_slice(x: Array, kernel: Array, padding: str) -> Array:
     """A 2-D correlation of every slice: slices are images of one batch."""
-    y = _without_copies(x.reshape(-1, *x.shape[2:]), kernel, padding)
+    y = _on_cpu(x.reshape(-1, *x.shape[2:]), kernel, padding)
     return y.reshape(*x.shape[:2], *y.shape[1:])

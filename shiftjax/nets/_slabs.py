@@ -1,14 +1,12 @@
 """Volumes computed a slab of slices at a time, so that nothing on the way to the result is ever held whole.
 
-Only for XLA's CPU backend, which shares its memory with the host, and for volumes, whose layers in between are large:
-`uses_slabs` tells.
+Only for XLA's CPU backend, which shares its memory with the host, and for volumes, whose layers in between are large.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-import jax
 import jax.numpy as jnp
 from jax import lax
 
@@ -17,9 +15,9 @@ from shiftjax._typing import Array
 from shiftjax._xla_cpu import MAX_SLABS, MIN_SLAB
 
 
-def uses_slabs(x: Array) -> bool:
-    """Whether results the size of `x`, `(batch, *space, channel)`, are computed slab by slab."""
-    return jax.default_backend() == "cpu" and x.ndim == 5
+def is_volume(x: Array) -> bool:
+    """Whether a CPU computes results the size of `x`, `(batch, *space, channel)`, slab by slab."""
+    return x.ndim == 5
 
 
 def slab_by_slab(

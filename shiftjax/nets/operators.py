@@ -14,8 +14,9 @@ import jax.numpy as jnp
 from jax import lax
 
 from shiftjax._typing import Array, Shaped
+from shiftjax._xla_cpu import cpu_form
 from shiftjax.nets._correlation import correlate, correlate_in_turn
-from shiftjax.nets._slabs import slab_by_slab, uses_slabs
+from shiftjax.nets._slabs import is_volume, slab_by_slab
 
 
 def convolve(
@@ -174,10 +175,14 @@ def crop_copy(
     Returns:
         `(batch, *size, channel)`.
     """
-    if not uses_slabs(x):
+
+    def behind_barrier(x: Array) -> Array:
         return lax.optimization_barrier(crop(x, start, size))
-    # On a CPU, XLA looks through barriers, but not into loops.
-    return slab_by_slab(lambda y: crop(y, (0, *start[1:]), (y.shape[1], *size[1:])), [x], 0, start[0], size[0])
+
+    def in_loop(x: Array) -> Array:  # on a CPU, XLA looks through barriers, but not into loops
+        return slab_by_slab(lambda y: crop(y, (0, *start[1:]), (y.shape[1], *size[1:])), [x], 0, start[0], size[0])
+
+    return cpu_form(in_loop, behind_barrier, x) if is_volume(x) else behind_barrier(x)
 
 
 @crop_copy.defjvp

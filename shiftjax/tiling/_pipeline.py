@@ -91,6 +91,9 @@ def run_tiles(
         # Where nothing is padded, what is kept of a tile depends on the tile.
         starts = None if plan.pad is not None else _crop_starts(plan, list(map(index, group)), count)
         outputs = lane.function(sent, plan.crops, plan.certificate.places, lane.sharding, starts)
+        if jax.default_backend() != "cpu":  # which shares its memory with the host
+            for output in jax.tree.leaves(outputs):
+                output.copy_to_host_async()  # as soon as it is computed, while the next batch is
         running.append((group, outputs))
         if done:
             yield from _split(plan, index, *done)
@@ -170,6 +173,9 @@ def _checked(devices: Any) -> tuple[jax.Device, ...]:
     listed = tuple(devices) if isinstance(devices, list | tuple) or getattr(devices, "ndim", 0) == 1 else ()
     if not listed or not all(isinstance(device, jax.Device) for device in listed):
         fail("devices", "a list of at least one device, as `jax.devices()` gives it", shown(devices))
+    platforms = sorted({device.platform for device in listed})
+    if len(platforms) > 1:  # a function may compute something else on each
+        fail("devices", "devices of one platform", f"some of {' and some of '.join(platforms)}")
     return listed
 
 

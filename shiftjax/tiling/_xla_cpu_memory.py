@@ -18,15 +18,23 @@ def copied_windows(jaxpr: Any) -> int:
 
 
 def _convolutions(jaxpr: Any) -> Iterator[Any]:
-    """The 2-D convolutions without padding of a jaxpr and of every jaxpr that its equations hold."""
+    """The 2-D convolutions without padding of a jaxpr and of every jaxpr that its equations hold, as a CPU runs it."""
     for eqn in getattr(jaxpr, "jaxpr", jaxpr).eqns:
         two_dimensional = eqn.primitive.name == "conv_general_dilated" and len(eqn.outvars[0].aval.shape) == 4
         if two_dimensional and not any(map(any, eqn.params["padding"])):
             yield eqn
-        for value in eqn.params.values():
+        for value in _programs(eqn.params):
             for inner in value if isinstance(value, tuple | list) else (value,):
                 if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
                     yield from _convolutions(inner)
+
+
+def _programs(params: dict[str, Any]) -> list[Any]:
+    """The parameters of an equation, of programs for several platforms that of a CPU alone."""
+    if params.get("branches_platforms") is None:
+        return list(params.values())
+    pairs = zip(params["branches"], params["branches_platforms"], strict=True)
+    return [branch for branch, platforms in pairs if platforms is None or "cpu" in platforms][:1]
 
 
 def _bytes_copied(eqn: Any) -> int:

@@ -63,7 +63,16 @@ def cond(interpreter: Interpreter, eqn: Equation, index: Value, *values: Value) 
         eqn.refuse("the branch depends on the image", BRANCH)
     if isinstance(index, Known):
         return interpreter.prove(branches[int(np.clip(int(index.value), 0, len(branches) - 1))], values, eqn)
-    results = [interpreter.prove(branch, values, eqn) for branch in branches]
+    results, recorded = [], []
+    steps = eqn.record.steps
+    before = len(steps)
+    for branch in branches:
+        results.append(interpreter.prove(branch, values, eqn))
+        recorded.append(steps[before:])
+        del steps[before:]
+    if eqn.params.get("branches_platforms") is not None:
+        recorded = [min(recorded, key=len)]  # forms of one program for several platforms: the page shows the shortest
+    steps += itertools.chain(*recorded)
     return [
         join_branches(eqn, alternatives, eqn.call.out_shapes[k], index.key())
         for k, alternatives in enumerate(zip(*results, strict=True))
