@@ -69,11 +69,13 @@ def _overwritten(eqn: Equation, operand: Value, update: Value, starts: dict[int,
     if not isinstance(operand.axes[along], Axis):
         eqn.refuse("a part of flattened image axes is overwritten", OVERWRITE)
     parts = laid(operand, along)
-    below = next(one for one in parts if one.image is not None)
-    if written is not None and written.continues(below):
+    below = next((one for one in parts if one.image is not None), None)
+    if written is not None and below is not None and written.continues(below):
         return assemble([*parts, written])
-    if written is not None and covered[1] - covered[0] > operand.shape[along] // 2:
+    if written is not None and (below is None or covered[1] - covered[0] > operand.shape[along] // 2):
         return assemble([beside(operand, written, 0), written])
+    if below is None:  # nothing of the image is left to write over
+        eqn.refuse("a part of an array is written to", OVERWRITE)
     of_no_known_value = other or (isinstance(update, Unknown) and update.name == COMPUTED)
     above = unknown(along, covered) if of_no_known_value else beside(update, below, starts[along])
     return assemble([*parts, above])
