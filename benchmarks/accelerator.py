@@ -23,7 +23,7 @@ from typing import Any
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch shares the card's memory
 
 STARTED = time.monotonic()
-PARTS = ("limits", "networks", "claims", "losses", "layers", "replicas", "tiles", "volume")
+PARTS: tuple[str, ...] = ("limits", "networks", "claims", "losses", "layers", "replicas", "tiles", "volume")
 PARTS += ("torch-compile", "experiments")
 PACKAGES = ("jax", "jaxlib", "flax", "torch", "numpy")
 
