@@ -57,16 +57,16 @@ def discriminative_loss(
       + \frac{\beta}{K(K-1)} \sum_{i \neq j} [2 \delta_{dist} - |\mu_i - \mu_j|]_+^2
       + \gamma \operatorname*{mean}_k |\mu_k|$$
 
-    The loss of a batch is the mean over its images. Gradients are finite wherever squared distances are (in float32,
-    for distances below 1e19). Means that coincide count fully in the push term; their gradient pushes the mean of the
-    smaller label along the first channel and the other one against it. This is the limit of the gradients of means that
-    meet along that channel in the order of their labels, hence a Clarke subgradient. A step against it leaves the
-    collapse, where the customary gradient of zero would stay forever.
+    The loss of a batch is the mean over its images. Gradients are of the first order, in reverse mode, and finite
+    wherever squared distances are (in float32, for distances below 1e19). Means that coincide count fully in the push
+    term; their gradient pushes the mean of the smaller label along the first channel and the other one against it. This
+    is the limit of the gradients of means that meet along that channel in the order of their labels, hence a Clarke
+    subgradient. A step against it leaves the collapse, where the customary gradient of zero would stay forever.
 
     Args:
         embedding: floating point, `(batch, *space, channel)`. Half precision is accumulated in float32.
         labels: integers in 0..max_instances-1, `(batch, *space)`; `shiftjax.relabel` makes them consecutive.
-        max_instances: static bound on the labels, background included. The cost hardly depends on it.
+        max_instances: static bound on the labels, background included. What is absent costs next to nothing.
         delta_var: distance from its mean within which a pixel is not pulled, in units of the embedding.
         delta_dist: half the distance from which on two means are not pushed.
         alpha: weight of the pull term.
