@@ -23,18 +23,8 @@ from typing import Any
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch shares the card's memory
 
 STARTED = time.monotonic()
-PARTS = (
-    "limits",
-    "claims",
-    "networks",
-    "losses",
-    "layers",
-    "replicas",
-    "tiles",
-    "volume",
-    "torch-compile",
-    "experiments",
-)
+PARTS: tuple[str, ...] = ("limits", "networks", "claims", "losses", "layers", "replicas", "tiles", "volume")
+PARTS += ("torch-compile", "experiments")
 PACKAGES = ("jax", "jaxlib", "flax", "torch", "numpy")
 
 
@@ -68,8 +58,8 @@ def parts() -> dict[str, tuple[Callable[..., None], float, str]]:
 
     listed: list[tuple[Callable[..., None], float, str]] = [
         (limits.measure, 0.2, "The device's limits"),
-        (claims.measure, 0.2, "The claims on the device"),
         (networks.measure, 0.5, "U-Nets beside PyTorch"),
+        (claims.measure, 0.25, "The claims on the device"),
         (losses.measure, 0.25, "Loss and mean shift"),
         (layers.measure, 0.3, "Replicas in one layer"),
         (replicas.measure, 0.45, "Replicas side by side"),

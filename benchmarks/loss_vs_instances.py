@@ -98,6 +98,15 @@ def in_torch_em(loss: Any, embedding: np.ndarray, labels: np.ndarray) -> Run:
     return run
 
 
+def growth(count: int, bounds: list[int], side: int, channels: int, repeats: int) -> None:
+    """A line for each bound on the instances, where `count` are there."""
+    embedding, labels = image(count, side, channels)
+    runs = {str(bound): in_jax(embedding, labels, bound) for bound in bounds}
+    print(f"\n{count} instances are there, ms forward and backward\n{'max_instances':>13} {'shiftjax':>9}")
+    for bound, seconds in time_alternating(runs, repeats).items():
+        print(f"{bound:>13} {1e3 * seconds:9.2f}", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--instances", type=int, nargs="+", default=[5, 20, 50, 100, 200, 500])
@@ -105,6 +114,7 @@ def main() -> None:
     parser.add_argument("--channels", type=int, default=16)
     parser.add_argument("--repeats", type=int, default=7)
     parser.add_argument("--torch-em-most", type=int, default=50)
+    parser.add_argument("--bounds", type=int, nargs="+", default=[250, 1000, 8000], help="on 200 instances")
     options = parser.parse_args()
     peer = torch_em_loss()
     bound = max(options.instances)
@@ -123,6 +133,7 @@ def main() -> None:
         ms = {name: 1e3 * seconds for name, seconds in time_alternating(runs, options.repeats).items()}
         others = [f"{ms[n]:9.1f} ({ms[n] / ms['shiftjax']:.1f}x)" if n in ms else "-" for n in ("torch", "torch_em")]
         print(f"{count:9} {ms['shiftjax']:9.2f} {ms['bound']:10.2f} {others[0]:>16} {others[1]:>18}", flush=True)
+    growth(200, options.bounds, options.side, options.channels, options.repeats)
 
 
 if __name__ == "__main__":

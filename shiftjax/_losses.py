@@ -10,12 +10,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import array, concrete, fail, floating, integer, integers, number, one_of, room
+from shiftjax._pairs import pairs_shortfall
 from shiftjax._segments import rows_of, segment_sum
 from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, Integer
 
 LARGEST = 1e18  # of a weight or a distance, whose square float32 must hold
 BACKGROUNDS = ("instance", "ignore", "push")
-PAIR_ROWS = 64  # means compared with all others at a time: 64 x 500 differences stay in a CPU's cache
 
 
 class DiscriminativeParts(NamedTuple):
@@ -57,16 +57,16 @@ def discriminative_loss(
       + \frac{\beta}{K(K-1)} \sum_{i \neq j} [2 \delta_{dist} - |\mu_i - \mu_j|]_+^2
       + \gamma \operatorname*{mean}_k |\mu_k|$$
 
-    The loss of a batch is the mean over its images. Gradients are finite wherever squared distances are (in float32,
-    for distances below 1e19). Means that coincide count fully in the push term; their gradient pushes the mean of the
-    smaller label along the first channel and the other one against it. This is the limit of the gradients of means that
-    meet along that channel in the order of their labels, hence a Clarke subgradient. A step against it leaves the
-    collapse, where the customary gradient of zero would stay forever.
+    The loss of a batch is the mean over its images. Gradients are of the first order, in reverse mode, and finite
+    wherever squared distances are (in float32, for distances below 1e19). Means that coincide count fully in the push
+    term; their gradient pushes the mean of the smaller label along the first channel and the other one against it. This
+    is the limit of the gradients of means that meet along that channel in the order of their labels, hence a Clarke
+    subgradient. A step against it leaves the collapse, where the customary gradient of zero would stay forever.
 
     Args:
         embedding: floating point, `(batch, *space, channel)`. Half precision is accumulated in float32.
         labels: integers in 0..max_instances-1, `(batch, *space)`; `shiftjax.relabel` makes them consecutive.
-        max_instances: static bound on the labels, background included. The cost hardly depends on it.
+        max_instances: static bound on the labels, background included. What is absent costs next to nothing.
         delta_var: distance from its mean within which a pixel is not pulled, in units of the embedding.
         delta_dist: half the distance from which on two means are not pushed.
         alpha: weight of the pull term.
@@ -199,25 +199,6 @@ def _length(x: Float[Array, "*rows channel"]) -> Float[Array, "*rows"]:
 def _push(
     means: Float[Array, "instance channel"], pushed: Bool[Array, " instance"], delta_dist: ArrayLike
 ) -> Float[Array, ""]:
-    """Mean over the ordered pairs of the squared shortfall from 2 delta_dist.
-
-    A block of rows of the matrix of pairs at a time, computed again for the gradient: at 500 instances the whole matrix
-    leaves the cache and costs five to ten times as much on a CPU.
-    """
-    ids = jnp.arange(means.shape[0])
-
-    @jax.checkpoint
-    def row(instance: tuple[Array, Array, Array]) -> Array:
-        mean, is_pushed, own_id = instance
-        difference = mean[:, None] - means.T
-        square = jnp.sum(difference**2, axis=0)
-        apart = ~(square == 0)  # true for NaN
-        # Where two means coincide this is zero with a fixed unit gradient, so that the pair can leave the collapse.
-        coinciding = difference[0] * jnp.sign(ids - own_id)
-        distance = jnp.where(apart, jnp.sqrt(jnp.where(apart, square, 1)), coinciding)
-        shortfall = jnp.maximum(2 * delta_dist - distance, 0) ** 2
-        return jnp.sum(jnp.where(is_pushed & pushed & (ids != own_id), shortfall, 0))
-
-    total = jnp.sum(jax.lax.map(row, (means, pushed, ids), batch_size=PAIR_ROWS))
+    """Mean over the ordered pairs of the squared shortfall from 2 delta_dist."""
     count = jnp.sum(pushed, dtype=means.dtype)
-    return total / jnp.maximum(count * (count - 1), 1)
+    return pairs_shortfall(means, pushed, 2 * delta_dist) / jnp.maximum(count * (count - 1), 1)

@@ -26,6 +26,11 @@ NET: dict[str, Any] = {"features": 8, "factors": (2, 2), "crop": None}
 def measure(session: Session) -> None:
     """A row for each arithmetic."""
     shape = jax.ShapeDtypeStruct((1, SIZE, SIZE, 1), jnp.int32)
+    integers = sj.UNet(3, **NET, param_dtype=jnp.int32)
+    with session.attempt("int32"):
+        from shiftjax.testing import integer_variables
+
+        _row(session, "int32", integers, integer_variables(jax.random.key(1), integers, shape), np.int32)
     floats = sj.UNet(3, **NET)
     shapes = jax.eval_shape(floats.init, jax.random.key(0), jax.ShapeDtypeStruct(shape.shape, jnp.float32))
     with session.attempt("whole numbers"), jax.default_matmul_precision("highest"):
@@ -34,11 +39,6 @@ def measure(session: Session) -> None:
     for precision, setting in PRECISIONS.items():
         with session.attempt(precision), jax.default_matmul_precision(setting):
             _row(session, precision, floats.clone(dtype=dtype(precision)), variables, None)
-    integers = sj.UNet(3, **NET, param_dtype=jnp.int32)
-    with session.attempt("int32"):
-        from shiftjax.testing import integer_variables
-
-        _row(session, "int32", integers, integer_variables(jax.random.key(1), integers, shape), np.int32)
 
 
 def _row(session: Session, name: str, net: sj.UNet, variables: Any, kind: Any) -> None:

@@ -37,10 +37,12 @@ POINTWISE += [jax.nn.selu, jax.nn.gelu, jax.nn.silu, jax.nn.softplus, jax.nn.sig
 
 def correlate(x: Array, kernel: Array, padding: str) -> Array:
     """`(batch, *space, channel)` with `(*window, channel, features)`."""
-    on_cpu, elsewhere = _fast_on_cpu(x, kernel, padding), _fast_elsewhere(x)
-    if on_cpu is elsewhere:
-        return on_cpu(x, kernel, padding)
-    return cpu_form(lambda x, w: on_cpu(x, w, padding), lambda x, w: elsewhere(x, w, padding), x, kernel)
+    on_cpu = _fast_on_cpu(x, kernel, padding)
+    if _whole_numbers(x):
+        return (on_cpu if jax.default_backend() == "cpu" else _one_product)(x, kernel, padding)
+    if on_cpu is _direct:
+        return _direct(x, kernel, padding)
+    return cpu_form(lambda x, w: on_cpu(x, w, padding), lambda x, w: _direct(x, w, padding), x, kernel)
 
 
 def correlate_in_turn(xs: Sequence[Array], layers: Layers, activation: Activation, padding: str) -> Array:
@@ -48,7 +50,9 @@ def correlate_in_turn(xs: Sequence[Array], layers: Layers, activation: Activatio
     # Same padding sets every layer to 0 beyond the ends of the volume, and a slab does not know whether it is at one.
     if is_volume(xs[0]) and padding == "VALID" and activation in POINTWISE:
         form = functools.partial(_volumes_in_turn, activation=activation)
-        plain = functools.partial(_layer_by_layer, activation=activation, correlate=_elsewhere)
+        plain = functools.partial(_layer_by_layer, activation=activation, correlate=_plainly)
+        if _whole_numbers(xs[0]):
+            return (form if jax.default_backend() == "cpu" else plain)(tuple(xs), layers)
         return cpu_form(form, plain, tuple(xs), layers)
     return _layer_by_layer(xs, layers, activation, functools.partial(correlate, padding=padding))
 
@@ -91,13 +95,17 @@ def _direct(x: Array, kernel: Array, padding: str | Sequence[tuple[int, int]] = 
     return lax.conv_general_dilated(x, kernel, (1,) * ndim, padding, dimension_numbers=layout)
 
 
-def _elsewhere(x: Array, kernel: Array) -> Array:
+def _whole_numbers(x: Array) -> bool:
+    """Whether this is a proof in exact arithmetic, which runs where it is traced.
+
+    So its form is chosen then, by the default backend: a choice at lowering would take it twice as long to trace.
+    """
+    return bool(jnp.issubdtype(x.dtype, jnp.integer))
+
+
+def _plainly(x: Array, kernel: Array) -> Array:
     """Valid, in the form that accelerators run fast."""
-    return _fast_elsewhere(x)(x, kernel, "VALID")
-
-
-def _fast_elsewhere(x: Array) -> Callable[[Array, Array, str], Array]:
-    return _one_product if jnp.issubdtype(x.dtype, jnp.integer) else _direct
+    return (_one_product if _whole_numbers(x) else _direct)(x, kernel, "VALID")
 
 
 def _one_product(x: Array, kernel: Array, padding: str) -> Array:
