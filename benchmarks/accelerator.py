@@ -48,6 +48,7 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         **{package: found(package) for package in PACKAGES},
         "shiftjax": shiftjax.__version__,
+        "XLA_FLAGS": os.environ.get("XLA_FLAGS", "none"),
         "date": time.strftime("%Y-%m-%d"),
     }
 

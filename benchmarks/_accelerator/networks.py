@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -46,33 +45,37 @@ TINY = {
     "3-D, l=1, 2 features, 20^3": Case({"features": 2, "factors": (2,), "ndim": 3, "crop": None}, 20, 1),
 }
 NARROW, WIDE, VOLUMES, WIDE_VOLUMES = CASES
-# What matters most comes first, since time may run out; the programs of a row are compiled at the same time, since
-# compiling is looking for the best of cuDNN's algorithms, for minutes, and one core each.
-ORDER = [
-    [(NARROW, "float32"), (WIDE, "bfloat16")],
-    [(WIDE, "TF32"), (WIDE_VOLUMES, "bfloat16")],
-    [(WIDE, "float32"), (WIDE_VOLUMES, "float32")],
-    [(NARROW, "bfloat16"), (VOLUMES, "float32")],
-    [(NARROW, "TF32"), (WIDE_VOLUMES, "TF32"), (VOLUMES, "bfloat16"), (VOLUMES, "TF32")],
+ORDER = [  # what matters most comes first: a GPU's compiler tries cuDNN's algorithms for 30 to 90 seconds a case
+    (NARROW, "float32"),
+    (WIDE, "bfloat16"),
+    (WIDE, "float32"),
+    (WIDE_VOLUMES, "bfloat16"),
+    (WIDE_VOLUMES, "float32"),
+    (WIDE, "TF32"),
+    (NARROW, "bfloat16"),
+    (VOLUMES, "float32"),
+    (WIDE_VOLUMES, "TF32"),
+    (NARROW, "TF32"),
+    (VOLUMES, "bfloat16"),
+    (VOLUMES, "TF32"),
 ]
 
 
 def measure(session: Session) -> None:
     """Rows for each network and precision."""
     cases = TINY if session.tiny else CASES
-    slowest = 0.0
-    for group in [[(name, "float32") for name in cases]] if session.tiny else ORDER:
-        session.need(slowest)
-        start = time.monotonic()
-        _group(session, [(name, cases[name], Run(precision)) for name, precision in group])
-        slowest = max(slowest, time.monotonic() - start)
+    for name, precision in [(name, "float32") for name in cases] if session.tiny else ORDER:
+        session.need(0 if session.tiny else 10)
+        with session.attempt(f"{name}, {precision}"):
+            _rows(session, name, cases[name], Run(precision))
 
 
 def measure_torch_compile(session: Session) -> None:
     """The same for PyTorch's compiler, on the network in which it is of most interest."""
     name = next(iter(TINY)) if session.tiny else WIDE
     case = (TINY | CASES)[name]
-    _group(session, [(name, case, Run("float32" if session.tiny else "bfloat16", compile_torch=True))])
+    with session.attempt(f"{name}, torch.compile"):
+        _rows(session, name, case, Run("float32" if session.tiny else "bfloat16", compile_torch=True))
 
 
 class Run(NamedTuple):
@@ -117,48 +120,31 @@ class Twin(NamedTuple):
 Twins = dict[str, Twin]
 
 
-def _group(session: Session, cases: list[tuple[str, Case, Run]]) -> None:
-    subjects = [Subject.of(case, run) for _, case, run in cases]
-
-    def program(subject: Subject, run: Run, fn: Callable[..., Any]) -> tuple[Any, float]:
-        with jax.default_matmul_precision(PRECISIONS[run.precision]):  # each thread has its own
-            return compiled(fn, subject.variables, subject.image)
-
-    pool = ThreadPoolExecutor(2 * len(cases))
-    waiting = [
-        {kind: pool.submit(program, subject, run, fn) for kind, fn in subject.kinds().items()}
-        for subject, (_, _, run) in zip(subjects, cases, strict=True)
-    ]
-    pool.shutdown(wait=False)
-    for futures in waiting:
-        wait(futures.values())  # all of them before any is timed
-    for subject, futures, (name, _, run) in zip(subjects, waiting, cases, strict=True):
-        with session.attempt(f"{name}, {run.precision}"):
-            _rows(session, name, subject, run, {kind: future.result() for kind, future in futures.items()})
-
-
-def _rows(session: Session, name: str, subject: Subject, run: Run, programs: dict[str, tuple[Any, float]]) -> None:
-    net, variables, x = subject
-    calls = {kind: of_jax(partial(program, variables, x)) for kind, (program, _) in programs.items()}
+def _rows(session: Session, name: str, case: Case, run: Run) -> None:
+    net, variables, x = subject = Subject.of(case, run)
     forward = flops(net.apply, variables, x)
     work = {"forward": forward, "training": 3 * forward}  # two more products for each of the forward pass
     limit = session.machine.get("limits", {}).get(run.precision, float("nan"))
-    alone = seconds_per_call(calls)
-    for kind in programs:
+    calls = {}
+    for kind, fn in subject.kinds().items():
+        with jax.default_matmul_precision(PRECISIONS[run.precision]):
+            program, seconds = compiled(fn, variables, x)
+        calls[kind] = of_jax(partial(program, variables, x))
+        alone = seconds_per_call({kind: calls[kind]})[kind]
         session.row(
             network=name,
             precision=run.precision,
             kind=kind,
             **{
-                "JAX ms": 1e3 * alone[kind],
+                "JAX ms": 1e3 * alone,
                 "GFLOP": work[kind] / 1e9,
-                "of the FLOP limit": work[kind] / alone[kind] / limit,
-                "compiled in s": programs[kind][1],
+                "of the FLOP limit": work[kind] / alone / limit,
+                "compiled in s": seconds,
             },
         )
-    output = np.asarray(programs["forward"][0](variables, x)).astype(np.float32)
+    output = np.asarray(calls["forward"][0]()).astype(np.float32)
     twins = _twins(session, net, variables, np.asarray(x), output, run)
-    for kind in programs if twins else ():
+    for kind in calls if twins else ():
         both = {"JAX": calls[kind]} | {layout: (twin.calls[kind], _wait) for layout, twin in twins.items()}
         taken = seconds_per_call(both)
         best = min(twins, key=lambda layout: taken[layout])

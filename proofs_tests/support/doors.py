@@ -159,7 +159,11 @@ def _tiles() -> Iterator[Door]:
     good = {"fn": smear, "image_shape": (1, 8, 8, 1), "tile": 4, "pad": "edge", "spatial_axes": (1, 2)}
     good |= {"dtype": "float32", "memory_bytes": 10**8, "illegal_tile": False}
     takes: dict[str, Taken] = {"tile": either(NONE, count(1), pair), "memory_bytes": either(NONE, count(10**4))}
-    takes |= {"pad": one("reflect", "constant"), "spatial_axes": either(NONE, pair), "illegal_tile": one(True)}
+    takes |= {
+        "pad": either(NONE, one("reflect", "constant")),
+        "spatial_axes": either(NONE, pair),
+        "illegal_tile": one(True),
+    }
     yield Door("plan_tiles", sj.plan_tiles, good, takes)
     plan = sj.plan_tiles(smear, (1, 8, 8, 1), tile=4)
     good = {"fn": smear, "image": IMAGE, "plan": plan, "batch_size": 1, "devices": None, "mesh": None}

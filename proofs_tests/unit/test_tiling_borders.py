@@ -142,6 +142,23 @@ def test_what_has_no_such_tiles_is_refused_in_one_sentence(arguments: Any, words
     assert "\n" not in str(error.value)
 
 
+def bilinear(x: Any) -> Any:
+    """Downsampled and up again, linearly; which axis comes first depends on whether the image is wider than tall."""
+    return jax.image.resize(x[:, ::2, ::2], x.shape, "linear") + x
+
+
+@pytest.mark.parametrize("space", [(40, 64), (64, 40)])
+def test_rounded_weights_at_the_border(space: tuple[int, int]) -> None:
+    """Linear resizing divides its weights there by their sum, which is rounded: the plan says so, and how far off."""
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(1, *space, 1)), jnp.float32)
+    plan = sj.plan_tiles(bilinear, x.shape, tile=8, pad=None)
+    assert min(plan.grid) > 3
+    assert not plan.equals_whole
+    assert "rounded at the border" in plan.why
+    np.testing.assert_allclose(sj.predict_tiled(bilinear, x, plan), jax.jit(bilinear)(x), atol=1e-5)
+    assert sj.plan_tiles(bilinear, x.shape, tile=8).equals_whole, "the exact window holds none of them"
+
+
 def test_what_wraps_around_is_one_tile() -> None:
     x = image(1, 40, 1)
     plan = sj.plan_tiles(wrapped, x.shape, tile=8, pad=None, dtype=jnp.int32)

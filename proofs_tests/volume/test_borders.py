@@ -90,7 +90,8 @@ def test_where_the_pixels_lie(tmp_path: Any) -> None:
     predict_volume(heads, IMAGE, tmp_path / "o", planned(), axes="yx", progress=False)
     found = {}
     for name in whole():
-        (image,) = zarr.open_group(tmp_path / "o" / name, mode="r").attrs["ome"]["multiscales"]  # type: ignore
+        attributes: Any = zarr.open_group(tmp_path / "o" / name, mode="r").attrs
+        (image,) = attributes["ome"]["multiscales"]
         steps = {step["type"]: step.get(step["type"]) for step in image["datasets"][0]["coordinateTransformations"]}
         found[name] = (steps["scale"][1:], steps.get("translation", [0, 0, 0])[1:])
     assert found == {

@@ -25,6 +25,9 @@ ACCEPT = "resume a target that other versions of jax or shiftjax began"
 WAIT = "for a source that is a prediction in the making (default: 0, refuse it)"
 
 
+NO_PAD = "none"  # on a command line
+
+
 def network_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """The network, its tiles, and how the source is read."""
     text = "package.module:callable of one array, or of none that returns such a function"
@@ -33,7 +36,8 @@ def network_arguments(parser: argparse.ArgumentParser, *, required: bool = True)
         "--tile", type=network.shape, help="output pixels of a tile, per axis or one for all: 64,128,128"
     )
     parser.add_argument("--memory", type=memory, help="what one call may take on the device, such as 2GiB")
-    parser.add_argument("--pad", choices=PADS, help="the image beyond its border (default: reflect)")
+    text = "the image beyond its border (default: reflect); none: as it is, with the network's own padding"
+    parser.add_argument("--pad", choices=(*PADS, NO_PAD), help=text)
     parser.add_argument("--dtype", help="of the image as the network takes it (default: float32)")
     parser.add_argument("--axes", help="of the source: t, c, z, y, x in its order (default: its metadata, else zyx)")
     parser.add_argument("--level", type=int, default=0, help="of an OME-Zarr or TIFF source (default: 0, the finest)")
@@ -137,9 +141,10 @@ def plan(options: argparse.Namespace, fn: Callable[[Any], Any], shape: tuple[int
     tile = options.tile[0] if options.tile and len(options.tile) == 1 else options.tile
     choice = {"tile": tile, "memory_bytes": options.memory, "pad": options.pad, "dtype": options.dtype}
     choice = {name: value for name, value in choice.items() if value is not None}
+    as_planned = {**choice, "pad": None} if options.pad == NO_PAD else choice
     with usage_errors():
         if not saved_plan(options):
-            return plan_tiles(fn, shape, **{**choice, "dtype": network.dtype(choice.get("dtype", "float32"))})
+            return plan_tiles(fn, shape, **{**as_planned, "dtype": network.dtype(choice.get("dtype", "float32"))})
         if choice:
             raise ValueError("expected `--plan`, or any of `--tile`, `--memory`, `--pad` and `--dtype`, found both")
         return TilePlan.from_json(options.plan.read_text())

@@ -98,6 +98,7 @@ class Certificate:
         assumptions: what the proof takes for granted about larger images.
         approximations: what holds up to rounding only, with a bound: rounded weights of a resizing. Tiles then need not
             equal the whole bit for bit.
+        border_approximations: likewise, of the border windows alone.
         misaligned: joins of branches that are not centred on each other.
         steps: the derivation.
     """
@@ -111,6 +112,7 @@ class Certificate:
     constants: tuple[Constant, ...] = ()
     assumptions: tuple[str, ...] = ()
     approximations: tuple[str, ...] = ()
+    border_approximations: tuple[str, ...] = ()
     misaligned: tuple[Misalignment, ...] = ()
     steps: tuple[Step, ...] = ()
 

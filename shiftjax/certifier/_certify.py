@@ -95,6 +95,7 @@ def certify(
         constants=tuple(_constant(known) for _, known in record.constants.values()),
         assumptions=tuple(dict.fromkeys(record.assumptions)),
         approximations=tuple(dict.fromkeys(record.approximations)),
+        border_approximations=tuple(dict.fromkeys(record.border_approximations)),
         misaligned=tuple(Misalignment(eqn.name, eqn.source, axis, shift) for eqn, axis, shift in record.misaligned),
         steps=tuple(_step(eqn, result, len(spatial)) for eqn, result in record.steps),
     )

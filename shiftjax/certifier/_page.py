@@ -122,7 +122,7 @@ def _provisos(cert: Certificate) -> list[str]:
         found.append(f"It holds for these values closed over: {names}{more}.")
     found += [f"Left out: output {one.name}, of which nothing is proved: {one.why}" for one in cert.left_out]
     found += [f"Assumed: {text}." for text in cert.assumptions]
-    found += [f"Only approximately: {text}." for text in cert.approximations]
+    found += [f"Only approximately: {text}." for text in (*cert.approximations, *cert.border_approximations)]
     found += [
         f"Check the `{m.operation}` at {m.source}: its branches are centred {float(abs(m.shift)):g} px apart "
         f"along image axis {m.axis}."

@@ -108,7 +108,8 @@ def _tiles(problem: Problem, whole: Certificate, step: Sizes) -> Tiles | None:
         except Exception:  # the function does not take this size
             continue
         if fit and certificate.same_map(whole, borders=True):
-            return Tiles(steps, size, certificate, "; ".join(certificate.approximations or whole.approximations))
+            rounded = (*certificate.approximations, *certificate.border_approximations)
+            return Tiles(steps, size, certificate, "; ".join(rounded))
     return None
 
 

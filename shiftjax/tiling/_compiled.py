@@ -145,10 +145,13 @@ def _cropped(
 def _moving_crop(outputs: Array, starts: Array, size: tuple[int, ...]) -> Array:
     """So many pixels of each tile's output, from its own start on."""
     tiles = outputs.reshape(len(starts), -1, *outputs.shape[1:])
-    cut = lambda y, at: jax.lax.dynamic_slice(  # noqa: E731
-        y, (0, *at, 0), (y.shape[0], *size, y.shape[-1])
-    )
-    return jax.vmap(cut)(tiles, starts).reshape(-1, *size, outputs.shape[-1])
+
+    def cut(tile: tuple[Array, Array]) -> Array:
+        y, start = tile
+        return jax.lax.dynamic_slice(y, (0, *start, 0), (y.shape[0], *size, y.shape[-1]))
+
+    # One after the other: several starts at once would make a gather, which XLA's CPU backend does element by element.
+    return jax.lax.map(cut, (tiles, starts)).reshape(-1, *size, outputs.shape[-1])
 
 
 @partial(jax.jit, static_argnames=("program",))

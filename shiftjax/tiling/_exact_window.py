@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from fractions import Fraction
 
+from shiftjax._arithmetic import ceil_div
 from shiftjax.certifier import AxisCertificate, Certificate
 
 
@@ -20,7 +21,7 @@ class Window:
     Attributes:
         size: input pixels.
         period: of all outputs together, the least common multiple of theirs.
-        start: first input pixel at which every output is exact.
+        start: first input pixel, in whole periods, at which every output is exact.
         stop: one past the last; below `start` where the input is too small.
         offsets: per output, the input pixel over which its pixel 0 lies.
         firsts: per output, its pixel at `start`, or the next one where it has none there.
@@ -105,7 +106,8 @@ def _by_axis(certificate: Certificate) -> list[tuple[AxisCertificate, ...]]:
 def _window(axes: tuple[AxisCertificate, ...]) -> Window:
     size, period = axes[0].size, math.lcm(*(axis.period for axis in axes))
     offsets, strides = tuple(map(_offset, axes)), tuple(axis.stride for axis in axes)
-    start = max(0, *(math.ceil(at + a.exact[0] * a.stride) for at, a in zip(offsets, axes, strict=True)))
+    exact = max(0, *(math.ceil(at + a.exact[0] * a.stride) for at, a in zip(offsets, axes, strict=True)))
+    start = ceil_div(exact, period) * period  # whole periods, so that padding does not move the image off its phase
     firsts = tuple(math.ceil((start - at) / a.stride) for at, a in zip(offsets, axes, strict=True))
     widths = [math.floor((a.exact[1] - first) * a.stride) for first, a in zip(firsts, axes, strict=True)]
     # An output may reach beyond its input, as that of a map that moves the image; what lies there is not needed.

@@ -23,6 +23,7 @@ def explained(plan: TilePlan) -> str:
             f"Each reads {times(plan.tile_input)} px of the image, keeps {times(plan.tile_output)} px of output;",
             f"the period is {times(plan.period)} px, so tile origins "
             + ("share one phase." if plan.in_phase else "differ in phase."),
+            f"Tiles are of the function at sizes of {times(_residues(plan))} px and whole periods more.",
             *_border(plan),
             f"Every output pixel costs {plan.redundancy:.2f} input pixels; the result takes {_size(plan)}.",
             "Stitching equals the whole image in one piece, exactly."
@@ -30,6 +31,11 @@ def explained(plan: TilePlan) -> str:
             else f"Stitching differs from the whole image in one piece: {plan.why}.",
         ]
     )
+
+
+def _residues(plan: TilePlan) -> list[int]:
+    """Pixels of a tile beyond whole periods, per axis."""
+    return [n % p for n, p in zip(plan.tile_input, plan.period, strict=True)]
 
 
 def _border(plan: TilePlan) -> list[str]:

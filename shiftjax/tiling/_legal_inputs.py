@@ -14,6 +14,7 @@ Certify = Callable[[Sizes], Certificate]
 PROBE = {1: 512, 2: 256, 3: 96}  # input pixels per axis that a function is tried with first, by the number of axes
 STEPS = 64  # sizes tried upwards from each start
 REFUSALS = 3  # starts at which the certifier may refuse; a small input often leaves nothing to prove
+GRID = 4  # sizes tried, whole periods apart, for one at which the function is the map of the image
 RESIDUES = 16  # sizes compared within a period
 
 
@@ -66,6 +67,32 @@ def _larger(size: Sizes, legal: Sequence[Sequence[tuple[int, int, int]]]) -> Siz
         min((legal_input for legal_input, *_ in options if legal_input >= n), default=n + 1)
         for n, options in zip(size, legal, strict=True)
     )
+
+
+def on_the_grid_of(certify: Certify, image: Sizes, near: Sizes) -> tuple[Sizes, Certificate] | None:
+    """A size about as large as `near` at which the function is the map that it is on the image as it is.
+
+    Where skip crops, padding or pooling depend on the size, that is not so at every size that the function takes. Whole
+    periods away from the image it mostly is; then tiles are of the map that the user sees.
+
+    Returns:
+        The size, whole periods from the image's, and the certificate there; None where the function does not take the
+        image, or is another map at all such sizes that are tried.
+    """
+    try:
+        whole = certify(image)
+        period = [window.period for window in windows(whole)]
+    except Exception:  # whatever the function raises where it does not take a size
+        return None
+    for more in range(GRID):
+        size = tuple(n + (ceil_div(m - n, p) + more) * p for n, m, p in zip(image, near, period, strict=True))
+        try:
+            certificate = certify(size)
+            if min(window.width for window in windows(certificate)) > 0 and certificate.same_map(whole):
+                return size, certificate
+        except Exception:  # not this one
+            continue
+    return None
 
 
 def least_overhead(certify: Certify, size: Sizes, certificate: Certificate) -> tuple[Sizes, Certificate]:

@@ -18,7 +18,7 @@ from shiftjax.tiling._border_plan import between_borders
 from shiftjax.tiling._cheapest import Sizes, candidates, whole_periods
 from shiftjax.tiling._compiled import CompiledFunction, Fn
 from shiftjax.tiling._exact_window import windows
-from shiftjax.tiling._legal_inputs import first_certificate, least_overhead, smallest_input
+from shiftjax.tiling._legal_inputs import first_certificate, least_overhead, on_the_grid_of, smallest_input
 from shiftjax.tiling._padding import PADS
 from shiftjax.tiling._pipeline import keeps_images_apart
 from shiftjax.tiling._plan import TilePlan
@@ -128,7 +128,8 @@ def _over_padded_image(
     """What a tile delivers, what it reads, and the certificate there."""
     shape = problem.shape
     size, certificate = first_certificate(problem.certificate, wish or (1,) * (len(shape) - 2))
-    size, certificate = least_overhead(problem.certificate, size, certificate)
+    on_grid = on_the_grid_of(problem.certificate, shape[1:-1], size)
+    size, certificate = on_grid or least_overhead(problem.certificate, size, certificate)
     period, overhead = zip(*((window.period, window.overhead) for window in windows(certificate)), strict=True)
     if wish is None:
         output = problem.cheapest(candidates(shape[1:-1], period, overhead), limit)

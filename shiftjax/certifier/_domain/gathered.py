@@ -38,8 +38,6 @@ def gathered(axis: Axis, pattern: Pattern) -> Axis:
         start=max(early, default=pattern.start - 1) + 1,
         stop=min(late, default=pattern.stop),
     )
-    if pattern.ends is None:
-        return new.without_borders()
     from_right = [(axis.size - a, axis.size - b) for a, b in pattern.after]
     end = (turn * axis.size - pattern.step * out, out % turn)
     how = ("gathered", pattern.first, pattern.last, pattern.step)

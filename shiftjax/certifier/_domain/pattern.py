@@ -27,7 +27,8 @@ class Pattern:
         name: digest of the pattern and of the weights.
         before: first and last element that each output before `start` reads, the last one included.
         after: likewise those from `stop` on.
-        ends: digests of the weights there; None where rounding may have changed them.
+        ends: digests of the weights there, as far as they are known.
+        ends_error: how far they may be off, by rounding.
         error: how far weights that should be the same may be apart, by rounding.
     """
 
@@ -39,8 +40,9 @@ class Pattern:
     name: str
     before: tuple[Run, ...]
     after: tuple[Run, ...]
-    ends: tuple[str, str] | None
+    ends: tuple[str, str]
     error: float = 0.0
+    ends_error: float = 0.0
 
     def elements(self, output: int) -> Run:
         """First and last element that an output reads by the pattern; an empty run if it reads none."""
@@ -101,7 +103,7 @@ def banded(columns: np.ndarray, start: np.ndarray, error: np.ndarray, key: Calla
     )
     if repetition is not None:
         ends_exact = exact[: repetition.run[0]].all() and exact[repetition.run[1] :].all()
-        return _band(bands, repetition, ends_known=bool(ends_exact))
+        return _band(bands, repetition, 0.0 if ends_exact else float(SAFETY * np.max(error)))
     if not is_float(columns.dtype):
         return None
     largest = float(np.abs(bands.weights).max(initial=0))
@@ -113,7 +115,7 @@ def banded(columns: np.ndarray, start: np.ndarray, error: np.ndarray, key: Calla
     repetition = repetition and _without_drift(bands, repetition, within)
     if repetition is None:
         return None
-    pattern = _band(bands, repetition, ends_known=False)
+    pattern = _band(bands, repetition, within)
     return replace(pattern, error=2 * within, name=digest(pattern.name, key()))
 
 
@@ -219,7 +221,7 @@ def _run_around(holds: np.ndarray, middle: int) -> Run | None:
     return int(breaks[at - 1]) + 1 if at else 0, int(breaks[at]) if at < len(breaks) else len(holds)
 
 
-def _band(bands: _Bands, repetition: _Repetition, *, ends_known: bool) -> Pattern:
+def _band(bands: _Bands, repetition: _Repetition, ends_error: float) -> Pattern:
     """The bounds hold every weight of the run, also one so small that only some of its columns show it."""
     period, step, (start, stop) = repetition.period, repetition.step, repetition.run
     columns = np.arange(start, stop)
@@ -236,6 +238,11 @@ def _band(bands: _Bands, repetition: _Repetition, *, ends_known: bool) -> Patter
         tuple((int(a), int(b)) for a, b in zip(bands.first[part], bands.last[part], strict=True))
         for part in (before, after)
     ]
-    left, right = (digest(str(weights.dtype), bands.weights[part]) for part in (before, after))
-    ends = (left, right) if ends_known else None
-    return Pattern(tuple(low), tuple(high), step, start, stop, name, reads[0], reads[1], ends)
+    # Of weights that are known up to rounding, as many digits as are sure; two that are cut apart count as different.
+    sure = 0 < ends_error < LARGEST_ERROR * float(np.abs(bands.weights).max(initial=0))
+    digits = int(-np.log10(2 * ends_error)) if sure else 0
+    known = np.round(bands.weights, digits) + 0 if sure else bands.weights
+    left, right = (digest(str(weights.dtype), known[part]) for part in (before, after))
+    return Pattern(
+        tuple(low), tuple(high), step, start, stop, name, reads[0], reads[1], (left, right), ends_error=ends_error
+    )

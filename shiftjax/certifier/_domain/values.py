@@ -24,11 +24,13 @@ class Resized:
         map: that was resized.
         bands: for each image axis, all that names its resizing.
         layout: for each array axis, which axis of the map it is.
+        borders: for each image axis, how its ends are treated, by its own resizing alone.
     """
 
     map: str
     bands: tuple[tuple[int, str], ...]
     layout: tuple[int, ...]
+    borders: tuple[tuple[int, domain.Border], ...] = field(compare=False)
 
     @property
     def name(self) -> str:
@@ -106,6 +108,16 @@ class Image:
         axes = tuple(mapped(tag, lambda axis: axis.named(name)) for tag in self.axes)
         detached = tuple((loop, axis.named(name)) for loop, axis in self.detached)
         return replace(self, axes=axes, detached=detached, parts=())
+
+    def as_resized(self, resized: Resized) -> Image:
+        """The same array under the name of a map that was resized.
+
+        The products commute, and which comes first may depend on the size: neither map nor borders tell.
+        """
+        own = dict(resized.borders)
+        axes = tuple(mapped(tag, lambda axis: replace(axis, border=own[axis.image])) for tag in self.axes)
+        named = replace(self, axes=axes).with_borders("resized", resized.bands, resized.layout)
+        return replace(named, map=resized.name, made_by=resized)
 
     @property
     def borders(self) -> tuple[domain.Border, ...]:

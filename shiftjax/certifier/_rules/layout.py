@@ -52,7 +52,7 @@ def transpose(eqn: Equation, image: Image) -> Image:
     if image.resized is None:
         return turned
     resized = replace(image.resized, layout=tuple(image.resized.layout[k] for k in order))
-    return replace(turned, map=resized.name, offset=image.offset, made_by=resized)
+    return replace(turned, offset=image.offset).as_resized(resized)
 
 
 @rule("squeeze", named="dimensions", moves_axes_only=True)

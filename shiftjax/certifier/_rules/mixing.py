@@ -12,7 +12,7 @@ from shiftjax.certifier._domain.constants import Known
 from shiftjax.certifier._domain.gathered import gathered
 from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.pattern import banded
-from shiftjax.certifier._domain.tags import AxisTag
+from shiftjax.certifier._domain.tags import AxisTag, following
 from shiftjax.certifier._domain.values import Image, Resized, Value
 from shiftjax.certifier._rules.pointwise import align_constant, join_operands, uniform_along
 from shiftjax.certifier._rules.table import Equation, rule
@@ -63,8 +63,11 @@ def _banded_product(eqn: Equation, lhs: Value, rhs: Value) -> Image:
         eqn.record.approximations.append(
             f"the weights of the resizing at {eqn.source} are rounded, so that they repeat only to {pattern.error:.1e}"
         )
+    if pattern.ends_error:
+        eqn.record.border_approximations.append(
+            f"the weights of the resizing at {eqn.source} are rounded at the border, to {pattern.ends_error:.1e}"
+        )
     eqn.record.assumptions.append(pattern.assumption("weights", eqn.source))
-    resized = gathered(tag, pattern)
     own, along = summed[0], tag.image
     turn = pattern.step * tag.stride
     here = image.offset.get(along, Fraction(0))
@@ -75,13 +78,18 @@ def _banded_product(eqn: Equation, lhs: Value, rhs: Value) -> Image:
     order = [*free, own] if image is lhs else [own, *free]
     before = image.resized
     if before is None or along in dict(before.bands):  # along one axis, the order counts
-        before = Resized(image.map, (), tuple(range(len(order))))
+        own_ends = tuple((axis.image, axis.border) for axis in following(image.axes))
+        before = Resized(image.map, (), tuple(range(len(order))), own_ends)
     band = (along, digest(pattern.name, str(rest), how, eqn.dtype))
-    after = Resized(before.map, tuple(sorted([*before.bands, band])), tuple(before.layout[k] for k in order))
+    ends = dict(before.borders)
+    resized = gathered(replace(tag, border=ends[along]), pattern)
+    borders = tuple(sorted({**ends, along: resized.border}.items()))
+    bands, layout = tuple(sorted([*before.bands, band])), tuple(before.layout[k] for k in order)
+    after = Resized(before.map, bands, layout, borders)
     axes = [resized if k == own else image.axes[k] for k in order]
     result = eqn.image(axes, [image])
     others = {k: n for k, n in image.offset.items() if k != along}
-    return replace(result, map=after.name, offset=offsets.plus(others, whole), made_by=after)
+    return replace(result, offset=offsets.plus(others, whole)).as_resized(after)
 
 
 def _shared_axes(eqn: Equation, lhs: Image, rhs: Image, batch: tuple[Sequence[int], ...]) -> list[AxisTag]:

@@ -95,6 +95,7 @@ class Record:
     misaligned: list[tuple[Equation, int, Fraction]] = field(default_factory=list)
     assumptions: list[str] = field(default_factory=list)
     approximations: list[str] = field(default_factory=list)  # what holds up to rounding only
+    border_approximations: list[str] = field(default_factory=list)  # likewise, but only at the image's border
 
 
 @dataclass(frozen=True)
