@@ -7,10 +7,12 @@ import doctest
 import importlib
 import inspect
 import re
+import runpy
 import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -108,6 +110,18 @@ def test_modules_that_bring_packages_along_are_loaded_when_asked_for():
     for package in (sj, sj.testing):
         with pytest.raises(AttributeError, match="no attribute 'nothing'"):
             _ = package.nothing
+
+
+def test_the_version_is_known_without_an_installation(monkeypatch):
+    """In a checkout; a copy of the package alone says that it is not known."""
+
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert runpy.run_path(str(FOLDER / "_version.py"))["VERSION"] == sj.__version__
+    monkeypatch.setattr(Path, "read_text", lambda path: '[project]\nname = "another"')
+    assert runpy.run_path(str(FOLDER / "_version.py"))["VERSION"] == "0+unknown"
 
 
 def test_every_other_module_is_private():
