@@ -174,3 +174,20 @@ def test_a_volume_is_labelled_from_storage_to_storage(model, larger, tmp_path):
     assert sj.average_precision(model.segment(image)[None], labels[None].astype(np.int32)) > 0.95
     with pytest.raises(ValueError, match="2 spatial axes and 1 channels"):
         model.segment_volume(np.stack([image] * 4, -1), tmp_path / "x.zarr", axes="yxc")
+
+
+@pytest.mark.deep
+def test_three_dimensions_and_two_channels():
+    image, labels = discs((24, 36, 36), radius=4)
+    net = sj.UNet(4, ndim=3, features=4, factors=(2,), convs=1)
+    model = fit(np.stack([image, 255 - image], -1), labels, net=net, window=12, steps=40)
+    assert model.score > 0.5
+    both = np.stack([image, 255 - image], -1)
+    assert np.array_equal(model.segment(both), model.segment(both, tile=8))
+
+
+@pytest.mark.deep
+def test_what_is_left_out_is_chosen_well():
+    image, labels = discs((96, 160), radius=6, pitch=16)
+    model = sj.fit(image, labels, steps=120, progress=False)
+    assert model.score > 0.8

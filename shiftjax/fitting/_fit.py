@@ -47,9 +47,9 @@ def fit(
     Windows are drawn from all images alike, where there are objects; they hold at least two periods of the network, so
     that it learns to have no seams. The network's first channel learns the foreground, with a gap between objects that
     touch, the others an embedding that differs between neighbours. From time to time the images held out are labelled
-    and scored. The last weights are taken, unless earlier ones scored better by more than chance; a run whose scores only
-    fall ends early. At the end the threshold, the bandwidth and the smallest size are chosen that score best. Ctrl-C ends
-    the training early and keeps what there is.
+    and scored. The last weights are taken, unless earlier ones scored better by more than chance; a run whose scores
+    only fall ends early. At the end the threshold, the bandwidth and the smallest size are chosen that score best.
+    Ctrl-C ends the training early and keeps what there is.
 
     Args:
         images: of one kind, of any sizes: an array `(*space)` or `(*space, channel)`, the path of a TIFF file, of a

@@ -31,7 +31,7 @@ TRAINING = 0.75  # share of the minutes that steps take; the rest is for compila
 LEAST, MOST = 200, 6000  # steps
 VALIDATIONS = 12  # in a run
 SPARSE = 25  # steps between two validations, at least
-PATIENCE = 4  # validations in a row that are worse than the best by more than chance, after which a run ends
+PATIENCE = 8  # validations in a row that are worse than the best by more than chance, after which a run ends
 AHEAD = 4  # batches that are read ahead
 SLOW = 2.0  # seconds of compilation that nobody wonders about
 
