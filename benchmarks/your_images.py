@@ -65,7 +65,7 @@ def score(segment: Callable[[np.ndarray], np.ndarray], pairs: list[tuple[np.ndar
 
 
 def watershed(image: np.ndarray, sign: int, level: float, blur: float) -> np.ndarray:
-    """Pixels brighter than a threshold, or darker at sign -1, and basins around the peaks of their distance transform."""
+    """Pixels above a threshold, or below at sign -1, and basins around the peaks of their distance transform."""
     smooth = ndimage.gaussian_filter(sign * image.astype(np.float32), blur)
     low, high = np.percentile(smooth, [10, 99])
     inside = smooth > low + level * (high - low)

@@ -13,7 +13,7 @@ import pytest
 import zarr
 
 import shiftjax as sj
-from proofs_tests.fitting.small import IMAGE, NET, discs, fit
+from proofs_tests.fitting.small import IMAGE, NET, discs, fit, untrained
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +130,7 @@ class OwnNet(nn.Module):
 
 def test_another_network_is_brought_to_load_its_model(tmp_path):
     net = OwnNet()
-    model = fit(net=net, steps=2, validation=False)
+    model = untrained(net, (12, 12))
     assert np.isnan(model.score)
     model.save(tmp_path / "m")
     with pytest.raises(ValueError, match=r"`net`: expected the network, which .* does not describe"):
@@ -174,6 +174,13 @@ def test_a_volume_is_labelled_from_storage_to_storage(model, larger, tmp_path):
     assert sj.average_precision(model.segment(image)[None], labels[None].astype(np.int32)) > 0.95
     with pytest.raises(ValueError, match="2 spatial axes and 1 channels"):
         model.segment_volume(np.stack([image] * 4, -1), tmp_path / "x.zarr", axes="yxc")
+
+
+@pytest.mark.deep
+def test_another_network_is_trained():
+    model = fit(net=OwnNet(), steps=2, validation=False)
+    assert np.isnan(model.score)
+    assert model.certificate.period == (1, 1)
 
 
 @pytest.mark.deep

@@ -123,6 +123,7 @@ fit(out=sys.argv[1], validation=False)
 """
 
 
+@pytest.mark.deep
 def test_kill_9(tmp_path, undisturbed):
     words = [sys.executable, "-c", KILLED, str(tmp_path / "run")]
     killed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
