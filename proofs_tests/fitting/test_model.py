@@ -35,6 +35,19 @@ def test_it_finds_objects_that_it_has_not_seen(model, larger):
     assert sj.average_precision(labels[None], untrained.segment(image)[None]) < 0.4
 
 
+def test_training_may_begin_with_a_model(model, larger):
+    image, labels = larger
+    options = {"steps": 1, "rate": 1e-9, "validation": False}
+    gone_on = replace(fit(start=model, net=None, **options), settings=model.settings)
+    assert sj.average_precision(labels[None], gone_on.segment(image)[None]) > 0.6
+    anew = replace(fit(**options), settings=model.settings)  # the control
+    assert sj.average_precision(labels[None], anew.segment(image)[None]) < 0.4
+    with pytest.raises(ValueError, match="`net`: expected none beside `start`"):
+        fit(start=model)
+    with pytest.raises(ValueError, match="`start`: expected a model of images with 3 spatial axes and 1 channels"):
+        fit(*discs((12, 24, 24)), start=model, net=None)
+
+
 def test_labels_do_not_depend_on_tiles(model, larger):
     image, _ = larger
     by_default = model.segment(image)

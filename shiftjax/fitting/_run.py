@@ -56,6 +56,7 @@ class Plan(NamedTuple):
     batch: int
     rate: float
     key: Any
+    start: Model | None
     config: dict[str, Any]
 
 
@@ -142,4 +143,9 @@ def _draw(path: Path, validation: Validation, model: Model, say: Progress) -> No
 
 def _initial(plan: Plan) -> State:
     image = jax.ShapeDtypeStruct((plan.batch, *plan.window.input, plan.channels), jnp.float32)
-    return initial_state(plan.key, plan.net, optimizer(plan.rate), image)
+    state = initial_state(plan.key, plan.net, optimizer(plan.rate), image)
+    if plan.start is None:
+        return state
+    # Copies: a step gives the memory of its state away.
+    variables = jax.tree.map(jnp.array, dict(plan.start.variables))
+    return state._replace(variables=variables, optimizer=optimizer(plan.rate).init(variables["params"]))
