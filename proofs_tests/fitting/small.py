@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 import shiftjax as sj
+from shiftjax.fitting._intensities import Intensities
+from shiftjax.fitting._settings import Settings
 
 NET = sj.UNet(4, features=6, factors=(2,), convs=1)
 QUICK = {"net": NET, "steps": 60, "window": 24, "rate": 1e-2, "augment": False, "progress": False}
@@ -29,3 +35,9 @@ IMAGE, LABELS = discs()
 def fit(images=IMAGE, labels=LABELS, **options):
     """A quick run."""
     return sj.fit(images, labels, **{**QUICK, **options})
+
+
+def untrained(net: Any = NET, window: tuple[int, ...] = (26, 26)) -> sj.Model:
+    """A model whose labels mean nothing, made in no time."""
+    variables = net.init(jax.random.key(3), jnp.zeros((1, *window, 1)))
+    return sj.Model(net, variables, 1, window, Settings(0.5, None, 4), Intensities(1.0, 99.8, (0.1,), (2.0,)))

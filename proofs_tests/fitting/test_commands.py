@@ -7,13 +7,13 @@ import pytest
 import tifffile
 import zarr
 
-from proofs_tests.fitting.small import IMAGE, NET, discs, fit
+from proofs_tests.fitting.small import IMAGE, NET, discs, untrained
 from shiftjax.__main__ import main
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    model = fit()
+    model = untrained()
     model.save(tmp_path_factory.mktemp("models") / "m")
     return model, str(tmp_path_factory.getbasetemp() / "models0" / "m")
 

@@ -13,7 +13,7 @@ import pytest
 import zarr
 
 import shiftjax as sj
-from proofs_tests.fitting.small import IMAGE, NET, discs, fit
+from proofs_tests.fitting.small import IMAGE, NET, discs, fit, untrained
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,19 @@ def test_it_finds_objects_that_it_has_not_seen(model, larger):
     assert model.score > 0.6
     untrained = replace(model, variables=NET.init(jax.random.key(5), jnp.zeros((1, *model.window, 1))))
     assert sj.average_precision(labels[None], untrained.segment(image)[None]) < 0.4
+
+
+def test_training_may_begin_with_a_model(model, larger):
+    image, labels = larger
+    options = {"steps": 1, "rate": 1e-9, "validation": False}
+    gone_on = replace(fit(start=model, net=None, **options), settings=model.settings)
+    assert sj.average_precision(labels[None], gone_on.segment(image)[None]) > 0.6
+    anew = replace(fit(**options), settings=model.settings)  # the control
+    assert sj.average_precision(labels[None], anew.segment(image)[None]) < 0.4
+    with pytest.raises(ValueError, match="`net`: expected none beside `start`"):
+        fit(start=model)
+    with pytest.raises(ValueError, match="`start`: expected a model of images with 3 spatial axes and 1 channels"):
+        fit(*discs((12, 24, 24)), start=model, net=None)
 
 
 def test_labels_do_not_depend_on_tiles(model, larger):
@@ -130,7 +143,7 @@ class OwnNet(nn.Module):
 
 def test_another_network_is_brought_to_load_its_model(tmp_path):
     net = OwnNet()
-    model = fit(net=net, steps=2, validation=False)
+    model = untrained(net, (12, 12))
     assert np.isnan(model.score)
     model.save(tmp_path / "m")
     with pytest.raises(ValueError, match=r"`net`: expected the network, which .* does not describe"):
@@ -174,3 +187,27 @@ def test_a_volume_is_labelled_from_storage_to_storage(model, larger, tmp_path):
     assert sj.average_precision(model.segment(image)[None], labels[None].astype(np.int32)) > 0.95
     with pytest.raises(ValueError, match="2 spatial axes and 1 channels"):
         model.segment_volume(np.stack([image] * 4, -1), tmp_path / "x.zarr", axes="yxc")
+
+
+@pytest.mark.deep
+def test_another_network_is_trained():
+    model = fit(net=OwnNet(), steps=2, validation=False)
+    assert np.isnan(model.score)
+    assert model.certificate.period == (1, 1)
+
+
+@pytest.mark.deep
+def test_three_dimensions_and_two_channels():
+    image, labels = discs((24, 36, 36), radius=4)
+    net = sj.UNet(4, ndim=3, features=4, factors=(2,), convs=1)
+    model = fit(np.stack([image, 255 - image], -1), labels, net=net, window=12, steps=40)
+    assert model.score > 0.5
+    both = np.stack([image, 255 - image], -1)
+    assert np.array_equal(model.segment(both), model.segment(both, tile=8))
+
+
+@pytest.mark.deep
+def test_what_is_left_out_is_chosen_well():
+    image, labels = discs((96, 160), radius=6, pitch=16)
+    model = sj.fit(image, labels, steps=120, progress=False)
+    assert model.score > 0.8

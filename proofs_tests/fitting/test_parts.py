@@ -74,6 +74,7 @@ def test_augmentation_moves_image_and_labels_together():
         assert np.allclose(a, b, atol=1e-5)
 
 
+@pytest.mark.deep
 @pytest.mark.parametrize("shape", [(1, 40), (1, 30, 40), (1, 10, 16, 16)])
 def test_augmentation_in_any_dimension(shape):
     image, labels = jnp.ones((*shape, 2)), jnp.ones(shape, jnp.int32)

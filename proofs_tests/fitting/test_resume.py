@@ -83,6 +83,7 @@ def test_a_run_goes_on_bit_for_bit(tmp_path, monkeypatch, undisturbed):
     assert len(seen) == 3
 
 
+@pytest.mark.deep
 def test_the_best_model_can_be_loaded_at_any_time(tmp_path, monkeypatch):
     stop_at(monkeypatch, 40, raise_stopped)
     with pytest.raises(Stopped):
@@ -92,6 +93,7 @@ def test_the_best_model_can_be_loaded_at_any_time(tmp_path, monkeypatch):
     assert sj.load_model(tmp_path / "run").score == begun["history"][0]["score"]
 
 
+@pytest.mark.deep
 def test_ctrl_c_keeps_what_there_is(tmp_path, monkeypatch, undisturbed):
     with monkeypatch.context() as patched:
         stop_at(patched, 45, lambda: os.kill(os.getpid(), signal.SIGINT))
@@ -121,6 +123,7 @@ fit(out=sys.argv[1], validation=False)
 """
 
 
+@pytest.mark.deep
 def test_kill_9(tmp_path, undisturbed):
     words = [sys.executable, "-c", KILLED, str(tmp_path / "run")]
     killed = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -128,6 +131,7 @@ def test_kill_9(tmp_path, undisturbed):
     assert same(fit(out=tmp_path / "run", validation=False), undisturbed)
 
 
+@pytest.mark.deep
 def test_steps_are_chosen_by_the_clock_once(tmp_path, monkeypatch):
     for name, value in {"TIMED": 12, "LEAST": 3, "MOST": 8}.items():
         monkeypatch.setattr(_loop, name, value)

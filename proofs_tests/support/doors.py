@@ -296,11 +296,19 @@ def _fitted(folder: Path) -> Iterator[Door]:
     place = Fresh(lambda: str(folder / f"fit{next(number)}"))
     image, labels = discs((24, 24), radius=3, pitch=8)
     net = sj.UNet(2, features=2, factors=(), convs=1)
-    good: dict[str, Any] = {"images": image, "labels": labels, "net": net, "steps": 1, "minutes": 1, "key": KEY}
+    good: dict[str, Any] = {
+        "images": image,
+        "labels": labels,
+        "net": net,
+        "steps": 1,
+        "minutes": 1,
+        "key": KEY,
+        "start": None,
+    }
     good |= {"validation": False, "augment": False, "window": 8, "batch": 1, "rate": 1e-3, "out": None}
     takes: dict[str, Taken] = {"steps": count(1, 10), "minutes": real(0, 10**6), "validation": either(NONE, zero)}
     takes |= {"window": either(NONE, count(1), pair), "batch": count(1, 4096), "rate": real(0, 1), "out": PATHS}
-    takes |= dict.fromkeys(("augment", "resume", "progress"), one(True)) | {"net": NONE}
+    takes |= dict.fromkeys(("augment", "resume", "progress"), one(True)) | {"net": NONE, "start": NONE}
     switches = {"resume": True, "progress": False}
     yield Door("fit", sj.fit, {**good, **switches}, {**takes, "key": NONE, "out": either(NONE, PATHS)})
     model = sj.fit(**{**good, **switches})

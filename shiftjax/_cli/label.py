@@ -13,7 +13,7 @@ import numpy as np
 from shiftjax._cli import network
 from shiftjax._cli import options as shared
 from shiftjax._extras import require
-from shiftjax.fitting import Model, load_model, pretrained
+from shiftjax.fitting import Model
 from shiftjax.volume import open_source
 
 TIFF = (".tif", ".tiff")
@@ -39,8 +39,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _label(options: argparse.Namespace) -> None:
     with shared.usage_errors():
-        known = options.model == "nuclei" and not Path(options.model).exists()
-        model = pretrained(options.model) if known else load_model(options.model)
+        model = shared.model(options.model)
         files = list(_files(options.image, options.target))
         if files:
             objects = sum(_label_file(model, image, target, options) for image, target in files)

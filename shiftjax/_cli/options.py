@@ -13,9 +13,11 @@ from typing import Any
 from shiftjax._checks import nbytes
 from shiftjax._cli import network
 from shiftjax.certifier import CertificationError
+from shiftjax.fitting import Model, load_model, pretrained
 from shiftjax.tiling import PADS, TilePlan, plan_tiles
 from shiftjax.volume import Source, VolumeError, normalize, open_source
 
+NAMES = ("nuclei",)  # of models that come with the library
 MISSING = "what a chunk of the source stands for that is not there: its fill value, or an error (default: fill)"
 VERIFY = (
     "what a resumed run looks at again: `all` the source of finished tiles too; `none`: only whether chunks exist "
@@ -183,6 +185,11 @@ def usage_errors() -> Iterator[None]:
         text = network.one_line(error)
         own = isinstance(error, ValueError | TypeError | ImportError)
         raise network.UsageError(text.partition(": ")[2] if own else text) from error
+
+
+def model(name: str) -> Model:
+    """A model by its folder, or one that comes with the library by its name."""
+    return pretrained(name) if name in NAMES and not Path(name).exists() else load_model(name)
 
 
 def tell(sentence: str) -> None:

@@ -18,6 +18,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", help=kinds)
     parser.add_argument("labels", help="likewise: integers, 0 = background, a number for each object")
     parser.add_argument("--out", required=True, help="folder of the model, of its validation.png, and of the run")
+    parser.add_argument("--start", help="a model to begin with: its folder, or nuclei (default: none)")
     parser.add_argument("--steps", type=int, help="of training (default: as many as fit into --minutes)")
     parser.add_argument("--minutes", type=float, default=8, help="what all of it may take (default: 8)")
     parser.add_argument("--validation", type=float, help="share that is held out (default: 0.2, of one image 0.25)")
@@ -41,6 +42,7 @@ def _train(options: argparse.Namespace) -> None:
         model = fit(
             options.images,
             options.labels,
+            start=None if options.start is None else shared.model(options.start),
             steps=options.steps,
             minutes=options.minutes,
             validation=options.validation,

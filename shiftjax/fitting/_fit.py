@@ -16,6 +16,7 @@ from shiftjax.fitting._intensities import measured, scaled
 from shiftjax.fitting._network import check_network, default_network, shapes, window_for, window_wish
 from shiftjax.fitting._pairs import Pair, check_instances, pairs_of, survey
 from shiftjax.fitting._sampling import Sampler, seed_of
+from shiftjax.fitting._saving import arrays_of, digest_of
 from shiftjax.fitting._validation import check_share, held_out, small_object, validation_of
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ def fit(
     labels: Any,
     *,
     net: Any = None,
+    start: Model | None = None,
     steps: int | None = None,
     minutes: int | float = 8,
     validation: Any = None,
@@ -47,8 +49,9 @@ def fit(
     Windows are drawn from all images alike, where there are objects; they hold at least two periods of the network, so
     that it learns to have no seams. The network's first channel learns the foreground, with a gap between objects that
     touch, the others an embedding that differs between neighbours. From time to time the images held out are labelled
-    and scored; the best weights stay, and at the end the threshold, the bandwidth and the smallest size are chosen
-    that score best. Ctrl-C ends the training early and keeps what there is.
+    and scored. The last weights are taken, unless earlier ones scored better by more than chance; a run whose scores
+    only fall ends early. At the end the threshold, the bandwidth and the smallest size are chosen that score best.
+    Ctrl-C ends the training early and keeps what there is.
 
     Args:
         images: of one kind, of any sizes: an array `(*space)` or `(*space, channel)`, the path of a TIFF file, of a
@@ -57,6 +60,7 @@ def fit(
         labels: likewise, `(*space)`, integers, 0 = background, a number of its own for each object.
         net: a Linen module whose output has two channels or more and stride 1; by default a valid `UNet` whose
             receptive field holds a typical object.
+        start: a model to begin with, such as `shiftjax.pretrained("nuclei")`, in place of a network without experience.
         steps: of training; by default as many as fit into `minutes`, 200 to 6000.
         minutes: what all of it may take, measured at the beginning, on a machine that stays as fast as it is then.
         validation: the share that is held out, `(images, labels)` to be used instead, or False for none. By default the
@@ -93,6 +97,9 @@ def fit(
     check_share(validation)
     if net is not None:
         check_network(net)
+    if start is not None:
+        _check_start(start, net)
+        net = start.net
     if out is not None and not isinstance(out, str | Path):
         fail("out", "a path", shown(out))
 
@@ -109,6 +116,9 @@ def fit(
     channels = pairs[0].image.channels
     net = default_network(extent, smallest) if net is None else net
     variables = shapes(net, len(smallest), channels)
+    if start is not None and (start.ndim, start.channels) != (len(smallest), channels):
+        expected = f"a model of images with {len(smallest)} spatial axes and {channels} channels"
+        fail("start", expected, f"one of {start.ndim} and {start.channels}")
     wish = window_wish(extent) if window is None else _sizes(window, len(smallest))
     chosen = window_for(net, variables, channels, wish, smallest)
 
@@ -125,6 +135,7 @@ def fit(
     config = {
         "data": _digest(pairs, surveys),
         "net": str(net),
+        "start": None if start is None else digest_of(arrays_of(start.variables)),
         "steps": steps,
         "minutes": minutes if steps is None else None,
         "validation": _digest(others, surveys_of_others) if others is not None else validation,
@@ -140,10 +151,32 @@ def fit(
     small = small_object(surveys)
     shape = _run.Shape.of(extent)
     plan = _run.Plan(
-        net, chosen, channels, intensities, shape, spacing, small, steps, minutes, augment, batch, rate, key, config
+        net,
+        chosen,
+        channels,
+        intensities,
+        shape,
+        spacing,
+        small,
+        steps,
+        minutes,
+        augment,
+        batch,
+        rate,
+        key,
+        start,
+        config,
     )
     held = validation_of(test, intensities)
     return _run.run(plan, sampler, held, out=out, resume=resume, progress=progress)
+
+
+def _check_start(start: Any, net: Any) -> None:
+    """Refuses what is no model, or a network beside one."""
+    if not all(hasattr(start, name) for name in ("net", "variables", "channels", "window")):
+        fail("start", "a model, such as `shiftjax.pretrained` gives", shown(start))
+    if net is not None:
+        fail("net", "none beside `start`, whose network is used", shown(net))
 
 
 def _typed(key: Any) -> bool:

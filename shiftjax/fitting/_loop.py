@@ -31,7 +31,7 @@ TRAINING = 0.75  # share of the minutes that steps take; the rest is for compila
 LEAST, MOST = 200, 6000  # steps
 VALIDATIONS = 12  # in a run
 SPARSE = 25  # steps between two validations, at least
-PATIENCE = 6  # validations without a better one, after which a run ends
+PATIENCE = 8  # validations in a row that are worse than the best by more than chance, after which a run ends
 AHEAD = 4  # batches that are read ahead
 SLOW = 2.0  # seconds of compilation that nobody wonders about
 
@@ -79,7 +79,7 @@ class Loop:
         self._validate(state, first)  # in case the run was stopped between a checkpoint and its validation
         with interrupts() as interrupted, self.progress.steps(first, record.total) as bar:
             for number, batch in read_ahead(self.sampler, itertools.count(first), ahead=AHEAD):
-                if number == record.total or record.stale >= PATIENCE:
+                if number == record.total or self._is_stale():
                     break
                 if interrupted():
                     record.save(number, state)
@@ -98,6 +98,12 @@ class Loop:
                     record.save(done, state)
                     self._validate(state, done)
         return state, True
+
+    def _is_stale(self) -> bool:
+        """Whether what is held out has been found worse and worse for long."""
+        if self.validation is None:
+            return False
+        return self.record.stale(self.validation.chance(self.record.top)) >= PATIENCE
 
     def _stepped(self, state: State, batch: Any, *, is_first: bool) -> tuple[State, Any]:
         """One step; the first one of a process compiles, which may take a while."""

@@ -108,14 +108,16 @@ def window_for(net: nn.Module, variables: Any, channels: int, wish: Sequence[int
         CertificationError: the network cannot be certified.
     """
     fn = jax.tree_util.Partial(net.apply, variables)
-    period = plan_tiles(fn, (1, *(1,) * len(wish), channels), tile=1).period
+    plan = plan_tiles(fn, (1, *space, channels), tile=tuple(map(min, wish, space)))
+    period = plan.period
     # A window of one period sees no pair of neighbours across its border, so that seams would be learnt there.
     least = tuple(2 * p if p > 1 else 1 for p in period)
     if any(n < size for n, size in zip(space, least, strict=True)):
         mend = "give larger images, or a network of smaller period by `net=`"
         fail("images", f"at least {least} px, two periods of the network", f"an image of {tuple(space)} px", mend)
     output = tuple(max(size, min(w, n) // p * p) for w, n, p, size in zip(wish, space, period, least, strict=True))
-    plan = plan_tiles(fn, (1, *output, channels), tile=output)
+    if output != plan.tile_output:
+        plan = plan_tiles(fn, (1, *output, channels), tile=output)
     before = tuple(width[0] for width in plan.pad_width[1:-1])
     return Window(plan.tile_input, plan.tile_output, before, plan.crops[0], plan.period)
 

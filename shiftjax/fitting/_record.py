@@ -94,11 +94,10 @@ class Record:
         """The best score so far; below all scores where there is none."""
         return max((entry.score for entry in self.history), default=-1.0)
 
-    @property
-    def stale(self) -> int:
-        """Validations since the best one."""
-        scores = [entry.score for entry in self.history]
-        return len(scores) - 1 - scores.index(max(scores)) if scores else 0
+    def stale(self, margin: float) -> int:
+        """How many of the last validations in a row were worse than the best one by more than a margin."""
+        good = [k for k, entry in enumerate(self.history, 1) if entry.score >= self.top - margin]
+        return len(self.history) - max(good, default=0)
 
     def restored(self, state: Any) -> Any:
         """The newest state that was saved; the one given where there is none."""

@@ -56,6 +56,7 @@ class Plan(NamedTuple):
     batch: int
     rate: float
     key: Any
+    start: Model | None
     config: dict[str, Any]
 
 
@@ -91,7 +92,7 @@ def run(
         if record.total is None and plan.steps is not None:
             record.begin(plan.steps)
         how = Augmentation(spacing=plan.spacing) if plan.augment else None
-        step = make_step(plan.net, optimizer(plan.rate), plan.window, plan.intensities, how, plan.shape)
+        step = make_step(plan.net, plan.rate, plan.window, plan.intensities, how, plan.shape)
         loop = Loop(step, sampler, validation, settings, plan.net, keep, say, record, plan.minutes)
         state, ended = loop.run(state)
         if not ended:
@@ -115,14 +116,20 @@ def _best(
     """The model of the best weights, with settings tuned to what is held out."""
     if validation is None:
         return model(predicting(state), settings, math.nan)
-    candidates = [variables for variables in (record.best,) if variables is not None]
-    if not any(entry.step == int(state.step) for entry in record.history):  # stopped in between, or never validated
-        candidates.append(predicting(state))
-    tuned = []
-    for variables in candidates:
-        found, score = validation.tuned(validation.outputs(fn_of(plan.net, variables)), settings, plan.small)
-        tuned.append((score, model(variables, found, score)))
-    return max(tuned, key=lambda each: each[0])[1]
+    # The last weights, whose learning rate was lowest, unless earlier ones are better by more than chance.
+    last, best = predicting(state), record.best
+    score, found = _tuned(plan, validation, settings, last, model)
+    if best is not None and record.top > score + validation.chance(record.top):
+        other, earlier = _tuned(plan, validation, settings, best, model)
+        if other > score + validation.chance(other):
+            return earlier
+    return found
+
+
+def _tuned(plan: Plan, validation: Validation, settings: Settings, variables: Any, model: Any) -> tuple[float, Model]:
+    """The model of these weights, with settings tuned to what is held out, and its score."""
+    found, score = validation.tuned(validation.outputs(fn_of(plan.net, variables)), settings, plan.small)
+    return score, model(variables, found, score)
 
 
 def _draw(path: Path, validation: Validation, model: Model, say: Progress) -> None:
@@ -136,4 +143,9 @@ def _draw(path: Path, validation: Validation, model: Model, say: Progress) -> No
 
 def _initial(plan: Plan) -> State:
     image = jax.ShapeDtypeStruct((plan.batch, *plan.window.input, plan.channels), jnp.float32)
-    return initial_state(plan.key, plan.net, optimizer(plan.rate), image)
+    state = initial_state(plan.key, plan.net, optimizer(plan.rate), image)
+    if plan.start is None:
+        return state
+    # Copies: a step gives the memory of its state away.
+    variables = jax.tree.map(jnp.array, dict(plan.start.variables))
+    return state._replace(variables=variables, optimizer=optimizer(plan.rate).init(variables["params"]))

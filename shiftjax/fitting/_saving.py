@@ -52,7 +52,7 @@ def write_model(model: Model, folder: Any, *, half: bool = False) -> None:
     known = {PAGE, BEGUN}
     if path.exists() and any(path.iterdir()) and not known & {entry.name for entry in path.iterdir()}:
         fail("folder", "a new folder, or one with a model", f"other files in {path}", "choose another")
-    weights = {"/".join(names): np.asarray(leaf) for names, leaf in flatten_dict(model.variables).items()}
+    weights = arrays_of(model.variables)
     if half:
         weights = {name: x.astype(np.float16) if x.dtype == np.float32 else x for name, x in weights.items()}
     name = f"weights-{digest_of(weights)[:16]}.npz"
@@ -146,6 +146,11 @@ def write_page(path: Path, page: Mapping[str, Any]) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(draft, path)
+
+
+def arrays_of(variables: Any) -> dict[str, np.ndarray]:
+    """The arrays of a network by their place in it, such as `params/head/kernel`."""
+    return {"/".join(names): np.asarray(leaf) for names, leaf in flatten_dict(variables).items()}
 
 
 def digest_of(arrays: Mapping[str, np.ndarray]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import flax.linen as nn
@@ -14,7 +15,7 @@ from shiftjax.fitting._augment import Augmentation, augment
 from shiftjax.fitting._intensities import Intensities, compress
 from shiftjax.fitting._loss import Shape, loss
 from shiftjax.fitting._network import Window
-from shiftjax.fitting._optimizer import mean_params
+from shiftjax.fitting._optimizer import mean_params, optimizer
 from shiftjax.training import State
 
 Step = Callable[[State, Array, Array], tuple[State, Array]]  # state, images, labels -> next state, loss
@@ -22,7 +23,7 @@ Step = Callable[[State, Array, Array], tuple[State, Array]]  # state, images, la
 
 def make_step(
     net: nn.Module,
-    optimizer: optax.GradientTransformation,
+    rate: float,
     window: Window,
     intensities: Intensities,
     how: Augmentation | None,
@@ -32,12 +33,24 @@ def make_step(
 
     Args:
         net: the network.
-        optimizer: of its weights.
+        rate: the largest learning rate.
         window: of training.
         intensities: what is typical of the images, whose percentiles are scaled already.
         how: windows are changed, if they are.
         shape: of the objects.
     """
+    options = (net, rate, window, intensities, how, shape)
+    try:
+        return _compiled(*options)
+    except TypeError:  # a network that is not hashable, since lists are among its attributes
+        return _compiled.__wrapped__(*options)
+
+
+@lru_cache(maxsize=2)  # the same with another key, as for a mean over several, is not compiled again
+def _compiled(
+    net: nn.Module, rate: float, window: Window, intensities: Intensities, how: Augmentation | None, shape: Shape
+) -> Step:
+    adam = optimizer(rate)
     in_output = (slice(None), *(slice(start, stop) for start, stop in window.crop))
     under_output = (slice(None), *(slice(a, a + n) for a, n in zip(window.before, window.output, strict=True)))
 
@@ -56,7 +69,7 @@ def make_step(
             return loss(output[in_output], labels[under_output], shape), updated
 
         (value, updated), gradient = jax.value_and_grad(objective, has_aux=True)(state.variables["params"])
-        change, after = optimizer.update(gradient, state.optimizer, state.variables["params"])
+        change, after = adam.update(gradient, state.optimizer, state.variables["params"])
         params = optax.apply_updates(state.variables["params"], change)
         return State({"params": params, **updated}, after, state.step + 1, state.key), value
 

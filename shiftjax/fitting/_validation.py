@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,6 +21,7 @@ from shiftjax.tiling import TilePlan, plan_tiles, predict_tiled
 SHARE = 0.25  # of a single image that is held out
 IMAGES = 0.2  # of several images
 MOST_IMAGES, MOST_PIXELS = 8, 2**19  # of those held out that are scored
+CERTAIN = 0.05  # variance of whether an object is found, at least: nobody is sure of a perfect score
 FEW = 2  # of them on which bandwidths are compared
 THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9)
 BANDWIDTHS = (0.5, 0.8, 1.2, 1.8)
@@ -48,6 +50,11 @@ class Validation:
         """AP50 over all images together; 0 where nothing is found and nothing is there."""
         pairs = [(true, labels_of(output, settings)) for true, output in zip(self.labels, outputs, strict=True)]
         return pooled_precision(pairs)
+
+    def chance(self, score: float) -> float:
+        """The standard error of a score on so many objects: what is less is no difference."""
+        objects = sum(len(np.unique(labels)) - 1 for labels in self.labels)
+        return math.sqrt(max(score * (1 - score), CERTAIN) / max(1, objects))
 
     def quick(self, outputs: Sequence[np.ndarray], settings: Settings) -> tuple[Settings, float]:
         """The best threshold for the foreground alone, and its score: what a run is judged by on its way."""
