@@ -52,7 +52,7 @@ def _tiles(session: Session, name: str, options: dict[str, Any], side: int, tile
     start = time.perf_counter()
     plan = sj.plan_tiles(fn, image.shape, tile=tile)
     planned = time.perf_counter() - start
-    padded = np.asarray(jnp.pad(image, plan.pad_width, mode=plan.pad))
+    padded = np.asarray(jnp.pad(image, plan.pad_width, mode=plan.pad or "reflect"))
     there = jax.device_put(padded)
     whole, compiling = compiled(lambda fn, x: fn(x), fn, there)
     start = time.perf_counter()
