@@ -64,7 +64,9 @@ def _row(session: Session, name: str, net: sj.UNet, variables: Any, kind: Any) -
     def difference(shift: int) -> float:
         return float(np.abs(first[:, shift:, shift:] - moved(shift)[:, :-shift, :-shift]).max()) / spread
 
-    whole = np.asarray(run(jnp.pad(picture, plan.pad_width, mode=plan.pad or "reflect")))[plan.whole_crop].astype(np.float64)
+    whole = np.asarray(run(jnp.pad(picture, plan.pad_width, mode=plan.pad or "reflect")))[plan.whole_crop].astype(
+        np.float64
+    )
     stitched = sj.predict_tiled(apply, picture, plan).astype(np.float64)
     session.row(
         arithmetic=name,

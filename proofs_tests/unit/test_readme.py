@@ -22,7 +22,7 @@ from shiftjax._experiments.settings import DEFAULT, find
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-PYTHON = [text for language, text in BLOCKS if language == "python"]
+NUCLEI, TIFFS, NETWORK, VOLUME, SUITE = (text for language, text in BLOCKS if language == "python")
 COMMANDS = re.findall(r"^python -m shiftjax (.*)$", README, re.MULTILINE)
 SHAPE = (8, 10, 12)  # of the volume: z, y, x
 QUICK = {"train": ["--steps", "2"]}  # added to what is typed, which would take its minutes
@@ -93,7 +93,7 @@ def is_excerpt(shown, printed):
 
 
 def test_your_own_network(capsys):
-    names = run(PYTHON[1])
+    names = run(NETWORK)
     printed = lines(capsys.readouterr().out)
     shown = lines(next(text for language, text in BLOCKS if language == "text"))
     assert is_excerpt(shown, printed), "README.md shows other lines than are printed:\n" + "\n".join(printed)
@@ -108,8 +108,14 @@ def test_control_other_lines_are_no_excerpt():
     assert not any(is_excerpt(shown, ["a", "b", "c"]) for shown in (["a", "c"], ["b", "..."], ["a", "..."], ["c"]))
 
 
+def test_nuclei_need_no_training(folder):
+    labels = run(NUCLEI)["labels"]
+    assert labels.shape == tifffile.imread(folder / "new.tif").shape
+    assert labels.dtype.kind == "i"
+
+
 def test_your_tiffs_to_a_label_tiff(folder, capsys):
-    as_typed = PYTHON[0]
+    as_typed = TIFFS
     quick = as_typed.replace('out="model")', 'out="model", steps=2)')  # else it takes its minutes
     assert quick != as_typed
     run(quick)
@@ -119,13 +125,12 @@ def test_your_tiffs_to_a_label_tiff(folder, capsys):
 
 
 def test_from_a_volume_to_labels(folder):
-    run(PYTHON[2])
+    run(VOLUME)
     assert zarr.open_array(folder / "out.zarr" / "labels" / "instances" / "0", mode="r").shape == SHAPE
 
 
 def test_in_your_own_test_suite(folder):
-    run(PYTHON[3])["test_tiling_has_no_seams"]()
-    assert len(PYTHON) == 4
+    run(SUITE)["test_tiling_has_no_seams"]()
 
 
 def test_command_lines(folder):
