@@ -198,7 +198,7 @@ def test_another_network_is_trained():
 
 @pytest.mark.deep
 def test_three_dimensions_and_two_channels():
-    image, labels = discs((24, 36, 36), radius=4)
+    image, labels = discs((24, 36, 60), radius=4)
     net = sj.UNet(4, ndim=3, features=4, factors=(2,), convs=1)
     model = fit(np.stack([image, 255 - image], -1), labels, net=net, window=12, steps=40)
     assert model.score > 0.5

@@ -114,11 +114,11 @@ def fit(
     extent = np.median(np.concatenate([s.extents for s in surveys]), axis=0)
     smallest = tuple(map(min, zip(*(pair.space for pair in pairs), strict=True)))
     channels = pairs[0].image.channels
-    net = default_network(extent, smallest) if net is None else net
-    variables = shapes(net, len(smallest), channels)
     if start is not None and (start.ndim, start.channels) != (len(smallest), channels):
         expected = f"a model of images with {len(smallest)} spatial axes and {channels} channels"
         fail("start", expected, f"one of {start.ndim} and {start.channels}")
+    net = default_network(extent, smallest) if net is None else net
+    variables = shapes(net, len(smallest), channels)
     wish = window_wish(extent) if window is None else _sizes(window, len(smallest))
     chosen = window_for(net, variables, channels, wish, smallest)
 
