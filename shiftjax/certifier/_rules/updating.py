@@ -78,7 +78,19 @@ def _overwritten(eqn: Equation, operand: Value, update: Value, starts: dict[int,
         eqn.refuse("a part of an array is written to", OVERWRITE)
     of_no_known_value = other or (isinstance(update, Unknown) and update.name == COMPUTED)
     above = unknown(along, covered) if of_no_known_value else beside(update, below, starts[along])
-    return assemble([*parts, above])
+    return _without_borders(assemble([*parts, above]), operand, update, along)
+
+
+def _without_borders(image: Image, operand: Value, update: Value, along: int) -> Image:
+    """Of the axes that a block covers in part, beside the one on which it is a border, nothing is said at the ends.
+
+    Within the border the values change along them, at places that no larger image keeps.
+    """
+    axes = [
+        tag.without_borders() if isinstance(tag, Axis) and k != along and operand.shape[k] != update.shape[k] else tag
+        for k, tag in enumerate(image.axes)
+    ]
+    return replace(image, axes=tuple(axes))
 
 
 @rule(
