@@ -75,6 +75,60 @@ def test_the_result_is_that_of_the_whole_image(name: str, size: int) -> None:
     assert equal(sj.predict_tiled(fn, x, again, batch_size=3), stitched)
 
 
+def _columns(x: Any, value: int) -> Any:
+    return jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)), constant_values=value)
+
+
+def _halves(x: Any) -> Any:
+    half = x.shape[1] // 2
+    return jnp.concatenate([_columns(x, 0)[:, :half], _columns(x, 1)[:, half:]], axis=1)
+
+
+def _counted(n: int) -> Any:
+    return jnp.arange(n, dtype=jnp.int32)[:, None]
+
+
+# What lies at the border along one axis changes along another one, at places that no larger image keeps.
+CORNERS: dict[str, Any] = {
+    "halves with other ends": _halves,
+    "a row with other ends": lambda x: _columns(x, 0).at[:, 5].set(_columns(x, 1)[:, 5]),
+    "rows with ends of their own": lambda x: jnp.stack([_columns(x, i * i % 3)[:, i] for i in range(x.shape[1])], 1),
+    "a corner": lambda x: x.at[:, :2, :2].set(5),
+    "half of a column": lambda x: x.at[:, x.shape[1] // 2 :, 0].set(5),
+    "a pixel": lambda x: x.at[:, x.shape[1] // 2, 0].add(5),
+    "a row of numbers": lambda x: x.at[:, 0].set(_counted(x.shape[2])),
+    "a column of numbers": lambda x: x.at[:, :, 0].add(_counted(x.shape[1])),
+    "a row of numbers before": lambda x: jnp.concatenate([_counted(x.shape[2])[None, None], x], 1),
+    "mirrored rows": lambda x: jnp.concatenate([x[:, :2, ::-1], x], 1),
+    "rolled rows": lambda x: x.at[:, :2].set(jnp.roll(x, 3, 2)[:, :2]),
+    "rows moved along": lambda x: x.at[:, :2, 3:].set(x[:, :2, :-3]),
+    "two corners": lambda x: x.at[:, -2:, -2:].set(0).at[:, :2, :2].set(0),
+}
+
+
+@pytest.mark.parametrize("name", CORNERS)
+def test_a_border_that_changes_along_another_axis(name: str) -> None:
+    fn, picture = CORNERS[name], image(1, 24, 20, 1)
+    for tile in (8, (8, 64), (64, 8)):
+        plan = sj.plan_tiles(fn, picture.shape, tile=tile, pad=None, dtype="int32")
+        assert equal(sj.predict_tiled(fn, picture, plan), fn(picture))
+
+
+def test_control_a_border_alike_all_along_has_tiles() -> None:
+    plan = sj.plan_tiles(lambda x: x.at[:, 0].set(7), (1, 24, 20, 1), tile=8, pad=None, dtype="int32")
+    assert plan.grid == (3, 3)
+
+
+def test_a_function_that_refuses_small_tiles_is_told_in_words() -> None:
+    def large(x: Any) -> Any:
+        if x.shape[1] < 30:
+            raise RuntimeError("too small")
+        return jnp.pad(x, ((0, 0), (2, 2), (0, 0)), mode="edge")
+
+    with pytest.raises(ValueError, match="too small"):
+        sj.plan_tiles(large, (1, 300, 1), memory_bytes="2MB", pad=None, dtype="int32")
+
+
 def test_control_a_window_one_pixel_wider_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiles that deliver a pixel more than their border windows hold give another image."""
     fn, x = FUNCTIONS["same"], image(1, 40, 1)

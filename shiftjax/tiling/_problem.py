@@ -8,6 +8,7 @@ from typing import Any
 
 import jax
 
+from shiftjax._checks import fail, told
 from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._cheapest import Candidates, Sizes, within_bytes, within_pixels
@@ -50,7 +51,13 @@ class Problem:
         shares its memory with the host, where one tile is read ahead and the caller has two outputs: these may go
         beyond the estimate of the call, but only as far as `RESIDENT_OVER_ESTIMATE` allows.
         """
-        parameters, tiles, outputs, temporary = self.compiled.memory_estimate(self.image(size))
+        try:
+            parameters, tiles, outputs, temporary = self.compiled.memory_estimate(self.image(size))
+        except ValueError:
+            raise
+        except Exception as error:  # whatever the function raises where it does not take a size
+            found = f"one that raises {told(error)} for {times(size)} px"
+            fail("fn", "a function of every tile that is considered", found, "give `tile` instead of `memory_bytes`")
         call = parameters + tiles + outputs + temporary
         if jax.default_backend() != "cpu":
             return call + tiles + outputs
