@@ -183,3 +183,22 @@ def test_an_owner_that_comes_back_late_writes_the_same(tmp_path, soon):
     go_on.set()
     late.join(60)
     np.testing.assert_array_equal(made[:], expected(source))
+
+
+def test_a_claim_that_was_made_and_could_not_be_read_is_given_back(tmp_path, monkeypatch):
+    """Otherwise the same program would wait for itself."""
+    read, calls = claiming._read, []
+
+    def fails_after_it_is_made(folder, number):
+        calls.append(threading.current_thread())
+        if calls.count(threading.main_thread()) == 2 and calls[-1] is threading.main_thread():  # others renew theirs
+            raise OSError(5, "EIO")
+        return read(folder, number)
+
+    place = str(tmp_path / "claim")
+    monkeypatch.setattr(claiming, "_read", fails_after_it_is_made)
+    with pytest.raises(VolumeError, match="EIO"):
+        claimed(place).__enter__()
+    monkeypatch.setattr(claiming, "_read", read)
+    with claimed(place) as second:
+        assert holder(open_folder(place)) == second.token

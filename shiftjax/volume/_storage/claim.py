@@ -60,9 +60,13 @@ class Claim:
         Raises:
             VolumeError: another process holds it; says who, since when and what to do.
         """
-        with storage_errors(f"claim the target {self._target}"):
-            while not self._take():
-                pass
+        try:
+            with storage_errors(f"claim the target {self._target}"):
+                while not self._take():
+                    pass
+        except BaseException:
+            self.__exit__()  # it may have been created before what failed
+            raise
         threading.Thread(target=self._renew, daemon=True, name="claim").start()
         return self
 

@@ -130,7 +130,8 @@ def begin_labels(
         image_label=described,
     )
     # Only now is the name listed: a viewer finds no labels that are not there.
-    _list(labels, name, zarr_format)
+    with storage_errors(f"list the labels {name} in {inner.path}"):
+        _list(labels, name, zarr_format)
     _consolidate(new, name)
     return target
 
