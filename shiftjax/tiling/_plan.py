@@ -12,7 +12,6 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from shiftjax import theory
@@ -21,9 +20,10 @@ from shiftjax._checks import fail
 from shiftjax.certifier import Certificate
 from shiftjax.tiling._axis_tiles import AxisTiles, border_tiles, padded_tiles
 from shiftjax.tiling._compiled import Crop
+from shiftjax.tiling._consistent import consistent
 from shiftjax.tiling._exact_window import Window, borders, windows
 from shiftjax.tiling._explained import explained
-from shiftjax.tiling._padding import PADS, Read, read_window
+from shiftjax.tiling._padding import Read, read_window
 from shiftjax.tiling._tile_output import Index, TileOutput, tile_outputs
 
 FORMAT = 1  # of the JSON
@@ -255,7 +255,7 @@ class TilePlan:
             certificate = Certificate.from_json(json.dumps(data["certificate"]))
             facts: dict[str, Any] = {name: _tuple(data[name]) for name in _facts()}
             plan = cls(**facts, certificate=certificate)
-            readable = data["format"] == FORMAT and _consistent(plan)
+            readable = data["format"] == FORMAT and consistent(plan)
         except (AttributeError, KeyError, TypeError, ValueError):
             readable = False
         if not readable:
@@ -277,37 +277,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, slice):
         return [value.start, value.stop]
     return str(value) if isinstance(value, Fraction) else vars(value)
-
-
-def _fits_in_windows(plan: TilePlan) -> bool:
-    return all(n <= window.width for n, window in zip(plan.tile_output, plan._windows, strict=True))
-
-
-def _fits_between_borders(plan: TilePlan) -> bool:
-    """Whether every tile lies at phase 0, and what it delivers is no nearer to its ends than its border windows."""
-    sizes = zip(plan.axes, borders(plan.certificate), strict=True)
-    return all(
-        along.step % border.period == 0
-        and along.tile <= along.image
-        and (along.image - along.tile) % border.period == 0
-        and (along.count == 1 or along.before + along.step <= along.tile - border.after)
-        and (along.count > 1 or along.tile == along.image)
-        for along, border in sizes
-    )
-
-
-def _consistent(plan: TilePlan) -> bool:
-    """Whether `plan_tiles` could have made this plan; another one might claim that a seam is none."""
-    image, tile = plan.image_shape, plan.certificate.shape
-    counts = (*image, *plan.tile_output, plan.batch_size, 1 if plan.memory is None else plan.memory)
-    return (
-        all(type(n) is int and n > 0 for n in counts)
-        and (len(image), image[0], image[-1]) == (len(tile), tile[0], tile[-1])
-        and (plan.pad in PADS or plan.pad is None)
-        and (_fits_between_borders(plan) if plan.pad is None else _fits_in_windows(plan))
-        and all(jnp.dtype(output.dtype).name == output.dtype for output in plan.outputs)
-        and isinstance(plan.why, str)
-        and (plan.in_phase or not plan.equals_whole)
-        and isinstance(plan.batchwise, bool)
-        and (plan.batchwise or plan.batch_size == 1)
-    )

@@ -1,8 +1,9 @@
 """Rules by family; importing a family enters its rules into the table."""
 
-from shiftjax.certifier._rules import control as control
+from shiftjax.certifier._rules import branching as branching
 from shiftjax.certifier._rules import indexing as indexing
 from shiftjax.certifier._rules import layout as layout
+from shiftjax.certifier._rules import looping as looping
 from shiftjax.certifier._rules import mixing as mixing
 from shiftjax.certifier._rules import pointwise as pointwise
 from shiftjax.certifier._rules import reshaping as reshaping

@@ -1,0 +1,47 @@
+"""Whether the entries of a plan that was read fit together."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax.numpy as jnp
+
+from shiftjax.tiling._exact_window import borders, windows
+from shiftjax.tiling._padding import PADS
+
+if TYPE_CHECKING:
+    from shiftjax.tiling._plan import TilePlan
+
+
+def _fits_in_windows(plan: TilePlan) -> bool:
+    return all(n <= window.width for n, window in zip(plan.tile_output, windows(plan.certificate), strict=True))
+
+
+def _fits_between_borders(plan: TilePlan) -> bool:
+    """Whether every tile lies at phase 0, and what it delivers is no nearer to its ends than its border windows."""
+    sizes = zip(plan.axes, borders(plan.certificate), strict=True)
+    return all(
+        along.step % border.period == 0
+        and along.tile <= along.image
+        and (along.image - along.tile) % border.period == 0
+        and (along.count == 1 or along.before + along.step <= along.tile - border.after)
+        and (along.count > 1 or along.tile == along.image)
+        for along, border in sizes
+    )
+
+
+def consistent(plan: TilePlan) -> bool:
+    """Whether `plan_tiles` could have made this plan; another one might claim that a seam is none."""
+    image, tile = plan.image_shape, plan.certificate.shape
+    counts = (*image, *plan.tile_output, plan.batch_size, 1 if plan.memory is None else plan.memory)
+    return (
+        all(type(n) is int and n > 0 for n in counts)
+        and (len(image), image[0], image[-1]) == (len(tile), tile[0], tile[-1])
+        and (plan.pad in PADS or plan.pad is None)
+        and (_fits_between_borders(plan) if plan.pad is None else _fits_in_windows(plan))
+        and all(jnp.dtype(output.dtype).name == output.dtype for output in plan.outputs)
+        and isinstance(plan.why, str)
+        and (plan.in_phase or not plan.equals_whole)
+        and isinstance(plan.batchwise, bool)
+        and (plan.batchwise or plan.batch_size == 1)
+    )
