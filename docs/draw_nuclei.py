@@ -12,9 +12,9 @@ import argparse
 from pathlib import Path
 
 import shiftjax as sj
+from shiftjax._colours import label_colours
 from shiftjax._experiments.nuclei import load
 from shiftjax._figure import new_figure
-from shiftjax.plot import label_colours
 
 FILE = Path(__file__).parent / "images" / "nuclei.png"
 

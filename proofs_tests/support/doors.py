@@ -134,6 +134,11 @@ def _objects() -> Iterator[Door]:
     good = {"embedding": EMBEDDING, "labels": LABELS, "tolerance": 0.1}
     yield Door("distinct_embeddings", sj.distinct_embeddings, good, {"tolerance": NUMBER})
     plan = sj.plan_tiles(smear, (1, 8, 8, 1), tile=4)
+    drawn = {"labels": LABELS, "plan": plan}
+    yield Door("plot.seams", sj.plot.seams, drawn, {"labels": labelled, "true": NONE})
+    yield Door("plot.labels", sj.plot.labels, {"labels": LABELS}, {"labels": labelled, "image": NONE})
+    seen = {"embedding": image_like, "foreground": NONE}
+    yield Door("plot.embedding", sj.plot.embedding, {"embedding": EMBEDDING}, seen)
     yield Door(
         "seam_disagreement", sj.seam_disagreement, {"found": LABELS, "plan": plan, "true": LABELS}, {"true": NONE}
     )

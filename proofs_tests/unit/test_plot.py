@@ -12,6 +12,7 @@ import pytest
 
 import shiftjax as sj
 from shiftjax import plot
+from shiftjax._colours import label_colours
 
 
 def pairs(x: jax.Array) -> jax.Array:
@@ -76,9 +77,9 @@ def test_colours_tell_objects_apart() -> None:
     assert abs(colours[0, 0] - colours[5, 0]).max() > 0.5
     drawn = plot.labels(np.full((1, 4, 4), 2**31 - 1, np.int32), image=np.ones((1, 4, 4, 1)))
     assert len(drawn.axes) == 2
-    black = plot.label_colours(np.zeros((2, 2), np.int32))
+    black = label_colours(np.zeros((2, 2), np.int32))
     assert not black.any()
-    assert plot.label_colours(np.ones((2, 2), np.int32)).any()  # control
+    assert label_colours(np.ones((2, 2), np.int32)).any()  # control
 
 
 def test_a_volume_is_drawn_by_its_middle_plane() -> None:

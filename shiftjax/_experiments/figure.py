@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from shiftjax._colours import colours, label_colours
 from shiftjax._experiments.evaluate import Stitched, Whole, departure, rms, verdict
 from shiftjax._experiments.run import Result
 from shiftjax._extras import require
-from shiftjax.plot import colours, label_colours
 
 SHOWN = 8  # periods of the test image per panel side, so that single pixels can be seen
 ROUNDING = 1e-4  # standard deviations; convolutions of another size round differently, by some 1e-7

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from shiftjax.certifier import _jaxpr
+from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._domain.constants import Known, Unknown
 from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.tags import AxisTag
 from shiftjax.certifier._domain.values import Image, Result, Value
 from shiftjax.certifier._rules.pointwise import join_operands
 from shiftjax.certifier._rules.table import Equation, Interpreter, rule
@@ -74,14 +77,14 @@ def join_branches(eqn: Equation, alternatives: Sequence[Value], shape: tuple[int
 
     Its bounds are those of all together, which hold whatever the choice is, the same for every tile.
     """
-    first = alternatives[0]
-    if all(isinstance(v, Image) and v == first and v.borders == first.borders for v in alternatives):
-        return first
+    images = [v for v in alternatives if isinstance(v, Image)]
+    if len(images) == len(alternatives) and all(_same_map(v, images[0]) for v in images):
+        return _within_all(images, choice)
     if any(isinstance(v, Image) for v in alternatives):
         axes, operands = join_operands(eqn, alternatives, shape)
-        images = [o for o in operands if isinstance(o, Image)]
+        joined = [o for o in operands if isinstance(o, Image)]
         names = tuple(o.name if isinstance(o, Image) else o for o in operands)
-        either = Image(shape, tuple(axes), digest("either", choice, names), detached=eqn.detached(images))
+        either = Image(shape, tuple(axes), digest("either", choice, names), detached=eqn.detached(joined))
         return either.with_borders("either", choice, [o for o in operands if isinstance(o, str)])
     constants = [v for v in alternatives if not isinstance(v, Image)]
     keys = [v.key() for v in constants]
@@ -89,3 +92,36 @@ def join_branches(eqn: Equation, alternatives: Sequence[Value], shape: tuple[int
         return alternatives[0]
     uniform = frozenset(k for k in range(len(shape)) if all(v.uniform(k) for v in constants))
     return Unknown(shape, digest("either", choice, tuple(keys)), uniform)
+
+
+def _same_map(one: Image, other: Image) -> bool:
+    """Whether two arrays differ at most in how far they are exact and in how their ends are treated."""
+
+    def bare(image: Image) -> Image:
+        axes = [replace(tag, exact=(0, 0), start=0, stop=0) if isinstance(tag, Axis) else tag for tag in image.axes]
+        return replace(image, axes=tuple(axes), parts=())
+
+    plain = one == other and one.borders == other.borders
+    return plain or (bare(one) == bare(other) and not one.detached and not one.broken)
+
+
+def _within_all(images: Sequence[Image], choice: str) -> Image:
+    """One map, whatever the choice: exact where all are, its ends named by the choice where they are not alike."""
+    if all(image == images[0] and image.borders == images[0].borders for image in images):
+        return images[0]
+
+    def end(names: tuple[str, ...]) -> str:
+        return names[0] if len(set(names)) == 1 else digest("either", choice, names) if all(names) else ""
+
+    axes: list[AxisTag] = []
+    for tags in zip(*(image.axes for image in images), strict=True):
+        along = [tag for tag in tags if isinstance(tag, Axis)]
+        if not along:
+            axes.append(tags[0])
+            continue
+        begin = max(axis.exact[0] for axis in along)
+        exact = begin, max(begin, min(axis.exact[1] for axis in along))
+        start, stop = max(axis.start for axis in along), min(axis.stop for axis in along)
+        left, right = zip(*(axis.border for axis in along), strict=True)
+        axes.append(replace(along[0], exact=exact, start=start, stop=stop, border=(end(left), end(right))))
+    return replace(images[0], axes=tuple(axes), parts=())
