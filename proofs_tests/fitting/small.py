@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import shiftjax as sj
-from shiftjax.fitting._intensities import Intensities
+from shiftjax.fitting._data.intensities import Intensities
 from shiftjax.fitting._settings import Settings
 
 NET = sj.UNet(4, features=6, factors=(2,), convs=1)

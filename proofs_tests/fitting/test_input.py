@@ -9,7 +9,7 @@ import zarr
 
 import shiftjax as sj
 from proofs_tests.fitting.small import IMAGE, LABELS, NET, discs, fit
-from shiftjax.fitting._pairs import pairs_of, survey
+from shiftjax.fitting._data.pairs import pairs_of, survey
 
 
 def files(folder, arrays, name="{}.tif"):
@@ -107,7 +107,7 @@ def test_control_what_is_good_gets_past_all_checks(monkeypatch):
     def run(*args, **options):
         raise ReachedError
 
-    monkeypatch.setattr("shiftjax.fitting._run.run", run)
+    monkeypatch.setattr("shiftjax.fitting._training.run.run", run)
     with pytest.raises(ReachedError):
         fit(IMAGE, LABELS)
 
@@ -150,7 +150,7 @@ def test_bad_options(options, say):
 )
 def test_windows_hold_two_periods_and_fit_into_the_image(net, window, monkeypatch):
     seen = []
-    monkeypatch.setattr("shiftjax.fitting._run.run", lambda plan, *args, **options: seen.append(plan.window))
+    monkeypatch.setattr("shiftjax.fitting._training.run.run", lambda plan, *args, **options: seen.append(plan.window))
     fit(net=net, window=window, validation=False)
     (found,) = seen
     for size, period, image in zip(found.output, found.period, IMAGE.shape, strict=True):

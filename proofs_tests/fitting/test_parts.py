@@ -9,14 +9,14 @@ import pytest
 
 import shiftjax as sj
 from proofs_tests.fitting.small import IMAGE, LABELS, NET
-from shiftjax.fitting._augment import Augmentation, augment
-from shiftjax.fitting._intensities import measured, scaled
-from shiftjax.fitting._loss import Shape, foreground_loss, loss, separation_loss
+from shiftjax.fitting._data.augment import Augmentation, augment
+from shiftjax.fitting._data.intensities import measured, scaled
+from shiftjax.fitting._data.pairs import Pair, pairs_of, survey
+from shiftjax.fitting._data.sampling import Sampler
 from shiftjax.fitting._network import default_network, shapes, window_for
-from shiftjax.fitting._optimizer import mean_params, optimizer, with_total
-from shiftjax.fitting._pairs import Pair, pairs_of, survey
-from shiftjax.fitting._sampling import Sampler
-from shiftjax.fitting._validation import held_out
+from shiftjax.fitting._training.loss import Shape, foreground_loss, loss, separation_loss
+from shiftjax.fitting._training.optimizer import mean_params, optimizer, with_total
+from shiftjax.fitting._training.validation import held_out
 
 STILL = Augmentation(flips=False, scale=0, elastic=0, gain=0, offset=0, noise=0)
 
@@ -168,8 +168,8 @@ def test_the_learning_rate_warms_up_and_falls():
 
 
 def test_large_images_are_read_window_by_window(monkeypatch):
-    monkeypatch.setattr("shiftjax.fitting._pictures.IN_MEMORY", 100)
-    monkeypatch.setattr("shiftjax.fitting._intensities.IN_MEMORY", 100)
+    monkeypatch.setattr("shiftjax.fitting._data.pictures.IN_MEMORY", 100)
+    monkeypatch.setattr("shiftjax.fitting._data.intensities.IN_MEMORY", 100)
     lazy = sampler(pairs_of(IMAGE, LABELS.astype(np.uint64)))
     monkeypatch.undo()
     kept = sampler(pairs_of(IMAGE, LABELS))

@@ -15,8 +15,8 @@ import pytest
 
 import shiftjax as sj
 from proofs_tests.fitting.small import fit
-from shiftjax.fitting import _loop
-from shiftjax.fitting._sampling import Sampler
+from shiftjax.fitting._data.sampling import Sampler
+from shiftjax.fitting._training import loop as _loop
 
 ROOT = Path(__file__).parents[2]
 
@@ -112,7 +112,7 @@ def test_other_files_are_left_alone(tmp_path):
 KILLED = """
 import os, signal, sys
 from proofs_tests.fitting.small import fit
-from shiftjax.fitting._sampling import Sampler
+from shiftjax.fitting._data.sampling import Sampler
 draw = Sampler.__call__
 def drawn(self, step):
     if step == 55:

@@ -12,12 +12,12 @@ import numpy as np
 
 from shiftjax._checks import fail, integer, number, shown, single_key, switch
 from shiftjax._typing import PRNGKeyArray
-from shiftjax.fitting._intensities import measured, scaled
+from shiftjax.fitting._data.intensities import measured, scaled
+from shiftjax.fitting._data.pairs import Pair, check_instances, pairs_of, survey
+from shiftjax.fitting._data.sampling import Sampler, seed_of
 from shiftjax.fitting._network import check_network, default_network, shapes, window_for, window_wish
-from shiftjax.fitting._pairs import Pair, check_instances, pairs_of, survey
-from shiftjax.fitting._sampling import Sampler, seed_of
 from shiftjax.fitting._saving import arrays_of, digest_of
-from shiftjax.fitting._validation import check_share, held_out, small_object, validation_of
+from shiftjax.fitting._training.validation import check_share, held_out, small_object, validation_of
 
 if TYPE_CHECKING:
     from shiftjax.fitting._model import Model
@@ -145,7 +145,7 @@ def fit(
         "rate": rate,
         "key": np.asarray(jax.random.key_data(key)).tolist() if _typed(key) else np.asarray(key).tolist(),
     }
-    from shiftjax.fitting import _run  # loads optax
+    from shiftjax.fitting._training import run as _run  # loads optax
 
     spacing = max(8, round(SPACING * float(np.max(extent))))
     small = small_object(surveys)

@@ -15,7 +15,7 @@ import numpy as np
 from shiftjax._checks import array, fail, finite, switch
 from shiftjax._typing import ArrayLike
 from shiftjax.certifier import Certificate, certify
-from shiftjax.fitting._intensities import Intensities
+from shiftjax.fitting._data.intensities import Intensities
 from shiftjax.fitting._saving import write_model
 from shiftjax.fitting._settings import Settings, foreground, labels_of
 from shiftjax.tiling import TilePlan, plan_tiles, predict_tiled

@@ -23,7 +23,7 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
 from shiftjax._checks import fail, shown
-from shiftjax.fitting._intensities import Intensities
+from shiftjax.fitting._data.intensities import Intensities
 from shiftjax.fitting._network import shapes
 from shiftjax.fitting._settings import Settings
 from shiftjax.nets import UNet

@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shiftjax.fitting._data.pairs import CELL, Pair, Survey
 from shiftjax.fitting._network import Window
-from shiftjax.fitting._pairs import CELL, Pair, Survey
 from shiftjax.tiling import read_window
 
 ANYWHERE = 0.1  # share of windows that are drawn from all of the image, so that background is seen too

@@ -10,21 +10,21 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from shiftjax.fitting._augment import Augmentation
+from shiftjax.fitting._data.augment import Augmentation
+from shiftjax.fitting._data.intensities import Intensities
+from shiftjax.fitting._data.sampling import Sampler
 from shiftjax.fitting._figure import draw
-from shiftjax.fitting._intensities import Intensities
 from shiftjax.fitting._load import load_model
-from shiftjax.fitting._loop import Loop
-from shiftjax.fitting._loss import Shape
 from shiftjax.fitting._model import Model
 from shiftjax.fitting._network import Window
-from shiftjax.fitting._optimizer import optimizer
-from shiftjax.fitting._progress import Progress
-from shiftjax.fitting._record import Record
-from shiftjax.fitting._sampling import Sampler
 from shiftjax.fitting._settings import Settings
-from shiftjax.fitting._step import make_step, predicting
-from shiftjax.fitting._validation import SMALL, Validation, fn_of
+from shiftjax.fitting._training.loop import Loop
+from shiftjax.fitting._training.loss import Shape
+from shiftjax.fitting._training.optimizer import optimizer
+from shiftjax.fitting._training.progress import Progress
+from shiftjax.fitting._training.record import Record
+from shiftjax.fitting._training.step import make_step, predicting
+from shiftjax.fitting._training.validation import SMALL, Validation, fn_of
 from shiftjax.training import State, initial_state
 
 THRESHOLD = 0.5  # until it is tuned

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import fail
-from shiftjax.fitting._pictures import AXES, Picture, blocks, ndim_of, numbers_in, pictures_of
+from shiftjax.fitting._data.pictures import AXES, Picture, blocks, ndim_of, numbers_in, pictures_of
 from shiftjax.labelling import regions
 
 FEW = 5  # regions per label, from which on labels are taken for classes

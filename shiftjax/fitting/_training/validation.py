@@ -11,9 +11,9 @@ import jax
 import numpy as np
 
 from shiftjax._checks import fail, number, shown
-from shiftjax.fitting._intensities import Intensities, compress
+from shiftjax.fitting._data.intensities import Intensities, compress
+from shiftjax.fitting._data.pairs import Pair, Survey
 from shiftjax.fitting._network import Window
-from shiftjax.fitting._pairs import Pair, Survey
 from shiftjax.fitting._settings import Settings, labels_of
 from shiftjax.metrics import average_precision
 from shiftjax.tiling import TilePlan, plan_tiles, predict_tiled

@@ -11,11 +11,11 @@ import jax
 import optax
 
 from shiftjax._typing import Array
-from shiftjax.fitting._augment import Augmentation, augment
-from shiftjax.fitting._intensities import Intensities, compress
-from shiftjax.fitting._loss import Shape, loss
+from shiftjax.fitting._data.augment import Augmentation, augment
+from shiftjax.fitting._data.intensities import Intensities, compress
 from shiftjax.fitting._network import Window
-from shiftjax.fitting._optimizer import mean_params, optimizer
+from shiftjax.fitting._training.loss import Shape, loss
+from shiftjax.fitting._training.optimizer import mean_params, optimizer
 from shiftjax.training import State
 
 Step = Callable[[State, Array, Array], tuple[State, Array]]  # state, images, labels -> next state, loss

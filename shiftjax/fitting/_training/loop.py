@@ -16,13 +16,13 @@ import numpy as np
 from shiftjax._ahead import read_ahead
 from shiftjax._arithmetic import ceil_div
 from shiftjax._interrupts import interrupts
-from shiftjax.fitting._optimizer import with_total
-from shiftjax.fitting._progress import Progress
-from shiftjax.fitting._record import Entry, Record
-from shiftjax.fitting._sampling import Sampler
+from shiftjax.fitting._data.sampling import Sampler
 from shiftjax.fitting._settings import Settings
-from shiftjax.fitting._step import Step, predicting
-from shiftjax.fitting._validation import Validation, fn_of
+from shiftjax.fitting._training.optimizer import with_total
+from shiftjax.fitting._training.progress import Progress
+from shiftjax.fitting._training.record import Entry, Record
+from shiftjax.fitting._training.step import Step, predicting
+from shiftjax.fitting._training.validation import Validation, fn_of
 from shiftjax.training import State, TrainingDivergedError
 
 CHUNK = 10  # steps between looks at the loss, each of which waits for the device

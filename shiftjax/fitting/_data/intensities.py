@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._typing import Array
-from shiftjax.fitting._pictures import AXES, IN_MEMORY, Picture
+from shiftjax.fitting._data.pictures import AXES, IN_MEMORY, Picture
 from shiftjax.volume import normalize, open_source
 
 LOW, HIGH = 1.0, 99.8  # percentiles

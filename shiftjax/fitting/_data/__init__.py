@@ -1,0 +1,1 @@
+"""Images and labels: read, checked, scaled, cut into windows, and varied."""

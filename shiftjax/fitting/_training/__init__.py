@@ -1,0 +1,1 @@
+"""Training: one step, the loop around it, its record, and what it is judged by."""
