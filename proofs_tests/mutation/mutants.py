@@ -299,7 +299,7 @@ MUTANTS = {
     "stitch origin off by one": Mutant(
         "shiftjax.tiling._plan:TilePlan.input_start", stitch_origin_off_by_one, "stitching"
     ),
-    "tiles of any size": Mutant("shiftjax.tiling._planner:whole_periods", tiles_of_any_size, "stitching"),
+    "tiles of any size": Mutant("shiftjax.tiling._planning.planner:whole_periods", tiles_of_any_size, "stitching"),
     "border windows one output wider": Mutant(
         "shiftjax.certifier._domain.axis:window", border_windows_one_output_wider, "border-windows"
     ),

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiftjax.tiling._cheapest import MAX_TRIALS, candidates, within_bytes, within_pixels
+from shiftjax.tiling._planning.cheapest import MAX_TRIALS, candidates, within_bytes, within_pixels
 
 
 def _cost(space, tile, halo):

@@ -8,7 +8,7 @@ import pytest
 from jax import lax
 
 import shiftjax as sj
-from shiftjax.tiling import _planner
+from shiftjax.tiling._planning import planner as _planner
 
 KERNEL: Any = (np.random.default_rng(0).integers(-9, 9, (3, 1, 1)) * 2 + 1).astype(np.int32)
 

@@ -9,7 +9,7 @@ from jax.tree_util import Partial
 
 import shiftjax as sj
 from shiftjax.certifier import CertificationError
-from shiftjax.tiling._cheapest import candidates, within_bytes
+from shiftjax.tiling._planning.cheapest import candidates, within_bytes
 
 
 def _conv(x, kernel, **options):

@@ -11,6 +11,6 @@ from shiftjax.tiling._pipeline import check_function as check_function
 from shiftjax.tiling._pipeline import run_tiles as run_tiles
 from shiftjax.tiling._plan import TileIndex as TileIndex
 from shiftjax.tiling._plan import TilePlan as TilePlan
-from shiftjax.tiling._planner import plan_tiles as plan_tiles
+from shiftjax.tiling._planning.planner import plan_tiles as plan_tiles
 from shiftjax.tiling._predict import predict_tiled as predict_tiled
 from shiftjax.tiling._tile_output import TileOutput as TileOutput

@@ -14,15 +14,15 @@ import numpy as np
 from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail, function, nbytes, one_of, per_axis, shown, switch, told, type_of_numbers
 from shiftjax.certifier import Certificate
-from shiftjax.tiling._border_plan import between_borders
-from shiftjax.tiling._cheapest import Sizes, candidates, whole_periods
 from shiftjax.tiling._compiled import CompiledFunction, Fn
 from shiftjax.tiling._exact_window import windows
-from shiftjax.tiling._legal_inputs import first_certificate, least_overhead, on_the_grid_of, smallest_input
 from shiftjax.tiling._padding import PADS
 from shiftjax.tiling._pipeline import keeps_images_apart
 from shiftjax.tiling._plan import TilePlan
-from shiftjax.tiling._problem import Problem
+from shiftjax.tiling._planning.border_plan import between_borders
+from shiftjax.tiling._planning.cheapest import Sizes, candidates, whole_periods
+from shiftjax.tiling._planning.legal_inputs import first_certificate, least_overhead, on_the_grid_of, smallest_input
+from shiftjax.tiling._planning.problem import Problem
 from shiftjax.tiling._words import times
 
 MOST_PIXELS = 2**40  # along an axis: 64-bit numbers count all of them

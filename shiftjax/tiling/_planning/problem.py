@@ -11,8 +11,8 @@ import jax
 from shiftjax._checks import fail, told
 from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
-from shiftjax.tiling._cheapest import Candidates, Sizes, within_bytes, within_pixels
 from shiftjax.tiling._compiled import CompiledFunction, Fn
+from shiftjax.tiling._planning.cheapest import Candidates, Sizes, within_bytes, within_pixels
 from shiftjax.tiling._words import times
 
 TILE_PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory is given

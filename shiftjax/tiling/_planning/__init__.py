@@ -1,0 +1,1 @@
+"""How tiles are chosen: sizes that are legal, fit into memory and cost least."""
