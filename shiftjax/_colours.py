@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from shiftjax._numbering import consecutive
+
 DIM = 0.35  # of the brightness of objects, for the background
 
 
@@ -38,7 +40,7 @@ def label_colours(labels: np.ndarray) -> np.ndarray:
     Returns:
         `(*space, 3)`, from 0 to 1.
     """
-    _, consecutive = np.unique(np.append(labels.ravel(), 0), return_inverse=True)  # huge numbers need no huge table
-    table = np.random.default_rng(7).uniform(0.25, 1, (int(consecutive.max()) + 1, 3))
+    numbers = consecutive(labels)  # huge ones need no huge table
+    table = np.random.default_rng(7).uniform(0.25, 1, (int(numbers.max(initial=0)) + 1, 3))
     table[0] = 0
-    return table[consecutive[:-1]].reshape(*labels.shape, 3)
+    return table[numbers]

@@ -1,8 +1,14 @@
-"""Results as a page of Markdown tables."""
+"""Results as a page of Markdown tables.
+
+`python benchmarks/_accelerator/tables.py benchmarks/results/NAME.json` writes NAME.md, of all runs that are kept there.
+"""
 
 from __future__ import annotations
 
+import json
 import math
+import sys
+from pathlib import Path
 from typing import Any
 
 Row = dict[str, Any]
@@ -34,3 +40,13 @@ def short(value: Any) -> str:
     if not isinstance(value, float) or not math.isfinite(value):
         return str(value)
     return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def pages(runs: list[dict[str, Any]]) -> str:
+    """A page for each of several runs on one machine, with what tells it from the others."""
+    return "\n".join(f"# A run {run['run']}\n\n{page(run['machine'], run['parts'])}" for run in runs)
+
+
+if __name__ == "__main__":
+    kept = Path(sys.argv[1])
+    kept.with_suffix(".md").write_text(pages(json.loads(kept.read_text())["runs"]))

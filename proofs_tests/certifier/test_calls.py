@@ -82,6 +82,30 @@ def test_an_unknown_branch_stands_for_all() -> None:
     assert field(lambda x: net(np.bool_(False), x)) == (0, 0)
 
 
+def test_branches_of_one_map_are_exact_where_all_are() -> None:
+    """Whatever the choice is: the map keeps its name, and its windows are those that every branch has."""
+
+    def net(choice: Any, x: Any) -> Any:
+        y = lax.reduce_window(x, 0.0, lax.add, (1, 3, 1), (1, 1, 1), "SAME")
+        return lax.cond(choice, lambda v: v.at[:, :4].set(7), lambda v: v.at[:, -3:].set(7), y)
+
+    def summed(x: Any) -> Any:
+        return lax.reduce_window(x, 0.0, lax.add, (1, 3, 1), (1, 1, 1), "SAME")
+
+    either = certify(Partial(net, jax.ShapeDtypeStruct((), jnp.bool_)), X).axes[0]
+    branches = (lambda x: net(np.bool_(True), x), lambda x: net(np.bool_(False), x))
+    alone = [certify(branch, X).axes[0] for branch in branches]
+    assert [axis.exact[0] for axis in alone] == [4, 1]  # the control: each branch has windows of its own
+    assert either.exact == (max(a.exact[0] for a in alone), min(a.exact[1] for a in alone))
+    assert either.start >= max(a.start for a in alone)
+    assert either.stop <= min(a.stop for a in alone)
+    assert (either.period, either.lo, either.hi) == (alone[0].period, alone[0].lo, alone[0].hi)
+    image = np.random.default_rng(0).normal(size=X.shape).astype(np.float32)
+    window = slice(*either.exact)
+    for known in (True, False):
+        assert np.array_equal(net(np.bool_(known), image)[:, window], summed(image)[:, window])
+
+
 def test_branches_for_platforms_are_not_chosen_by_this_machine() -> None:
     """A certificate made on a CPU speaks of other machines too."""
 

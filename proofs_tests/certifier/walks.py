@@ -33,7 +33,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from proofs_tests.certifier.walking.checks import Asked, objections_to
+from proofs_tests.certifier.walking.checks import MISCOMPILED, Asked, objections_to
 from proofs_tests.certifier.walking.judge import runs
 from proofs_tests.certifier.walking.kinds import View
 from proofs_tests.certifier.walking.walk import LONGEST, Walk, candidate, first
@@ -134,7 +134,9 @@ def judged(seed: int, shares: Mapping[str, int] = SHARES) -> Outcome:
             rng = np.random.default_rng((seed, 1))
             asked = Asked(**{name: not rng.integers(n) for name, n in shares.items()})
             try:
-                outcome.faults += objections_to(outcome.walk, outcome.certificate, outcome.views, rng, asked)
+                found = list(objections_to(outcome.walk, outcome.certificate, outcome.views, rng, asked))
+                outcome.faults += [text for text in found if text != MISCOMPILED]
+                outcome.refusals += {MISCOMPILED} & {*found}  # counted: nothing can be said of that walk
                 if asked.witnesses:
                     axes = [axis for leaf in outcome.certificate.outputs for axis in leaf.axes]
                     outcome.shown = sum(axis.attained + axis.minimal for axis in axes)

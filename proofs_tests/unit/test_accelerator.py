@@ -1,6 +1,7 @@
 """`benchmarks/accelerator.py`, in sizes for a CPU: every part gives a table, and one that fails spoils no other."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -67,3 +68,19 @@ def test_a_part_that_fails_or_takes_too_long_spoils_no_other(session_module, tmp
     assert first["rows"] == [{"after": "a failed measurement"}]
     assert second["state"] == "stopped: its time was over"
     assert third["rows"] == [{"value": 1.0}]
+
+
+def test_the_figures_that_are_kept_are_those_that_were_measured(session_module):
+    """Tables are made of the results, and README.md beside them copies no other number."""
+    from _accelerator import tables
+
+    readme = (BENCHMARKS / "README.md").read_text().split("## First figures from a GPU")[1]
+    shown = set()
+    for kept in (BENCHMARKS / "results").glob("*.json"):
+        page = kept.with_suffix(".md").read_text()
+        assert page == tables.pages(json.loads(kept.read_text())["runs"])
+        shown |= set(re.findall(r"[\d.]+", page))
+    measured = set(re.findall(r"([\d.]+) (?:ms|us|[GT]B/s|TFLOP/s|times|in TF32|in bfloat16)", readme))
+    assert len(measured) > 15
+    assert measured - shown == set()
+    assert {"8.78"} - shown == {"8.78"}  # control: a number that was not measured

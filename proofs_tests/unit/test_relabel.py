@@ -10,6 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from shiftjax._numbering import consecutive
+from shiftjax.fitting._data.pictures import pictures_of
 from shiftjax.labelling import relabel
 
 
@@ -64,3 +66,14 @@ def test_the_same_under_jit_where_negative_labels_stay_out_of_range():
 def test_bad_labels_are_refused(labels, error, sentence):
     with pytest.raises(error, match=sentence):
         relabel(labels)
+
+
+def test_huge_labels_stay_apart_on_the_host():
+    """Beside an int64 zero, uint64 becomes float64, which joins neighbours from 2^53 on: that is the control."""
+    labels = np.array([[0, 2**63 + 1, 2**63]], np.uint64)
+    assert consecutive(labels).tolist() == [[0, 2, 1]]
+    assert consecutive(labels[:, 1:]).tolist() == [[2, 1]]
+    assert len(np.unique(np.append(labels, 0))) == 2
+    (picture,) = pictures_of("labels", labels)
+    held = picture.numbered().read(picture.everything)
+    assert held.ravel().tolist() == [0, 2, 1]

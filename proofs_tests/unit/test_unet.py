@@ -3,6 +3,7 @@
 from functools import partial
 from typing import Any
 
+import flax
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -269,3 +270,15 @@ def test_parameters_start_at_the_variance_that_relu_keeps():
     for name, fan_in in {"bottom_conv_1": 9 * 64, "up_0": 64}.items():
         assert np.var(params[name]["kernel"]) == pytest.approx(2 / fan_in, rel=0.1)
     assert isinstance(net, nn.Module)
+
+
+def test_parameters_of_another_shape_are_refused():
+    """They are read without tracing how they start; Flax's own check stands for those that do not fit."""
+    net = sj.UNet(2, features=4, factors=(2,))
+    image = _image(net, 20)
+    variables = _init(net, image)
+    kernel = variables["params"]["head"]["kernel"]
+    wrong = {"params": {**variables["params"], "head": {**variables["params"]["head"], "kernel": kernel[..., :1]}}}
+    assert np.shape(net.apply(variables, image))[-1] == 2  # the control
+    with pytest.raises(flax.errors.ScopeParamShapeError):
+        net.apply(wrong, image)

@@ -15,6 +15,7 @@ from proofs_tests.volume.code_volumes import (
     smooth_codes,
 )
 from shiftjax.volume import VolumeError, new_target
+from shiftjax.volume._targets import label_image
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -47,6 +48,20 @@ def test_viewers_find_the_labels_over_the_image(zarr_format, tmp_path):
     array = labels[found["datasets"][0]["path"]]
     np.testing.assert_array_equal(array[:], in_memory(codes[None])[0])
     assert np.issubdtype(array.dtype, np.unsignedinteger)
+
+
+def test_labels_that_cannot_be_listed_are_an_error_in_words(tmp_path, monkeypatch):
+    """And the same call goes on once they can."""
+    codes, listed = smooth_codes((8, 8)), label_image._list
+
+    def broken(*arguments):
+        raise OSError(5, "EIO")
+
+    monkeypatch.setattr(label_image, "_list", broken)
+    with pytest.raises(VolumeError, match=r"cannot list the labels .*EIO"):
+        segmented(codes, (5, 5), tmp_path / "t")
+    monkeypatch.setattr(label_image, "_list", listed)
+    assert segmented(codes, (5, 5), tmp_path / "t").objects == in_memory(codes[None]).max() > 0
 
 
 def test_a_target_that_is_no_group_is_refused(tmp_path):

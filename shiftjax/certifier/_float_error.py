@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from shiftjax._arithmetic import ceil_div
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._float_range import HUGE, Range, range_of, range_of_exponents
 
@@ -152,7 +153,7 @@ class _Computation:
         size, start = int(np.prod(shape, dtype=np.int64)), self.count * 7919 % (LENGTH // 2)
         if size <= LENGTH // 2:
             return lax.slice(self.noise, [start], [start + size]).reshape(shape)
-        turns = -(-size // (LENGTH // 2 + 1))
+        turns = ceil_div(size, LENGTH // 2 + 1)
         row = lax.slice(self.noise, [start], [start + LENGTH // 2 + 1])
         return lax.slice(lax.broadcast(row, [turns]).reshape(-1), [0], [size]).reshape(shape)
 

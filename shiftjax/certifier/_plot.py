@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from shiftjax._arithmetic import ceil_div
 from shiftjax._figure import new_figure
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _draw_fields(panel: Any, axis: AxisCertificate, name: str) -> None:
     panel.barh(rows, widths, left=[a - 0.5 for a in first], height=0.8, color=READ, alpha=0.75, label="is read")
     own = [float(axis.offset + axis.stride * i) for i in rows]
     panel.plot(own, rows, "|", color="black", markersize=6, label="the output's own place")
-    for turn in range(1, -(-len(turns) // axis.phases)):
+    for turn in range(1, ceil_div(len(turns), axis.phases)):
         panel.axhline(turn * axis.phases - 0.5, color="black", linewidth=0.8, linestyle=(0, (2, 2)))
     panel.invert_yaxis()
     panel.set_xlabel("input pixel")

@@ -141,23 +141,10 @@ def _check_seeds(seeds: Any, pixels: Array) -> tuple[Array | None, int]:
 
 
 @partial(jax.jit, static_argnames=("kernel", "seeds", "most", "sizes"))
-def _mean_shift(
-    embedding: Float[Array, "pixel channel"],
-    inside: Bool[Array, " pixel"],
-    start: Float[Array, "seed channel"] | None,
-    key: PRNGKeyArray | None,
-    bandwidth: ArrayLike,
-    max_iter: ArrayLike,
-    tol: ArrayLike,
-    *,
-    kernel: str,
-    seeds: int,
-    most: int,
-    sizes: tuple[Sizes, Sizes],
-) -> Clusters:
-    """The pure part, with the sizes of a CPU or of other devices."""
+def _mean_shift(*arrays: Any, kernel: str, seeds: int, most: int, sizes: tuple[Sizes, Sizes]) -> Clusters:
+    """The pure part, `_clusters`, with the sizes of a CPU or of other devices."""
     forms = [partial(_clusters, kernel=kernel, seeds=seeds, most=most, sizes=each) for each in sizes]
-    return cpu_form(*forms, embedding, inside, start, key, bandwidth, max_iter, tol)
+    return cpu_form(*forms, *arrays)
 
 
 def _clusters(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from shiftjax._checks import fail, integer, number, shown, single_key, switch
+from shiftjax._checks import fail, integer, number, per_axis, shown, single_key, switch
 from shiftjax._typing import PRNGKeyArray
 from shiftjax.fitting._data.intensities import measured, scaled
 from shiftjax.fitting._data.pairs import Pair, check_instances, pairs_of, survey
@@ -119,7 +119,7 @@ def fit(
         fail("start", expected, f"one of {start.ndim} and {start.channels}")
     net = default_network(extent, smallest) if net is None else net
     variables = shapes(net, len(smallest), channels)
-    wish = window_wish(extent) if window is None else _sizes(window, len(smallest))
+    wish = window_wish(extent) if window is None else per_axis("window", window, len(smallest))
     chosen = window_for(net, variables, channels, wish, smallest)
 
     brought = [Pair(scaled(pair.image), pair.labels.numbered()) for pair in pairs]
@@ -151,21 +151,21 @@ def fit(
     small = small_object(surveys)
     shape = _run.Shape.of(extent)
     plan = _run.Plan(
-        net,
-        chosen,
-        channels,
-        intensities,
-        shape,
-        spacing,
-        small,
-        steps,
-        minutes,
-        augment,
-        batch,
-        rate,
-        key,
-        start,
-        config,
+        net=net,
+        window=chosen,
+        channels=channels,
+        intensities=intensities,
+        shape=shape,
+        spacing=spacing,
+        small=small,
+        steps=steps,
+        minutes=minutes,
+        augment=augment,
+        batch=batch,
+        rate=rate,
+        key=key,
+        start=start,
+        config=config,
     )
     held = validation_of(test, intensities)
     return _run.run(plan, sampler, held, out=out, resume=resume, progress=progress)
@@ -181,12 +181,6 @@ def _check_start(start: Any, net: Any) -> None:
 
 def _typed(key: Any) -> bool:
     return jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
-
-
-def _sizes(window: Any, ndim: int) -> tuple[int, ...]:
-    from shiftjax._checks import per_axis
-
-    return per_axis("window", window, ndim)
 
 
 def _check_alike(other: Pair, first: Pair) -> None:

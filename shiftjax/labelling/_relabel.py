@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import array, concrete, fail, integers
+from shiftjax._numbering import consecutive
 from shiftjax._typing import Array, ArrayLike, Int, Integer
 
 
@@ -38,14 +39,8 @@ def relabel(labels: ArrayLike) -> Int[Array, " batch *space"]:
         if known.size and known.min() < 0:
             fail("labels", "integers >= 0", f"labels down to {known.min()}", "set what is to be ignored to 0")
         if known.dtype.itemsize > 4:
-            labels = _narrow(known)
+            labels = consecutive(known)  # over the whole batch: JAX would cut them, and join labels 2^32 apart
     return _relabel(jnp.asarray(labels))
-
-
-def _narrow(labels: np.ndarray) -> np.ndarray:
-    """Ranks 64-bit labels over the whole batch: JAX would cut them to 32 bits and join labels 2^32 apart."""
-    with_zero = np.append(labels, np.zeros(1, labels.dtype))  # so that 0 has rank 0 in an image without background
-    return np.unique(with_zero, return_inverse=True)[1][:-1].reshape(labels.shape).astype(np.int32)
 
 
 @jax.jit

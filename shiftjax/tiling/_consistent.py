@@ -19,8 +19,10 @@ def _fits_in_windows(plan: TilePlan) -> bool:
 
 def _fits_between_borders(plan: TilePlan) -> bool:
     """Whether every tile lies at phase 0, and what it delivers is no nearer to its ends than its border windows."""
-    sizes = zip(plan.axes, borders(plan.certificate), strict=True)
-    return all(
+    known = borders(plan.certificate)
+    sizes = zip(plan.axes, known, strict=True)
+    one_tile = all(along.count == 1 for along in plan.axes)
+    return (one_tile or all(border.covered for border in known)) and all(
         along.step % border.period == 0
         and along.tile <= along.image
         and (along.image - along.tile) % border.period == 0

@@ -59,6 +59,8 @@ class Borders:
         after: up to so many input pixels from the end, those of an image that goes on to the right.
         sizes: per output, its pixels.
         strides: per output, input pixels per output pixel.
+        covered: whether each output pixel is exact, or is that of an image that goes on to one side at least. What the
+            other axes claim holds at such pixels only.
     """
 
     size: int
@@ -67,6 +69,7 @@ class Borders:
     after: int
     sizes: tuple[int, ...]
     strides: tuple[Fraction, ...]
+    covered: bool
 
     @property
     def extent(self) -> int:
@@ -121,7 +124,18 @@ def _borders(axes: tuple[AxisCertificate, ...]) -> Borders:
     after = max(size - min(a.stop, a.exact[1]) * a.stride for a in axes)
     whole_periods = math.ceil(before / period) * period
     sizes, strides = tuple(axis.out for axis in axes), tuple(axis.stride for axis in axes)
-    return Borders(size, period, whole_periods, math.ceil(after), sizes, strides)
+    return Borders(size, period, whole_periods, math.ceil(after), sizes, strides, all(map(_covered, axes)))
+
+
+def _covered(axis: AxisCertificate) -> bool:
+    """Whether the exact window and the two border windows leave no pixel out."""
+    at = 0
+    for start, stop in sorted([(0, axis.stop), (axis.start, axis.out), axis.exact]):
+        if start < stop:
+            if start > at:
+                return False
+            at = max(at, stop)
+    return at >= axis.out
 
 
 def _offset(axis: AxisCertificate) -> int:

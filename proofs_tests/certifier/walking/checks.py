@@ -19,6 +19,8 @@ from proofs_tests.certifier.walking.walk import Walk, changed
 from shiftjax.certifier import AxisCertificate, Certificate, batchwise
 from shiftjax.tiling import plan_tiles, predict_tiled
 
+NAMES = "names"  # begins the objections that no run of the walk can explain
+MISCOMPILED = "xla: its program of the walk differs from the same calls one by one"
 WIDEST = 96  # pixels of a period, beyond which images are too large to run
 
 
@@ -38,9 +40,8 @@ def objections_to(
     """Every claim of the certificate that does not hold; what is slow only if asked."""
     judge = Judge(walk, cert, rng)
     try:
-        found = list(_objections(judge, views, asked))
-        if not found or not judge.miscompiled:
-            yield from found
+        for text in _objections(judge, views, asked):
+            yield text if text.startswith(NAMES) or not judge.miscompiled else MISCOMPILED
     finally:
         judge.forget()
     if asked.witnesses and len(walk.outputs) == 1:
@@ -56,7 +57,7 @@ def objections_to(
 def _objections(judge: Judge, views: Sequence[View], asked: Asked) -> Iterator[str]:
     again = judge.cert if judge.rng.integers(3) else proved(judge.walk)
     if again is None or again.fingerprint != judge.cert.fingerprint:
-        yield "names: the same walk, traced again, has another name"
+        yield f"{NAMES}: the same walk, traced again, has another name"
     if max(axis.period for leaf in judge.cert.outputs for axis in leaf.axes) <= WIDEST:
         yield from _moved(judge)
         yield from _outside(judge)

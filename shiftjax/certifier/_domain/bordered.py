@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from shiftjax._arithmetic import ceil_div
+
 MOST = 4  # an end may be at most this part of the axis, so that at least half of it repeats
 
 
@@ -28,7 +30,7 @@ class Form:
     @property
     def middle(self) -> tuple[int, int]:
         """(start, stop) of one period that begins at a multiple of it."""
-        start = -(-self.left // self.period) * self.period
+        start = ceil_div(self.left, self.period) * self.period
         return start, start + self.period
 
     @property

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from shiftjax._checks import array, fail, shown
+from shiftjax._numbering import consecutive
 from shiftjax.volume import Source, open_source
 
 TIFF = (".tif", ".tiff")
@@ -74,8 +75,7 @@ class Picture:
         if self.nbytes > IN_MEMORY:
             return self
         labels = self.read(self.everything)
-        ids, ranks = np.unique(np.append(labels, 0), return_inverse=True)
-        return self.holding(ranks[:-1].reshape(labels.shape).astype(np.int32)) if ids[0] == 0 else self.holding(labels)
+        return self.holding(consecutive(labels) if labels.min(initial=0) >= 0 else labels)
 
     def holding(self, pixels: np.ndarray) -> Picture:
         """The same with these pixels `(1, *space, channel)`."""

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shiftjax._numbering import consecutive
 from shiftjax.fitting._data.pairs import CELL, Pair, Survey
 from shiftjax.fitting._network import Window
 from shiftjax.tiling import read_window
@@ -52,13 +53,7 @@ class Sampler:
         first = [int(at) - before for at, before in zip(start, self.window.before, strict=True)]
         image = read_window(pair.image.read, pair.space, first, self.window.input, "reflect")
         found = read_window(pair.labels.read, pair.space, first, self.window.input, "reflect")[..., 0]
-        return image, found if found.dtype == np.int32 else _narrowed(found)
-
-
-def _narrowed(labels: np.ndarray) -> np.ndarray:
-    """Labels as 0, 1, 2... in int32, which the device has whatever their own type is."""
-    _, ranks = np.unique(np.append(labels, 0), return_inverse=True)
-    return ranks[:-1].reshape(labels.shape).astype(np.int32)
+        return image, found if found.dtype == np.int32 else consecutive(found)
 
 
 def seed_of(key: Any) -> int:

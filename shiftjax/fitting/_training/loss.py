@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from shiftjax._arithmetic import ceil_div
 from shiftjax._losses import discriminative_loss
 from shiftjax._typing import Array
 from shiftjax.labelling import relabel
@@ -95,5 +96,5 @@ def _starts(length: int, reach: int) -> list[int]:
     """Where neighbourhoods begin along an axis: every half of one, the last one at the end."""
     if reach >= length:
         return [0]
-    count = 1 + -(-(length - reach) // max(1, reach // 2))
+    count = 1 + ceil_div(length - reach, max(1, reach // 2))
     return sorted({int(start) for start in np.linspace(0, length - reach, count).round()})

@@ -10,7 +10,9 @@ from typing import Any
 import jax
 import numpy as np
 
+from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail, number, shown
+from shiftjax._numbering import consecutive
 from shiftjax.fitting._data.intensities import Intensities, compress
 from shiftjax.fitting._data.pairs import Pair, Survey
 from shiftjax.fitting._network import Window
@@ -140,13 +142,13 @@ def held_out(pairs: Sequence[Pair], share: Any, window: Window) -> tuple[list[Pa
 
 def validation_of(pairs: Sequence[Pair], intensities: Intensities) -> Validation | None:
     """Reads the images that are held out; of many or large ones, some; None where there are none."""
-    step = -(-len(pairs) // MOST_IMAGES)
+    step = ceil_div(len(pairs), MOST_IMAGES)
     images, labels = [], []
     chosen_pairs = pairs[:: max(1, step)]
     for pair in chosen_pairs:
         chosen = pair.part(_centre(pair.space, MOST_PIXELS / len(chosen_pairs)))
         images.append(np.asarray(compress(intensities.relative(chosen.image.read(chosen.image.everything)))))
-        labels.append(_numbered(chosen.labels.read(chosen.labels.everything)[..., 0]))
+        labels.append(consecutive(chosen.labels.read(chosen.labels.everything)[..., 0]))
     if pairs and not any(label.any() for label in labels):
         mend = "give others by `validation=(images, labels)`"
         fail("validation", "objects in the images that are held out", "background only", mend)
@@ -158,11 +160,6 @@ def _centre(space: tuple[int, ...], most: float) -> tuple[slice, ...]:
     shrink = min(1.0, (most / np.prod(space, dtype=float)) ** (1 / len(space)))
     sizes = [max(1, int(n * shrink)) for n in space]
     return tuple(slice((n - size) // 2, (n - size) // 2 + size) for n, size in zip(space, sizes, strict=True))
-
-
-def _numbered(labels: np.ndarray) -> np.ndarray:
-    ids, ranks = np.unique(labels, return_inverse=True)
-    return ranks.reshape(labels.shape).astype(np.int32) + (0 if ids[0] == 0 else 1)
 
 
 def small_object(surveys: Sequence[Survey]) -> float:

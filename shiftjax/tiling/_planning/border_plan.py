@@ -104,7 +104,8 @@ def _tiles(problem: Problem, whole: Certificate, step: Sizes) -> Tiles | None:
         )
         try:
             certificate = problem.certificate(size)
-            fit = all(map(_fits, borders(certificate), ends, steps))
+            parts = borders(certificate)
+            fit = all(part.covered for part in parts) and all(map(_fits, parts, ends, steps))
         except Exception:  # the function does not take this size
             continue
         if fit and certificate.same_map(whole, borders=True):
