@@ -17,6 +17,7 @@ the field (inf, -inf). The period of a mirrored axis, which reads backwards, is 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
@@ -64,16 +65,22 @@ class Axis:
 
     def named(self, *by: Any) -> Axis:
         """The same axis after a step that treats both ends alike."""
-        return self.bordered((by, by))
+        name = digest(*by)
+        return self.bordered(name, name)
 
-    def bordered(self, by: tuple[Any, Any]) -> Axis:
-        """The same axis after a step that does this at either end."""
-        left, right = (digest(how, before) if before else "" for how, before in zip(by, self.border, strict=True))
-        return replace(self, border=(left, right))
+    def bordered(self, left: str, right: str) -> Axis:
+        """The same axis after a step of which these names tell what it does at either end."""
+        return replace(self, border=(_after(self.border[0], left), _after(self.border[1], right)))
 
     def without_borders(self) -> Axis:
         """The same axis, with nothing said of an image that goes on to one side only."""
         return replace(self, start=self.size, stop=0, border=UNKNOWN)
+
+
+@functools.lru_cache(maxsize=4096)  # the ends of an image's axes are mostly alike
+def _after(border: str, step: str) -> str:
+    """The name of an end after a step; of one that is unknown nothing is known after it either."""
+    return digest("after", border, step) if border else ""
 
 
 def tracked(phases: int) -> int:
@@ -125,7 +132,7 @@ def window(
         stop,
         axis.border,
     )
-    return new.bordered((("window", how, left), ("window", how, from_right)))
+    return new.bordered(digest("window", how, left), digest("window", how, from_right))
 
 
 def _elements(j: int, size: int, stride: int, dilation: int, base: int, left: int) -> list[int]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from shiftjax.certifier._domain.bordered import Form, form
 from shiftjax.certifier._domain.naming import digest
-from shiftjax.certifier._domain.rounding import Rounding, of_value
+from shiftjax.certifier._domain.rounding import Rounding, is_float, of_value, subnormal
 
 # array axis -> number of elements after which the values along it repeat, or (start, stop) of those that do
 Repeats = Mapping[int, int | tuple[int, int]]
@@ -76,13 +76,16 @@ class Known:
 
     @classmethod
     def of(cls, value: np.ndarray, origin: str = "") -> Known:
-        """A value that is at hand, and exact."""
-        return cls(
+        """A value that is at hand, and exact but for subnormal numbers."""
+        known = cls(
             value.shape,
             lambda: (value, of_value(value)),
             lambda: Unknown(value.shape, digest("value", value.shape, str(value.dtype), value.tobytes())),
             origin,
         )
+        known.value = value  # weights are named, and few are computed with: their rounding can wait
+        known.exact = not (is_float(value.dtype) and subnormal(compact(value)).any())
+        return known
 
     @functools.cached_property
     def derivation(self) -> Unknown:
@@ -98,7 +101,7 @@ class Known:
         """All of a large matrix that may not be zero, if that is a band."""
         return self._band(self) if self.made else None
 
-    @property
+    @functools.cached_property
     def value(self) -> np.ndarray:
         return self._computed[0]
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from math import gcd
 
-from shiftjax.certifier._domain.axis import Axis, Run, hulls, longest_run, tracked
+import numpy as np
+
+from shiftjax.certifier._domain.axis import Axis, Run, hulls, tracked
+from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.pattern import Pattern
 
 
@@ -19,13 +22,12 @@ def gathered(axis: Axis, pattern: Pattern) -> Axis:
     turns = axis.phases // gcd(axis.phases, pattern.step)
     phases = tracked(turn * turns)
     lo, hi = hulls(axis, (range(a, b + 1) for a, b in map(pattern.elements, range(phases))))
-    run = range(pattern.start, pattern.stop)
-    reads: dict[int, Run] = {j: pattern.elements(j) for j in run}
-    exact = [(j, j + 1) for j, (a, b) in reads.items() if b < a or (axis.exact[0] <= a and b < axis.exact[1])]
-    reads |= dict(enumerate(pattern.before)) | dict(enumerate(pattern.after, pattern.stop))
-    some = {j: read for j, read in reads.items() if read[0] <= read[1]}
-    early = [j for j, (a, _) in some.items() if j >= pattern.start and a < axis.start]
-    late = [j for j, (_, b) in some.items() if j < pattern.stop and b >= axis.stop]
+    first, last = pattern.reads.T
+    output, reads = np.arange(len(first)), first <= last
+    regular = (pattern.start <= output) & (output < pattern.stop)
+    exact = regular & (~reads | ((axis.exact[0] <= first) & (last < axis.exact[1])))
+    early = output[reads & (first < axis.start) & (output >= pattern.start)]
+    late = output[reads & (last >= axis.stop) & (output < pattern.stop)]
     out = pattern.stop + len(pattern.after)
     new = replace(
         axis,
@@ -34,11 +36,18 @@ def gathered(axis: Axis, pattern: Pattern) -> Axis:
         phases=phases,
         lo=lo,
         hi=hi,
-        exact=longest_run(exact),
-        start=max(early, default=pattern.start - 1) + 1,
-        stop=min(late, default=pattern.stop),
+        exact=_longest(exact),
+        start=int(early.max(initial=pattern.start - 1)) + 1,
+        stop=int(late.min(initial=pattern.stop)),
     )
     from_right = [(axis.size - a, axis.size - b) for a, b in pattern.after]
     end = (turn * axis.size - pattern.step * out, out % turn)
     how = ("gathered", pattern.first, pattern.last, pattern.step)
-    return new.bordered(((how, pattern.before, pattern.ends[0]), (how, from_right, pattern.ends[1], end)))
+    left, right = digest(how, pattern.before, pattern.ends[0]), digest(how, from_right, pattern.ends[1], end)
+    return new.bordered(left, right)
+
+
+def _longest(holds: np.ndarray) -> Run:
+    """The longest run of true entries, the first of equally long ones."""
+    edges = np.flatnonzero(np.diff(holds, prepend=False, append=False)).reshape(-1, 2)
+    return max(((int(a), int(b)) for a, b in edges), key=lambda run: run[1] - run[0], default=(0, 0))

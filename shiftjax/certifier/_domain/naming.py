@@ -12,14 +12,18 @@ from typing import Any
 import numpy as np
 
 _opaque = itertools.count()
+PLAIN = frozenset([str, bool, int, float, complex, type(None)])  # most values by far, and the text tells which
+SIZE = 12  # bytes
 
 
 def stable(value: Any) -> Any:
     """A parameter as plain text and numbers, the same in every run; an unknown object is like no other."""
-    if value is None or isinstance(value, bool | int | float | complex | str | bytes):
+    if type(value) in PLAIN or isinstance(value, str | int | float | complex):
         return value
     if isinstance(value, tuple | list):
-        return type(value).__name__, tuple(map(stable, value))
+        return type(value).__name__, tuple([stable(v) for v in value])
+    if isinstance(value, bytes):  # weights: their text would be four times as long
+        return "bytes", hashlib.blake2b(value, digest_size=SIZE).hexdigest()
     if isinstance(value, enum.Enum):
         return f"{type(value).__name__}.{value.name}"
     if isinstance(value, Mapping):
@@ -27,7 +31,7 @@ def stable(value: Any) -> Any:
     if isinstance(value, np.dtype | np.generic) or (isinstance(value, type) and issubclass(value, np.generic)):
         return repr(value)
     if isinstance(value, np.ndarray):
-        return value.shape, str(value.dtype), value.tobytes()
+        return value.shape, str(value.dtype), stable(value.tobytes())
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return type(value).__name__, tuple(stable(getattr(value, f.name)) for f in dataclasses.fields(value))
     return f"opaque {next(_opaque)}"
@@ -35,4 +39,4 @@ def stable(value: Any) -> Any:
 
 def digest(*parts: Any) -> str:
     """A name for a step of the derivation: equal names mean equal derivations."""
-    return hashlib.blake2b(repr(stable(parts)).encode(), digest_size=12).hexdigest()
+    return hashlib.blake2b(repr(stable(parts)).encode(), digest_size=SIZE).hexdigest()

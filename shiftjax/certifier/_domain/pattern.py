@@ -13,8 +13,8 @@ from shiftjax.certifier._domain.rounding import SAFETY, is_float
 
 CLOSED_OVER = 1e-6  # of the largest weight: how far floats that were computed elsewhere may be off
 LARGEST_ERROR = 0.25  # of the largest weight: beyond it, weights are too uncertain to be taken for the same
-# period, step, outputs -> for each of these outputs, whether the one a period later is the same
-Same = Callable[[int, int, slice], np.ndarray]
+# outputs, others, elements -> for each output, whether the other one is the same, so many elements further down
+Same = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 TURNS = 6  # that rounded weights must repeat for
 PROBE = 8  # outputs on either side of the middle that a period must explain before it is tried on all
 
@@ -49,6 +49,14 @@ class Pattern:
         turn, phase = divmod(output, len(self.first))
         return self.first[phase] + turn * self.step, self.last[phase] + turn * self.step
 
+    @property
+    def reads(self) -> np.ndarray:
+        """`(output, 2)` the first and last element that each output reads, also those that follow no pattern."""
+        turn, phase = np.divmod(np.arange(self.start, self.stop), len(self.first))
+        run = [np.array(ends)[phase] + turn * self.step for ends in (self.first, self.last)]
+        ends = [np.array(part, int).reshape(-1, 2) for part in (self.before, self.after)]
+        return np.concatenate([ends[0], np.stack(run, axis=1), ends[1]])
+
     def assumption(self, what: str, source: str) -> str:
         """What a proof that rests on this pattern takes for granted."""
         turns = (self.stop - self.start) / len(self.first)
@@ -71,7 +79,7 @@ class _Repetition:
 def regular(indices: Sequence[int]) -> Pattern | None:
     """The pattern of a list of indices; None if it has none, stands still or turns back."""
     at = np.asarray(indices)
-    repetition = _best_repetition(at, lambda period, step, own: at[_later(own, period)] - at[own] == step)
+    repetition = _best_repetition(at, lambda own, others, down: at[others] - at[own] == down)
     if repetition is None:
         return None
     period, step, (start, stop) = repetition.period, repetition.step, repetition.run
@@ -98,8 +106,7 @@ def banded(columns: np.ndarray, start: np.ndarray, error: np.ndarray, key: Calla
     bands = _bands(columns, start)
     exact = np.asarray(~error.any(axis=1))
     repetition = _best_repetition(
-        bands.first,
-        lambda period, step, own: bands.repeat(period, step, own, 0.0) & exact[_later(own, period)] & exact[own],
+        bands.first, lambda own, others, down: bands.equal(own, others, down) & exact[own] & exact[others]
     )
     if repetition is not None:
         ends_exact = exact[: repetition.run[0]].all() and exact[repetition.run[1] :].all()
@@ -111,7 +118,7 @@ def banded(columns: np.ndarray, start: np.ndarray, error: np.ndarray, key: Calla
     if SAFETY * most > LARGEST_ERROR * largest:
         return None
     within = SAFETY * most
-    repetition = _best_repetition(bands.first, lambda period, step, own: bands.repeat(period, step, own, within))
+    repetition = _best_repetition(bands.first, lambda own, others, down: bands.near(own, others, down, within))
     repetition = repetition and _without_drift(bands, repetition, within)
     if repetition is None:
         return None
@@ -127,16 +134,13 @@ class _Bands:
     last: np.ndarray
     weights: np.ndarray
 
-    def repeat(self, period: int, step: int, own: slice, error: float) -> np.ndarray:
-        """For each of these columns, whether the one a period later is the same, `step` further down."""
-        after = _later(own, period)
-        if error:
-            return self.near(np.r_[own], np.r_[after], np.full(own.stop - own.start, step), error)
-        moved = self.first[after] - self.first[own] - step
-        return (moved == 0) & (self.weights[after] == self.weights[own]).all(axis=1)
+    def equal(self, own: np.ndarray, others: np.ndarray, down: np.ndarray) -> np.ndarray:
+        """For each of these columns, whether the other one is the same, so much further down."""
+        moved = self.first[others] - self.first[own] == down
+        return moved & (self.weights[others] == self.weights[own]).all(axis=1)
 
     def near(self, own: np.ndarray, others: np.ndarray, down: np.ndarray, error: float) -> np.ndarray:
-        """For each of these columns, whether the other one is the same, so much further down, up to an error."""
+        """The same, up to an error."""
         moved = self.first[others] - self.first[own] - down
         width = self.weights.shape[1]
         padded = np.pad(self.weights[others], ((0, 0), (1, 1)))  # a weight near zero may or may not be there
@@ -166,11 +170,6 @@ def _without_drift(bands: _Bands, found: _Repetition, error: float) -> _Repetiti
     return _Repetition(period, found.step, (start + run[0], start + run[1]))
 
 
-def _later(own: slice, period: int) -> slice:
-    """The outputs a period after these."""
-    return slice(own.start + period, own.stop + period)
-
-
 def _bands(columns: np.ndarray, start: np.ndarray) -> _Bands:
     nonzero = columns != 0
     height = columns.shape[1]
@@ -191,18 +190,24 @@ def _best_repetition(first: np.ndarray, same: Same) -> _Repetition | None:
     """
     best: _Repetition | None = None
     count = len(first)
-    for period in range(1, count // 2 + 1):
+    periods = np.arange(1, count // 2 + 1)
+    middles = (count - periods) // 2
+    steps = first[middles + periods] - first[middles]
+    likely = (steps >= 1) & same(middles, middles + periods, steps)
+    for period, middle, step in zip(*(each[likely].tolist() for each in (periods, middles, steps)), strict=True):
         if best and count < best.length + best.period:
             break  # nothing can explain a turn more
         if best and period % best.period == 0:
             continue
-        middle = (count - period) // 2
-        step = int(first[middle + period] - first[middle])
-        near = slice(max(0, middle - PROBE), min(count - period, middle + PROBE + 1))
-        least = min(near.stop - near.start, max(1, (count - 1) // 2 - period))  # of a run of half the outputs
-        if step < 1 or same(period, step, near).sum() < min(least, PROBE):
+
+        def repeats(own: np.ndarray, period: int = period, step: int = step) -> np.ndarray:
+            return same(own, own + period, np.full(len(own), step))
+
+        near = np.arange(max(0, middle - PROBE), min(count - period, middle + PROBE + 1))
+        least = min(len(near), max(1, (count - 1) // 2 - period))  # of a run of half the outputs
+        if repeats(near).sum() < min(least, PROBE):
             continue
-        run = _run_around(same(period, step, slice(0, count - period)), middle)
+        run = _run_around(repeats(np.arange(count - period)), middle)
         if run is None:
             continue
         start, stop = run[0], run[1] + period

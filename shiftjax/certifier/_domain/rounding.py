@@ -9,6 +9,7 @@ so few of it, in sum, that the type holds every partial result. Any other value 
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any, NamedTuple
@@ -48,9 +49,22 @@ class Rounding(NamedTuple):
 UNKNOWN = Rounding(np.full((), np.inf), 0.0, np.inf)
 
 
+@functools.cache  # NumPy writes the name of a type slowly
 def is_float(dtype: Any) -> bool:
     """Whether values of a type, or of the type of this name, are rounded; complex numbers are."""
     return getattr(dtype, "kind", "") not in ("i", "u", "b") and not str(dtype).startswith(WHOLE)
+
+
+@functools.cache
+def _precision(dtype: Any) -> tuple[float, float] | None:
+    """Of a type that is followed, its entry in FLOATS."""
+    return FLOATS.get(str(dtype))
+
+
+def subnormal(value: np.ndarray) -> np.ndarray:
+    """Where an array holds subnormal numbers, which a compiled program may flush to zero."""
+    smallest = (_precision(value.dtype) or (1.0, 0.0))[1]
+    return (value != 0) & (np.abs(value) < smallest)
 
 
 def of_value(value: np.ndarray) -> Rounding:
@@ -60,8 +74,7 @@ def of_value(value: np.ndarray) -> Rounding:
     if np.iscomplexobj(value):
         return Rounding(np.zeros(()), 0.0, np.inf)  # exact, but nothing computed from it is
     wide = np.abs(value.astype(np.float64))
-    smallest = FLOATS.get(str(value.dtype), (1.0, 0.0))[1]
-    error = np.where((wide > 0) & (wide < smallest), np.inf, 0.0)
+    error = np.where(subnormal(value), np.inf, 0.0)
     finite = wide[np.isfinite(wide) & (wide > 0)]
     mantissa, exponent = np.frexp(finite)
     whole = np.abs(mantissa * 2.0**53).astype(np.uint64)
@@ -192,7 +205,7 @@ def _of_arithmetic(
 
 def _rounded(inherited: Any, unit: float, size: float, dtype: Any, *, roundings: int = 1) -> Rounding:
     """A result that is computed from multiples of `unit` that add up to at most `size`."""
-    epsilon, smallest = FLOATS.get(str(dtype), (1.0, np.inf))
+    epsilon, smallest = _precision(dtype) or (1.0, np.inf)
     held = smallest <= unit and size * epsilon <= unit  # the type then holds every partial result of exact elements
     own = 2 * roundings * epsilon * size + smallest
     return Rounding(np.where(held & (np.asarray(inherited) == 0), 0.0, inherited + own), unit, size)
@@ -209,7 +222,7 @@ def _of_quotient(values: Sequence[Any], before: Sequence[Rounding], dtype: Any) 
     if not smallest:
         return UNKNOWN
     result = _rounded(np.where(power, inherited, 0.0), a.unit / greatest, a.size / smallest, dtype)
-    epsilon = FLOATS.get(str(dtype), (1.0, np.inf))[0]
+    epsilon = (_precision(dtype) or (1.0, np.inf))[0]
     otherwise = inherited + 4 * epsilon * a.size / divisor
     return result._replace(error=np.where(power, result.error, otherwise))
 

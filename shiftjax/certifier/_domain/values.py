@@ -104,9 +104,9 @@ class Image:
 
     def with_borders(self, *by: Any) -> Image:
         """The same array, the ends of all its image axes named also by a step that treats both alike."""
-        name = digest(by)
-        axes = tuple(mapped(tag, lambda axis: axis.named(name)) for tag in self.axes)
-        detached = tuple((loop, axis.named(name)) for loop, axis in self.detached)
+        name = digest(*by)
+        axes = tuple(mapped(tag, lambda axis: axis.bordered(name, name)) for tag in self.axes)
+        detached = tuple((loop, axis.bordered(name, name)) for loop, axis in self.detached)
         return replace(self, axes=axes, detached=detached, parts=())
 
     def as_resized(self, resized: Resized) -> Image:

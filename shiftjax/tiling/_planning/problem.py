@@ -64,7 +64,8 @@ class Problem:
         return max(call, int((call + 2 * tiles + 2 * outputs) / RESIDENT_OVER_ESTIMATE))
 
     def batchwise(self, size: Sizes) -> bool:
-        return batchwise(self.fn, jax.ShapeDtypeStruct((1, *size, self.shape[-1]), self.dtype))
+        """Whether batches can be proved at all; the batch that is run is proved by itself."""
+        return batchwise(self.fn, jax.ShapeDtypeStruct((1, *size, self.shape[-1]), self.dtype), images=(1, 2))
 
     def cheapest(self, tiles: Candidates, limit: int | None) -> Sizes:
         if limit is None:
