@@ -228,10 +228,8 @@ def test_most_programs_have_windows_at_both_borders() -> None:
     """The random test above is not empty."""
     if not SEEN["certified"]:
         pytest.skip("the random programs were not drawn in this process")
-    assert (
-        SEEN["both"] > SEEN["certified"] // 4
-    )  # two thirds are usual, and a fourth of them have borders; draws cluster
-    assert SEEN["border"] > SEEN["certified"] // 20
+    assert SEEN["both"] > SEEN["certified"] // 4  # two thirds are usual; draws cluster
+    assert SEEN["border"] > SEEN["certified"] // 20  # a fourth
 
 
 def wider_stop(original: Any) -> Any:

@@ -79,8 +79,8 @@ def band(matrix: Known, evaluate: Evaluate) -> Band | None:
 def _vector(known: Known) -> tuple[np.ndarray, Rounding] | None:
     """A small operand with two axes of which one at least has size 1, and its rounding; else None."""
     operand, axes = known, tuple(range(2 - len(known.shape), 2))
-    if known.made is not None and known.made[0].name == "broadcast_in_dim":
-        eqn, (operand,) = known.made
+    if known.is_large and known.made is not None and known.made[0].name == "broadcast_in_dim":
+        eqn, (operand,), _ = known.made
         axes = eqn.params["broadcast_dimensions"]
     if len(operand.shape) > 2 or (len(operand.shape) == 2 and 1 not in operand.shape):
         return None
@@ -127,9 +127,9 @@ def _bounds(known: Known, block: int, done: dict[int, Interval | None]) -> Inter
     if vector is not None:
         value, error = vector[0].astype(np.float64), SAFETY * vector[1].error
         return _by_block(value - error, block, np.minimum), _by_block(value + error, block, np.maximum)
-    if known.made is None:
+    if not known.is_large or known.made is None:
         return None
-    eqn, operands = known.made
+    eqn, operands, _ = known.made
     bounds = [_interval(operand, block, done) for operand in operands]
     rule = INTERVALS.get(eqn.name)
     if rule is None or eqn.dtype not in FLOATS or any(b is None for b in bounds):

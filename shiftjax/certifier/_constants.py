@@ -13,12 +13,11 @@ from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._bands import Band, band, is_large
 from shiftjax.certifier._domain.constants import Known, Unknown, compact
 from shiftjax.certifier._domain.naming import digest
-from shiftjax.certifier._domain.rounding import FLOATS, STEPS, Rounding, is_float, rounding, undecided
+from shiftjax.certifier._domain.rounding import FLOATS, STEPS, Rounding, is_float, rounding, selected_from, undecided
 from shiftjax.certifier._domain.values import Constant
-from shiftjax.certifier._rules.pointwise import BINARY, OTHER, PASSED_ON, UNARY
+from shiftjax.certifier._rules.pointwise import PASSED_ON, POINTWISE
 from shiftjax.certifier._rules.table import Equation, plain_parameters
 
-POINTWISE = frozenset(f"{UNARY} {BINARY} {OTHER}".split())
 CHANCE = frozenset({"rng_uniform", "pure_callback"})  # every call may give something else
 DEPENDENT = CHANCE | {"platform_index"}  # on the machine, which is one for all tiles: `devices` are of one platform
 
@@ -62,9 +61,12 @@ def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
     """
 
     def derive(k: int) -> Unknown:
-        sources = [v.derivation if isinstance(v, Known) and v.made else v for v in operands]  # not written out for it
+        sources = [
+            v.derivation if isinstance(v, Known) and v.is_large else v for v in operands
+        ]  # not written out for it
         uniform, periods = _uniform_axes(eqn, sources, k), _periods(eqn, sources, k)
-        return Unknown(eqn.call.out_shapes[k], _name(eqn, sources, k), uniform, tuple(sorted(periods.items())))
+        made = (eqn, operands, k) if len(known) < len(operands) else None  # else rounding decides, or chance
+        return Unknown(eqn.call.out_shapes[k], _name(eqn, sources, k), uniform, tuple(sorted(periods.items())), made)
 
     if eqn.name in PASSED_ON:
         return list(operands)
@@ -75,7 +77,6 @@ def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
     origin = next((v.origin for v in known if v.origin), "")
     quotient = is_float(eqn.dtype) and eqn.name not in STEPS and (eqn.name == "div" or any(v.quotient for v in known))
     follows = eqn.name in POINTWISE or eqn.name == "broadcast_in_dim"
-    made = (eqn, known) if follows and is_large(eqn.shape) else None
     return [
         Known(
             shape,
@@ -83,7 +84,8 @@ def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
             functools.partial(derive, k),
             origin,
             quotient=quotient,
-            made=made,
+            made=(eqn, known, k),
+            is_large=follows and is_large(eqn.shape),
             band=lambda matrix: band(matrix, _on_blocks),
         )
         for k, shape in enumerate(eqn.call.out_shapes)
@@ -127,7 +129,7 @@ def _evaluate(eqn: Equation, operands: Sequence[Known]) -> list[tuple[np.ndarray
     values, before = [v.value for v in operands], [v.rounding for v in operands]
     results = _compute(eqn, values)
     select = _selection(eqn, values)
-    if eqn.name in POINTWISE:
+    if eqn.name in POINTWISE or eqn.name == "broadcast_in_dim":
         roundings = rounding(
             eqn.name, eqn.params, list(map(compact, values)), before, list(map(compact, results)), select
         )
@@ -147,8 +149,7 @@ def _band_sum(found: Band) -> tuple[np.ndarray, Rounding]:
 
 def _selection(eqn: Equation, values: Sequence[np.ndarray]) -> Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]:
     """Selects among errors as an operation does among values; indices stay what they are."""
-    data = {"select_n": range(1, len(values)), "gather": range(1), "dynamic_slice": range(1)}
-    chosen = data.get(eqn.name, range(len(values)))
+    chosen = selected_from(eqn.name, len(values))
 
     def select(errors: Sequence[np.ndarray]) -> list[np.ndarray]:
         if eqn.name == "select_n" and eqn.call.in_dtypes[0] == "bool":

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +17,9 @@ from shiftjax.certifier._domain.rounding import Rounding, is_float, of_value, su
 # array axis -> number of elements after which the values along it repeat, or (start, stop) of those that do
 Repeats = Mapping[int, int | tuple[int, int]]
 NONE: Repeats = MappingProxyType({})
+
+
+Made = tuple[Any, Sequence[Any], int]  # an equation, its operands, and which result
 
 
 def compact(value: np.ndarray) -> np.ndarray:
@@ -32,6 +35,7 @@ class Unknown:
     name: str  # digest of how it was made
     uniform_axes: frozenset[int] = frozenset()  # axes along which a broadcast proves it uniform
     periods: tuple[tuple[int, int], ...] = ()  # axes along which it was repeated, and after how many elements
+    made: Made | None = field(default=None, compare=False, repr=False)  # where that may be followed
 
     def period(self, axis: int) -> int | None:
         """After how many elements the value repeats along an axis, for sure; None where it may not."""
@@ -62,11 +66,13 @@ class Known:
         origin: str = "",
         *,
         quotient: bool = False,
-        made: tuple[Any, list[Known]] | None = None,
+        made: Made | None = None,
+        is_large: bool = False,
         band: Callable[[Known], Any] = lambda known: None,
     ) -> None:
         self.shape = shape
-        self.made = made  # of a large matrix that is computed pointwise: the equation and its operands
+        self.made = made
+        self.is_large = is_large  # a large matrix that is computed pointwise, so that it need not be written out
         self._band = band
         self.quotient = quotient  # whether it comes of a division of floats
         self.origin = origin  # the name of the closed-over array that it is or comes from, if any
@@ -99,7 +105,7 @@ class Known:
     @functools.cached_property
     def band(self) -> Any:
         """All of a large matrix that may not be zero, if that is a band."""
-        return self._band(self) if self.made else None
+        return self._band(self) if self.is_large else None
 
     @functools.cached_property
     def value(self) -> np.ndarray:
@@ -185,5 +191,6 @@ class Known:
         parts = tuple(sorted(runs.items()))
         if parts not in self._keys:
             value = self.value[tuple(slice(*runs.get(k, (None,))) for k in range(len(self.shape)))]
-            self._keys[parts] = digest("known", value.shape, str(value.dtype), value.tobytes())
+            spread = tuple(k for k, n in enumerate(value.shape) if n > 1 and value.strides[k] == 0)
+            self._keys[parts] = digest("known", value.shape, str(value.dtype), spread, compact(value).tobytes())
         return self._keys[parts]

@@ -25,7 +25,7 @@ FLOATS = {  # largest relative error of one rounding, and smallest normal number
 WHOLE = ("int", "uint", "bool", "key<")  # beginnings of the names of types whose values are not rounded
 SAFETY = 4  # an expression may be rewritten into one with a few roundings more
 REORDERING = "broadcast_in_dim concatenate pad reshape rev slice split squeeze stack tile transpose unstack"
-CHOOSING = "copy dynamic_slice gather name select_n stop_gradient"
+CHOOSING = "copy dynamic_slice dynamic_update_slice gather name scatter select_n stop_gradient"
 SELECTING = frozenset(f"{REORDERING} {CHOOSING}".split())
 COMPARING = "eq ne lt le gt ge eq_to le_to lt_to"
 CUTTING = "floor ceil round convert_element_type sign"
@@ -113,7 +113,7 @@ def rounding(
     if not any(is_float(v.dtype) for v in (*values, *results)):
         return [_whole(result) for result in results]
     if name in SELECTING:
-        data = before[1:] if name == "select_n" else before[:1] if name in ("gather", "dynamic_slice") else before
+        data = [before[k] for k in selected_from(name, len(before))]
         unit, size = min(operand.unit for operand in data), max(operand.size for operand in data)
         errors = [np.zeros(())] * len(results) if exact else select([operand.error for operand in before])
         return [Rounding(np.asarray(error), unit, size) for error in errors]
@@ -124,6 +124,15 @@ def rounding(
         found = _of_arithmetic(name, params, [v.astype(np.float64) for v in values], before, results[0])
     error = np.asarray(found.error)
     return [found._replace(error=np.where(np.isnan(error), np.inf, error))]
+
+
+def selected_from(name: str, operands: int) -> Sequence[int]:
+    """Which operands of an operation that selects hold what it selects; the others say which, or where."""
+    if name == "select_n":
+        return range(1, operands)
+    return {"gather": (0,), "dynamic_slice": (0,), "dynamic_update_slice": (0, 1), "scatter": (0, 2)}.get(
+        name, range(operands)
+    )
 
 
 def undecided(name: str, values: Sequence[np.ndarray], before: Sequence[Rounding], *, quotient: bool) -> bool:

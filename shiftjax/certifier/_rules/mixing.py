@@ -14,7 +14,7 @@ from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.pattern import banded
 from shiftjax.certifier._domain.tags import AxisTag, following
 from shiftjax.certifier._domain.values import Image, Resized, Value
-from shiftjax.certifier._rules.pointwise import align_constant, join_operands, uniform_along
+from shiftjax.certifier._rules.pointwise import align_constant, join_operands
 from shiftjax.certifier._rules.table import Equation, rule
 
 WHOLE = "Its output reads the whole tile, so tiles never equal the whole image; use a window of fixed size instead."
@@ -38,9 +38,9 @@ def contraction(eqn: Equation, lhs: Value, rhs: Value) -> Image:
     assert isinstance(image, Image)
     assert not isinstance(constant, Image)
     tags = [image.axes[k] for k in own]
-    name = align_constant(eqn, tags, constant, others)
-    moving = image if uniform_along(tags, constant, others) else image.with_fixed_offset()
-    operands: list[Image | str] = [moving, name] if image is lhs else [name, moving]
+    aligned = align_constant(eqn, tags, constant, others)
+    moving = image if aligned.uniform else image.with_fixed_offset()
+    operands: list[Image | str] = [moving, aligned.name] if image is lhs else [aligned.name, moving]
     return eqn.image([*tags, *free[0], *free[1]], operands, moves=True)
 
 

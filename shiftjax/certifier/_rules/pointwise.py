@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
-from typing import Any
+from math import prod
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -14,6 +15,7 @@ from shiftjax.certifier._domain.bordered import Form
 from shiftjax.certifier._domain.constants import Known, Unknown
 from shiftjax.certifier._domain.tags import AxisTag, Flattened, image_axes
 from shiftjax.certifier._domain.values import Image, Value
+from shiftjax.certifier._rules.lifting import beside, lift, shows_all
 from shiftjax.certifier._rules.table import Equation, rule, split_operands
 
 UNARY = (
@@ -27,6 +29,8 @@ BINARY = (
 )
 OTHER = "clamp convert_element_type integer_pow name reduce_precision regularized_incomplete_beta round select_n"
 
+POINTWISE = frozenset(f"{UNARY} {BINARY} {OTHER}".split())
+WRITTEN_OUT = 1 << 20  # elements up to which a constant is computed to see whether it is zero
 PASSED_ON = frozenset({"device_put", "sharding_constraint", "pvary", "optimization_barrier"})
 
 SPREAD = "Every output would read that one pixel; use a window around each output instead."
@@ -54,7 +58,11 @@ def pointwise(eqn: Equation, *values: Value) -> Value:
 def _is_zero(value: Value) -> bool:
     if isinstance(value, Image):
         return value.zero
-    return isinstance(value, Known) and value.exact and not value.compact.any()
+    if not isinstance(value, Known):
+        return False
+    if value.made and value.made[0].name != "broadcast_in_dim" and prod(value.shape) > WRITTEN_OUT:
+        return False
+    return value.exact and not value.compact.any()
 
 
 def _beside_zero(eqn: Equation, values: Sequence[Value]) -> Known | None:
@@ -94,11 +102,10 @@ def join_operands(
             eqn.refuse("an image axis cut to one pixel is spread over the image again", SPREAD)
     axes = [_join_axis(eqn, [image.axes[k] for image in images]) for k in range(len(shape))]
     everywhere = range(len(shape))
-    operands: list[Image | str] = [
-        value if isinstance(value, Image) else align_constant(eqn, axes, value, everywhere) for value in values
-    ]
+    aligned = [v if isinstance(v, Image) else align_constant(eqn, axes, v, everywhere) for v in values]
+    operands: list[Image | str] = [v if isinstance(v, Image) else v.name for v in aligned]
     # A constant that varies along the image stays where it is when the image moves: offsets then matter.
-    if not all(uniform_along(axes, value, everywhere) for value in values if not isinstance(value, Image)):
+    if not all(v.uniform for v in aligned if not isinstance(v, Image)):
         operands = [o.with_fixed_offset() if isinstance(o, Image) else o for o in operands]
     _note_misalignment(eqn, images, concatenated=bool(free_axes))
     return axes, operands
@@ -125,8 +132,15 @@ def _join_part(eqn: Equation, axes: Sequence[Axis | None]) -> Axis | None:
     return joined
 
 
-def align_constant(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, own_axes: Sequence[int]) -> str:
-    """Checks that a constant can be read at the same index as an image, and returns the constant's name.
+class Aligned(NamedTuple):
+    """The name of a constant beside an image, and whether it is the same all along the image but for its ends."""
+
+    name: str
+    uniform: bool
+
+
+def align_constant(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, own_axes: Sequence[int]) -> Aligned:
+    """Checks that a constant can be read at the same index as an image.
 
     Sound, because a tile sees the same constant wherever it lies: along the image the constant is uniform, or repeats
     with a period that its value shows twice, whose phases `axes` then tell apart. Where only its ends differ, as those
@@ -139,7 +153,21 @@ def align_constant(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, o
         own_axes: for each of `axes`, the constant's axis that lies along it.
     """
     if not value.shape:
-        return value.key()
+        return Aligned(value.key(), True)
+    along = {k: tag for tag, k in zip(axes, own_axes, strict=True) if isinstance(tag, Axis)}
+    lifted = None if shows_all(value, along) else lift(eqn, value, along, POINTWISE)
+    if lifted is None:
+        return _by_value(eqn, axes, value, own_axes)
+    for j, k in enumerate(own_axes):
+        tag, constant = axes[j], lifted.axes[k]
+        if isinstance(tag, Axis) and isinstance(constant, Axis):
+            axes[j] = beside(tag, constant)
+    uniform = all(tag.phases == 1 for tag in lifted.axes if isinstance(tag, Axis))
+    return Aligned(lifted.map if uniform else lifted.name, uniform)
+
+
+def _by_value(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, own_axes: Sequence[int]) -> Aligned:
+    """The same, as far as the values show."""
     repeats: dict[int, int | tuple[int, int]] = {}
     forms: dict[int, Form] = {}
     for j, k in enumerate(own_axes):
@@ -171,7 +199,7 @@ def align_constant(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, o
     if forms:
         assert isinstance(value, Known)
         _leave_out_ends(axes, value, own_axes, forms)
-    return value.key(repeats)
+    return Aligned(value.key(repeats), all(n == 1 for n in repeats.values()))
 
 
 def _leave_out_ends(axes: list[AxisTag], value: Known, own_axes: Sequence[int], forms: dict[int, Form]) -> None:
@@ -182,11 +210,6 @@ def _leave_out_ends(axes: list[AxisTag], value: Known, own_axes: Sequence[int], 
         tag = axes[j]
         if k in spatial and isinstance(tag, Axis):
             axes[j] = domain.narrowed(tag, spatial[k].left, spatial[k].right, name)
-
-
-def uniform_along(axes: Sequence[AxisTag], value: Known | Unknown, own_axes: Sequence[int]) -> bool:
-    """Whether a constant does not vary along the image; if it does, it does not move along with the image."""
-    return not value.shape or all(tag is None or value.uniform(k) for tag, k in zip(axes, own_axes, strict=True))
 
 
 @rule("device_put", inert="devices srcs copy_semantics")

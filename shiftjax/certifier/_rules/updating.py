@@ -56,6 +56,8 @@ def _overwritten(eqn: Equation, operand: Value, update: Value, starts: dict[int,
 
     By a part of one map each at its own indices it is filled. Anything else is a border: what it covers is not exact.
     """
+    if framed := _framed(eqn, operand, update, starts):
+        return framed
     along = min(starts, key=lambda k: update.shape[k])  # a block covers least along its shortest side
     covered = (starts[along], starts[along] + update.shape[along])
     other = any(k != along and n != update.shape[k] for k, n in enumerate(operand.shape))
@@ -79,6 +81,20 @@ def _overwritten(eqn: Equation, operand: Value, update: Value, starts: dict[int,
     of_no_known_value = other or (isinstance(update, Unknown) and update.name == COMPUTED)
     above = unknown(along, covered) if of_no_known_value else beside(update, below, starts[along])
     return _without_borders(assemble([*parts, above]), operand, update, along)
+
+
+def _framed(eqn: Equation, operand: Value, update: Value, starts: dict[int, int]) -> Image | None:
+    """A block of the image in an array that is uniform along it: the block, padded along several axes."""
+    if len(starts) < 2 or isinstance(operand, Image) or not isinstance(update, Image):
+        return None
+    block = [k for k, n in enumerate(update.shape) if n != operand.shape[k]]
+    tags = {k: tag for k, tag in enumerate(update.axes) if isinstance(tag, Axis)}
+    if set(block) != set(starts) or set(update.spatial) != set(tags) or not all(map(operand.uniform, tags)):
+        return None
+    fill, axes = operand.key(dict.fromkeys(tags, 1)), list(update.axes)
+    for k, start in starts.items():
+        axes[k] = domain.window(tags[k], eqn.shape[k], left=start).named("fill", fill)
+    return update.shifted(eqn.shape, axes, {tags[k].image: -start * tags[k].stride for k, start in starts.items()})
 
 
 def _without_borders(image: Image, operand: Value, update: Value, along: int) -> Image:
@@ -120,7 +136,7 @@ def scatter(eqn: Equation, operand: Value, indices: Value, update: Value) -> Ima
     names: list[Image | str] = []
     for value, own in ((operand, spatial), (update, [update_axes[k] for k in spatial])):
         along = [axes[k] for k in spatial]
-        names.append(value if isinstance(value, Image) else align_constant(eqn, along, value, own))
+        names.append(value if isinstance(value, Image) else align_constant(eqn, along, value, own).name)
         if along != [axes[k] for k in spatial]:
             eqn.refuse("a periodic constant is scattered", GATHER)
     return eqn.image(axes, [*names, indices.key()])
