@@ -106,6 +106,25 @@ def test_branches_of_one_map_are_exact_where_all_are() -> None:
         assert np.array_equal(net(np.bool_(known), image)[:, window], summed(image)[:, window])
 
 
+def test_branches_whose_ends_differ_have_ends_of_their_own() -> None:
+    """One branch fills its border with the size: the ends of either are not alike at two sizes, whatever the choice."""
+
+    def net(choice: Any, x: Any, size: Any) -> Any:
+        fill = [lambda v, n=n: jnp.pad(v[:, 1:-1], ((0, 0), (1, 1), (0, 0)), constant_values=n) for n in (0.0, size)]
+        return lax.cond(choice, *fill, x)
+
+    def proofs(size: Any) -> list[Any]:
+        choice = jax.ShapeDtypeStruct((), jnp.bool_)
+        shapes = [jax.ShapeDtypeStruct((1, n, 2), jnp.float32) for n in (20, 31)]
+        return [certify(Partial(lambda c, x: net(c, x, size(x)), choice), x) for x in shapes]
+
+    small, large = proofs(lambda x: 5.0)
+    assert small.same_map(large, borders=True)  # the control
+    small, large = proofs(lambda x: float(x.shape[1]))
+    assert small.same_map(large)
+    assert not small.same_map(large, borders=True)
+
+
 def test_branches_for_platforms_are_not_chosen_by_this_machine() -> None:
     """A certificate made on a CPU speaks of other machines too."""
 
