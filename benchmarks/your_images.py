@@ -33,6 +33,7 @@ from _your_images.watershed import Segment, by_watershed
 
 import shiftjax as sj
 
+WAYS = ("watershed", "pretrained", "StarDist", "fit", "fit from pretrained")
 TILES = (16, 48)  # wished output pixels, beside the plan's own
 
 
@@ -51,22 +52,23 @@ def cut(model: sj.Model, pairs: list[Pair]) -> int:
 
 def rows_of(task: Task, options: argparse.Namespace, say: Callable[[str], None]) -> Any:
     """Each way and its scores, one after the other."""
-    seeds = range(options.seeds)
-    if find_spec("skimage"):
-        yield row(task, "watershed", [score(by_watershed(task, score), task.test)])
-    else:
-        say("watershed: left out; it needs scikit-image")
+    seeds, wished = range(options.seeds), options.ways or WAYS
     ready = sj.pretrained("nuclei") if task.ndim == 2 else None
-    if ready is not None:
+    if "watershed" in wished and find_spec("skimage"):
+        yield row(task, "watershed", [score(by_watershed(task, score), task.test)])
+    elif "watershed" in wished:
+        say("watershed: left out; it needs scikit-image")
+    if "pretrained" in wished and ready is not None:
         yield row(task, "pretrained", [score(ready.segment, task.test)], cut=cut(ready, task.test))
-    if task.ndim == 2 and is_here():
+    if "StarDist" in wished and task.ndim == 2 and is_here():
         limit = {"minutes": options.minutes, "steps": options.steps}
         yield trained(task, "StarDist", seeds, lambda seed: by_stardist(task, seed, **limit))
-    else:
+    elif "StarDist" in wished:
         say(f"StarDist: left out of {task.name}; it is compared in 2-D, and needs stardist with TensorFlow")
-    for name, start in (("fit", None), ("fit from pretrained", ready)):
-        if name == "fit" or ready is not None:
-            yield fitted(task, name, seeds, options, start)
+    if "fit" in wished:
+        yield fitted(task, "fit", seeds, options, None)
+    if "fit from pretrained" in wished and ready is not None:
+        yield fitted(task, "fit from pretrained", seeds, options, ready)
 
 
 def fitted(task: Task, name: str, seeds: range, options: argparse.Namespace, start: sj.Model | None) -> dict[str, Any]:
@@ -148,6 +150,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, required=True, help="FILE.json to be written; FILE.md beside it")
     parser.add_argument("--images", type=Path, help="folder to look for the images in, instead of packages")
     parser.add_argument("--only", action="append", choices=list(FILES), help="may be repeated (default: all)")
+    parser.add_argument("--ways", action="append", choices=WAYS, help="may be repeated (default: all)")
     parser.add_argument("--seeds", type=int, default=3, help="(default: 3)")
     parser.add_argument("--minutes", type=float, default=8, help="of training, as `fit` takes them (default: 8)")
     parser.add_argument("--steps", type=int, help="of training, instead of minutes: for a machine that is shared")

@@ -11,6 +11,7 @@ from shiftjax._colours import colours, label_colours
 from shiftjax._experiments.evaluate import Stitched, Whole, departure, rms, verdict
 from shiftjax._experiments.run import Result
 from shiftjax._extras import require
+from shiftjax._figure import stamp
 
 SHOWN = 8  # periods of the test image per panel side, so that single pixels can be seen
 ROUNDING = 1e-4  # standard deviations; convolutions of another size round differently, by some 1e-7
@@ -19,7 +20,7 @@ GOOD, BAD, UNSURE = "#1a7f37", "#c62828", "#8a6d00"
 
 def draw(result: Result, path: Path) -> None:
     """Draws `result` into a PNG file."""
-    save(_stitched(result) if result.views else _windows(result), path)
+    save(_stitched(result) if result.views else _windows(result), path, result.metrics)
 
 
 def pyplot() -> Any:
@@ -28,10 +29,11 @@ def pyplot() -> Any:
     return require("matplotlib.pyplot", "train")
 
 
-def save(figure: Any, path: Path) -> None:
-    """Writes a figure completely or not at all."""
+def save(figure: Any, path: Path, metrics: dict[str, Any]) -> None:
+    """Writes a figure completely or not at all, with a digest of the measured numbers that it shows."""
     draft = path.with_suffix(".draft.png")
-    figure.savefig(draft, dpi=130, bbox_inches="tight")
+    numbers = [metrics.get(name) for name in ("stitchings", "outcomes")]
+    figure.savefig(draft, dpi=130, bbox_inches="tight", metadata=stamp(numbers))
     pyplot().close(figure)
     draft.replace(path)
 
