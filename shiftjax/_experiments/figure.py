@@ -64,7 +64,8 @@ def _network(subfigure: Any, result: Result, name: str, rows: list[dict[str, Any
     side = min(SHOWN * period, *(s.stop - s.start for s in picture.scored))
     at = tuple(slice(s.start, s.start + side) for s in picture.scored)
     axes[0, 0].imshow(np.asarray(picture.image)[0, ..., 0][at], cmap="gray", vmin=0, vmax=1)
-    axes[0, 0].set_title("input", fontsize=9)
+    axes[0, 0].set_title("input, with outlines", fontsize=9)
+    _outline(axes[0, 0], views[0].true[0][at])
     axes[1, 0].imshow(label_colours(views[0].true[0])[at])
     axes[1, 0].set_title("truth", fontsize=9)
     for column, (view, row) in enumerate(zip(views, rows, strict=True), start=1):
@@ -144,6 +145,14 @@ def _draw_seams(axes: Any, view: Stitched, at: tuple[slice, ...]) -> None:
         for pixel in range(at[k].start + 1, at[k].stop):
             if (pixel - view.plan.origin[k]) % view.plan.tile_stride[k] == 0:
                 draw_line(pixel - at[k].start - 0.5, color="white", linewidth=0.8, linestyle=(0, (2, 2)))
+
+
+def _outline(axes: Any, labels: np.ndarray) -> None:
+    """Lines between pixels of different objects, so that objects that touch are seen as what they are."""
+    below, beside = np.argwhere(labels[1:] != labels[:-1]), np.argwhere(labels[:, 1:] != labels[:, :-1])
+    style = {"color": "tab:orange", "linewidth": 1.0}
+    axes.hlines(below[:, 0] + 0.5, below[:, 1] - 0.5, below[:, 1] + 0.5, **style)
+    axes.vlines(beside[:, 1] + 0.5, beside[:, 0] - 0.5, beside[:, 0] + 0.5, **style)
 
 
 def _bare(axes: np.ndarray) -> None:

@@ -95,7 +95,8 @@ class Segmentation:
         sampling = SamplePass(self._masked, self._intermediates, seed, self._settings.samples)
         self._pass("codebook", sampling, "sample")
         sample = sampling.sample()
-        with silence(not self._options.progress), patience(f"clustering {len(sample.rank)} pixels of the volume"):
+        clustering = patience(f"clustering {len(sample.rank)} pixels of the volume")
+        with silence(not self._options.progress), clustering, silence():
             return find_codes(sample, bandwidth=self._settings.bandwidth, seeds=self._settings.seeds)
 
     def _label(self, codes: np.ndarray) -> int:
