@@ -28,7 +28,7 @@ from shiftjax.training import State, TrainingDivergedError
 
 CHUNK = 10  # steps between looks at the loss, each of which waits for the device
 TIMED = 40  # steps after which it is known how long one takes
-TRAINING = 0.75  # share of the minutes that steps take; the rest is for compilation, validation and tuning
+TRAINING = 0.85  # share of the minutes that compilation and steps take; the rest is for validation and tuning
 LEAST, MOST = 200, 6000  # steps
 VALIDATIONS = 12  # in a run
 SPARSE = 25  # steps between two validations, at least
