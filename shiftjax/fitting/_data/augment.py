@@ -11,9 +11,6 @@ from jax.scipy.ndimage import map_coordinates
 
 from shiftjax._typing import Array, PRNGKeyArray
 
-HIDDEN = 0.4  # share of an object that others may cover
-EDGE = 2  # pixels around an object that are laid with it, since its light is blurred
-
 
 class Augmentation(NamedTuple):
     """How far windows are changed; zeros leave them as they are.
@@ -26,8 +23,6 @@ class Augmentation(NamedTuple):
         gain: intensities are multiplied by up to exp(gain), and divided by as much.
         offset: up to this is added to them, or subtracted; a typical object is 1 brighter than its background.
         noise: largest standard deviation of the noise that is added, likewise.
-        crowd: share of windows over which some of their own objects are laid once more, turned by half a turn: few
-            images show many objects that touch, and those are the ones to be told apart.
     """
 
     flips: bool = True
@@ -37,16 +32,13 @@ class Augmentation(NamedTuple):
     gain: float = 0.4
     offset: float = 0.15
     noise: float = 0.15
-    crowd: float = 0.5
 
 
 def augment(key: PRNGKeyArray, images: Array, labels: Array, how: Augmentation) -> tuple[Array, Array]:
     """Changes windows `(batch, *space, channel)`, in units of contrast, and their labels `(batch, *space)`."""
 
     def one(key: Array, image: Array, label: Array) -> tuple[Array, Array]:
-        turn_key, place_key, light_key, crowd_key = jax.random.split(key, 4)
-        if how.crowd:
-            image, label = _crowded(crowd_key, image, label, how.crowd)
+        turn_key, place_key, light_key = jax.random.split(key, 3)
         if how.flips:
             image, label = _turned(turn_key, image, label)
         points = _places(place_key, label.shape, how)
@@ -55,27 +47,6 @@ def augment(key: PRNGKeyArray, images: Array, labels: Array, how: Augmentation) 
         return _lit(light_key, read(image), how), nearest
 
     return jax.vmap(one)(jax.random.split(key, len(images)), images, labels)
-
-
-def _crowded(key: Array, image: Array, label: Array, share: float) -> tuple[Array, Array]:
-    """Lays half of the objects over the others, where the window is turned by half a turn.
-
-    Of two pixels the one farther from the background is seen, so that objects that meet look blurred alike.
-    """
-    window_key, object_key = jax.random.split(key)
-    bins = max(2, label.size // 16)  # for the numbers of objects, which are any
-    chosen = jax.random.bernoulli(object_key, 0.5, (bins,)) & jax.random.bernoulli(window_key, share)
-    above, light = jnp.flip(label), jnp.flip(image, range(label.ndim))
-    laid = (above > 0) & chosen[above % bins]
-    # Whoever would hide another is not laid: what is left of that would be no object to be found.
-    before, hidden = (jnp.zeros(bins).at[label % bins].add(where) for where in (label > 0, (label > 0) & laid))
-    hides = laid & (label > 0) & (hidden > HIDDEN * before)[label % bins]
-    laid &= ~jnp.zeros(bins, bool).at[above % bins].max(hides)[above % bins]
-    near = jax.lax.reduce_window(
-        laid, False, jax.lax.bitwise_or, (1 + 2 * EDGE,) * label.ndim, (1,) * label.ndim, "SAME"
-    )
-    brighter = near[..., None] & (jnp.abs(light) > jnp.abs(image))
-    return jnp.where(brighter, light, image), jnp.where(laid, above + jnp.max(label), label)
 
 
 def _turned(key: Array, image: Array, label: Array) -> tuple[Array, Array]:
