@@ -152,10 +152,10 @@ def test_a_run_says_what_it_takes_the_images_for(monkeypatch, capsys):
     monkeypatch.setattr("shiftjax.fitting._training.run.run", lambda *args, **options: None)
     fit(progress=True)
     assert (
-        "1 image of y, x, 40 objects of about 7 x 7 px, a part of it held out; windows of " in capsys.readouterr().err
+        "1 image of y, x, 40 objects of about 8 x 8 px, a part of it held out; windows of " in capsys.readouterr().err
     )
     fit([IMAGE, IMAGE], [LABELS, LABELS], progress=True)
-    assert "2 images of y, x, 80 objects of about 7 x 7 px, 1 held out; windows of " in capsys.readouterr().err
+    assert "2 images of y, x, 80 objects of about 8 x 8 px, 1 held out; windows of " in capsys.readouterr().err
     fit()  # quiet
     assert capsys.readouterr().err == ""
 
