@@ -30,9 +30,9 @@ def by_stardist(task: Task, seed: int, *, minutes: float, steps: int | None) -> 
         minutes: of training, if steps are not given.
         steps: of training, one window each.
     """
-    keras = import_module("tensorflow.keras")
+    keras_import = import_module("csbdeep.utils.tf").keras_import  # of the Keras that StarDist uses
     models, normalize = import_module("stardist.models"), import_module("csbdeep.utils").normalize
-    keras.utils.set_random_seed(seed)
+    keras_import("utils").set_random_seed(seed)
     images = [normalize(image, 1, 99.8) for image, _ in task.train]
     labels = [labels.astype(np.int32) for _, labels in task.train]
     if len(images) == 1:
@@ -42,7 +42,7 @@ def by_stardist(task: Task, seed: int, *, minutes: float, steps: int | None) -> 
     else:
         images, held, labels, true = images[:-1], images[-1:], labels[:-1], labels[-1:]
 
-    class Clock(keras.callbacks.Callback):  # type: ignore[name-defined, misc]
+    class Clock(keras_import("callbacks", "Callback")):  # type: ignore[misc]
         """Ends the training when its time is up."""
 
         def on_train_begin(self, logs: object = None) -> None:
