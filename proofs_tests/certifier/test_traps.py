@@ -386,7 +386,7 @@ def test_bad_arguments_are_answered_in_a_sentence() -> None:
     """In a program of its own, where annotations are not checked."""
     done = subprocess.run([sys.executable, "-c", BAD], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines() == [
-        "`fn`: expected a callable of one array, found 3.",
+        "`fn`: expected a function of one array, found 3.",
         "`spatial_axes`: expected integers, one per image axis, found 1.",
         "`spatial_axes`: expected integers, one per image axis, found ('a',).",
         "`output_axes`: expected integers, one per image axis, found 1.",

@@ -88,7 +88,7 @@ BAD = {
     "complex": (IMAGE + 1j, LABELS, r"`images`: expected real numbers, found complex"),
     "smaller than a window": (IMAGE[:3, :3], 1 + np.eye(3, dtype=int), r"two periods of the network"),
     "too small to hold out": (IMAGE[:32, :32], LABELS[:32, :32], r"`validation`: expected images to hold out"),
-    "text": ("nowhere", "nowhere", r"`source`: expected .* found .*nowhere"),
+    "text": ("nowhere", "nowhere", r"`images`: expected a folder of TIFF files .* found nothing at 'nowhere'"),
 }  # fmt: skip
 
 
@@ -115,6 +115,49 @@ def test_control_what_is_good_gets_past_all_checks(monkeypatch):
 def test_labels_that_are_not_integers():
     with pytest.raises(TypeError, match="`labels`: expected integers, 0 = background, found float64"):
         fit(IMAGE, LABELS.astype(float))
+
+
+def test_folders_hold_images_or_are_refused(tmp_path):
+    (tmp_path / "empty").mkdir()
+    for path, found in (("empty", "a folder without any of these"), ("nowhere", "nothing at")):
+        with pytest.raises(ValueError, match=f"`images`: expected a folder of TIFF files .* found {found}"):
+            fit(tmp_path / path, LABELS)
+
+
+@pytest.mark.parametrize(
+    ("image", "label", "fits"),
+    [
+        (("a", "b"), ("a", "b"), True),
+        (("cell_a", "cell_b"), ("cell_a_mask", "cell_b_mask"), True),
+        (("t9", "t10"), ("mask_t09", "mask_t10"), True),
+        (("a", "b"), ("b", "c"), False),
+        (("x", "y"), ("p", "q"), False),
+        (("cell_1", "cell_2"), ("cell_2", "cell_3"), False),
+        (("only",), ("other",), True),
+    ],
+)
+def test_names_of_files_tell_which_belong_together(tmp_path, image, label, fits):
+    for folder, names in (("i", image), ("l", label)):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            tifffile.imwrite(tmp_path / folder / f"{name}.tif", LABELS.astype(np.uint16))
+    if fits:
+        assert len(pairs_of(tmp_path / "i", tmp_path / "l")) == len(image)
+        return
+    with pytest.raises(ValueError, match=rf"`labels`: expected those of {image[0]}.tif in its place, found {label[0]}"):
+        pairs_of(tmp_path / "i", tmp_path / "l")
+
+
+def test_a_run_says_what_it_takes_the_images_for(monkeypatch, capsys):
+    monkeypatch.setattr("shiftjax.fitting._training.run.run", lambda *args, **options: None)
+    fit(progress=True)
+    assert (
+        "1 image of y, x, 40 objects of about 8 x 8 px, a part of it held out; windows of " in capsys.readouterr().err
+    )
+    fit([IMAGE, IMAGE], [LABELS, LABELS], progress=True)
+    assert "2 images of y, x, 80 objects of about 8 x 8 px, 1 held out; windows of " in capsys.readouterr().err
+    fit()  # quiet
+    assert capsys.readouterr().err == ""
 
 
 def test_labels_in_another_order_than_their_images(tmp_path):

@@ -14,6 +14,7 @@ import zarr
 
 import shiftjax as sj
 from proofs_tests.fitting.small import IMAGE, NET, discs, fit, untrained
+from shiftjax.fitting import _saving
 
 
 @pytest.fixture(scope="module")
@@ -96,6 +97,13 @@ def spoil(folder, **changes):
     page.write_text(json.dumps({**json.loads(page.read_text()), **changes}))
 
 
+def forge(folder, **changes):
+    """Changes a page together with its digest."""
+    spoil(folder, **changes)
+    page = json.loads((folder / "model.json").read_text())
+    spoil(folder, page_digest=_saving._page_digest(page))
+
+
 @pytest.mark.parametrize(
     ("change", "say"),
     [
@@ -104,6 +112,10 @@ def spoil(folder, **changes):
         (lambda folder: (folder / "model.json").write_text("{"), "a model that `save` wrote"),
         (lambda folder: next(folder.glob("*.npz")).write_bytes(b"x"), "none that can be read"),
         (lambda folder: next(folder.glob("*.npz")).unlink(), "none that can be read"),
+        (lambda folder: next(folder.glob("*.npz")).write_bytes(b""), "none that can be read"),
+        (lambda folder: forge(folder, settings=None), "model.json with the entries that `save` writes, found others"),
+        (lambda folder: forge(folder, net={"activation": "unknown"}), "with the entries that `save` writes, found"),
+        (lambda folder: forge(folder, weights="../m/weights.npz"), "weights beside the page, found a path"),
     ],
 )
 def test_what_has_changed_is_refused(model, tmp_path, change, say):

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from shiftjax import _patience
 from shiftjax.volume._jobs import bar
 
 
@@ -19,9 +20,9 @@ def run(wait: float, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def test_a_long_compilation_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(bar, "PATIENCE", 0.05)
+    monkeypatch.setattr(_patience, "PATIENCE", 0.05)
     said = run(0.5, capsys)
     assert "compiling" in said
     assert "compiling" not in said.splitlines()[-1].split("\r")[-1]  # and not once tiles are finished
-    monkeypatch.setattr(bar, "PATIENCE", 60.0)
+    monkeypatch.setattr(_patience, "PATIENCE", 60.0)
     assert "compiling" not in run(0.0, capsys)  # control: a quick one is not

@@ -13,6 +13,7 @@ import numpy as np
 from shiftjax._cli import network
 from shiftjax._cli import options as shared
 from shiftjax._extras import require
+from shiftjax._patience import silence
 from shiftjax.fitting import Model
 from shiftjax.volume import open_source
 
@@ -42,7 +43,8 @@ def _label(options: argparse.Namespace) -> None:
         model = shared.model(options.model)
         files = list(_files(options.image, options.target))
         if files:
-            objects = sum(_label_file(model, image, target, options) for image, target in files)
+            with silence(options.quiet):
+                objects = sum(_label_file(model, image, target, options) for image, target in files)
         else:
             objects = model.segment_volume(
                 options.image,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import inspect
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+
+from shiftjax._network import network as given_network
 
 MOST = 2**40  # pixels along an axis
 LONGEST = 1000  # characters of somebody else's error
@@ -74,7 +75,7 @@ def dtype(name: str) -> np.dtype:
 
 
 def function(target: str) -> Callable[[Any], Any]:
-    """Imports `package.module:callable`, and calls it if it takes no argument."""
+    """Imports `package.module:callable`: a function of an image, or one without arguments that returns it."""
     module, separator, path = target.partition(":")
     if not separator or not module or not path:
         raise UsageError(f"expected package.module:callable, found {target!r}")
@@ -86,24 +87,7 @@ def function(target: str) -> Callable[[Any], Any]:
             named = getattr(named, name)
     except (Exception, SystemExit) as error:  # whatever the module raises; a script without a main guard may exit
         raise UsageError(f"cannot load {target!r}: {one_line(error)}") from error
-    if not callable(named):
-        raise UsageError(f"{target!r}: expected something callable, found {type(named).__name__}")
     try:
-        fn = named if _takes_an_image(named) else named()
-    except (Exception, SystemExit) as error:  # whatever the function raises
-        raise UsageError(f"calling {target!r} failed: {one_line(error)}") from error
-    if not callable(fn):
-        raise UsageError(
-            f"{target!r} takes no argument; expected that it returns a function, found {type(fn).__name__}"
-        )
-    return fn
-
-
-def _takes_an_image(fn: Callable[..., Any]) -> bool:
-    """Whether a callable needs a positional argument; one without a signature is assumed to."""
-    try:
-        parameters = inspect.signature(fn).parameters.values()
-    except (TypeError, ValueError):  # compiled functions may have none
-        return True
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return any((p.default is p.empty and p.kind in positional) or p.kind is p.VAR_POSITIONAL for p in parameters)
+        return given_network(target, named)
+    except ValueError as error:
+        raise UsageError(str(error)) from error

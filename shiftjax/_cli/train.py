@@ -57,3 +57,4 @@ def _train(options: argparse.Namespace) -> None:
         )
     score = "nothing was held out" if math.isnan(model.score) else f"AP50 {model.score:.3f} on what was held out"
     shared.tell(f"{options.out}: {score}")
+    shared.tell(f"label images with it: python -m shiftjax label {options.out} IMAGE LABELS")

@@ -20,6 +20,16 @@ from shiftjax.training import TrainingDivergedError
 
 BAD_INPUT, INTERRUPTED = 2, 130
 MOST = 2**31 - 1
+LEGEND = """\
+window   px of output that the network was trained on; legal: larger than the period
+tile     px of output per tile; legal: a multiple of the period
+excess   how much more the embedding jumps where tiles meet than that of the whole image does there; 0: no more
+seam     how much likelier an object is cut where tiles meet than elsewhere; 0: no likelier, 1: always
+grid     the same for any line that repeats with the tile; both are nan where all objects have one code
+splits   true objects that are found in several pieces; merges: objects found that cover several true ones
+codes    embeddings told apart among same-looking objects
+vs whole difference from the output of the whole image, in standard deviations of that output
+verdict  seams where seam or grid is 0.5 or more; none where both are near 0 and every object is found whole"""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,7 +132,7 @@ def _config(options: argparse.Namespace) -> dict[str, Any]:
 def _table(metrics: dict[str, Any]) -> str:
     if not metrics["stitchings"]:
         return _columns([_outcome(outcome) for outcome in metrics["outcomes"]])
-    text = _columns([_stitching(row) for row in metrics["stitchings"]])
+    text = f"{_columns([_stitching(row) for row in metrics['stitchings']])}\n\n{LEGEND}"
     return f"{text}\n\n{sweep.summary(metrics['stitchings'])}" if metrics["experiment"] == SWEEP else text
 
 
@@ -151,7 +161,7 @@ def _stitching(row: dict[str, Any]) -> dict[str, Any]:
         "AP50": f"{row['average_precision']:.3f}",
         "codes": row["distinct_embeddings"],
         "vs whole": f"{row['differs_from_whole']:.1e}",
-        "": verdict(row),
+        "verdict": verdict(row),
     }
 
 

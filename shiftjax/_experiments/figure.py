@@ -11,6 +11,7 @@ from shiftjax._colours import colours, label_colours
 from shiftjax._experiments.evaluate import Stitched, Whole, departure, rms, verdict
 from shiftjax._experiments.run import Result
 from shiftjax._extras import require
+from shiftjax._figure import stamp
 
 SHOWN = 8  # periods of the test image per panel side, so that single pixels can be seen
 ROUNDING = 1e-4  # standard deviations; convolutions of another size round differently, by some 1e-7
@@ -19,7 +20,7 @@ GOOD, BAD, UNSURE = "#1a7f37", "#c62828", "#8a6d00"
 
 def draw(result: Result, path: Path) -> None:
     """Draws `result` into a PNG file."""
-    save(_stitched(result) if result.views else _windows(result), path)
+    save(_stitched(result) if result.views else _windows(result), path, result.metrics)
 
 
 def pyplot() -> Any:
@@ -28,10 +29,11 @@ def pyplot() -> Any:
     return require("matplotlib.pyplot", "train")
 
 
-def save(figure: Any, path: Path) -> None:
-    """Writes a figure completely or not at all."""
+def save(figure: Any, path: Path, metrics: dict[str, Any]) -> None:
+    """Writes a figure completely or not at all, with a digest of the measured numbers that it shows."""
     draft = path.with_suffix(".draft.png")
-    figure.savefig(draft, dpi=130, bbox_inches="tight")
+    numbers = [metrics.get(name) for name in ("stitchings", "outcomes")]
+    figure.savefig(draft, dpi=130, bbox_inches="tight", metadata=stamp(numbers))
     pyplot().close(figure)
     draft.replace(path)
 
@@ -62,7 +64,8 @@ def _network(subfigure: Any, result: Result, name: str, rows: list[dict[str, Any
     side = min(SHOWN * period, *(s.stop - s.start for s in picture.scored))
     at = tuple(slice(s.start, s.start + side) for s in picture.scored)
     axes[0, 0].imshow(np.asarray(picture.image)[0, ..., 0][at], cmap="gray", vmin=0, vmax=1)
-    axes[0, 0].set_title("input", fontsize=9)
+    axes[0, 0].set_title("input, with outlines", fontsize=9)
+    _outline(axes[0, 0], views[0].true[0][at])
     axes[1, 0].imshow(label_colours(views[0].true[0])[at])
     axes[1, 0].set_title("truth", fontsize=9)
     for column, (view, row) in enumerate(zip(views, rows, strict=True), start=1):
@@ -142,6 +145,14 @@ def _draw_seams(axes: Any, view: Stitched, at: tuple[slice, ...]) -> None:
         for pixel in range(at[k].start + 1, at[k].stop):
             if (pixel - view.plan.origin[k]) % view.plan.tile_stride[k] == 0:
                 draw_line(pixel - at[k].start - 0.5, color="white", linewidth=0.8, linestyle=(0, (2, 2)))
+
+
+def _outline(axes: Any, labels: np.ndarray) -> None:
+    """Lines between pixels of different objects, so that objects that touch are seen as what they are."""
+    below, beside = np.argwhere(labels[1:] != labels[:-1]), np.argwhere(labels[:, 1:] != labels[:, :-1])
+    style = {"color": "tab:orange", "linewidth": 1.0}
+    axes.hlines(below[:, 0] + 0.5, below[:, 1] - 0.5, below[:, 1] + 0.5, **style)
+    axes.vlines(beside[:, 1] + 0.5, beside[:, 0] - 0.5, beside[:, 0] + 0.5, **style)
 
 
 def _bare(axes: np.ndarray) -> None:

@@ -26,7 +26,7 @@ def draw(result: Result, path: Path) -> None:
     for column, name in zip(axes.T, names, strict=True):
         rows = [row for row in result.metrics["stitchings"] if row["name"] == name]
         _network(column, rows, result.views[name])
-    save(figure, path)
+    save(figure, path, result.metrics)
 
 
 def cut_everywhere(view: Stitched) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from shiftjax._checks import fail, images, shown, told
+from shiftjax._network import network
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._axis_certificate import AxisCertificate
 from shiftjax.certifier._certificate import Certificate, Constant, LeftOut, Misalignment, Output, Step
@@ -35,9 +36,9 @@ def certify(
     """Proves how a function of an image tiles, from its jaxpr alone: nothing is run.
 
     Args:
-        fn: any callable of one array. If it is a pytree (`jax.tree_util.Partial(net.apply, variables)`, an Equinox
-            module), its array leaves are parameters with unknown values; `jax.ShapeDtypeStruct` leaves will do. Arrays
-            that it closes over count by value.
+        fn: any callable of one array, or a function without arguments that returns one. If it is a pytree
+            (`jax.tree_util.Partial(net.apply, variables)`, an Equinox module), its array leaves are parameters with
+            unknown values; `jax.ShapeDtypeStruct` leaves will do. Arrays that it closes over count by value.
         x: the image, or a `jax.ShapeDtypeStruct` of its shape.
         spatial_axes: the axes of `x` that are space; by default all but the first and the last.
         output_axes: where they must lie in every output; by default wherever they are found.
@@ -59,8 +60,7 @@ def certify(
         reason = f"its shape {tuple(map(str, x.shape))} is symbolic"
         raise CertificationError("input", "unknown", reason, "Certify it at sizes in numbers; `same_map` compares two.")
     images("x", x, least=1)
-    if not callable(fn):
-        fail("fn", "a callable of one array", shown(fn))
+    fn = network("fn", fn)
     spatial = _spatial(x.shape, spatial_axes)
     expected = None if output_axes is None else _integers("output_axes", output_axes)
     traced = _traced(fn, x)

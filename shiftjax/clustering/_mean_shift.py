@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import array, fail, finite, floating, integer, length, number, one_of, room, single_key
+from shiftjax._patience import patience
 from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 from shiftjax._xla_cpu import cpu_form
 from shiftjax.clustering._climb import ACCELERATOR, CPU, KERNELS, Sizes, climb, gather, merge, nearest, spread
@@ -88,19 +89,12 @@ def mean_shift(
     room("max_centroids", (limit, shape[-1] + 1), itemsize=4, copies=4)
     inside = jnp.ones(len(pixels), bool) if mask is None else jnp.asarray(mask).reshape(-1)
     padding = -len(pixels) % _step_of_sizes(len(pixels))  # by pixels outside the mask
-    clusters = _mean_shift(
-        jnp.pad(pixels, ((0, padding), (0, 0))),
-        jnp.pad(inside, (0, padding)),
-        start,
-        key,
-        bandwidth,
-        integer("max_iter", max_iter, least=1),
-        number("tol", tol, least=0.0),
-        kernel=kernel,
-        seeds=count,
-        most=limit,
-        sizes=SIZES,
-    )
+    steps, tolerance = integer("max_iter", max_iter, least=1), number("tol", tol, least=0.0)
+    padded = jnp.pad(pixels, ((0, padding), (0, 0))), jnp.pad(inside, (0, padding))
+    with patience("compiling mean shift"):
+        clusters = _mean_shift(
+            *padded, start, key, bandwidth, steps, tolerance, kernel=kernel, seeds=count, most=limit, sizes=SIZES
+        )
     return clusters._replace(labels=clusters.labels[: len(pixels)].reshape(shape[:-1]))
 
 

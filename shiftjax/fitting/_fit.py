@@ -11,11 +11,13 @@ import jax
 import numpy as np
 
 from shiftjax._checks import fail, integer, number, per_axis, shown, single_key, switch
+from shiftjax._patience import say
 from shiftjax._typing import PRNGKeyArray
 from shiftjax.fitting._data.intensities import measured, scaled
-from shiftjax.fitting._data.pairs import Pair, check_instances, pairs_of, survey
+from shiftjax.fitting._data.pairs import Pair, Survey, check_instances, pairs_of, survey
+from shiftjax.fitting._data.pictures import AXES
 from shiftjax.fitting._data.sampling import Sampler, seed_of
-from shiftjax.fitting._network import check_network, default_network, shapes, window_for, window_wish
+from shiftjax.fitting._network import Window, check_network, default_network, shapes, window_for, window_wish
 from shiftjax.fitting._saving import arrays_of, digest_of
 from shiftjax.fitting._training.validation import check_share, held_out, small_object, validation_of
 
@@ -168,7 +170,23 @@ def fit(
         config=config,
     )
     held = validation_of(test, intensities)
+    if progress:
+        say(_understood(pairs, len(train), len(test), surveys, extent, chosen))
     return _run.run(plan, sampler, held, out=out, resume=resume, progress=progress)
+
+
+def _understood(
+    pairs: Sequence[Pair], train: int, test: int, surveys: Sequence[Survey], extent: Any, window: Window
+) -> str:
+    """What the images were taken for, so that a stack that was taken for a volume does not go unseen."""
+    ndim, channels = len(window.output), pairs[0].image.channels
+    kind = f"{len(pairs)} image{'s' * (len(pairs) > 1)} of {', '.join(AXES[ndim])}"
+    colours = "" if channels == 1 else f" with {channels} channels"
+    objects = sum(len(s.areas) for s in surveys)
+    size = " x ".join(str(round(float(n))) for n in extent)
+    held = f"{test} held out" if train + test == len(pairs) or not test else "a part of it held out"
+    windows, period = (" x ".join(map(str, sizes)) for sizes in (window.output, window.period))
+    return f"{kind}{colours}, {objects} objects of about {size} px, {held}; windows of {windows} px, period {period} px"
 
 
 def _check_start(start: Any, net: Any) -> None:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import array, fail, finite, switch
+from shiftjax._checks import array, fail, finite, shown, switch
 from shiftjax._typing import ArrayLike
 from shiftjax.certifier import Certificate, certify
 from shiftjax.fitting._data.intensities import Intensities
@@ -186,6 +186,8 @@ class Model:
 
     def _batch(self, image: Any) -> np.ndarray:
         """The image as `(1, *space, channel)`."""
+        if isinstance(image, str | Path):
+            fail("image", "an array", shown(image), "read it first: `tifffile.imread(path)`; or see `segment_volume`")
         pixels = np.asarray(array("image", image))
         if pixels.ndim == self.ndim and self.channels == 1:
             pixels = pixels[..., None]

@@ -22,9 +22,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from shiftjax._checks import fail, shown
+from shiftjax._checks import fail, shown, told
 from shiftjax.fitting._data.intensities import Intensities
-from shiftjax.fitting._network import shapes
+from shiftjax.fitting._network import check_network, shapes
 from shiftjax.fitting._settings import Settings
 from shiftjax.nets import UNet
 
@@ -100,13 +100,25 @@ def read_model(folder: Any, net: nn.Module | None = None) -> dict[str, Any]:
     if page.get("page_digest") != _page_digest(page):
         fail("folder", f"{PAGE} as it was written", f"one that has changed since in {path}")
     try:
+        return _read(page, path, net)
+    except (KeyError, TypeError, AttributeError) as error:  # whoever writes a right digest may write anything else
+        fail("folder", f"{PAGE} with the entries that `save` writes", f"others in {path} ({told(error)})")
+
+
+def _read(page: dict[str, Any], path: Path, net: nn.Module | None) -> dict[str, Any]:
+    """What a page and its weights say, as the arguments of a `Model`."""
+    if Path(page["weights"]).name != page["weights"]:
+        fail("folder", "weights beside the page", f"a path, {shown(page['weights'])}, in {path}")
+    try:
         with np.load(path / page["weights"], allow_pickle=False) as file:
             weights = {name: file[name] for name in file.files}
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         fail("folder", f"weights in {page['weights']}", f"none that can be read in {path} ({type(error).__name__})")
     if digest_of(weights) != page["digest"]:
         fail("folder", "weights as they were written", f"others in {path}")
     variables = unflatten_dict({tuple(name.split("/")): _widened(x) for name, x in weights.items()})
+    if net is not None:
+        check_network(net)
     built = net if net is not None else _built(page["net"], path)
     _check_fits(built, variables, len(page["window"]), page["channels"])
     return {

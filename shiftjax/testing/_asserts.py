@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail, function, images, per_axis, room, shown, single_key
+from shiftjax._checks import fail, images, per_axis, room, shown, single_key
+from shiftjax._network import network
 from shiftjax._typing import PRNGKeyArray
 from shiftjax._windows import window
 from shiftjax.certifier import Certificate, CertificationError, certify
@@ -45,7 +46,7 @@ def assert_periodic_equivariant(
             `period` is not given.
         ValueError: a `period` that is no multiple of the output's stride, or an output of another rank.
     """
-    check_subject(fn, x, key)
+    fn = check_subject(fn, x, key)
     axes = tuple(range(1, len(x.shape) - 1))
     certificate = certificate_of(fn, x)
     if period is not None:
@@ -65,13 +66,14 @@ def assert_periodic_equivariant(
         )
 
 
-def check_subject(fn: Any, x: Any, key: Any) -> None:
-    """Refuses what is not a function, an image, and a key or None; and images that no machine holds."""
-    function("fn", fn)
+def check_subject(fn: Any, x: Any, key: Any) -> Callable[[Any], Any]:
+    """The function; refuses what is none, or no image, no key and not None, and images that no machine holds."""
+    fn = network("fn", fn)
     images("x", x)
     room("x", x.shape, np.dtype(x.dtype).itemsize, copies=4)
     if key is not None:
         single_key(key)
+    return fn
 
 
 def certificate_of(fn: Callable[[Any], Any], x: Any) -> Certificate | CertificationError:
@@ -160,7 +162,7 @@ def assert_stitches(fn: Callable[[Any], Any], plan: TilePlan, *, key: PRNGKeyArr
     """
     if not isinstance(plan, TilePlan):
         fail("plan", "a plan from `plan_tiles`", shown(plan))
-    check_subject(fn, jax.ShapeDtypeStruct(plan.image_shape, plan.dtype), key)
+    fn = check_subject(fn, jax.ShapeDtypeStruct(plan.image_shape, plan.dtype), key)
     if not plan.equals_whole:
         raise AssertionError(f"tiles do not stitch: {plan.why}")
     image = random_image(key, plan.image_shape, np.dtype(plan.certificate.dtype))

@@ -84,7 +84,7 @@ def examine(fn: Callable[[Any], Any], x: jax.ShapeDtypeStruct, *, key: PRNGKeyAr
     Raises:
         ValueError: no function, no image or no key.
     """
-    check_subject(fn, x, key)
+    fn = check_subject(fn, x, key)
     subject = Subject(fn, x, key=key)
     return [examine_claim(claim, subject) for claim in CHECKS]
 

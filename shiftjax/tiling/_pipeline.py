@@ -14,7 +14,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from shiftjax._ahead import read_ahead
 from shiftjax._arithmetic import ceil_div
-from shiftjax._checks import fail, function, integer, room, shown, told
+from shiftjax._checks import fail, integer, room, shown, told
+from shiftjax._network import network
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._aligned import stacked
 from shiftjax.tiling._compiled import CompiledFunction, Fn
@@ -129,7 +130,7 @@ def check_function(fn: Fn, plan: TilePlan, *, batch_size: int | None = None) -> 
     Raises:
         ValueError: `fn` computes something else, or may mix the images of a batch.
     """
-    function("fn", fn)
+    fn = network("fn", fn)
     count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1, most=MOST_TILES)
     proved = count == 1 or (plan.batchwise and (count == plan.batch_size or keeps_images_apart(fn, plan, count)))
     if not proved:

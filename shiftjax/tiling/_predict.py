@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain, islice
 from typing import Any
 
 import jax
@@ -11,9 +12,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from shiftjax._checks import array, fail, finite, shown
+from shiftjax._network import network
+from shiftjax._patience import patience
 from shiftjax._typing import Array, Shaped
 from shiftjax.tiling._pipeline import run_tiles
 from shiftjax.tiling._plan import TileIndex, TilePlan
+from shiftjax.tiling._words import times
 
 
 def predict_tiled(
@@ -51,6 +55,7 @@ def predict_tiled(
     """
     if not isinstance(plan, TilePlan):
         fail("plan", "a plan from `plan_tiles`", shown(plan))
+    fn = network("fn", fn)
     image = array("image", image)
     if tuple(image.shape) != plan.image_shape:
         fail("image", f"the planned shape {plan.image_shape}", f"shape {image.shape}", "make a plan for this image")
@@ -65,7 +70,10 @@ def predict_tiled(
 
     stitched: Any = None
     options: dict[str, Any] = {"batch_size": batch_size, "devices": devices, "mesh": mesh}
-    for tile, output in run_tiles(fn, plan, read_tile, plan.tiles(), index, **options):
+    outputs = run_tiles(fn, plan, read_tile, plan.tiles(), index, **options)
+    with patience(f"compiling the network for tiles of {times(plan.tile_input)} px, and computing the first"):
+        first = list(islice(outputs, 1))
+    for tile, output in chain(first, outputs):
         if stitched is None:  # only now the tree of the outputs is known
             leaves, tree = jax.tree.flatten(output)
             sizes = [one.size for one in plan.outputs]

@@ -11,6 +11,7 @@ import jax
 from jax.sharding import Mesh
 
 from shiftjax._checks import fail
+from shiftjax._network import network
 from shiftjax.tiling import TilePlan
 from shiftjax.volume._arguments import announce, check_arguments, check_verify, fitting
 from shiftjax.volume._jobs.code_digest import code_digest
@@ -118,7 +119,7 @@ def predict_volume(
         check_reachable(client, opened, new.path)
         if devices is not None or mesh is not None:
             fail("devices", "nothing beside `client`", "a choice", "each worker uses its own devices")
-    job = Job(fn, tiles, proved, tile_test, batch_size)
+    job = Job(network("fn", fn), tiles, proved, tile_test, batch_size)
     layouts = _layouts(job, new)
     begun = begin_target(
         new,

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import fail
-from shiftjax.fitting._data.pictures import AXES, Picture, blocks, ndim_of, numbers_in, pictures_of
+from shiftjax.fitting._data.pictures import AXES, Picture, blocks, ndim_of, numbers_in, pictures_of, tiff_folder
 from shiftjax.labelling import regions
 
 FEW = 5  # regions per label, from which on labels are taken for classes
@@ -67,10 +69,36 @@ def pairs_of(images: Any, labels: Any) -> list[Pair]:
     if len(pictures) != len(labelled):
         mend = "give labels for each image, in the same order"
         fail("labels", f"{len(pictures)}, one for each image", f"{len(labelled)}", mend)
+    _check_names(images, labels)
     pairs = [Pair(image.kept(), label.kept()) for image, label in zip(pictures, labelled, strict=True)]
     for pair in pairs:
         _check(pair, pairs[0])
     return pairs
+
+
+def _check_names(images: Any, labels: Any) -> None:
+    """Refuses two folders whose files, in order, differ by more than what all files of a folder share."""
+    files, theirs = (tiff_folder(x) if isinstance(x, str | Path) else None for x in (images, labels))
+    if files is None or theirs is None:
+        return
+    for image, label, one, other in zip(files, theirs, _distinct(files), _distinct(theirs), strict=False):
+        if one != other:
+            mend = "name files and their labels alike, such as a.tif and a_mask.tif, or give two lists of paths"
+            fail("labels", f"those of {Path(image).name} in its place", Path(label).name, mend)
+
+
+def _distinct(paths: Sequence[str]) -> list[str]:
+    """What tells the names of files apart: without what all of them begin and end with, and zeros before numbers."""
+    names = [re.sub(r"\d+", lambda number: str(int(number[0])), Path(path).stem) for path in paths]
+    start = _shared(names)
+    end = _shared([name[start:][::-1] for name in names])
+    return [name[start : len(name) - end] for name in names]
+
+
+def _shared(names: Sequence[str]) -> int:
+    """How many letters all of them begin with."""
+    letters = zip(*names, strict=False)
+    return next((k for k, letter in enumerate(letters) if len(set(letter)) > 1), min(map(len, names)))
 
 
 def _check(pair: Pair, first: Pair) -> None:
@@ -83,7 +111,8 @@ def _check(pair: Pair, first: Pair) -> None:
     if not np.issubdtype(labels.dtype, np.integer):
         if labels.dtype == bool:
             _binary(labels.name, "booleans")
-        raise TypeError(f"`labels`: expected integers, 0 = background, found {labels.dtype} in {labels.name}.")
+        found = f"{labels.dtype} in {labels.name}; whole numbers may be stored so: give `labels.astype(int)`"
+        raise TypeError(f"`labels`: expected integers, 0 = background, found {found}.")
     mine, others = (len(p.space) for p in (pair, first))
     if mine != others:
         fail("images", f"{others} spatial axes, as {first.image.name} has", f"{mine} in {image.name}")
@@ -139,7 +168,7 @@ def check_instances(pairs: Sequence[Pair], surveys: Sequence[Survey]) -> None:
     """Refuses labels that do not tell objects apart."""
     total, most = sum(len(s.areas) for s in surveys), max(s.labels for s in surveys)
     if total == 0:
-        fail("labels", "objects, with numbers above 0", f"background only in all {len(pairs)} images")
+        fail("labels", "objects, with numbers above 0", "background only")
     parts = sum(s.regions for s in surveys)
     if most <= 1 and parts > max(1, total):
         _binary(pairs[0].labels.name, f"one number in {parts} separate regions")

@@ -18,6 +18,7 @@ from shiftjax.volume import Source, open_source
 
 TIFF = (".tif", ".tiff")
 AXES = {1: "x", 2: "yx", 3: "zyx"}
+STORES = {"zarr.json", ".zarray", ".zgroup", ".zattrs", "attributes.json"}  # files by which a folder is a volume
 IN_MEMORY = 2**30  # bytes: smaller images are read once and kept, windows of larger ones are read when they are drawn
 
 Read = Callable[[tuple[slice, ...]], np.ndarray]
@@ -98,7 +99,7 @@ def pictures_of(name: str, value: Any, *, axes: str | None = None) -> list[Pictu
             fail(name, "at least one image", "an empty list")
         return [picture for k, item in enumerate(value) for picture in pictures_of(f"{name}[{k}]", item, axes=axes)]
     if isinstance(value, str | Path):
-        paths = _tiff_folder(value) or [os.fspath(value)]
+        paths = tiff_folder(value) or [_checked(name, os.fspath(value))]
         return [picture for path in paths for picture in _stored(name, path)]
     if isinstance(value, Source):
         return _frames(name, value, value.name)
@@ -139,7 +140,21 @@ def _stored(name: str, path: str) -> list[Picture]:
     return pictures
 
 
-def _tiff_folder(path: str | Path) -> list[str] | None:
+def _checked(name: str, path: str) -> str:
+    """A path where something is that may be an image."""
+    if "://" in path or "\0" in path or not path:
+        return path  # `open_source` says more
+    expected = "a folder of TIFF files (.tif, .tiff), a TIFF file or a Zarr volume"
+    at = next((p for p in (Path(path), *Path(path).parents) if p.exists()), None)
+    if at is None or (at.is_dir() and at != Path(path) and at == Path(path).parent):
+        fail(name, expected, f"nothing at {path!r}")
+    if os.path.isdir(path) and not STORES & set(os.listdir(path)):
+        mend = "convert images of other formats first, or read them yourself and give a list of arrays"
+        fail(name, expected, f"a folder without any of these, {path!r}", mend)
+    return path
+
+
+def tiff_folder(path: str | Path) -> list[str] | None:
     """The TIFF files of a folder, as people count: 2 before 10; None for what is no such folder."""
     folder = os.fspath(path)
     if not os.path.isdir(folder) or os.path.exists(os.path.join(folder, "zarr.json")):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-import threading
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 from shiftjax._ahead import read_ahead
 from shiftjax._arithmetic import ceil_div
 from shiftjax._interrupts import interrupts
+from shiftjax._patience import patience, silence
 from shiftjax.fitting._data.sampling import Sampler
 from shiftjax.fitting._settings import Settings
 from shiftjax.fitting._training.optimizer import with_total
@@ -27,13 +28,12 @@ from shiftjax.training import State, TrainingDivergedError
 
 CHUNK = 10  # steps between looks at the loss, each of which waits for the device
 TIMED = 40  # steps after which it is known how long one takes
-TRAINING = 0.75  # share of the minutes that steps take; the rest is for compilation, validation and tuning
+TRAINING = 0.85  # share of the minutes that compilation and steps take; the rest is for validation and tuning
 LEAST, MOST = 200, 6000  # steps
 VALIDATIONS = 12  # in a run
 SPARSE = 25  # steps between two validations, at least
 PATIENCE = 8  # validations in a row that are worse than the best by more than chance, after which a run ends
 AHEAD = 4  # batches that are read ahead
-SLOW = 2.0  # seconds of compilation that nobody wonders about
 
 
 @dataclass
@@ -107,13 +107,8 @@ class Loop:
 
     def _stepped(self, state: State, batch: Any, *, is_first: bool) -> tuple[State, Any]:
         """One step; the first one of a process compiles, which may take a while."""
-        timer = threading.Timer(SLOW, self.progress.say, ["compiling the training step..."])
-        if is_first:
-            timer.start()
-        try:
+        with patience("compiling the training step", self.progress.say) if is_first else nullcontext():
             return self.step(state, *batch)
-        finally:
-            timer.cancel()
 
     def _look(self, done: int, bar: Progress, count: int) -> None:
         """Looks at the loss of the last steps.
@@ -150,7 +145,9 @@ class Loop:
             return
         loss = float(np.mean([float(loss) for loss in self._losses])) if self._losses else math.nan
         variables = predicting(state)
-        settings, score = self.validation.quick(self.validation.outputs(fn_of(self.net, variables)), self.settings)
+        with patience("scoring what is held out", self.progress.say), silence():
+            outputs = self.validation.outputs(fn_of(self.net, variables))
+            settings, score = self.validation.quick(outputs, self.settings)
         best = max(score, self.record.top)
         self.progress.say(f"step {done}: loss {loss:.3g}, AP50 of what is held out {score:.3f}, best {best:.3f}")
         self.record.enter(Entry(done, loss, score), variables, lambda best: self.keep(best, settings, score))

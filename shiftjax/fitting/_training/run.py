@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from shiftjax._patience import patience, silence
 from shiftjax.fitting._data.augment import Augmentation
 from shiftjax.fitting._data.intensities import Intensities
 from shiftjax.fitting._data.sampling import Sampler
@@ -98,7 +99,7 @@ def run(
         if not ended:
             goes_on = "" if out is None else "; the same call goes on"
             say.say(f"stopped after {int(state.step)} steps: what has been learnt is kept{goes_on}")
-        best = _best(plan, record, validation, settings, state, model)
+        best = _best(plan, record, validation, settings, state, model, say)
         if record.folder is not None:
             best.save(record.folder)
             if validation is not None:
@@ -111,31 +112,41 @@ def run(
 
 
 def _best(
-    plan: Plan, record: Record, validation: Validation | None, settings: Settings, state: State, model: Any
+    plan: Plan,
+    record: Record,
+    validation: Validation | None,
+    settings: Settings,
+    state: State,
+    model: Any,
+    say: Progress,
 ) -> Model:
     """The model of the best weights, with settings tuned to what is held out."""
     if validation is None:
         return model(predicting(state), settings, math.nan)
     # The last weights, whose learning rate was lowest, unless earlier ones are better by more than chance.
     last, best = predicting(state), record.best
-    score, found = _tuned(plan, validation, settings, last, model)
+    score, found = _tuned(plan, validation, settings, last, model, say)
     if best is not None and record.top > score + validation.chance(record.top):
-        other, earlier = _tuned(plan, validation, settings, best, model)
+        other, earlier = _tuned(plan, validation, settings, best, model, say)
         if other > score + validation.chance(other):
             return earlier
     return found
 
 
-def _tuned(plan: Plan, validation: Validation, settings: Settings, variables: Any, model: Any) -> tuple[float, Model]:
+def _tuned(
+    plan: Plan, validation: Validation, settings: Settings, variables: Any, model: Any, say: Progress
+) -> tuple[float, Model]:
     """The model of these weights, with settings tuned to what is held out, and its score."""
-    found, score = validation.tuned(validation.outputs(fn_of(plan.net, variables)), settings, plan.small)
+    with patience("choosing threshold and bandwidth", say.say), silence():
+        found, score = validation.tuned(validation.outputs(fn_of(plan.net, variables)), settings, plan.small)
     return score, model(variables, found, score)
 
 
 def _draw(path: Path, validation: Validation, model: Model, say: Progress) -> None:
     """A picture of the first image that is held out."""
-    output = validation.outputs(model.fn)[0]
     try:
+        with silence():
+            output = validation.outputs(model.fn)[0]
         draw(path, validation.images[0], validation.labels[0], output, model.settings, model.score)
     except ImportError as error:
         say.say(f"no picture of the validation: {error}")

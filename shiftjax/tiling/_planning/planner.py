@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._arithmetic import ceil_div
-from shiftjax._checks import fail, function, nbytes, one_of, per_axis, shown, switch, told, type_of_numbers
+from shiftjax._checks import fail, nbytes, one_of, per_axis, shown, switch, told, type_of_numbers
+from shiftjax._network import network
 from shiftjax.certifier import Certificate
 from shiftjax.tiling._compiled import CompiledFunction, Fn
 from shiftjax.tiling._exact_window import windows
@@ -77,7 +78,7 @@ def plan_tiles(
         >>> plan.tile_input, plan.grid, plan.pad_width
         ((34,), (4,), ((0, 0), (1, 29), (0, 0)))
     """
-    function("fn", fn)
+    fn = network("fn", fn)
     switch("illegal_tile", illegal_tile)
     shape = _checked_shape(image_shape)
     dtype = type_of_numbers("dtype", dtype)

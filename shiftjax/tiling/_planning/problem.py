@@ -9,6 +9,7 @@ from typing import Any
 import jax
 
 from shiftjax._checks import fail, told
+from shiftjax._patience import patience
 from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._compiled import CompiledFunction, Fn
@@ -70,4 +71,5 @@ class Problem:
     def cheapest(self, tiles: Candidates, limit: int | None) -> Sizes:
         if limit is None:
             return within_pixels(tiles, TILE_PIXELS // self.shape[0])
-        return within_bytes(tiles, self.memory, self.compiled.nbytes, limit)
+        with patience("compiling tiles to measure the memory that they take"):
+            return within_bytes(tiles, self.memory, self.compiled.nbytes, limit)

@@ -1,15 +1,13 @@
-"""The bar, and the few sentences of a run; a terminal or a log that breaks stops neither."""
+"""The bar of a run; a terminal or a log that breaks does not stop it."""
 
 from __future__ import annotations
 
-import sys
 import threading
 from contextlib import suppress
 from typing import Any
 
+from shiftjax import _patience
 from shiftjax._extras import require
-
-PATIENCE = 2.0  # seconds after which a run that has finished no tile yet says what it does
 
 
 class Bar:
@@ -29,7 +27,7 @@ class Bar:
             with suppress(OSError, ValueError):  # a pipe without a reader, a closed file
                 self._bar = tqdm(total=total, initial=done, desc=title, unit=" tiles")
         self._moved = False
-        self._waiting = threading.Timer(PATIENCE, self._call, ("set_postfix_str", "compiling ..."))
+        self._waiting = threading.Timer(_patience.PATIENCE, self._call, ("set_postfix_str", "compiling ..."))
         self._waiting.daemon = True
         if self._bar is not None and done < total:
             self._waiting.start()
@@ -54,9 +52,3 @@ class Bar:
             except (OSError, ValueError):
                 self._bar.disable = True  # so that it does not try once more when it is thrown away
                 self._bar = None
-
-
-def say(sentence: str) -> None:
-    """A line for whoever started the run."""
-    with suppress(OSError, ValueError, AttributeError):  # the last where there is no standard error at all
-        print(f"shiftjax: {sentence}", file=sys.stderr, flush=True)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from shiftjax.volume._jobs.bar import say
+from shiftjax._patience import say
 from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.journal import Journal

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from shiftjax.volume._jobs.bar import Bar, say
+from shiftjax._patience import say
+from shiftjax.volume._jobs.bar import Bar
 from shiftjax.volume._jobs.owned import Owned
 from shiftjax.volume._jobs.resume import check_source, source_changed, unsound_tiles
 from shiftjax.volume._jobs.tiles import Pass, TileAtTime, VolumeTiles

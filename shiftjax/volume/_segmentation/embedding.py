@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from shiftjax._ahead import read_ahead
-from shiftjax._checks import fail, function, shown
+from shiftjax._checks import fail, shown
+from shiftjax._network import network
 from shiftjax.tiling import TilePlan
 from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.pointwise import check_preprocess
@@ -128,11 +129,11 @@ def open_embedding(embedding: Any, plan: TilePlan, axes: str | None, missing: st
         expected = f"one whose output has the image's pixels, {plan.image_shape[1:-1]}"
         fail("plan", expected, f"one of {output.size} px", "let the network give an embedding of every pixel")
     source = with_missing(open_source(embedding.source, axes=embedding.axes, channel=embedding.channel), missing)
-    function("fn", embedding.fn)
+    fn = network("fn", embedding.fn)
     tiles = _tiles(source, plan)
     if source.channels != plan.image_shape[-1]:
         fail("source", f"{plan.image_shape[-1]} channels, as planned", source.channels)
-    job = Job(embedding.fn, tiles, check_preprocess(embedding.preprocess, plan, source.dtype))
+    job = Job(fn, tiles, check_preprocess(embedding.preprocess, plan, source.dtype))
     return ComputedEmbedding(tiles, plan.outputs[0].channels, plan.outputs[0].dtype, job)
 
 

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from shiftjax._patience import patience, silence
 from shiftjax.volume._jobs.resume import check_source, source_changed, unsound_tiles
 from shiftjax.volume._jobs.run import Options, Run
 from shiftjax.volume._jobs.tiles import Pass
@@ -93,18 +94,22 @@ class Segmentation:
         """First pass and mean shift."""
         sampling = SamplePass(self._masked, self._intermediates, seed, self._settings.samples)
         self._pass("codebook", sampling, "sample")
-        return find_codes(sampling.sample(), bandwidth=self._settings.bandwidth, seeds=self._settings.seeds)
+        sample = sampling.sample()
+        clustering = patience(f"clustering {len(sample.rank)} pixels of the volume")
+        with silence(not self._options.progress), clustering, silence():
+            return find_codes(sample, bandwidth=self._settings.bandwidth, seeds=self._settings.seeds)
 
     def _label(self, codes: np.ndarray) -> int:
         """Second and third pass; how many objects there are."""
         finding = FragmentPass(self._masked, codes, self._settings.bandwidth, self._intermediates)
         self._pass("fragments", finding, "fragments", "table")
-        objects = join_fragments(
-            finding.tables(),
-            grid=self._volume.plan.grid,
-            min_size=self._settings.min_size,
-            store=self._intermediates,
-        )
+        with silence(not self._options.progress), patience("joining objects across tiles"):
+            objects = join_fragments(
+                finding.tables(),
+                grid=self._volume.plan.grid,
+                min_size=self._settings.min_size,
+                store=self._intermediates,
+            )
         local = replace(self._options, client=None)
         Run(self._volume, self._target, self._claim, local, name="labels")(LabelPass(finding, objects, self._target))
         return objects.count
