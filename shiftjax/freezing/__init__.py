@@ -3,3 +3,4 @@
 from shiftjax.freezing._freeze import freeze_statistics as freeze_statistics
 from shiftjax.freezing._frozen import Frozen as Frozen
 from shiftjax.freezing._frozen import FrozenStatistic as FrozenStatistic
+from shiftjax.freezing._saving import load_statistics as load_statistics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -11,6 +12,7 @@ import numpy as np
 from jax.tree_util import GetAttrKey, Partial
 
 from shiftjax.certifier import Cut
+from shiftjax.freezing._file import write_statistics
 
 Fn = Callable[[Any], Any]
 
@@ -84,6 +86,10 @@ class Frozen:
     def __repr__(self) -> str:
         of = f"{self.sample} of an image" if self.sample else "an image"
         return f"<{len(self.values)} statistics of {of}, measured at {self.image_shape}>"
+
+    def save(self, path: str | Path) -> None:
+        """Writes the statistics into an .npz file, without pickles: `load_statistics(fn, path)` reads them."""
+        write_statistics(self, path)
 
     def given(self, values: Sequence[Any]) -> Frozen:
         """The same function with other values of the statistics."""

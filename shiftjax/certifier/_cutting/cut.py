@@ -17,6 +17,7 @@ from shiftjax._checks import fail
 from shiftjax._parameters import take_apart
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._cutting.analysis import Analysis, Measure, Statistic, analyse
+from shiftjax.certifier._domain.naming import digest
 
 Fn = Callable[[Any], Any]
 
@@ -52,6 +53,14 @@ class Cut:
     def passes(self) -> int:
         """How many statistics there are in the longest chain."""
         return self._own.passes
+
+    def key(self, fn: Fn) -> str:
+        """Digest of the program, and of all parameters and constants: statistics are those of one network."""
+        program = self._own.flat.program
+        calls = [(call.name, call.in_shapes, call.out_shapes) for call in program.calls]
+        values = (*program.constants, *take_apart(fn).arrays)
+        arrays = [_jaxpr.key_data(value) if (host := _jaxpr.concrete(value)) is None else host for value in values]
+        return digest("cut", calls, arrays)
 
     def outputs(self, fn: Fn, statistics: Sequence[Any], image: Any) -> Any:
         """What the function gives for an image of any size, given the statistics."""
@@ -90,10 +99,15 @@ class Cut:
         derived = own.flat.run(self._derivation(own, fn, statistics), [twins[atom] for atom in used])
         env = _inputs(here, fn)
         env[here.flat.program.inputs[-1]] = jnp.asarray(image)
-        env.update(
-            (atom, jnp.broadcast_to(value, _jaxpr.shape(atom))) for atom, value in zip(used, derived, strict=True)
-        )
+        env.update((atom, self._for_batch(atom, value)) for atom, value in zip(used, derived, strict=True))
         return here.flat.run(env, wanted)
+
+    def _for_batch(self, atom: Any, value: Any) -> Any:
+        """A derived value for as many images as there are here: by the same operations for one as for several."""
+        shape = _jaxpr.shape(atom)
+        if self.shape[0] != 1 or not shape or jnp.shape(value)[0] != 1:
+            return value
+        return jnp.broadcast_to(jnp.reshape(value, shape[1:]), shape)
 
     def _derivation(self, own: Analysis, fn: Fn, statistics: Sequence[Any]) -> dict[Any, Any]:
         """What statistics are derived from at the measured size: they, parameters and constants."""

@@ -1,0 +1,74 @@
+"""The file that statistics are kept in: a NumPy archive of plain arrays, one of them a page of JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shiftjax._checks import fail, shown
+
+if TYPE_CHECKING:
+    from shiftjax.freezing._frozen import Frozen
+
+FORMAT = 1
+PAGE = "about"
+
+
+def write_statistics(frozen: Frozen, path: Any) -> None:
+    """Writes all values, and what they are of."""
+    if not isinstance(path, str | Path) or not str(path):
+        fail("path", "the path of a file", shown(path))
+    listed = [(one.operation, one.source, list(one.shape)) for one in frozen.cut.statistics]
+    page = {
+        "format": FORMAT,
+        "network": frozen.cut.key(frozen.fn),
+        "image_shape": list(frozen.image_shape),
+        "dtype": str(frozen.cut.dtype),
+        "sample": frozen.sample,
+        "remark": frozen.remark,
+        "statistics": listed,
+    }
+    values = {f"value_{k}": _stored(value) for k, value in enumerate(frozen.values)}
+    part = Path(f"{path}.part")
+    with part.open("wb") as file:
+        np.savez(file, **{PAGE: np.frombuffer(json.dumps(page).encode(), np.uint8)}, **values)  # type: ignore[arg-type]
+    os.replace(part, path)
+
+
+def read_statistics(path: Any) -> tuple[dict[str, Any], list[np.ndarray]]:
+    """What was written.
+
+    Raises:
+        ValueError: no such file, or something else.
+    """
+    if not isinstance(path, str | Path):
+        fail("path", "the path of a file", shown(path))
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            page = json.loads(archive[PAGE].tobytes())
+            values = [archive[f"value_{k}"] for k in range(len(page["statistics"]))]
+        if page["format"] == FORMAT:
+            return page, values
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
+        pass
+    fail("path", f"statistics of format {FORMAT}, as `save` writes them", f"none at {shown(str(path))}", "freeze them again")
+
+
+def _stored(value: Any) -> np.ndarray:
+    """In a type that NumPy knows; of short floats float32 holds all values."""
+    host = np.asarray(value)
+    if jnp.issubdtype(host.dtype, jnp.floating) and host.dtype.itemsize < 4:
+        return host.astype(np.float32)
+    return host
+
+
+def described(shape: Any, dtype: str) -> jax.ShapeDtypeStruct:
+    """The image that was measured."""
+    return jax.ShapeDtypeStruct(tuple(shape), jnp.dtype(dtype))
