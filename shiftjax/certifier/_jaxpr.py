@@ -215,7 +215,9 @@ def bind(call: Call, operands: Sequence[Any]) -> list[Any]:
     equation = call.equation
     pairs = [(atom, value) for atom, value in zip(equation.invars, operands, strict=True) if literal(atom) is None]
     inputs = {id(atom): (atom, value) for atom, value in pairs}.values()  # each variable once
-    alone = core.Jaxpr((), [atom for atom, _ in inputs], equation.outvars, [equation], equation.effects)
+    names = tuple("" for _ in inputs), tuple("" for _ in equation.outvars)
+    about = core.DebugInfo("shiftjax", equation.primitive.name, *names)
+    alone = core.Jaxpr((), [atom for atom, _ in inputs], equation.outvars, [equation], equation.effects, about)
     return list(core.jaxpr_as_fun(core.ClosedJaxpr(alone, ()))(*(value for _, value in inputs)))
 
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 from jax.tree_util import GetAttrKey, Partial
 
+from shiftjax._checks import fail
 from shiftjax.certifier import Cut
 from shiftjax.freezing._file import write_statistics
 
@@ -118,6 +119,8 @@ class Operands:
     which: tuple[int, ...]
 
     def __call__(self, image: Any) -> list[Any]:
+        if image.shape[0] != self.frozen.image_shape[0]:
+            fail("image", "as many images as are measured", f"{image.shape[0]}")  # one tile at a time is measured
         return self.frozen.cut.operands(self.frozen.fn, self.frozen.values, image, self.which)
 
     @property
