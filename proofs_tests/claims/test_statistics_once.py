@@ -11,7 +11,6 @@ Idea: cut the program at its reductions over space; between two of them the earl
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +22,7 @@ from hypothesis import strategies as st
 from jax.tree_util import Partial
 
 import shiftjax as sj
+from proofs_tests.freezing.integers import FORMS, Layer, centred, space
 from proofs_tests.support import record
 from proofs_tests.support.networks import FLOATS, Subject, subjects
 from proofs_tests.support.profiles import examples
@@ -31,36 +31,6 @@ from shiftjax.testing import injective
 
 SMALL = {"ndims": (1, 2), "pixels": {1: 60, 2: 20}, "largest_period": 4, "levels": (1, 3)}
 PADDED = {"paddings": ("SAME",), "activation": injective, "kernels": (2, 4), **SMALL}
-Layer = Callable[[jax.Array], jax.Array]
-
-
-def centred(y: jax.Array) -> jax.Array:
-    """As a norm without its variance: less a part of the sum over space."""
-    return y - (y.sum(space(y), keepdims=True) >> 4)
-
-
-def from_the_largest(y: jax.Array) -> jax.Array:
-    """As a softmax over space begins, and with the smallest value too."""
-    return y - y.max(space(y), keepdims=True) + 3 * y.min(space(y), keepdims=True)
-
-
-def excited(y: jax.Array) -> jax.Array:
-    """Squeeze-and-excite: channels weighted by what two layers make of their sums."""
-    sums = injective(y.sum(space(y)) * jnp.arange(1, y.shape[-1] + 1))
-    weights = sums[:, ::-1] + sums
-    return y * weights.reshape(y.shape[0], *(1 for _ in space(y)), -1)
-
-
-def by_groups(y: jax.Array) -> jax.Array:
-    """As a group norm: all channels have one sum."""
-    return y + y.sum((*space(y), y.ndim - 1), keepdims=True)
-
-
-def space(y: jax.Array) -> tuple[int, ...]:
-    return tuple(range(1, y.ndim - 1))
-
-
-FORMS = (centred, from_the_largest, excited, by_groups)
 
 
 @dataclass(frozen=True)

@@ -8,4 +8,13 @@ from shiftjax.certifier._cutting.cut import Cut
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._witness import Witness
 
-__all__ = ["AxisCertificate", "Certificate", "CertificationError", "Cut", "Misalignment", "Witness", "batchwise", "certify"]
+__all__ = [
+    "AxisCertificate",
+    "Certificate",
+    "CertificationError",
+    "Cut",
+    "Misalignment",
+    "Witness",
+    "batchwise",
+    "certify",
+]

@@ -21,10 +21,16 @@ FORMAT = 1
 PAGE = "about"
 
 
-def write_statistics(frozen: Frozen, path: Any) -> None:
-    """Writes all values, and what they are of."""
-    if not isinstance(path, str | Path) or not str(path):
-        fail("path", "the path of a file", shown(path))
+def write_statistics(frozen: Frozen, path: Any, *, passes: int | None = None, image: str = "") -> None:
+    """Writes all values, and what they are of.
+
+    Args:
+        frozen: the function with its statistics.
+        path: of the file, which is replaced at once.
+        passes: of a measurement that goes on, how many are finished; values of later ones are zeros.
+        image: what tells the image from others.
+    """
+    check_path("path", path)
     listed = [(one.operation, one.source, list(one.shape)) for one in frozen.cut.statistics]
     page = {
         "format": FORMAT,
@@ -34,6 +40,8 @@ def write_statistics(frozen: Frozen, path: Any) -> None:
         "sample": frozen.sample,
         "remark": frozen.remark,
         "statistics": listed,
+        "passes": frozen.cut.passes if passes is None else passes,
+        "image": image,
     }
     values = {f"value_{k}": _stored(value) for k, value in enumerate(frozen.values)}
     part = Path(f"{path}.part")
@@ -48,8 +56,7 @@ def read_statistics(path: Any) -> tuple[dict[str, Any], list[np.ndarray]]:
     Raises:
         ValueError: no such file, or something else.
     """
-    if not isinstance(path, str | Path):
-        fail("path", "the path of a file", shown(path))
+    check_path("path", path)
     try:
         with np.load(path, allow_pickle=False) as archive:
             page = json.loads(archive[PAGE].tobytes())
@@ -58,7 +65,18 @@ def read_statistics(path: Any) -> tuple[dict[str, Any], list[np.ndarray]]:
             return page, values
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
         pass
-    fail("path", f"statistics of format {FORMAT}, as `save` writes them", f"none at {shown(str(path))}", "freeze them again")
+    fail(
+        "path",
+        f"statistics of format {FORMAT}, as `save` writes them",
+        f"none at {shown(str(path))}",
+        "freeze them again",
+    )
+
+
+def check_path(name: str, path: Any) -> None:
+    """Refuses anything but the path of a file."""
+    if not isinstance(path, str | Path) or not str(path) or Path(path).is_dir():
+        fail(name, "the path of a file", shown(path))
 
 
 def _stored(value: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,6 +14,7 @@ import numpy as np
 from shiftjax._checks import fail, function, one_of, shown, switch
 from shiftjax.certifier import CertificationError, Cut
 from shiftjax.freezing._frozen import Frozen, Operands, unmeasured
+from shiftjax.freezing._journal import Journal
 from shiftjax.freezing._pass import measure
 from shiftjax.freezing._picture import Picture, picture
 from shiftjax.freezing._summary import Summary, over_channels, squares_about, total, variance
@@ -32,6 +34,7 @@ def freeze_statistics(
     region: Sequence[slice] | None = None,
     axes: str | None = None,
     channel: int | None = None,
+    journal: str | Path | None = None,
     progress: bool = True,
 ) -> Frozen:
     """Measures what a function reduces over the whole image, and returns the function with these numbers as parameters.
@@ -59,6 +62,8 @@ def freeze_statistics(
             the whole image; `frozen.sample` says so.
         axes: of a volume: a letter for each, as `predict_volume` takes them.
         channel: of a volume: the only one that the function sees.
+        journal: path of a file in which finished passes are kept: the same call goes on after the last of them. In the end it
+            is what `Frozen.save` writes.
         progress: whether to show a bar, where tqdm is installed.
 
     Returns:
@@ -89,14 +94,18 @@ def freeze_statistics(
     if plan is not None:
         tile, pad, memory_bytes = plan.tile_output, plan.pad, None
         if plan.image_shape != whole.shape or jnp.dtype(plan.dtype) != whole.dtype:
-            fail("plan", f"a plan for {whole.dtype} of shape {whole.shape}", f"one for {plan.dtype} of {plan.image_shape}")
+            fail(
+                "plan",
+                f"a plan for {whole.dtype} of shape {whole.shape}",
+                f"one for {plan.dtype} of {plan.image_shape}",
+            )
     choice: dict[str, Any] = {"tile": tile, "memory_bytes": memory_bytes, "dtype": whole.dtype}
     if pad is not None:
         if plan is None:
             plan = plan_tiles(unmeasured(fn, _cut(fn, whole)), whole.shape, pad=pad, **choice)
         whole = whole.padded(plan.pad_width, pad)
         choice = {**choice, "tile": plan.tile_output, "memory_bytes": None}
-    return _measured(fn, whole, sample, choice, progress)
+    return _measured(fn, whole, sample, choice, journal, progress)
 
 
 def _part(whole: Picture, region: Any) -> tuple[Picture, str]:
@@ -115,7 +124,7 @@ def _cut(fn: Fn, whole: Picture) -> Cut:
     return Cut(fn, jax.ShapeDtypeStruct(whole.shape, whole.dtype))
 
 
-def _measured(fn: Fn, whole: Picture, sample: str, choice: dict[str, Any], progress: bool) -> Frozen:
+def _measured(fn: Fn, whole: Picture, sample: str, choice: dict[str, Any], journal: Any, progress: bool) -> Frozen:
     """All passes over an image that is not padded any more."""
     cut = _cut(fn, whole)
     frozen = unmeasured(fn, cut, sample=sample)
@@ -123,23 +132,34 @@ def _measured(fn: Fn, whole: Picture, sample: str, choice: dict[str, Any], progr
         return frozen
     if choice["memory_bytes"] is not None:
         # Tiles that the function itself fits; its inner layers, all of them at once, would not.
-        choice = {**choice, "tile": plan_tiles(frozen, whole.shape, pad=None, **choice).tile_output, "memory_bytes": None}
+        choice = {
+            **choice,
+            "tile": plan_tiles(frozen, whole.shape, pad=None, **choice).tile_output,
+            "memory_bytes": None,
+        }
     every = Operands(frozen, tuple(range(len(cut.measures))))
     plan = plan_tiles(every, whole.shape, pad=None, **choice)
     if plan.certificate.left_out:
-        raise CertificationError("statistic", "unknown", plan.certificate.left_out[0].why, "Nothing is measured without it.")
-    values: list[Any] = list(frozen.values)
-    summaries: dict[int, Summary] = {}
-    for stage in range(1, cut.passes + 1):
+        raise CertificationError(
+            "statistic", "unknown", plan.certificate.left_out[0].why, "Nothing is measured without it."
+        )
+    kept = Journal(frozen, journal, whole.identity)
+    before, values = kept.finished()
+    for stage in range(before + 1, cut.passes + 1):
         which = tuple(k for k, one in enumerate(cut.measures) if one.stage == stage)
         with _bar(plan, stage, cut.passes, progress) as finished:
             found = measure(
-                Operands(frozen.given(_placeholders(values)), which), plan, which, lambda t: whole.tile(plan, t), finished
+                Operands(frozen.given(_placeholders(values)), which),
+                plan,
+                which,
+                lambda t: whole.tile(plan, t),
+                finished,
             )
-        summaries.update(zip(which, found, strict=True))
+        summaries = dict(zip(which, found, strict=True))
         for k, one in enumerate(cut.statistics):
             if one.stage == stage:
                 values[k] = _value(frozen.given(values), k, summaries)
+        kept.write(stage, _placeholders(values))
     done = unmeasured(fn, cut, sample=sample, remark=plan.why).given(values)
     _check_finite(done)
     return done

@@ -64,7 +64,9 @@ def _computed(
     for tile, pixels in read_ahead(read, plan.tiles(), ahead=1):
         bounds = own_positions(plan, tile)
         bounds = tuple(bounds[k] for k in places)
-        starts, stops = (np.array([[getattr(p, end) for p in own] for own in bounds], np.int32) for end in ("start", "stop"))
+        starts, stops = (
+            np.array([[getattr(p, end) for p in own] for own in bounds], np.int32) for end in ("start", "stop")
+        )
         running.append((bounds, _told(arrays, jax.device_put(pixels), starts, stops, program)))
         if len(running) > 1:
             jax.block_until_ready(running[0][1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,13 +26,13 @@ class Picture:
     Attributes:
         shape: of the image.
         dtype: in which it is read.
-        name: for messages.
+        identity: what tells it from other images.
         read: gives the pixels of slices within it, one per spatial axis.
     """
 
     shape: tuple[int, ...]
     dtype: Any
-    name: str
+    identity: str
     read: Callable[[Slices], np.ndarray]
 
     @property
@@ -46,7 +47,8 @@ class Picture:
             return self.read(tuple(slice(a + s.start, a + s.stop) for a, s in zip(starts, slices, strict=True)))
 
         space = [r.stop - r.start for r in region]
-        return Picture((self.shape[0], *space, self.shape[-1]), self.dtype, self.name, read)
+        identity = f"{self.identity}, pixels {[(r.start, r.stop) for r in region]}"
+        return Picture((self.shape[0], *space, self.shape[-1]), self.dtype, identity, read)
 
     def padded(self, width: Sequence[tuple[int, int]], pad: str) -> Picture:
         """The image continued beyond its border, as `jnp.pad` does."""
@@ -56,8 +58,9 @@ class Picture:
             start = [s.start - a for a, s in zip(before, slices, strict=True)]
             return read_window(self.read, self.space, start, [s.stop - s.start for s in slices], pad)
 
+        identity = f"{self.identity}, padded by {pad} {[tuple(w) for w in width]}"
         space = [n + a + b for n, (a, b) in zip(self.space, width[1:-1], strict=True)]
-        return Picture((self.shape[0], *space, self.shape[-1]), self.dtype, self.name, read)
+        return Picture((self.shape[0], *space, self.shape[-1]), self.dtype, identity, read)
 
     def tile(self, plan: TilePlan, tile: tuple[int, ...]) -> np.ndarray:
         """The input of a tile.
@@ -71,7 +74,9 @@ class Picture:
         if jnp.issubdtype(pixels.dtype, jnp.inexact) and not np.isfinite(pixels).all():
             block = ", ".join(f"{s.start}:{s.stop}" for s in slices)
             bad = int(pixels.size - np.isfinite(pixels).sum())
-            fail("image", "finite values", f"{bad} that are NaN or infinite in pixels [{block}]", "clean the image first")
+            fail(
+                "image", "finite values", f"{bad} that are NaN or infinite in pixels [{block}]", "clean the image first"
+            )
         return pixels
 
 
@@ -92,7 +97,8 @@ def picture(image: Any, dtype: Any, axes: str | None, channel: int | None) -> Pi
         images("image", found)
         host = np.asarray(found)
         host = host.astype(jax.dtypes.canonicalize_dtype(host.dtype), copy=False)
-        return Picture(host.shape, host.dtype, "the image", lambda slices: host[(slice(None), *slices)])
+        identity = hashlib.blake2b(np.ascontiguousarray(host).view(np.uint8), digest_size=12).hexdigest()
+        return Picture(host.shape, host.dtype, identity, lambda slices: host[(slice(None), *slices)])
     if not isinstance(image, str | Path | Source) and not hasattr(image, "shape"):
         fail("image", "an array, or the path or URI of a volume", shown(image))
     return _volume(open_source(image, axes=axes, channel=channel), dtype)
@@ -109,4 +115,4 @@ def _volume(source: Source, dtype: Any) -> Picture:
         fail("image", f"values that {dtype} holds", source.dtype, "make a plan with the source's dtype and give it")
     at = source.at()
     shape = (1, *source.space, source.channels)
-    return Picture(shape, np.dtype(dtype), source.name, lambda slices: at(slices).astype(dtype, copy=False))
+    return Picture(shape, np.dtype(dtype), source.stamp, lambda slices: at(slices).astype(dtype, copy=False))

@@ -6,10 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-import jax
-
 from shiftjax.certifier import _jaxpr
-from shiftjax.certifier._cutting.finding import Finder, Found
+from shiftjax.certifier._cutting.finding import Finder, Found, Reduction
 from shiftjax.certifier._cutting.flat import Flat, flatten
 from shiftjax.certifier._cutting.moments import Squares, squares, variances
 from shiftjax.certifier._cutting.operand import Layout
@@ -32,14 +30,12 @@ class Measure:
         operand: a variable of the program.
         layout: how it becomes an image.
         kind: "sum", "max" or "min".
-        moments: whether the squares about the mean are summed too.
         stage: in which pass it can be measured, from 1.
     """
 
     operand: Any
     layout: Layout
     kind: str
-    moments: bool
     stage: int
 
 
@@ -52,7 +48,7 @@ class Statistic:
         operation: "sum", "max", "min", "sum of squares" or "variance".
         measure: the number of what is measured for it.
         centre: the variable about which squares are summed; None for 0.
-        stage: after which pass it is known, from 1.
+        stage: in which pass it is measured, from 1.
         source: "file:line" of the user's code.
     """
 
@@ -127,7 +123,10 @@ def _check_outputs(flat: Flat, found: Found, names: tuple[str, ...]) -> None:
             training = any(word in name for word in ("batch_stats", "running", "mean", "var"))
             what = f"output {name}" if name else "output"
             raise CertificationError(
-                what, source, "it is a statistic of the whole image that is not spread over it again", TRAINING if training else SPREAD
+                what,
+                source,
+                "it is a statistic of the whole image that is not spread over it again",
+                TRAINING if training else SPREAD,
             )
     values = [found.values[atom] for atom in outputs if _jaxpr.literal(atom) is None]
     refused = [value.why for value in values if isinstance(value, Refused)]
@@ -150,22 +149,22 @@ def _staged(flat: Flat, found: Found, traced: _jaxpr.Traced) -> Analysis:
         for result, r in reductions.items()
         if r.kind == "sum" and (result not in as_squares or as_squares[result].centre is None)
     }
-    by_mean = {result: r for result, r in reductions.items() if r.kind == "sum"}
     variance_of = variances(flat, found, sums)
     measures: dict[tuple[Any, ...], Measure] = {}
     statistics: dict[Any, Statistic] = {}
     depth: dict[Any, int] = {}
 
     def level(atom: Any) -> int:
-        return depth.get(atom, 0) if _jaxpr.literal(atom) is None else 0
+        return 0 if atom is None or _jaxpr.literal(atom) is not None else depth.get(atom, 0)
 
-    def measured(reduction: Any, moments: bool) -> tuple[int, int]:
+    def enter(call: Any, operation: str, reduction: Reduction, centre: Any | None = None) -> None:
         key = (reduction.operand, reduction.kind, reduction.layout)
         stage = 1 + level(reduction.operand)
-        old = measures.get(key)
-        moments |= old is not None and old.moments
-        measures[key] = Measure(reduction.operand, reduction.layout, reduction.kind, moments, stage)
-        return list(measures).index(key), stage
+        measures.setdefault(key, Measure(reduction.operand, reduction.layout, reduction.kind, stage))
+        (result,) = call.results
+        number = list(measures).index(key)
+        statistics[result] = Statistic(result, operation, number, centre, stage, reduction.source)
+        depth[result] = stage
 
     for call in flat.program.calls:
         result = call.results[0] if call.results else None
@@ -173,18 +172,13 @@ def _staged(flat: Flat, found: Found, traced: _jaxpr.Traced) -> Analysis:
         depth.update((atom, below) for atom in call.results)
         if result in reductions:
             own = as_squares.get(result)
-            reduction = reductions[result] if own is None else own.reduction
-            number, stage = measured(reduction, own is not None)
-            centre = None if own is None else own.centre
-            stage = max(stage, level(centre)) if centre is not None else stage
-            operation = reduction.kind if own is None else "sum of squares"
-            statistics[result] = Statistic(result, operation, number, centre, stage, reduction.source)
-            depth[result] = stage
+            if own is not None and level(own.centre) <= 1 + level(own.reduction.operand):
+                enter(call, "sum of squares", own.reduction, own.centre)
+            else:  # also squares about a centre that is known only later
+                enter(call, reductions[result].kind, reductions[result])
         elif result in variance_of:
-            mean = next(r for r in by_mean.values() if r.operand is variance_of[result])
-            number, stage = measured(mean, True)
-            statistics[result] = Statistic(result, "variance", number, None, stage, mean.source)
-            depth[result] = stage
+            mean = next(r for r in reductions.values() if r.kind == "sum" and r.operand is variance_of[result])
+            enter(call, "variance", mean)
     return _pruned(flat, found, list(measures.values()), statistics, traced)
 
 
@@ -209,8 +203,3 @@ def _pruned(
         traced.outputs,
         traced.tree,
     )
-
-
-def image_like(shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
-    """An image without values."""
-    return jax.ShapeDtypeStruct(shape, dtype)

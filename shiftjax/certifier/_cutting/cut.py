@@ -93,7 +93,9 @@ class Cut:
         """Variables of the program at the size of an image."""
         own = self._own
         twins = {
-            mine: theirs for mine, theirs in zip(here.found.derived, own.found.derived, strict=True) if _alike(mine, theirs)
+            mine: theirs
+            for mine, theirs in zip(here.found.derived, own.found.derived, strict=True)
+            if _alike(mine, theirs)
         }
         _, used = here.flat.needed(wanted, twins.__contains__)
         derived = own.flat.run(self._derivation(own, fn, statistics), [twins[atom] for atom in used])

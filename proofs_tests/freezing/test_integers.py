@@ -1,0 +1,89 @@
+"""Same-padded networks with statistics between their layers, in int32: tiles equal the whole image, bit for bit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from hypothesis import event, given, settings
+from hypothesis import strategies as st
+from jax import lax
+from jax.tree_util import Partial
+
+import shiftjax as sj
+from proofs_tests.freezing.integers import FORMS
+from proofs_tests.support.profiles import examples
+from shiftjax.testing import injective
+
+
+@dataclass(frozen=True)
+class Step:
+    """A layer: a convolution with stride or dilation, a pooling, or an upsampling by repetition or by weights."""
+
+    kind: str
+    size: int = 3
+    by: int = 1
+
+    def __call__(self, x: jax.Array, seed: int) -> jax.Array:
+        ndim = x.ndim - 2
+        channels = "NHWC"[: 1 + ndim] + "C", "HW"[:ndim] + "IO", "NHWC"[: 1 + ndim] + "C"
+        kernel: Any = np.random.default_rng(seed).integers(-3, 4, (*(self.size,) * ndim, x.shape[-1], 2))
+        kernel = jnp.asarray(kernel, jnp.int32)
+        by = (self.by,) * ndim
+        if self.kind == "pool":
+            window = (1, *by, 1)
+            return lax.reduce_window(x, jnp.iinfo(x.dtype).min, lax.max, window, window, "SAME")
+        if self.kind == "repeat":
+            for axis in range(1, ndim + 1):
+                x = jnp.repeat(x, self.by, axis)
+            return x
+        if self.kind == "learned":
+            return lax.conv_transpose(x, kernel, by, "SAME", dimension_numbers=channels)
+        strides, dilation = (by, None) if self.kind == "stride" else ((1,) * ndim, by)
+        return injective(
+            lax.conv_general_dilated(x, kernel, strides, "SAME", rhs_dilation=dilation, dimension_numbers=channels)
+        )
+
+
+STEPS = st.sampled_from(
+    [Step("stride", 2, 2), Step("stride", 3, 2), Step("dilate", 3, 2), Step("dilate"), Step("pool", by=2)]
+)
+UPSAMPLING = st.sampled_from([Step("repeat", by=2), Step("learned", 2, 2), Step("learned", 3, 2)])
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> tuple[Any, tuple[int, ...], int, str]:
+    """A network, the shape of its image, a tile, and its steps in words."""
+    ndim = draw(st.sampled_from([1, 1, 2]))
+    steps: list[Any] = draw(st.lists(STEPS, min_size=1, max_size=2))
+    steps += draw(st.lists(UPSAMPLING, max_size=sum(step.by == 2 and step.kind != "dilate" for step in steps)))
+    forms = [draw(st.sampled_from(FORMS)) for _ in range(draw(st.integers(1, 3)))]
+    for form in forms:
+        steps.insert(draw(st.integers(0, len(steps))), form)
+    skip = draw(st.booleans())
+    size = draw(st.tuples(*[st.integers(24, 60 if ndim == 1 else 34)] * ndim))
+
+    def fn(x: jax.Array) -> jax.Array:
+        y = x
+        for seed, step in enumerate(steps):
+            y = step(y, seed) if isinstance(step, Step) else step(y)
+        return jnp.concatenate([x, y], -1) if skip and y.shape[:-1] == x.shape[:-1] else y
+
+    words = ", ".join(str(step) if isinstance(step, Step) else step.__name__ for step in steps)
+    return Partial(fn), (draw(st.sampled_from([1, 1, 2])), *size, 1), draw(st.integers(2, 9)), words
+
+
+@settings(max_examples=max(3, examples() // 4))
+@given(networks())
+def test_tiles_equal_the_whole(case):
+    fn, shape, tile, _ = case
+    image = np.random.default_rng(0).integers(-99, 100, shape).astype(np.int32)
+    whole = np.asarray(jax.jit(fn)(image))
+    frozen = sj.freeze_statistics(fn, image, tile=tile, progress=False)
+    plan = sj.plan_tiles(frozen, shape, tile=tile, pad=None, dtype=np.int32)
+    event(f"tiles: {'one' if np.prod(plan.grid) == 1 else 'several'}")
+    assert plan.equals_whole
+    assert np.array_equal(sj.predict_tiled(frozen, image, plan), whole)
