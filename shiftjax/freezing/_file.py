@@ -58,24 +58,25 @@ def read_statistics(path: Any) -> tuple[dict[str, Any], list[np.ndarray]]:
     """
     check_path("path", path)
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             page = json.loads(archive[PAGE].tobytes())
             values = [archive[f"value_{k}"] for k in range(len(page["statistics"]))]
-        if page["format"] == FORMAT:
-            return page, values
+        readable = page["format"] == FORMAT
     except (OSError, ValueError, KeyError, TypeError, AttributeError, zipfile.BadZipFile):
-        pass
-    fail(
-        "path",
-        f"statistics of format {FORMAT}, as `save` writes them",
-        f"none at {shown(str(path))}",
-        "freeze them again",
-    )
+        readable = False
+    if not readable:
+        expected = f"statistics of format {FORMAT}, as `save` writes them"
+        fail("path", expected, f"none at {shown(str(path))}", "freeze them again")
+    return page, values
 
 
 def check_path(name: str, path: Any) -> None:
     """Refuses anything but the path of a file."""
-    if not isinstance(path, str | Path) or not str(path) or Path(path).is_dir():
+    try:
+        good = isinstance(path, str | Path) and bool(str(path)) and not Path(path).is_dir()
+    except (OSError, ValueError):  # too long, or with characters that no path has
+        good = False
+    if not good:
         fail(name, "the path of a file", shown(path))
 
 

@@ -62,8 +62,8 @@ def freeze_statistics(
             the whole image; `frozen.sample` says so.
         axes: of a volume: a letter for each, as `predict_volume` takes them.
         channel: of a volume: the only one that the function sees.
-        journal: path of a file in which finished passes are kept: the same call goes on after the last of them. In the end it
-            is what `Frozen.save` writes.
+        journal: path of a file in which finished passes are kept: the same call goes on after the last of them. In the
+            end it is what `Frozen.save` writes.
         progress: whether to show a bar, where tqdm is installed.
 
     Returns:
@@ -186,8 +186,7 @@ def _value(frozen: Frozen, k: int, summaries: dict[int, Summary]) -> Any:
         centre: Any = 0.0
         if one.centre is not None:
             known = [None if isinstance(v, jax.ShapeDtypeStruct) else v for v in frozen.values]
-            spread = np.asarray(frozen.cut.centre(frozen.fn, known, one), np.float64)
-            centre = spread.reshape(summary.value.shape)
+            centre = np.asarray(frozen.cut.centre(frozen.fn, known, one), np.float64).reshape(summary.value.shape)
         value = squares_about(summary, centre)
     else:
         value = total(summary) if about.kind == "sum" else summary.value

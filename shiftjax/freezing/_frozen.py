@@ -132,7 +132,7 @@ class Operands:
 
     @classmethod
     def tree_unflatten(cls, which: Any, fields: Any) -> Operands:
-        return cls(*fields, which)
+        return cls(fields[0], which)
 
 
 def unmeasured(fn: Fn, cut: Cut, **about: str) -> Frozen:

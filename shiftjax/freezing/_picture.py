@@ -95,9 +95,11 @@ def picture(image: Any, dtype: Any, axes: str | None, channel: int | None) -> Pi
                 fail(name, "nothing beside an array (batch, *space, channel)", shown(value))
         found = array("image", image)
         images("image", found)
+        if jnp.issubdtype(found.dtype, jnp.complexfloating):
+            fail("image", "real numbers", found.dtype, "give real and imaginary parts as channels")
         host = np.asarray(found)
         host = host.astype(jax.dtypes.canonicalize_dtype(host.dtype), copy=False)
-        identity = hashlib.blake2b(np.ascontiguousarray(host).view(np.uint8), digest_size=12).hexdigest()
+        identity = hashlib.blake2b(np.ascontiguousarray(host).view(np.uint8).data, digest_size=12).hexdigest()
         return Picture(host.shape, host.dtype, identity, lambda slices: host[(slice(None), *slices)])
     if not isinstance(image, str | Path | Source) and not hasattr(image, "shape"):
         fail("image", "an array, or the path or URI of a volume", shown(image))

@@ -35,6 +35,13 @@ def load_statistics(fn: Callable[[Any], Any], path: str | Path) -> Frozen:
     shapes = [list(one.shape) for one in cut.statistics]
     if shapes != [shape for _, _, shape in page["statistics"]] or cut.key(template.fn) != page["network"]:
         fail("fn", "the function that the statistics are of", "another one, or other parameters", "freeze it anew")
+    if page["passes"] < cut.passes:
+        fail(
+            "path",
+            f"statistics of {cut.passes} passes",
+            f"a journal of {page['passes']}",
+            "finish them by the same call",
+        )
     return template.given(
         [jnp.asarray(value.astype(one.dtype)) for one, value in zip(cut.statistics, values, strict=True)]
     )

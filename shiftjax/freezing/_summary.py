@@ -59,7 +59,7 @@ def summarise(operand: Array, start: Array, stop: Array, kind: str) -> tuple[Arr
 
 def _ends(dtype: Any) -> tuple[Any, Any]:
     """The least and the largest value of a type."""
-    if dtype == bool:
+    if jnp.issubdtype(dtype, jnp.bool_):
         return False, True
     if jnp.issubdtype(dtype, jnp.floating):
         return -jnp.inf, jnp.inf

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from shiftjax.certifier import _jaxpr
+from shiftjax.certifier._certify import traced_function
 from shiftjax.certifier._cutting.finding import Finder, Found, Reduction
 from shiftjax.certifier._cutting.flat import Flat, flatten
 from shiftjax.certifier._cutting.moments import Squares, squares, variances
@@ -47,6 +48,7 @@ class Statistic:
         result: the variable that it is the value of.
         operation: "sum", "max", "min", "sum of squares" or "variance".
         measure: the number of what is measured for it.
+        axes: of what is reduced, over which it is.
         centre: the variable about which squares are summed; None for 0.
         stage: in which pass it is measured, from 1.
         source: "file:line" of the user's code.
@@ -55,6 +57,7 @@ class Statistic:
     result: Any
     operation: str
     measure: int
+    axes: tuple[int, ...]
     centre: Any | None
     stage: int
     source: str
@@ -100,7 +103,9 @@ def analyse(fn: Callable[[Any], Any], x: Any) -> Analysis:
     Raises:
         CertificationError: no output follows the image, or one is a statistic.
     """
-    traced = _jaxpr.trace(fn, x)
+    traced = traced_function(fn, x)
+    if not traced.outputs:
+        raise CertificationError("output", "unknown", "the function returns no array", SPREAD)
     flat = flatten(traced.program)
     rank = len(x.shape)
     space = range(1, rank - 1)
@@ -163,7 +168,7 @@ def _staged(flat: Flat, found: Found, traced: _jaxpr.Traced) -> Analysis:
         measures.setdefault(key, Measure(reduction.operand, reduction.layout, reduction.kind, stage))
         (result,) = call.results
         number = list(measures).index(key)
-        statistics[result] = Statistic(result, operation, number, centre, stage, reduction.source)
+        statistics[result] = Statistic(result, operation, number, reduction.axes, centre, stage, reduction.source)
         depth[result] = stage
 
     for call in flat.program.calls:

@@ -77,9 +77,12 @@ class Cut:
         return [measure.layout.image(value) for measure, value in zip(measures, values, strict=True)]
 
     def centre(self, fn: Fn, statistics: Sequence[Any], which: Statistic) -> Any:
-        """About what a statistic sums squares, given earlier statistics."""
+        """About what a statistic sums squares, given earlier statistics: of its shape."""
         (value,) = self._own.flat.run(self._derivation(self._own, fn, statistics), [which.centre])
-        return value
+        operand = _jaxpr.shape(self.measures[which.measure].operand)
+        kept = [k for k in range(len(operand)) if k not in which.axes]
+        alike = jnp.reshape(value, [jnp.shape(value)[k] for k in kept])
+        return jnp.broadcast_to(alike, [operand[k] for k in kept]).reshape(which.shape)
 
     def derived(self, fn: Fn, statistics: Sequence[Any]) -> list[Any]:
         """All that is derived from the statistics and meets the image."""

@@ -9,7 +9,6 @@ from typing import Any
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._cutting.flat import Flat
 from shiftjax.certifier._cutting.operand import Layout, layout
-from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._domain.constants import Unknown
 from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.tags import Broken, image_axes
@@ -31,6 +30,7 @@ class Reduction:
     Attributes:
         call: the equation; its result is the statistic.
         operand: what is reduced.
+        axes: over which it is reduced.
         kind: "sum", "max" or "min".
         layout: of the operand.
         source: "file:line" of the user's code.
@@ -38,6 +38,7 @@ class Reduction:
 
     call: Call
     operand: Any
+    axes: tuple[int, ...]
     kind: str
     layout: Layout
     source: str
@@ -121,7 +122,7 @@ class Finder(Interpreter):
         if how is None:
             eqn.refuse("it reduces over the image, and over the images of a batch", BATCH)
         kind = {**KINDS, **POOLS}[call.name]
-        return Reduction(call, call.operands[0], kind, how, eqn.source)
+        return Reduction(call, call.operands[0], reduced, kind, how, eqn.source)
 
 
 def _reduced(call: Call) -> tuple[int, ...] | None:
@@ -135,8 +136,3 @@ def _reduced(call: Call) -> tuple[int, ...] | None:
     axes = tuple(k for k, (n, size) in enumerate(zip(shape, window, strict=True)) if size == n > 1)
     others = all(size == 1 for k, size in enumerate(window) if k not in axes)
     return axes if plain and others and axes else None
-
-
-def along(value: Image) -> tuple[int, ...]:
-    """The array axes along the image."""
-    return tuple(k for k, tag in enumerate(value.axes) if isinstance(tag, Axis))

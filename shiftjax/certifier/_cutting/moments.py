@@ -40,7 +40,9 @@ def squares(reduction: Reduction, flat: Flat, found: Found) -> Squares | None:
     if reduction.kind != "sum" or call is None or not jnp.issubdtype(dtype, jnp.floating):
         return None
     base = _squared(call)
-    value = None if base is None else found.values.get(base)
+    if base is None or _jaxpr.literal(base) is not None:
+        return None
+    value = found.values.get(base)
     if not isinstance(value, Image) or _jaxpr.dtype(base) != dtype:
         return None
     difference, centre = flat.maker.get(base), None
@@ -52,7 +54,7 @@ def squares(reduction: Reduction, flat: Flat, found: Found) -> Squares | None:
             isinstance(operand, Image)
             and c in found.derived
             and len(spread) == len(operand.shape)
-            and all(n == 1 for n, tag in zip(spread, operand.axes, strict=True) if tag is not None)
+            and all(spread[k] == 1 for k in reduction.axes)  # alike for all numbers that are summed
             and operand.axes == value.axes
         ):
             base, value, centre = y, operand, c
@@ -61,8 +63,7 @@ def squares(reduction: Reduction, flat: Flat, found: Found) -> Squares | None:
 
 def _of(reduction: Reduction, operand: Any, value: Image) -> Reduction:
     """The same reduction of another operand."""
-    axes = tuple(reduction.call.params.get("axes", range(len(value.shape))))
-    how = layout(value, axes, reduction.layout.batch)
+    how = layout(value, reduction.axes, reduction.layout.batch)
     assert how is not None
     return replace(reduction, operand=operand, layout=how)
 

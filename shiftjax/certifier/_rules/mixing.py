@@ -20,7 +20,7 @@ from shiftjax.certifier._rules.table import Equation, rule
 WHOLE = "Its output reads the whole tile, so tiles never equal the whole image; use a window of fixed size instead."
 
 FREEZE = (
-    "If it is spread over the image again, as by a norm or by squeeze-and-excite, measure it once over the whole image: "
+    "If it is spread over the image again, as by a norm or squeeze-and-excite, measure it once over the whole image: "
     "`shiftjax.freeze_statistics(fn, image)`. Otherwise use a window of fixed size."
 )
 MEASURED = ("reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or")
