@@ -1,4 +1,4 @@
-"""Draws `docs/images/statistics.png`: a network with instance norms, stitched with and without the whole image's statistics.
+"""Draws `docs/images/statistics.png`: a network with instance norms, stitched by statistics of tiles or of the image.
 
 usage: python docs/draw_statistics.py [--steps 200]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -138,3 +139,10 @@ def test_a_part_of_the_image_says_so():
     assert "pixels [0:10, 4:20]" in repr(frozen)
     part = x[:, :10, 4:]
     np.testing.assert_allclose(frozen(part), by_hand(part), atol=1e-5)
+
+
+def test_it_travels_to_other_processes():
+    frozen = sj.freeze_statistics(by_hand, image(), progress=False)
+    again = pickle.loads(pickle.dumps(frozen))
+    assert np.array_equal(again(image()), frozen(image()))
+    assert [one.source for one in again.statistics] == [one.source for one in frozen.statistics]

@@ -109,7 +109,7 @@ def test_pixels_that_are_nan_are_named():
 
 def test_an_image_without_variance():
     fn = with_weights(nn.InstanceNorm(), IMAGE.shape)
-    with pytest.raises(ValueError, match=r"zero variance in image 0 of the batch where .*norms.py:\d+|unknown"):
+    with pytest.raises(ValueError, match="zero variance in image 0 of the batch where"):
         sj.freeze_statistics(fn, np.ones_like(IMAGE), progress=False)
 
 

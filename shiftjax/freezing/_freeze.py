@@ -53,7 +53,7 @@ def freeze_statistics(
             `shiftjax.volume.open_source` takes, as one image `(1, *space, channel)`. Each image of a batch gets its own
             statistics.
         plan: whose tiles, type of pixels and padding are used instead of the next three.
-        tile: as `plan_tiles` takes it; by default, a small image is one tile.
+        tile: wished pixels that a tile stands for, as `plan_tiles` takes them; by default, a small image is one tile.
         memory_bytes: as `plan_tiles` takes it.
         pad: None: the statistics of `fn(image)`. "reflect", "edge" or "constant": those of
             `fn(jnp.pad(image, plan.pad_width, mode=pad))`, which tiles of such a plan compute; give the plan where it
@@ -76,6 +76,7 @@ def freeze_statistics(
             function takes other statistics.
 
     Example:
+        >>> import jax.numpy as jnp
         >>> image = jnp.arange(12.0).reshape(1, 6, 2, 1)
         >>> frozen = freeze_statistics(lambda x: x - x.mean((1, 2), keepdims=True), image, tile=2, progress=False)
         >>> bool((frozen(image[:, :2]) == image[:, :2] - 5.5).all()), frozen.statistics[0].value.tolist()

@@ -13,7 +13,7 @@ from jax.tree_util import GetAttrKey, Partial
 
 from shiftjax._checks import fail
 from shiftjax.certifier import Cut
-from shiftjax.freezing._file import write_statistics
+from shiftjax.freezing._file import described, write_statistics
 
 Fn = Callable[[Any], Any]
 
@@ -39,7 +39,6 @@ class FrozenStatistic:
     measured_in: int
 
 
-@jax.tree_util.register_pytree_with_keys_class
 @dataclass(frozen=True, eq=False)
 class Frozen:
     """A function with statistics of one image, as `freeze_statistics` returns it. It is called as the function is.
@@ -96,13 +95,27 @@ class Frozen:
         """The same function with other values of the statistics."""
         return replace(self, values=tuple(values))
 
-    def tree_flatten_with_keys(self) -> tuple[Any, Any]:
-        fields = [(GetAttrKey("fn"), self.fn), (GetAttrKey("statistics"), self.values)]
-        return fields, (self.cut, self.sample, self.remark)
+    def __reduce__(self) -> Any:
+        """By what it is made of: the cut is found again, in another process too."""
+        values = tuple(map(np.asarray, self.values))
+        return _again, (self.fn, values, self.image_shape, str(self.cut.dtype), self.sample, self.remark)
 
-    @classmethod
-    def tree_unflatten(cls, about: Any, fields: Any) -> Frozen:
-        return cls(*fields, *about)
+
+def _parts(frozen: Frozen) -> tuple[Any, Any]:
+    fields = [(GetAttrKey("fn"), frozen.fn), (GetAttrKey("statistics"), frozen.values)]
+    return fields, (frozen.cut, frozen.sample, frozen.remark)
+
+
+def _put_together(about: Any, fields: Any) -> Frozen:
+    return Frozen(*fields, *about)
+
+
+jax.tree_util.register_pytree_with_keys(Frozen, _parts, _put_together)
+
+
+def _again(fn: Fn, values: tuple[Any, ...], shape: tuple[int, ...], dtype: str, sample: str, remark: str) -> Frozen:
+    """What `Frozen.__reduce__` takes apart."""
+    return Frozen(fn, values, Cut(fn, described(shape, dtype)), sample, remark)
 
 
 @jax.tree_util.register_pytree_with_keys_class

@@ -101,7 +101,7 @@ def analyse(fn: Callable[[Any], Any], x: Any) -> Analysis:
     """Finds the statistics of a function of an image `(batch, *space, channel)`.
 
     Raises:
-        CertificationError: no output follows the image, or one is a statistic.
+        CertificationError: the function returns no array.
     """
     traced = traced_function(fn, x)
     if not traced.outputs:
@@ -115,14 +115,17 @@ def analyse(fn: Callable[[Any], Any], x: Any) -> Analysis:
     tags = tuple(whole(k - 1, n) if k in space else None for k, n in enumerate(x.shape))
     image = Image(tuple(x.shape), tags, digest("image", str(x.dtype)))
     found = Finder(Record(), x.shape[0]).find(flat, [*parameters, image])
-    _check_outputs(flat, found, traced.outputs)
     return _staged(flat, found, traced)
 
 
-def _check_outputs(flat: Flat, found: Found, names: tuple[str, ...]) -> None:
-    """Refuses outputs that are statistics, and functions without any output that follows the image."""
-    outputs = flat.program.outputs
-    for name, atom in zip(names, outputs, strict=True):
+def check_outputs(analysis: Analysis) -> None:
+    """Refuses outputs that are statistics, and functions without any output that follows the image.
+
+    Raises:
+        CertificationError: which says so.
+    """
+    found, outputs = analysis.found, analysis.flat.program.outputs
+    for name, atom in zip(analysis.names, outputs, strict=True):
         if _jaxpr.literal(atom) is None and atom in found.derived:
             source = next((r.source for r in reversed(found.reductions)), "unknown")
             training = any(word in name for word in ("batch_stats", "running", "mean", "var"))

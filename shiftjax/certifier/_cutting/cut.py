@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from shiftjax._checks import fail
 from shiftjax._parameters import take_apart
 from shiftjax.certifier import _jaxpr
-from shiftjax.certifier._cutting.analysis import Analysis, Measure, Statistic, analyse
+from shiftjax.certifier._cutting.analysis import Analysis, Measure, Statistic, analyse, check_outputs
 from shiftjax.certifier._domain.naming import digest
 
 Fn = Callable[[Any], Any]
@@ -38,6 +38,7 @@ class Cut:
         self._known: dict[tuple[int, ...], Analysis] = {}
         self._lock = threading.Lock()
         self._own = self._analysis(fn, self.shape)
+        check_outputs(self._own)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
