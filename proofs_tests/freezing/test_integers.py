@@ -8,13 +8,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 from jax import lax
 from jax.tree_util import Partial
 
 import shiftjax as sj
-from proofs_tests.freezing.integers import FORMS
+from proofs_tests.freezing.integers import FORMS, centred
 from proofs_tests.support.profiles import examples
 from shiftjax.testing import injective
 
@@ -87,3 +88,51 @@ def test_tiles_equal_the_whole(case):
     event(f"tiles: {'one' if np.prod(plan.grid) == 1 else 'several'}")
     assert plan.equals_whole
     assert np.array_equal(sj.predict_tiled(frozen, image, plan), whole)
+
+
+KERNEL: Any = np.random.default_rng(0).integers(-3, 4, (3, 3, 2, 2)).astype(np.int32)
+SHAPE = (1, 32, 40, 2)
+
+
+def conv(x: jax.Array, padding: str = "SAME", stride: int = 1) -> jax.Array:
+    channels = ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, KERNEL, (stride, stride), padding, dimension_numbers=channels)
+
+
+def whole_pool(x: jax.Array) -> jax.Array:
+    """Global pooling as one window."""
+    return lax.reduce_window(x, np.int32(0), lax.add, (1, *x.shape[1:3], 1), (1, 1, 1, 1), "VALID")
+
+
+def masked(x: jax.Array) -> jax.Array:
+    """What marks the border before a statistic."""
+    mask = jnp.ones((1, *x.shape[1:3], 1), jnp.int32).at[:, :1].set(5)
+    return centred(conv(centred(x)) * mask)
+
+
+WRITTEN: dict[str, Any] = {
+    "valid": lambda x: centred(conv(centred(conv(x, "VALID")), "VALID")),
+    "mixed": lambda x: centred(conv(centred(conv(centred(x), stride=2)), "VALID")),
+    "two outputs": lambda x: {"half": centred(conv(x, stride=2)), "same": centred(x)},
+    "no statistics": conv,
+    "the number of pixels": lambda x: x - x.sum((1, 2), keepdims=True) // (x.shape[1] * x.shape[2]),
+    "spread by hand": lambda x: x + jnp.broadcast_to(x.max((1, 2), keepdims=True), x.shape),
+    "any": lambda x: jnp.where((x > 48).any((1, 2), keepdims=True), x, -x),
+    "one window": lambda x: x * whole_pool(x),
+    "vmapped": jax.vmap(lambda y: y - y.sum((0, 1)) // 4),
+    "channels first": lambda x: jnp.moveaxis(
+        (lambda y: y - y.max((2, 3), keepdims=True))(jnp.moveaxis(x, -1, 1)), 1, -1
+    ),
+    "masked": masked,
+    "remat": jax.checkpoint(lambda x: centred(conv(centred(x)))),
+}
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_as_it_may_be_written(name):
+    fn = WRITTEN[name]
+    image = np.random.default_rng(1).integers(-50, 50, SHAPE).astype(np.int32)
+    frozen = sj.freeze_statistics(fn, image, tile=12, progress=False)
+    plan = sj.plan_tiles(frozen, SHAPE, tile=12, pad=None, dtype=np.int32)
+    assert np.prod(plan.grid) > 1
+    jax.tree.map(np.testing.assert_array_equal, sj.predict_tiled(frozen, image, plan), jax.jit(fn)(image))

@@ -80,6 +80,7 @@ def test_forms(name):
     whole = np.asarray(jax.jit(fn)(x))
     plan = sj.plan_tiles(frozen, SHAPE, tile=7, pad=None)
     assert plan.equals_whole
+    assert np.prod(plan.grid) > 1
     tiled = sj.predict_tiled(frozen, x, plan)
     np.testing.assert_allclose(tiled, whole, rtol=0, atol=4e-6 * np.abs(whole).max())
 

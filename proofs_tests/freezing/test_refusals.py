@@ -60,7 +60,12 @@ def with_a_mean(x: Any) -> Any:
     return centred(x), x.mean((1, 2))
 
 
+def looped(x: Any) -> Any:
+    return jax.lax.scan(lambda y, _: (centred(y), None), x, None, length=2)[0]
+
+
 REFUSED = {
+    "loop": (looped, "reduce_sum", "in a loop or a branch.*write the loop out"),
     "some axes": (by_rows, "reduce_sum", "reduces over an image axis.*Reduce over all of them"),
     "attention": (attention, "dot_general", "attention"),
     "a product of two images": (gram, "dot_general", "sums over an image axis"),

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import fail, function, one_of, shown, switch
+from shiftjax._extras import require
 from shiftjax.certifier import CertificationError, Cut
 from shiftjax.freezing._frozen import Frozen, Operands, unmeasured
 from shiftjax.freezing._journal import Journal
@@ -211,13 +212,14 @@ def _check_finite(frozen: Frozen) -> None:
 
 
 @contextlib.contextmanager
-def _bar(plan: TilePlan, stage: int, passes: int, shown_: bool) -> Iterator[Callable[[], None]]:
-    """A bar over the tiles of one pass."""
-    with contextlib.suppress(ImportError):
-        if shown_:
-            from tqdm import tqdm
-
-            with tqdm(total=int(np.prod(plan.grid)), desc=f"pass {stage} of {passes}", unit=" tiles") as bar:
-                yield bar.update
-            return
-    yield lambda: None
+def _bar(plan: TilePlan, stage: int, passes: int, wanted: bool) -> Iterator[Callable[[], Any]]:
+    """A bar over the tiles of one pass, with the time left; none where tqdm is not installed."""
+    try:
+        tqdm = require("tqdm", "volume").tqdm if wanted else None
+    except ImportError:
+        tqdm = None
+    if tqdm is None:
+        yield lambda: None
+        return
+    with tqdm(total=int(np.prod(plan.grid)), desc=f"pass {stage} of {passes}", unit=" tiles") as bar:
+        yield bar.update

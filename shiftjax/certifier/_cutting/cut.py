@@ -86,9 +86,10 @@ class Cut:
         return jnp.broadcast_to(alike, [operand[k] for k in kept]).reshape(which.shape)
 
     def derived(self, fn: Fn, statistics: Sequence[Any]) -> list[Any]:
-        """All that is derived from the statistics and meets the image."""
+        """All that is derived from the statistics and meets the image, before it is written out over it."""
         own = self._own
-        _, used = own.flat.needed(own.flat.program.outputs, set(own.found.derived).__contains__)
+        small = {atom for atom in own.found.derived if atom not in own.found.spread}
+        _, used = own.flat.needed(own.flat.program.outputs, small.__contains__)
         return own.flat.run(self._derivation(own, fn, statistics), used)
 
     def _values(
@@ -96,11 +97,8 @@ class Cut:
     ) -> list[Any]:
         """Variables of the program at the size of an image."""
         own = self._own
-        twins = {
-            mine: theirs
-            for mine, theirs in zip(here.found.derived, own.found.derived, strict=True)
-            if _alike(mine, theirs)
-        }
+        pairs = zip(here.found.derived, own.found.derived, strict=True)
+        twins = {mine: theirs for mine, theirs in pairs if theirs not in own.found.spread and _alike(mine, theirs)}
         _, used = here.flat.needed(wanted, twins.__contains__)
         derived = own.flat.run(self._derivation(own, fn, statistics), [twins[atom] for atom in used])
         env = _inputs(here, fn)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ from shiftjax.certifier._interpret import Interpreter
 from shiftjax.certifier._jaxpr import Call
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules import Equation, Record
+from shiftjax.certifier._rules.mixing import FREEZE
 
 KINDS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "reduce_and": "min", "reduce_or": "max"}
 POOLS = {"reduce_window_sum": "sum", "reduce_window_max": "max", "reduce_window_min": "min"}
+LOOP = "Only a statistic outside of loops and branches can be measured: write the loop out."
 BATCH = "Its images are not along the first axis: give it one image at a time."
 
 
@@ -51,11 +53,13 @@ class Found:
     Attributes:
         values: of each variable, what the certifier knows, statistics being constants with unknown values.
         derived: variables that are computed from statistics alone, in order; each is alike everywhere.
+        spread: those of them that are written out over the image, whose shape is that of the image then.
         reductions: in order.
     """
 
     values: dict[Any, Result]
     derived: tuple[Any, ...]
+    spread: frozenset[Any]
     reductions: tuple[Reduction, ...]
 
 
@@ -92,7 +96,7 @@ class Finder(Interpreter):
                 found, results = None, [Refused(shape, refusal) for shape in call.out_shapes]
             else:
                 if found is None:
-                    results = self._apply(call, operands, None)
+                    results = [_outside(result) for result in self._apply(call, operands, None)]
                 else:
                     name = digest("statistic", len(reductions), call.out_shapes[0], call.out_dtypes[0])
                     results = [Unknown(call.out_shapes[0], name)]
@@ -101,7 +105,7 @@ class Finder(Interpreter):
             if found or any(atom in derived for atom in call.operands if _jaxpr.literal(atom) is None):
                 new = zip(call.results, results, strict=True)
                 derived.update((atom, None) for atom, value in new if not isinstance(value, Image | Refused))
-        return Found(env, tuple(derived), tuple(reductions))
+        return Found(env, tuple(derived), frozenset(_spread(flat, env, derived)), tuple(reductions))
 
     def _reduction(self, call: Call, operands: Sequence[Result]) -> Reduction | None:
         """The reduction over all of the image that an equation is; None where it is something else.
@@ -125,6 +129,14 @@ class Finder(Interpreter):
         return Reduction(call, call.operands[0], reduced, kind, how, eqn.source)
 
 
+def _outside(result: Result) -> Result:
+    """A refusal of a statistic that nobody looks for: in a loop or a branch."""
+    if isinstance(result, Refused) and isinstance(why := result.why, CertificationError) and why.advice == FREEZE:
+        inside = CertificationError(why.primitive, why.source, f"{why.reason}, in a loop or a branch", LOOP)
+        return Refused(result.shape, inside)
+    return result
+
+
 def _reduced(call: Call) -> tuple[int, ...] | None:
     """The axes over which an equation reduces all there is; a pooling with one window does so too."""
     if call.name in KINDS:
@@ -136,3 +148,24 @@ def _reduced(call: Call) -> tuple[int, ...] | None:
     axes = tuple(k for k, (n, size) in enumerate(zip(shape, window, strict=True)) if size == n > 1)
     others = all(size == 1 for k, size in enumerate(window) if k not in axes)
     return axes if plain and others and axes else None
+
+
+def _spread(flat: Flat, values: Mapping[Any, Result], derived: Container[Any]) -> set[Any]:
+    """The derived variables that have the image's size: those that meet it so, and what they are computed from."""
+    todo = []
+    for call in flat.program.calls:
+        own = [atom for atom in call.operands if _jaxpr.literal(atom) is None]
+        images = [value for atom in own if isinstance(value := values[atom], Image)]
+        for atom in own if images else ():
+            shape, axes = _jaxpr.shape(atom), images[0].axes
+            if atom in derived and len(shape) == len(axes):
+                todo += [atom] * any(n > 1 and tag is not None for n, tag in zip(shape, axes, strict=True))
+    found: set[Any] = set()
+    while todo:
+        atom = todo.pop()
+        if atom not in found:
+            found.add(atom)
+            operands = flat.maker[atom].operands
+            alike = [o for o in operands if _jaxpr.literal(o) is None and _jaxpr.shape(o) == _jaxpr.shape(atom)]
+            todo += [o for o in alike if o in derived]
+    return found

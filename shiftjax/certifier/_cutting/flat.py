@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from shiftjax.certifier import _jaxpr
+from shiftjax.certifier._interpret import rules
 from shiftjax.certifier._jaxpr import Call, Program
 
 
@@ -102,11 +103,11 @@ def inlined(call: Call) -> Any | None:
 
     A function with a rule of differentiation of its own keeps it, unless there is a reduction inside.
     """
-    if call.name in ("jit", "remat", "closed_call"):
-        return call.params.get("jaxpr", call.params.get("call_jaxpr"))
-    if call.name in ("custom_jvp_call", "custom_vjp_call") and _reduces(call.params["call_jaxpr"]):
-        return call.params["call_jaxpr"]
-    return None
+    rule = rules().get(call.primitive)
+    if rule is None or not rule.call or "mesh" in call.params:
+        return None
+    called = call.params.get("jaxpr", call.params.get("call_jaxpr"))
+    return None if call.name.startswith("custom") and not _reduces(called) else called
 
 
 def _reduces(jaxpr: Any) -> bool:
