@@ -79,3 +79,18 @@ def test_an_interrupted_measurement_goes_on_after_the_last_pass(volume, tmp_path
         sj.freeze_statistics(fn, np.asarray(image) + 1, journal=file, **options)
     with pytest.raises(ValueError, match="found another one, or other parameters"):
         sj.load_statistics(lambda x: fn(2 * x), file)
+
+
+def test_with_what_predict_volume_does_before_the_network(volume, tmp_path):
+    path, image = volume
+    scale = sj.volume.normalize(path)
+
+    def fn(x):
+        return x - x.mean((1, 2, 3), keepdims=True)
+
+    frozen = sj.freeze_statistics(fn, path, preprocess=scale, tile=8, progress=False)
+    plan = sj.plan_tiles(frozen, image.shape, tile=8, pad=None)
+    stored = sj.predict_volume(frozen, path, str(tmp_path / "out.zarr"), plan, preprocess=scale, progress=False)
+    np.testing.assert_allclose(np.moveaxis(stored[:], 0, -1), fn(scale(image))[0], atol=1e-5)
+    with pytest.raises(ValueError, match="acts on each pixel alone"):
+        sj.freeze_statistics(fn, path, preprocess=lambda x: x[:, ::-1] * 1.0, progress=False)

@@ -180,11 +180,12 @@ def _tiles() -> Iterator[Door]:
     takes = {"batch_size": OPTIONAL_COUNT, "devices": NONE, "mesh": NONE}
     yield Door("predict_tiled", sj.predict_tiled, good, takes)
     good = {"fn": below_the_largest, "image": IMAGE, "plan": None, "tile": 4, "memory_bytes": None, "pad": None}
-    good |= {"region": None, "axes": None, "channel": None, "journal": None, "progress": False}
+    good |= {"region": None, "axes": None, "channel": None, "preprocess": None}
+    good |= {"journal": None, "progress": False}
     takes = {"image": picture, "memory_bytes": either(NONE, lambda value: isinstance(value, int) and value > 2**20)}
     takes |= {"tile": either(NONE, count(1), plane), "pad": either(NONE, one("reflect", "edge", "constant"))}
     takes |= {"plan": NONE, "region": NONE, "axes": NONE, "channel": NONE, "progress": one(True)}
-    takes |= {"journal": either(NONE, PATHS)}
+    takes |= {"journal": either(NONE, PATHS), "preprocess": NONE}
     yield Door("freeze_statistics", sj.freeze_statistics, good, takes)
     yield Door("TilePlan.from_json", sj.TilePlan.from_json, {"text": plan.to_json()})
     yield Door("Certificate.from_json", sj.Certificate.from_json, {"text": plan.certificate.to_json()})

@@ -78,6 +78,8 @@ def check_path(name: str, path: Any) -> None:
         good = False
     if not good:
         fail(name, "the path of a file", shown(path))
+    if not Path(path).absolute().parent.is_dir():
+        fail(name, "a file in a folder that there is", shown(str(path)), "make the folder first")
 
 
 def _stored(value: Any) -> np.ndarray:

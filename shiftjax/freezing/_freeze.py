@@ -18,6 +18,7 @@ from shiftjax.freezing._frozen import Frozen, Operands, unmeasured
 from shiftjax.freezing._journal import Journal
 from shiftjax.freezing._pass import measure
 from shiftjax.freezing._picture import Picture, picture
+from shiftjax.freezing._preprocess import preprocessed
 from shiftjax.freezing._summary import Summary, over_channels, squares_about, total, variance
 from shiftjax.tiling import PADS, TilePlan, plan_tiles
 
@@ -35,6 +36,7 @@ def freeze_statistics(
     region: Sequence[slice] | None = None,
     axes: str | None = None,
     channel: int | None = None,
+    preprocess: Callable[[Any], Any] | None = None,
     journal: str | Path | None = None,
     progress: bool = True,
 ) -> Frozen:
@@ -63,6 +65,7 @@ def freeze_statistics(
             the whole image; `frozen.sample` says so.
         axes: of a volume: a letter for each, as `predict_volume` takes them.
         channel: of a volume: the only one that the function sees.
+        preprocess: as `predict_volume` takes it: a JAX function that acts on each pixel alone, applied to the image first.
         journal: path of a file in which finished passes are kept: the same call goes on after the last of them. In the
             end it is what `Frozen.save` writes.
         progress: whether to show a bar, where tqdm is installed.
@@ -89,7 +92,10 @@ def freeze_statistics(
         fail("plan", "a plan from `plan_tiles`", shown(plan))
     if pad is not None:
         one_of("pad", pad, PADS)
-    whole = picture(image, jnp.dtype(plan.dtype) if plan else jnp.dtype("float32"), axes, channel)
+    dtype = None if preprocess is not None else jnp.dtype(plan.dtype if plan else "float32")
+    whole = picture(image, dtype, axes, channel)
+    if preprocess is not None:
+        whole = preprocessed(whole, preprocess)
     sample = ""
     if region is not None:
         whole, sample = _part(whole, region)

@@ -80,12 +80,12 @@ class Picture:
         return pixels
 
 
-def picture(image: Any, dtype: Any, axes: str | None, channel: int | None) -> Picture:
+def picture(image: Any, dtype: Any | None, axes: str | None, channel: int | None) -> Picture:
     """The image that is given, or that lies at an address.
 
     Args:
         image: an array `(batch, *space, channel)`, or what `shiftjax.volume.open_source` takes.
-        dtype: in which a volume is read; an array keeps its own.
+        dtype: in which a volume is read; None for its own, which an array keeps anyway.
         axes: of a volume.
         channel: of a volume.
     """
@@ -98,7 +98,10 @@ def picture(image: Any, dtype: Any, axes: str | None, channel: int | None) -> Pi
         if jnp.issubdtype(found.dtype, jnp.complexfloating):
             fail("image", "real numbers", found.dtype, "give real and imaginary parts as channels")
         host = np.asarray(found)
-        host = host.astype(jax.dtypes.canonicalize_dtype(host.dtype), copy=False)
+        own = host.astype(jax.dtypes.canonicalize_dtype(host.dtype), copy=False)
+        if not jnp.issubdtype(own.dtype, jnp.floating) and not np.array_equal(own, host):
+            fail("image", f"values that {own.dtype} holds", host.dtype, "scale them, or convert them to floats")
+        host = own
         identity = hashlib.blake2b(np.ascontiguousarray(host).view(np.uint8).data, digest_size=12).hexdigest()
         return Picture(host.shape, host.dtype, identity, lambda slices: host[(slice(None), *slices)])
     if not isinstance(image, str | Path | Source) and not hasattr(image, "shape"):
@@ -106,7 +109,8 @@ def picture(image: Any, dtype: Any, axes: str | None, channel: int | None) -> Pi
     return _volume(open_source(image, axes=axes, channel=channel), dtype)
 
 
-def _volume(source: Source, dtype: Any) -> Picture:
+def _volume(source: Source, wanted: Any | None) -> Picture:
+    dtype = np.dtype(source.dtype if wanted is None else wanted)
     if source.times != 1:
         found = f"{source.times} time points or planes of {source.name}"
         fail("image", "one image", found, "open them as arrays and freeze the statistics of each")
