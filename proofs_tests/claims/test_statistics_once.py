@@ -46,7 +46,8 @@ class Normed:
         return Partial(self._apply, jax.tree.map(jnp.asarray, self.subject.variables))
 
     def _apply(self, variables: Any, image: jax.Array) -> jax.Array:
-        return self.after(self.subject.net.apply(variables, self.before(image)))
+        embedding: Any = self.subject.net.apply(variables, self.before(image))
+        return self.after(embedding)
 
 
 @st.composite

@@ -77,7 +77,7 @@ def networks(draw: st.DrawFn) -> tuple[Any, tuple[int, ...], int, str]:
     return Partial(fn), (draw(st.sampled_from([1, 1, 2])), *size, 1), draw(st.integers(2, 9)), words
 
 
-@settings(max_examples=max(3, examples() // 4))
+@settings(max_examples=max(3, examples() // 6))
 @given(networks())
 def test_tiles_equal_the_whole(case):
     fn, shape, tile, _ = case

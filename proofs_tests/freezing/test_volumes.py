@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +18,7 @@ from shiftjax.freezing import _freeze
 from shiftjax.volume import VolumeError
 from shiftjax.volume._storage import journal
 
-NETS = {"nnU-Net": PlainUNet(), "SegResNet": SegResNet()}
+NETS: dict[str, Any] = {"nnU-Net": PlainUNet(), "SegResNet": SegResNet()}
 SPACE = (12, 16, 20)
 
 
@@ -35,7 +36,7 @@ def each_tile_is_journaled(monkeypatch):
     monkeypatch.setattr(journal, "SECONDS", 0.0)
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", ["nnU-Net", pytest.param("SegResNet", marks=pytest.mark.deep)])
 def test_from_volume_to_volume(name, volume, tmp_path, capsys):
     path, image = volume
     fn = with_weights(NETS[name], (1, 8, 8, 8, 1))
@@ -68,7 +69,7 @@ def test_an_interrupted_measurement_goes_on_after_the_last_pass(volume, tmp_path
         return measured(operands, *arguments)
 
     monkeypatch.setattr(_freeze, "measure", counted)
-    options = {"tile": (4, 8, 8), "progress": False}
+    options: dict[str, Any] = {"tile": (4, 8, 8), "progress": False}
     with pytest.raises(KeyboardInterrupt):
         sj.freeze_statistics(fn, path, journal=file, **options)
     frozen = sj.freeze_statistics(fn, path, journal=file, **options)

@@ -137,9 +137,10 @@ def test_from_a_volume_to_labels(folder):
 
 def test_networks_with_norms_over_the_image(folder):
     names = run(NORMS)
-    image = np.moveaxis(np.asarray(zarr.open_array(folder / "in.zarr", mode="r")[:], np.float32)[None, None], 1, -1)
-    stored = np.moveaxis(zarr.open_array(folder / "normed.zarr" / "0", mode="r")[:], 0, -1)
-    np.testing.assert_allclose(stored, names["fn"](image)[0], atol=1e-5)
+    pixels, stored = (
+        np.asarray(zarr.open_array(folder / name, mode="r")[:], np.float32) for name in ("in.zarr", "normed.zarr/0")
+    )
+    np.testing.assert_allclose(stored, np.moveaxis(names["fn"](pixels[None, ..., None])[0], -1, 0), atol=1e-5)
     assert (folder / "statistics.npz").exists()
 
 

@@ -65,7 +65,7 @@ def freeze_statistics(
             the whole image; `frozen.sample` says so.
         axes: of a volume: a letter for each, as `predict_volume` takes them.
         channel: of a volume: the only one that the function sees.
-        preprocess: as `predict_volume` takes it: a JAX function that acts on each pixel alone, applied to the image first.
+        preprocess: as `predict_volume` takes it: a JAX function that acts on each pixel alone, applied first.
         journal: path of a file in which finished passes are kept: the same call goes on after the last of them. In the
             end it is what `Frozen.save` writes.
         progress: whether to show a bar, where tqdm is installed.
