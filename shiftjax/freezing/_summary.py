@@ -67,13 +67,21 @@ def _ends(dtype: Any) -> tuple[Any, Any]:
 
 
 def _total(x: Array) -> Array:
-    """`(batch, channel)` the sum over space, in blocks of blocks."""
-    rows = x.reshape(x.shape[0], -1, x.shape[-1])
-    while rows.shape[1] > 1:
-        more = -rows.shape[1] % BLOCK if rows.shape[1] > BLOCK else 0
-        rows = jnp.pad(rows, ((0, 0), (0, more), (0, 0)))
-        rows = rows.reshape(rows.shape[0], -1, min(BLOCK, rows.shape[1]), rows.shape[2]).sum(2)
-    return rows[:, 0]
+    """`(batch, channel)` the sum over space: axis by axis, in blocks of blocks, of which no copy is made."""
+    while x.ndim > 2:
+        x = _summed(x)
+    return x
+
+
+def _summed(x: Array) -> Array:
+    """The sum over the last axis of space."""
+    size = x.shape[-2]
+    if size <= BLOCK:
+        return x.sum(-2)
+    whole = size // BLOCK * BLOCK
+    blocks = x[..., :whole, :].reshape(*x.shape[:-2], -1, BLOCK, x.shape[-1]).sum(-2)
+    rest = x[..., whole:, :].sum(-2)
+    return _summed(blocks) + rest
 
 
 def merged(kind: str, one: Summary | None, two: Summary) -> Summary:

@@ -30,8 +30,8 @@ OTHER = "clamp convert_element_type integer_pow name reduce_precision regularize
 PASSED_ON = frozenset({"device_put", "sharding_constraint", "pvary", "optimization_barrier"})
 
 SPREAD = (
-    "Every output would read that one pixel: if it is pooled from all of the image, as squeeze-and-excite does, measure "
-    "it once by `shiftjax.freeze_statistics(fn, image)`; else use a window around each output."
+    "Every output would read that one pixel: if it is pooled from all of the image, as squeeze-and-excite is, "
+    "measure it once by `shiftjax.freeze_statistics(fn, image)`; else use a window around each output."
 )
 CONSTANT = "Make the constant uniform over the image, or drop it: a tile cannot know its absolute position."
 PARAMETER = "What varies over space is a positional embedding or noise; use one value per channel."
