@@ -136,3 +136,15 @@ def test_as_it_may_be_written(name):
     plan = sj.plan_tiles(frozen, SHAPE, tile=12, pad=None, dtype=np.int32)
     assert np.prod(plan.grid) > 1
     jax.tree.map(np.testing.assert_array_equal, sj.predict_tiled(frozen, image, plan), jax.jit(fn)(image))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint32, np.float16, bool])
+def test_the_ends_of_every_type(dtype):
+    """The largest and the smallest value, whatever the type holds."""
+    image = (np.random.default_rng(1).integers(0, 250, SHAPE) % (2 if dtype is bool else 250)).astype(dtype)
+
+    def fn(x: jax.Array) -> jax.Array:
+        return jnp.where(x == x.max((1, 2), keepdims=True), x, jnp.broadcast_to(x.min((1, 2), keepdims=True), x.shape))
+
+    frozen = sj.freeze_statistics(fn, image, tile=12, progress=False)
+    assert np.array_equal(jax.jit(frozen)(image), jax.jit(fn)(image))

@@ -60,10 +60,12 @@ def summarise(operand: Array, start: Array, stop: Array, kind: str) -> tuple[Arr
 def _ends(dtype: Any) -> tuple[Any, Any]:
     """The least and the largest value of a type."""
     if jnp.issubdtype(dtype, jnp.bool_):
-        return False, True
-    if jnp.issubdtype(dtype, jnp.floating):
-        return -jnp.inf, jnp.inf
-    return jnp.iinfo(dtype).min, jnp.iinfo(dtype).max
+        ends: tuple[Any, Any] = False, True
+    elif jnp.issubdtype(dtype, jnp.floating):
+        ends = -np.inf, np.inf
+    else:
+        ends = jnp.iinfo(dtype).min, jnp.iinfo(dtype).max
+    return np.asarray(ends[0], dtype), np.asarray(ends[1], dtype)
 
 
 def _total(x: Array) -> Array:
