@@ -6,6 +6,7 @@ from types import ModuleType as _ModuleType
 from shiftjax import certifier as certifier
 from shiftjax import clustering as clustering
 from shiftjax import fitting as fitting
+from shiftjax import freezing as freezing
 from shiftjax import labelling as labelling
 from shiftjax import metrics as metrics
 from shiftjax import nets as nets
@@ -25,6 +26,9 @@ from shiftjax.fitting import Model as Model
 from shiftjax.fitting import fit as fit
 from shiftjax.fitting import load_model as load_model
 from shiftjax.fitting import pretrained as pretrained
+from shiftjax.freezing import Frozen as Frozen
+from shiftjax.freezing import freeze_statistics as freeze_statistics
+from shiftjax.freezing import load_statistics as load_statistics
 from shiftjax.labelling import connected_components as connected_components
 from shiftjax.labelling import drop_small as drop_small
 from shiftjax.labelling import relabel as relabel

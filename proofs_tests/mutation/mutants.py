@@ -254,6 +254,38 @@ def inner_tiles_off_the_period(original: Original) -> Original:
     return origin
 
 
+def positions_one_further(original: Original) -> Original:
+    """Inner tiles count the positions one before their own: one of each is skipped, its neighbour counted twice."""
+
+    def own_positions(plan: Any, tile: Any) -> Any:
+        return tuple(
+            tuple(slice(part.start - 1, part.stop - 1) if part.start else part for part in parts)
+            for parts in original(plan, tile)
+        )
+
+    return own_positions
+
+
+def positions_counted_twice(original: Original) -> Original:
+    """Tiles that do not begin at the border count the last position of their neighbour too."""
+
+    def own_positions(plan: Any, tile: Any) -> Any:
+        return tuple(
+            tuple(slice(max(0, part.start - 1), part.stop) for part in parts) for parts in original(plan, tile)
+        )
+
+    return own_positions
+
+
+def positions_that_are_not_looked_at(original: Original) -> Original:
+    """What a tile tells is of its first positions alone, all others being taken for counted."""
+
+    def summarise(operand: Any, start: Any, stop: Any, kind: str) -> Any:
+        return original(operand, start, jnp.maximum(stop - 1, start + 1), kind)
+
+    return summarise
+
+
 OPERATORS = "shiftjax.nets.operators"
 MUTANTS = {
     "pool with the wrong stride": Mutant(f"{OPERATORS}:max_pool", pool_with_the_wrong_stride, "periodic-equivariance"),
@@ -305,6 +337,13 @@ MUTANTS = {
     ),
     "inner tiles off the period": Mutant(
         "shiftjax.tiling._axis_tiles:AxisTiles.origin", inner_tiles_off_the_period, "border-windows"
+    ),
+    "positions one further": Mutant("shiftjax.freezing._pass:own_positions", positions_one_further, "statistics-once"),
+    "positions counted twice": Mutant(
+        "shiftjax.freezing._pass:own_positions", positions_counted_twice, "statistics-once"
+    ),
+    "positions not looked at": Mutant(
+        "shiftjax.freezing._pass:summarise", positions_that_are_not_looked_at, "statistics-once"
     ),
     "loss blind to coinciding means": Mutant(
         "shiftjax._losses:_push", loss_blind_to_coinciding_means, "training-window"

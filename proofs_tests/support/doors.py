@@ -59,6 +59,11 @@ def smear(image: Any) -> Any:
     return image[:, 1:-1] + image[:, 2:]
 
 
+def below_the_largest(image: Any) -> Any:
+    """A network with a statistic of the whole image."""
+    return image - image.max((1, 2), keepdims=True)
+
+
 def same(image: Any) -> Any:
     """A network that does nothing."""
     return image
@@ -174,6 +179,14 @@ def _tiles() -> Iterator[Door]:
     good = {"fn": smear, "image": IMAGE, "plan": plan, "batch_size": 1, "devices": None, "mesh": None}
     takes = {"batch_size": OPTIONAL_COUNT, "devices": NONE, "mesh": NONE}
     yield Door("predict_tiled", sj.predict_tiled, good, takes)
+    good = {"fn": below_the_largest, "image": IMAGE, "plan": None, "tile": 4, "memory_bytes": None, "pad": None}
+    good |= {"region": None, "axes": None, "channel": None, "preprocess": None}
+    good |= {"journal": None, "progress": False}
+    takes = {"image": picture, "memory_bytes": either(NONE, lambda value: isinstance(value, int) and value > 2**20)}
+    takes |= {"tile": either(NONE, count(1), plane), "pad": either(NONE, one("reflect", "edge", "constant"))}
+    takes |= {"plan": NONE, "region": NONE, "axes": NONE, "channel": NONE, "progress": one(True)}
+    takes |= {"journal": either(NONE, PATHS), "preprocess": NONE}
+    yield Door("freeze_statistics", sj.freeze_statistics, good, takes)
     yield Door("TilePlan.from_json", sj.TilePlan.from_json, {"text": plan.to_json()})
     yield Door("Certificate.from_json", sj.Certificate.from_json, {"text": plan.certificate.to_json()})
     lattice = either(plane, numbers((2,), "iu"))
@@ -319,6 +332,9 @@ def _fitted(folder: Path) -> Iterator[Door]:
     model = sj.fit(**{**good, **switches})
     made = place.make()
     model.save(made)
+    frozen = folder / "frozen.npz"
+    sj.freeze_statistics(below_the_largest, IMAGE, progress=False).save(frozen)
+    yield Door("load_statistics", sj.load_statistics, {"fn": below_the_largest, "path": frozen}, {"path": PATHS})
     yield Door("load_model", sj.load_model, {"folder": made, "net": None}, {"net": NONE, "folder": PATHS})
     yield Door("pretrained", sj.pretrained, {"name": "nuclei"})
 

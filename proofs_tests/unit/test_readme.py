@@ -21,7 +21,7 @@ from shiftjax.__main__ import main
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, re.DOTALL)
-NUCLEI, TIFFS, NETWORK, VOLUME, SUITE = (text for language, text in BLOCKS if language == "python")
+NUCLEI, TIFFS, NETWORK, VOLUME, NORMS, SUITE = (text for language, text in BLOCKS if language == "python")
 COMMANDS = re.findall(r"^python -m shiftjax (.*)$", README, re.MULTILINE)
 SHAPE = (8, 10, 12)  # of the volume: z, y, x
 QUICK = {"train": ["--steps", "2"]}  # added to what is typed, which would take its minutes
@@ -41,6 +41,12 @@ def network(image):
 
 def network_3d(image):
     return pooled(image, 2)
+
+def normed_3d(image):
+    space = (1, 2, 3)
+    wide = jnp.pad(image - image.mean(space, keepdims=True), ((0, 0), (1, 1), (0, 0), (0, 0), (0, 0)))
+    image = jnp.maximum(wide[:, 2:], wide[:, :-2])
+    return image / jnp.sqrt(image.var(space, keepdims=True) + 1e-5)
 '''
 
 
@@ -126,6 +132,15 @@ def test_your_tiffs_to_a_label_tiff(folder, capsys):
 def test_from_a_volume_to_labels(folder):
     run(VOLUME)
     assert zarr.open_array(folder / "out.zarr" / "labels" / "instances" / "0", mode="r").shape == SHAPE
+
+
+def test_networks_with_norms_over_the_image(folder):
+    names = run(NORMS)
+    pixels, stored = (
+        np.asarray(zarr.open_array(folder / name, mode="r")[:], np.float32) for name in ("in.zarr", "normed.zarr/0")
+    )
+    np.testing.assert_allclose(stored, np.moveaxis(names["fn"](pixels[None, ..., None])[0], -1, 0), atol=1e-5)
+    assert (folder / "statistics.npz").exists()
 
 
 def test_in_your_own_test_suite(folder):

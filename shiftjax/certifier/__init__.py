@@ -4,7 +4,17 @@ from shiftjax.certifier._axis_certificate import AxisCertificate
 from shiftjax.certifier._batchwise import batchwise
 from shiftjax.certifier._certificate import Certificate, Misalignment
 from shiftjax.certifier._certify import certify
+from shiftjax.certifier._cutting.cut import Cut
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._witness import Witness
 
-__all__ = ["AxisCertificate", "Certificate", "CertificationError", "Misalignment", "Witness", "batchwise", "certify"]
+__all__ = [
+    "AxisCertificate",
+    "Certificate",
+    "CertificationError",
+    "Cut",
+    "Misalignment",
+    "Witness",
+    "batchwise",
+    "certify",
+]

@@ -63,7 +63,7 @@ def certify(
     fn = network("fn", fn)
     spatial = _spatial(x.shape, spatial_axes)
     expected = None if output_axes is None else _integers("output_axes", output_axes)
-    traced = _traced(fn, x)
+    traced = traced_function(fn, x)
     if not traced.outputs:
         raise CertificationError("output", "unknown", "the function returns no array", SINGLE)
     record = Record(names=names(fn))
@@ -106,7 +106,7 @@ def certify(
     return with_witnesses(certificate, fn, again)
 
 
-def _traced(fn: Callable[[Any], Any], x: Any) -> _jaxpr.Traced:
+def traced_function(fn: Callable[[Any], Any], x: Any) -> _jaxpr.Traced:
     """The function as a program; whatever the function itself raises, as one sentence."""
     try:
         return _jaxpr.trace(fn, x)

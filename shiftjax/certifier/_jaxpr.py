@@ -35,6 +35,7 @@ class Call:
     results: tuple[Any, ...]
     effects: frozenset[Any]
     info: Any
+    equation: Any = None  # as JAX has it
 
     @property
     def name(self) -> str:
@@ -82,6 +83,7 @@ def program(jaxpr: Any) -> Program:
                     tuple(e.outvars),
                     frozenset(e.effects),
                     e.source_info,
+                    e,
                 )
                 for e in inner.eqns
             ],
@@ -164,6 +166,7 @@ class Traced:
     parameters: tuple[str, ...]
     parameter_shapes: tuple[tuple[Shape, str], ...]
     outputs: tuple[str, ...]
+    tree: Any  # of the outputs
 
 
 def trace(fn: Callable[..., Any], x: Any) -> Traced:
@@ -180,6 +183,7 @@ def trace(fn: Callable[..., Any], x: Any) -> Traced:
         parts.names,
         tuple((tuple(leaf.shape), str(leaf.dtype)) for leaf in arrays),
         tuple(jax.tree_util.keystr(path) for path, _ in jax.tree_util.tree_flatten_with_path(out)[0]),
+        jax.tree_util.tree_structure(out),
     )
 
 
@@ -204,6 +208,17 @@ def evaluate(primitive: Any, params: dict[str, Any], operands: Sequence[np.ndarr
     with jax.ensure_compile_time_eval(), jax.default_device(jax.devices("cpu")[0]):
         out = primitive.bind(*map(jax.numpy.asarray, operands), **params)
         return [np.asarray(o) for o in (out if primitive.multiple_results else [out])]
+
+
+def bind(call: Call, operands: Sequence[Any]) -> list[Any]:
+    """Runs or traces one equation on values of its operands, literals among them; its source line stays what it is."""
+    equation = call.equation
+    pairs = [(atom, value) for atom, value in zip(equation.invars, operands, strict=True) if literal(atom) is None]
+    inputs = {id(atom): (atom, value) for atom, value in pairs}.values()  # each variable once
+    names = tuple("" for _ in inputs), tuple("" for _ in equation.outvars)
+    about = core.DebugInfo("shiftjax", equation.primitive.name, *names)
+    alone = core.Jaxpr((), [atom for atom, _ in inputs], equation.outvars, [equation], equation.effects, about)
+    return list(core.jaxpr_as_fun(core.ClosedJaxpr(alone, ()))(*(value for _, value in inputs)))
 
 
 def scan_parts(params: dict[str, Any], operands: int) -> tuple[int, int]:

@@ -12,12 +12,19 @@ from shiftjax.certifier._domain.constants import Known
 from shiftjax.certifier._domain.gathered import gathered
 from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.pattern import banded
-from shiftjax.certifier._domain.tags import AxisTag, following
+from shiftjax.certifier._domain.tags import AxisTag, following, image_axes
 from shiftjax.certifier._domain.values import Image, Resized, Value
 from shiftjax.certifier._rules.pointwise import align_constant, join_operands
 from shiftjax.certifier._rules.table import Equation, rule
 
 WHOLE = "Its output reads the whole tile, so tiles never equal the whole image; use a window of fixed size instead."
+
+FREEZE = (
+    "If it is spread over the image again, as by a norm or squeeze-and-excite, measure it once over the whole image: "
+    "`shiftjax.freeze_statistics(fn, image)`. Otherwise use a window of fixed size."
+)
+MEASURED = ("reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or")
+SOME = "Reduce over all of them: only such a statistic can be measured once, by `shiftjax.freeze_statistics`."
 
 
 @rule("dot_general", named="dimension_numbers precision preferred_element_type", inert="out_sharding")
@@ -118,8 +125,10 @@ def _without_axes(
     reduced: Sequence[int],
     out: int = 0,
 ) -> Image:
-    if any(tags[k] is not None for k in reduced):
-        eqn.refuse("it reduces over an image axis", WHOLE)
+    gone = image_axes(tags[k] for k in reduced)
+    if gone:
+        advice = SOME if len(gone) < len(image_axes(tags)) else FREEZE
+        eqn.refuse("it reduces over an image axis", advice if eqn.name in MEASURED else WHOLE)
     axes = [tag for k, tag in enumerate(tags) if k not in reduced]
     return eqn.image(axes, operands, [shape[k] for k in reduced], out=out, moves=True)
 

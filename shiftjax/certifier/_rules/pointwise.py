@@ -33,7 +33,10 @@ POINTWISE = frozenset(f"{UNARY} {BINARY} {OTHER}".split())
 WRITTEN_OUT = 1 << 20  # elements up to which a constant is computed to see whether it is zero
 PASSED_ON = frozenset({"device_put", "sharding_constraint", "pvary", "optimization_barrier"})
 
-SPREAD = "Every output would read that one pixel; use a window around each output instead."
+SPREAD = (
+    "Every output would read that one pixel: if it is pooled from all of the image, as squeeze-and-excite is, "
+    "measure it once by `shiftjax.freeze_statistics(fn, image)`; else use a window around each output."
+)
 CONSTANT = "Make the constant uniform over the image, or drop it: a tile cannot know its absolute position."
 PARAMETER = "What varies over space is a positional embedding or noise; use one value per channel."
 

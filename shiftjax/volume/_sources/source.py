@@ -59,6 +59,11 @@ class Source:
         return stamp(self.array, self.name if self.reopen is not None and is_local(self.name) else None)
 
     @property
+    def stamp(self) -> str:
+        """What tells the stored array from another: its name, form, and what of it stays as it is while it is read."""
+        return f"{self.name} {self.form} {self.array.shape} {getattr(self, '_stamp')}"  # noqa: B009 - set in a frozen class
+
+    @property
     def dtype(self) -> np.dtype:
         """Of the pixels as they are read: in this machine's byte order, whatever the stored one."""
         return np.dtype(self.array.dtype).newbyteorder("=")

@@ -1,0 +1,97 @@
+"""Networks as the field has them, with norms over space, from volume to volume: equal to the whole in one piece."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import zarr
+
+import shiftjax as sj
+from proofs_tests.freezing.norms import PlainUNet, SegResNet, with_weights
+from proofs_tests.volume.harm import Dead, killed
+from shiftjax.freezing import _freeze
+from shiftjax.volume import VolumeError
+from shiftjax.volume._storage import journal
+
+NETS: dict[str, Any] = {"nnU-Net": PlainUNet(), "SegResNet": SegResNet()}
+SPACE = (12, 16, 20)
+
+
+@pytest.fixture
+def volume(tmp_path):
+    """A volume on disk, and as an image."""
+    pixels = np.random.default_rng(0).integers(0, 200, SPACE).astype(np.uint8)
+    path = str(tmp_path / "in.zarr")
+    zarr.create_array(path, data=pixels, chunks=(8, 8, 8))
+    return path, jnp.asarray(pixels, jnp.float32)[None, ..., None]
+
+
+@pytest.fixture(autouse=True)
+def each_tile_is_journaled(monkeypatch):
+    monkeypatch.setattr(journal, "SECONDS", 0.0)
+
+
+@pytest.mark.parametrize("name", ["nnU-Net", pytest.param("SegResNet", marks=pytest.mark.deep)])
+def test_from_volume_to_volume(name, volume, tmp_path, capsys):
+    path, image = volume
+    fn = with_weights(NETS[name], (1, 8, 8, 8, 1))
+    frozen = sj.freeze_statistics(fn, path, tile=(4, 8, 8))
+    shown = capsys.readouterr().err
+    assert f"pass 1 of {frozen.cut.passes}" in shown
+    assert f"pass {frozen.cut.passes} of {frozen.cut.passes}" in shown
+    frozen.save(tmp_path / "statistics.npz")
+    loaded = sj.load_statistics(fn, tmp_path / "statistics.npz")
+    plan = sj.plan_tiles(loaded, image.shape, tile=(4, 8, 8), pad=None)
+    assert plan.equals_whole
+    target = str(tmp_path / "out.zarr")
+    with killed(20), suppress(Dead, VolumeError):
+        sj.predict_volume(loaded, path, target, plan, progress=False)
+    stored = sj.predict_volume(loaded, path, target, plan, progress=False)
+    whole = np.asarray(jax.jit(fn)(image))
+    np.testing.assert_allclose(np.moveaxis(stored[:], 0, -1), whole[0], rtol=0, atol=1e-5 * np.abs(whole).max())
+
+
+def test_an_interrupted_measurement_goes_on_after_the_last_pass(volume, tmp_path, monkeypatch):
+    path, image = volume
+    fn = with_weights(NETS["nnU-Net"], (1, 8, 8, 8, 1))
+    file, passes = tmp_path / "passes.npz", []
+    measured = _freeze.measure
+
+    def counted(operands, *arguments):
+        passes.append(operands.which)
+        if len(passes) == 3:
+            raise KeyboardInterrupt
+        return measured(operands, *arguments)
+
+    monkeypatch.setattr(_freeze, "measure", counted)
+    options: dict[str, Any] = {"tile": (4, 8, 8), "progress": False}
+    with pytest.raises(KeyboardInterrupt):
+        sj.freeze_statistics(fn, path, journal=file, **options)
+    frozen = sj.freeze_statistics(fn, path, journal=file, **options)
+    assert len(passes) == frozen.cut.passes + 1  # of which the third was begun twice
+    whole = np.asarray(jax.jit(fn)(image))
+    np.testing.assert_allclose(jax.jit(frozen)(image), whole, rtol=0, atol=1e-5 * np.abs(whole).max())
+    with pytest.raises(ValueError, match="passes over another image, or of another function"):
+        sj.freeze_statistics(fn, np.asarray(image) + 1, journal=file, **options)
+    with pytest.raises(ValueError, match="found another one, or other parameters"):
+        sj.load_statistics(lambda x: fn(2 * x), file)
+
+
+def test_with_what_predict_volume_does_before_the_network(volume, tmp_path):
+    path, image = volume
+    scale = sj.volume.normalize(path)
+
+    def fn(x):
+        return x - x.mean((1, 2, 3), keepdims=True)
+
+    frozen = sj.freeze_statistics(fn, path, preprocess=scale, tile=8, progress=False)
+    plan = sj.plan_tiles(frozen, image.shape, tile=8, pad=None)
+    stored = sj.predict_volume(frozen, path, str(tmp_path / "out.zarr"), plan, preprocess=scale, progress=False)
+    np.testing.assert_allclose(np.moveaxis(stored[:], 0, -1), fn(scale(image))[0], atol=1e-5)
+    with pytest.raises(ValueError, match="acts on each pixel alone"):
+        sj.freeze_statistics(fn, path, preprocess=lambda x: x[:, ::-1] * 1.0, progress=False)

@@ -1,0 +1,163 @@
+"""A function cut at its statistics of the whole image: computed at any size from those of one image.
+
+What is derived from statistics alone, such as a mean from a sum, is computed by the program at the size of the image
+that they are of: so the number of pixels is that image's, whatever the size of a tile.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from shiftjax._checks import fail
+from shiftjax._parameters import take_apart
+from shiftjax.certifier import _jaxpr
+from shiftjax.certifier._cutting.analysis import Analysis, Measure, Statistic, analyse, check_outputs
+from shiftjax.certifier._domain.naming import digest
+
+Fn = Callable[[Any], Any]
+
+
+class Cut:
+    """A function of an image, and where its statistics are.
+
+    Args:
+        fn: the function.
+        x: shape and type of the image that they are of.
+
+    Raises:
+        CertificationError: no output follows the image, or one is a statistic.
+    """
+
+    def __init__(self, fn: Fn, x: Any) -> None:
+        self.shape, self.dtype = tuple(x.shape), x.dtype
+        self._known: dict[tuple[int, ...], Analysis] = {}
+        self._lock = threading.Lock()
+        self._own = self._analysis(fn, self.shape)
+        check_outputs(self._own)
+
+    @property
+    def measures(self) -> tuple[Measure, ...]:
+        """What is to be measured, in order."""
+        return self._own.measures
+
+    @property
+    def statistics(self) -> tuple[Statistic, ...]:
+        """What follows from it, in order."""
+        return self._own.statistics
+
+    @property
+    def passes(self) -> int:
+        """How many statistics there are in the longest chain."""
+        return self._own.passes
+
+    def key(self, fn: Fn) -> str:
+        """Digest of the program, and of all parameters and constants: statistics are those of one network."""
+        program = self._own.flat.program
+        calls = [(call.name, call.in_shapes, call.out_shapes) for call in program.calls]
+        values = (*program.constants, *take_apart(fn).arrays)
+        arrays = [_jaxpr.key_data(value) if (host := _jaxpr.concrete(value)) is None else host for value in values]
+        return digest("cut", calls, arrays)
+
+    def outputs(self, fn: Fn, statistics: Sequence[Any], image: Any) -> Any:
+        """What the function gives for an image of any size, given the statistics."""
+        here = self._at(fn, image)
+        return jax.tree_util.tree_unflatten(
+            here.tree, self._values(here, fn, statistics, image, here.flat.program.outputs)
+        )
+
+    def operands(self, fn: Fn, statistics: Sequence[Any], image: Any, which: Sequence[int]) -> list[Any]:
+        """What some measures are taken of, each as an image `(batch, *space, channel)`, given earlier statistics."""
+        here = self._at(fn, image)
+        measures = [here.measures[k] for k in which]
+        values = self._values(here, fn, statistics, image, [measure.operand for measure in measures])
+        return [measure.layout.image(value) for measure, value in zip(measures, values, strict=True)]
+
+    def centre(self, fn: Fn, statistics: Sequence[Any], which: Statistic) -> Any:
+        """About what a statistic sums squares, given earlier statistics: of its shape."""
+        (value,) = self._own.flat.run(self._derivation(self._own, fn, statistics), [which.centre])
+        operand = _jaxpr.shape(self.measures[which.measure].operand)
+        kept = [k for k in range(len(operand)) if k not in which.axes]
+        alike = jnp.reshape(value, [jnp.shape(value)[k] for k in kept])
+        return jnp.broadcast_to(alike, [operand[k] for k in kept]).reshape(which.shape)
+
+    def derived(self, fn: Fn, statistics: Sequence[Any]) -> list[Any]:
+        """All that is derived from the statistics and meets the image, before it is written out over it."""
+        own = self._own
+        small = {atom for atom in own.found.derived if atom not in own.found.spread}
+        _, used = own.flat.needed(own.flat.program.outputs, small.__contains__)
+        return own.flat.run(self._derivation(own, fn, statistics), used)
+
+    def _values(
+        self, here: Analysis, fn: Fn, statistics: Sequence[Any], image: Any, wanted: Sequence[Any]
+    ) -> list[Any]:
+        """Variables of the program at the size of an image."""
+        own = self._own
+        pairs = zip(here.found.derived, own.found.derived, strict=True)
+        twins = {mine: theirs for mine, theirs in pairs if theirs not in own.found.spread and _alike(mine, theirs)}
+        _, used = here.flat.needed(wanted, twins.__contains__)
+        derived = own.flat.run(self._derivation(own, fn, statistics), [twins[atom] for atom in used])
+        env = _inputs(here, fn)
+        env[here.flat.program.inputs[-1]] = jnp.asarray(image)
+        env.update((atom, self._for_batch(atom, value)) for atom, value in zip(used, derived, strict=True))
+        return here.flat.run(env, wanted)
+
+    def _for_batch(self, atom: Any, value: Any) -> Any:
+        """A derived value for as many images as there are here: by the same operations for one as for several."""
+        shape = _jaxpr.shape(atom)
+        if self.shape[0] != 1 or not shape or jnp.shape(value)[0] != 1:
+            return value
+        return jnp.broadcast_to(jnp.reshape(value, shape[1:]), shape)
+
+    def _derivation(self, own: Analysis, fn: Fn, statistics: Sequence[Any]) -> dict[Any, Any]:
+        """What statistics are derived from at the measured size: they, parameters and constants."""
+        given = zip(own.statistics, statistics, strict=True)
+        return {**_inputs(own, fn), **{one.result: value for one, value in given if value is not None}}
+
+    def _at(self, fn: Fn, image: Any) -> Analysis:
+        shape = tuple(image.shape)
+        batch = self.shape[0]
+        if image.dtype != self.dtype:
+            fail("image", f"{self.dtype}, as the image that was measured has", image.dtype)
+        if len(shape) != len(self.shape) or shape[-1] != self.shape[-1] or (batch != 1 and shape[0] != batch):
+            fail("image", f"the form of the image that was measured, {self.shape}", f"shape {shape}")
+        return self._analysis(fn, shape)
+
+    def _analysis(self, fn: Fn, shape: tuple[int, ...]) -> Analysis:
+        with self._lock:
+            if shape not in self._known:
+                here = analyse(fn, jax.ShapeDtypeStruct(shape, self.dtype))
+                if self._known:
+                    self._check_alike(here, shape)
+                self._known[shape] = here
+            return self._known[shape]
+
+    def _check_alike(self, here: Analysis, shape: tuple[int, ...]) -> None:
+        """Refuses a size at which the function takes other statistics, or derives something else from them."""
+        own = self._own
+        makers = [[analysis.flat.maker[atom].name for atom in analysis.found.derived] for analysis in (here, own)]
+        kinds = [
+            [(s.operation, s.measure, s.stage, analysis.measures[s.measure].layout.form) for s in analysis.statistics]
+            for analysis in (here, own)
+        ]
+        if makers[0] != makers[1] or kinds[0] != kinds[1]:
+            found = f"other ones at {shape} than at {self.shape}, which was measured"
+            fail("fn", "a function that takes the same statistics at every size", found)
+
+
+def _inputs(analysis: Analysis, fn: Fn) -> dict[Any, Any]:
+    """Constants and parameters of the program."""
+    program = analysis.flat.program
+    values = (*program.constants, *take_apart(fn).arrays)
+    return dict(zip(program.inputs, values, strict=False))  # all but the image, which is last
+
+
+def _alike(mine: Any, theirs: Any) -> bool:
+    """Whether a derived value does not depend on the size, but for the number of images where one was measured."""
+    here, there = _jaxpr.shape(mine), _jaxpr.shape(theirs)
+    one_for_all = len(here) == len(there) > 0 and there[0] == 1 and here[1:] == there[1:]
+    return here == there or one_for_all

@@ -1,0 +1,171 @@
+"""Where a program reduces over all of the image, and what of it depends on that, on the image, or on neither."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shiftjax.certifier import _jaxpr
+from shiftjax.certifier._cutting.flat import Flat
+from shiftjax.certifier._cutting.operand import Layout, layout
+from shiftjax.certifier._domain.constants import Unknown
+from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.tags import Broken, image_axes
+from shiftjax.certifier._domain.values import Image, Refused, Result
+from shiftjax.certifier._interpret import Interpreter
+from shiftjax.certifier._jaxpr import Call
+from shiftjax.certifier._refusal import CertificationError
+from shiftjax.certifier._rules import Equation, Record
+from shiftjax.certifier._rules.mixing import FREEZE
+
+KINDS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "reduce_and": "min", "reduce_or": "max"}
+POOLS = {"reduce_window_sum": "sum", "reduce_window_max": "max", "reduce_window_min": "min"}
+LOOP = "Only a statistic outside of loops and branches can be measured: write the loop out."
+BATCH = "Its images are not along the first axis: give it one image at a time."
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """A reduction over all of the image.
+
+    Attributes:
+        call: the equation; its result is the statistic.
+        operand: what is reduced.
+        axes: over which it is reduced.
+        kind: "sum", "max" or "min".
+        layout: of the operand.
+        source: "file:line" of the user's code.
+    """
+
+    call: Call
+    operand: Any
+    axes: tuple[int, ...]
+    kind: str
+    layout: Layout
+    source: str
+
+
+@dataclass(frozen=True)
+class Found:
+    """What is known of a flat program.
+
+    Attributes:
+        values: of each variable, what the certifier knows, statistics being constants with unknown values.
+        derived: variables that are computed from statistics alone, in order; each is alike everywhere.
+        spread: those of them that are written out over the image, whose shape is that of the image then.
+        reductions: in order.
+    """
+
+    values: dict[Any, Result]
+    derived: tuple[Any, ...]
+    spread: frozenset[Any]
+    reductions: tuple[Reduction, ...]
+
+
+class Finder(Interpreter):
+    """Interprets a flat program, and takes what is reduced over all of the image for a constant."""
+
+    def __init__(self, record: Record, batch: int) -> None:
+        super().__init__(record)
+        self._batch = batch
+
+    def find(self, flat: Flat, values: Sequence[Result]) -> Found:
+        """Walks over the equations.
+
+        Args:
+            flat: the program.
+            values: of its inputs that are no constants.
+        """
+        program = flat.program
+        constants = [self._constant(value) for value in program.constants]
+        env: dict[Any, Result] = dict(zip(program.inputs, [*constants, *values], strict=True))
+        derived: dict[Any, None] = {}
+        reductions: list[Reduction] = []
+
+        def read(atom: Any) -> Result:
+            value = _jaxpr.literal(atom)
+            return env[atom] if value is None else self._constant(value, _jaxpr.dtype(atom))
+
+        for call in program.calls:
+            operands = [read(atom) for atom in call.operands]
+            results: Sequence[Result]
+            try:
+                found = self._reduction(call, operands)
+            except CertificationError as refusal:
+                found, results = None, [Refused(shape, refusal) for shape in call.out_shapes]
+            else:
+                if found is None:
+                    results = [_outside(result) for result in self._apply(call, operands, None)]
+                else:
+                    name = digest("statistic", len(reductions), call.out_shapes[0], call.out_dtypes[0])
+                    results = [Unknown(call.out_shapes[0], name)]
+                    reductions.append(found)
+            env.update(zip(call.results, results, strict=True))
+            if found or any(atom in derived for atom in call.operands if _jaxpr.literal(atom) is None):
+                new = zip(call.results, results, strict=True)
+                derived.update((atom, None) for atom, value in new if not isinstance(value, Image | Refused))
+        return Found(env, tuple(derived), frozenset(_spread(flat, env, derived)), tuple(reductions))
+
+    def _reduction(self, call: Call, operands: Sequence[Result]) -> Reduction | None:
+        """The reduction over all of the image that an equation is; None where it is something else.
+
+        Raises:
+            CertificationError: one of images that are not the first axis of what it reduces.
+        """
+        reduced, operand = _reduced(call), operands[0] if operands else None
+        if reduced is None or not isinstance(operand, Image) or operand.detached:
+            return None
+        tags = [operand.axes[k] for k in reduced]
+        if any(isinstance(tag, Broken) for tag in operand.axes) or not image_axes(tags):
+            return None
+        if sorted(image_axes(tags)) != sorted(operand.image_axes):
+            return None  # some of the image's axes only: its rule refuses it
+        eqn = Equation(call, self._record, None, None)
+        how = layout(operand, reduced, self._batch)
+        if how is None:
+            eqn.refuse("it reduces over the image, and over the images of a batch", BATCH)
+        kind = {**KINDS, **POOLS}[call.name]
+        return Reduction(call, call.operands[0], reduced, kind, how, eqn.source)
+
+
+def _outside(result: Result) -> Result:
+    """A refusal of a statistic that nobody looks for: in a loop or a branch."""
+    if isinstance(result, Refused) and isinstance(why := result.why, CertificationError) and why.advice == FREEZE:
+        inside = CertificationError(why.primitive, why.source, f"{why.reason}, in a loop or a branch", LOOP)
+        return Refused(result.shape, inside)
+    return result
+
+
+def _reduced(call: Call) -> tuple[int, ...] | None:
+    """The axes over which an equation reduces all there is; a pooling with one window does so too."""
+    if call.name in KINDS:
+        return tuple(call.params["axes"])
+    if call.name not in POOLS or any(before or after for before, after in call.params["padding"]):
+        return None
+    shape, window = call.in_shapes[0], call.params["window_dimensions"]
+    plain = all(n == 1 for name in ("base_dilation", "window_dilation") for n in call.params[name])
+    axes = tuple(k for k, (n, size) in enumerate(zip(shape, window, strict=True)) if size == n > 1)
+    others = all(size == 1 for k, size in enumerate(window) if k not in axes)
+    return axes if plain and others and axes else None
+
+
+def _spread(flat: Flat, values: Mapping[Any, Result], derived: Container[Any]) -> set[Any]:
+    """The derived variables that have the image's size: those that meet it so, and what they are computed from."""
+    todo = []
+    for call in flat.program.calls:
+        own = [atom for atom in call.operands if _jaxpr.literal(atom) is None]
+        images = [value for atom in own if isinstance(value := values[atom], Image)]
+        for atom in own if images else ():
+            shape, axes = _jaxpr.shape(atom), images[0].axes
+            if atom in derived and len(shape) == len(axes):
+                todo += [atom] * any(n > 1 and tag is not None for n, tag in zip(shape, axes, strict=True))
+    found: set[Any] = set()
+    while todo:
+        atom = todo.pop()
+        if atom not in found:
+            found.add(atom)
+            operands = flat.maker[atom].operands
+            alike = [o for o in operands if _jaxpr.literal(o) is None and _jaxpr.shape(o) == _jaxpr.shape(atom)]
+            todo += [o for o in alike if o in derived]
+    return found

@@ -1,0 +1,153 @@
+"""The moments that a norm takes, in the forms that libraries write them, so that they are measured in one pass.
+
+The sum of the squares of (y - c) about any c that is alike everywhere is M2 + n (mean - c)^2, where M2 is that about
+the mean: so n, mean and M2 of y are all that is to be measured. The variance as E[y^2] - E[y]^2 loses its digits where
+the mean is far from 0; M2 / n is what is meant.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from shiftjax.certifier import _jaxpr
+from shiftjax.certifier._cutting.finding import Found, Reduction
+from shiftjax.certifier._cutting.flat import Flat
+from shiftjax.certifier._cutting.operand import layout
+from shiftjax.certifier._domain.constants import Known
+from shiftjax.certifier._domain.values import Image
+from shiftjax.certifier._jaxpr import Call
+
+SAME_VALUES = ("reshape", "squeeze", "broadcast_in_dim", "expand_dims", "copy")
+
+
+@dataclass(frozen=True)
+class Squares:
+    """A sum of squares: of what, and about which centre, 0 if none."""
+
+    reduction: Reduction
+    centre: Any | None
+
+
+def squares(reduction: Reduction, flat: Flat, found: Found) -> Squares | None:
+    """The squares that a reduction sums, if it sums floating point squares of something of the image."""
+    call = flat.maker.get(reduction.operand)
+    dtype = _jaxpr.dtype(reduction.operand)
+    if reduction.kind != "sum" or call is None or not jnp.issubdtype(dtype, jnp.floating):
+        return None
+    base = _squared(call)
+    if base is None or _jaxpr.literal(base) is not None:
+        return None
+    value = found.values.get(base)
+    if not isinstance(value, Image) or _jaxpr.dtype(base) != dtype:
+        return None
+    difference, centre = flat.maker.get(base), None
+    if difference is not None and difference.name == "sub":
+        y, c = difference.operands
+        operand = found.values.get(y) if _jaxpr.literal(y) is None else None
+        spread = _jaxpr.shape(c)
+        if (
+            isinstance(operand, Image)
+            and c in found.derived
+            and len(spread) == len(operand.shape)
+            and all(spread[k] == 1 for k in reduction.axes)  # alike for all numbers that are summed
+            and operand.axes == value.axes
+        ):
+            base, value, centre = y, operand, c
+    return Squares(_of(reduction, base, value), centre)
+
+
+def _of(reduction: Reduction, operand: Any, value: Image) -> Reduction:
+    """The same reduction of another operand."""
+    how = layout(value, reduction.axes, reduction.layout.batch)
+    assert how is not None
+    return replace(reduction, operand=operand, layout=how)
+
+
+def _squared(call: Call) -> Any | None:
+    """What an equation squares."""
+    if call.name == "square" or (call.name == "integer_pow" and call.params["y"] == 2):
+        return call.operands[0]
+    if call.name == "mul" and call.operands[0] is call.operands[1]:
+        return call.operands[0]
+    return None
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """A moment of what was measured: the mean of its values or of their squares, or the square of their mean."""
+
+    power: int
+    of: Any
+    divided: float
+    squared: bool = False
+    numbers: int = 0
+
+
+def variances(flat: Flat, found: Found, sums: dict[Any, tuple[int, Any, int]]) -> dict[Any, Any]:
+    """The variables that are a variance, E[y^2] - E[y]^2, and y of each.
+
+    Args:
+        flat: the program.
+        found: what is known of it.
+        sums: of the results of reductions: 1 for sums and 2 for sums of squares, of what, and of how many numbers.
+    """
+    known: dict[Any, _Moment] = {
+        atom: _Moment(power, of, 1.0, numbers=count) for atom, (power, of, count) in sums.items()
+    }
+    variances: dict[Any, Any] = {}
+    for call in flat.program.calls:
+        if not any(atom in known for atom in call.operands if _jaxpr.literal(atom) is None):
+            continue
+        moment = _moment(call, known, found)
+        if moment is not None:
+            known[call.results[0]] = moment
+        if call.name != "sub":
+            continue
+        left, right = (known.get(atom) if _jaxpr.literal(atom) is None else None for atom in call.operands)
+        if (
+            left is not None
+            and right is not None
+            and (left.power, left.squared, right.power, right.squared) == (2, False, 1, True)
+            and left.of is right.of
+            and _means(left)
+            and _means(right)
+        ):
+            variances[call.results[0]] = left.of
+    return variances
+
+
+def _means(moment: _Moment) -> bool:
+    """Whether a sum was divided by how many numbers there are, up to the rounding of 1 / n."""
+    return math.isclose(moment.divided, moment.numbers, rel_tol=1e-6)
+
+
+def _moment(call: Call, known: dict[Any, _Moment], found: Found) -> _Moment | None:
+    """What moment an equation makes of others."""
+    first = known.get(call.operands[0]) if _jaxpr.literal(call.operands[0]) is None else None
+    if call.name in ("div", "mul") and first is not None:
+        by = _number(call.operands[1], found)
+        if by:
+            divided = first.divided * (by if call.name == "div" else 1 / by)
+            return None if first.squared else replace(first, divided=divided)
+    if first is None:
+        return None
+    same_size = np.prod(call.out_shapes[0]) == np.prod(call.in_shapes[0])
+    if call.name in SAME_VALUES and same_size:
+        return first
+    if _squared(call) is not None and first.power == 1 and not first.squared:
+        return replace(first, squared=True)
+    return None
+
+
+def _number(atom: Any, found: Found) -> float | None:
+    """The value of a known number."""
+    value = _jaxpr.literal(atom)
+    if value is None:
+        known = found.values.get(atom)
+        value = known.value if isinstance(known, Known) and known.shape == () else None
+    return None if value is None or np.ndim(value) else float(value)

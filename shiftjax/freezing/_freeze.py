@@ -1,0 +1,231 @@
+"""The front door: from a function and an image to the function with the image's statistics."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shiftjax._checks import fail, function, one_of, shown, switch
+from shiftjax._extras import require
+from shiftjax.certifier import CertificationError, Cut
+from shiftjax.freezing._frozen import Frozen, Operands, unmeasured
+from shiftjax.freezing._journal import Journal
+from shiftjax.freezing._pass import measure
+from shiftjax.freezing._picture import Picture, picture
+from shiftjax.freezing._preprocess import preprocessed
+from shiftjax.freezing._summary import Summary, over_channels, squares_about, total, variance
+from shiftjax.tiling import PADS, TilePlan, plan_tiles
+
+Fn = Callable[[Any], Any]
+
+
+def freeze_statistics(
+    fn: Fn,
+    image: Any,
+    *,
+    plan: TilePlan | None = None,
+    tile: int | Sequence[int] | np.ndarray | None = None,
+    memory_bytes: int | str | None = None,
+    pad: str | None = None,
+    region: Sequence[slice] | None = None,
+    axes: str | None = None,
+    channel: int | None = None,
+    preprocess: Callable[[Any], Any] | None = None,
+    journal: str | Path | None = None,
+    progress: bool = True,
+) -> Frozen:
+    """Measures what a function reduces over the whole image, and returns the function with these numbers as parameters.
+
+    Instance and group norms, global pooling and squeeze-and-excite reduce over space and spread the result over it
+    again. Between two such statistics the function is local: so they are measured tile by tile, in as many passes as
+    there are in a chain (mean and variance of a norm are one), and what is left certifies, plans and tiles like any
+    other function. It counts the pixels of the image that was measured, whatever it is called on.
+
+    Integers and maxima are bit for bit those of the whole image. Sums and variances of floats are added up in blocks
+    about the mean of each tile and merged in float64, so that they are nearer to the truth than those of one call.
+
+    Args:
+        fn: any function of one image `(batch, *space, channel)`.
+        image: such an array; or path or URI of a volume, or an array of zarr, dask or h5py: what
+            `shiftjax.volume.open_source` takes, as one image `(1, *space, channel)`. Each image of a batch gets its own
+            statistics.
+        plan: whose tiles, type of pixels and padding are used instead of the next three.
+        tile: wished pixels that a tile stands for, as `plan_tiles` takes them; by default, a small image is one tile.
+        memory_bytes: as `plan_tiles` takes it.
+        pad: None: the statistics of `fn(image)`. "reflect", "edge" or "constant": those of
+            `fn(jnp.pad(image, plan.pad_width, mode=pad))`, which tiles of such a plan compute; give the plan where it
+            is not made with the same `tile` and `memory_bytes`.
+        region: slices in pixels, one per spatial axis: the statistics of this part, as a sample, are taken for those of
+            the whole image; `frozen.sample` says so.
+        axes: of a volume: a letter for each, as `predict_volume` takes them.
+        channel: of a volume: the only one that the function sees.
+        preprocess: as `predict_volume` takes it: a JAX function that acts on each pixel alone, applied first.
+        journal: path of a file in which finished passes are kept: the same call goes on after the last of them. In the
+            end it is what `Frozen.save` writes.
+        progress: whether to show a bar, where tqdm is installed.
+
+    Returns:
+        A function like `fn`; its `statistics` say what was measured.
+
+    Raises:
+        CertificationError: a statistic that is not spread again, or a function that has no proof between them; the line
+            is named.
+        ValueError: bad arguments; pixels that are NaN, and where; a layer without any variance; or sizes at which the
+            function takes other statistics.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> image = jnp.arange(12.0).reshape(1, 6, 2, 1)
+        >>> frozen = freeze_statistics(lambda x: x - x.mean((1, 2), keepdims=True), image, tile=2, progress=False)
+        >>> bool((frozen(image[:, :2]) == image[:, :2] - 5.5).all()), frozen.statistics[0].value.tolist()
+        (True, [[66.0]])
+    """
+    function("fn", fn)
+    switch("progress", progress)
+    if plan is not None and not isinstance(plan, TilePlan):
+        fail("plan", "a plan from `plan_tiles`", shown(plan))
+    if pad is not None:
+        one_of("pad", pad, PADS)
+    dtype = None if preprocess is not None else jnp.dtype(plan.dtype if plan else "float32")
+    whole = picture(image, dtype, axes, channel)
+    if preprocess is not None:
+        whole = preprocessed(whole, preprocess)
+    sample = ""
+    if region is not None:
+        whole, sample = _part(whole, region)
+    if plan is not None:
+        tile, pad, memory_bytes = plan.tile_output, plan.pad, None
+        if plan.image_shape != whole.shape or jnp.dtype(plan.dtype) != whole.dtype:
+            fail(
+                "plan",
+                f"a plan for {whole.dtype} of shape {whole.shape}",
+                f"one for {plan.dtype} of {plan.image_shape}",
+            )
+    choice: dict[str, Any] = {"tile": tile, "memory_bytes": memory_bytes, "dtype": whole.dtype}
+    if pad is not None:
+        if plan is None:
+            plan = plan_tiles(unmeasured(fn, _cut(fn, whole)), whole.shape, pad=pad, **choice)
+        whole = whole.padded(plan.pad_width, pad)
+        choice = {**choice, "tile": plan.tile_output, "memory_bytes": None}
+    return _measured(fn, whole, sample, choice, journal, progress)
+
+
+def _part(whole: Picture, region: Any) -> tuple[Picture, str]:
+    """A part of the image, and what to call it."""
+    ndim = len(whole.space)
+    listed = tuple(region) if isinstance(region, list | tuple) else ()
+    if len(listed) != ndim or not all(isinstance(r, slice) for r in listed):
+        fail("region", f"{ndim} slices, one per spatial axis", shown(region))
+    cut = [slice(*r.indices(n)[:2]) for r, n in zip(listed, whole.space, strict=True)]
+    if any(r.step not in (None, 1) for r in listed) or any(r.stop <= r.start for r in cut):
+        fail("region", f"slices of {whole.space} pixels, without steps, that are not empty", shown(region))
+    return whole.part(cut), f"pixels [{', '.join(f'{r.start}:{r.stop}' for r in cut)}]"
+
+
+def _cut(fn: Fn, whole: Picture) -> Cut:
+    return Cut(fn, jax.ShapeDtypeStruct(whole.shape, whole.dtype))
+
+
+def _measured(fn: Fn, whole: Picture, sample: str, choice: dict[str, Any], journal: Any, progress: bool) -> Frozen:
+    """All passes over an image that is not padded any more."""
+    cut = _cut(fn, whole)
+    frozen = unmeasured(fn, cut, sample=sample)
+    if not cut.statistics:
+        return frozen
+    if choice["memory_bytes"] is not None:
+        # Tiles that the function itself fits; its inner layers, all of them at once, would not.
+        choice = {
+            **choice,
+            "tile": plan_tiles(frozen, whole.shape, pad=None, **choice).tile_output,
+            "memory_bytes": None,
+        }
+    every = Operands(frozen, tuple(range(len(cut.measures))))
+    plan = plan_tiles(every, whole.shape, pad=None, **choice)
+    if plan.certificate.left_out:
+        raise CertificationError(
+            "statistic", "unknown", plan.certificate.left_out[0].why, "Nothing is measured without it."
+        )
+    kept = Journal(frozen, journal, whole.identity)
+    before, values = kept.finished()
+    for stage in range(before + 1, cut.passes + 1):
+        which = tuple(k for k, one in enumerate(cut.measures) if one.stage == stage)
+        with _bar(plan, stage, cut.passes, progress) as finished:
+            found = measure(
+                Operands(frozen.given(_placeholders(values)), which),
+                plan,
+                which,
+                lambda t: whole.tile(plan, t),
+                finished,
+            )
+        summaries = dict(zip(which, found, strict=True))
+        for k, one in enumerate(cut.statistics):
+            if one.stage == stage:
+                values[k] = _value(frozen.given(values), k, summaries)
+        kept.write(stage, _placeholders(values))
+    done = unmeasured(fn, cut, sample=sample, remark=plan.why).given(values)
+    _check_finite(done)
+    return done
+
+
+def _placeholders(values: Sequence[Any]) -> list[Any]:
+    """Values of which those not yet measured are 0: nothing that is computed depends on them."""
+    return [jnp.zeros(v.shape, v.dtype) if isinstance(v, jax.ShapeDtypeStruct) else v for v in values]
+
+
+def _value(frozen: Frozen, k: int, summaries: dict[int, Summary]) -> Any:
+    """A statistic, from what was measured for it and from earlier ones."""
+    one = frozen.cut.statistics[k]
+    about = frozen.cut.measures[one.measure]
+    how = about.layout
+    summary = over_channels(about.kind, summaries[one.measure], how.others, how.reduced)
+    if summary.count != how.count:
+        raise RuntimeError(f"{summary.count} positions were counted of {how.count}: please report this")
+    if summary.squares is not None and one.operation in ("variance", "sum of squares"):
+        _check_varies(one.source, summary)
+    if one.operation == "variance":
+        value = variance(summary)
+    elif one.operation == "sum of squares":
+        centre: Any = 0.0
+        if one.centre is not None:
+            known = [None if isinstance(v, jax.ShapeDtypeStruct) else v for v in frozen.values]
+            centre = np.asarray(frozen.cut.centre(frozen.fn, known, one), np.float64).reshape(summary.value.shape)
+        value = squares_about(summary, centre)
+    else:
+        value = total(summary) if about.kind == "sum" else summary.value
+    return jnp.asarray(value.reshape(one.shape).astype(one.dtype))
+
+
+def _check_varies(source: str, summary: Summary) -> None:
+    flat = [k for k, image in enumerate(summary.squares) if not image.any()]  # type: ignore[arg-type]
+    if flat:
+        fail("image", "one that varies", f"zero variance in image {flat[0]} of the batch where {source} takes it")
+
+
+def _check_finite(frozen: Frozen) -> None:
+    for one, value in zip(frozen.statistics, frozen.values, strict=True):
+        if not np.isfinite(np.asarray(value, np.float64)).all():
+            fail("image", "finite statistics", f"{one.operation} at {one.source} that is NaN or infinite")
+    for value in frozen.cut.derived(frozen.fn, frozen.values):
+        if not np.isfinite(np.asarray(value, np.float64)).all():
+            sources = ", ".join(dict.fromkeys(one.source for one in frozen.statistics))
+            fail("image", "statistics that can be divided by", f"NaN or infinity derived from those at {sources}")
+
+
+@contextlib.contextmanager
+def _bar(plan: TilePlan, stage: int, passes: int, wanted: bool) -> Iterator[Callable[[], Any]]:
+    """A bar over the tiles of one pass, with the time left; none where tqdm is not installed."""
+    try:
+        tqdm = require("tqdm", "volume").tqdm if wanted else None
+    except ImportError:
+        tqdm = None
+    if tqdm is None:
+        yield lambda: None
+        return
+    with tqdm(total=int(np.prod(plan.grid)), desc=f"pass {stage} of {passes}", unit=" tiles") as bar:
+        yield bar.update

@@ -1,0 +1,124 @@
+"""The image that statistics are taken of, wherever it lies."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shiftjax._checks import array, fail, images, shown
+from shiftjax.tiling import TilePlan, read_window
+from shiftjax.volume import Source, open_source
+
+Slices = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image `(batch, *space, channel)` that is read in windows.
+
+    Attributes:
+        shape: of the image.
+        dtype: in which it is read.
+        identity: what tells it from other images.
+        read: gives the pixels of slices within it, one per spatial axis.
+    """
+
+    shape: tuple[int, ...]
+    dtype: Any
+    identity: str
+    read: Callable[[Slices], np.ndarray]
+
+    @property
+    def space(self) -> tuple[int, ...]:
+        return self.shape[1:-1]
+
+    def part(self, region: Sequence[slice]) -> Picture:
+        """A part of it as an image of its own."""
+        starts = [r.start for r in region]
+
+        def read(slices: Slices) -> np.ndarray:
+            return self.read(tuple(slice(a + s.start, a + s.stop) for a, s in zip(starts, slices, strict=True)))
+
+        space = [r.stop - r.start for r in region]
+        identity = f"{self.identity}, pixels {[(r.start, r.stop) for r in region]}"
+        return Picture((self.shape[0], *space, self.shape[-1]), self.dtype, identity, read)
+
+    def padded(self, width: Sequence[tuple[int, int]], pad: str) -> Picture:
+        """The image continued beyond its border, as `jnp.pad` does."""
+        before = [a for a, _ in width[1:-1]]
+
+        def read(slices: Slices) -> np.ndarray:
+            start = [s.start - a for a, s in zip(before, slices, strict=True)]
+            return read_window(self.read, self.space, start, [s.stop - s.start for s in slices], pad)
+
+        identity = f"{self.identity}, padded by {pad} {[tuple(w) for w in width]}"
+        space = [n + a + b for n, (a, b) in zip(self.space, width[1:-1], strict=True)]
+        return Picture((self.shape[0], *space, self.shape[-1]), self.dtype, identity, read)
+
+    def tile(self, plan: TilePlan, tile: tuple[int, ...]) -> np.ndarray:
+        """The input of a tile.
+
+        Raises:
+            ValueError: NaN or infinity in it, and where.
+        """
+        start = plan.input_start(tile)
+        slices = tuple(slice(a, a + n) for a, n in zip(start, plan.tile_input, strict=True))
+        pixels = self.read(slices)
+        if jnp.issubdtype(pixels.dtype, jnp.inexact) and not np.isfinite(pixels).all():
+            block = ", ".join(f"{s.start}:{s.stop}" for s in slices)
+            bad = int(pixels.size - np.isfinite(pixels).sum())
+            fail(
+                "image", "finite values", f"{bad} that are NaN or infinite in pixels [{block}]", "clean the image first"
+            )
+        return pixels
+
+
+def picture(image: Any, dtype: Any | None, axes: str | None, channel: int | None) -> Picture:
+    """The image that is given, or that lies at an address.
+
+    Args:
+        image: an array `(batch, *space, channel)`, or what `shiftjax.volume.open_source` takes.
+        dtype: in which a volume is read; None for its own, which an array keeps anyway.
+        axes: of a volume.
+        channel: of a volume.
+    """
+    if isinstance(image, np.ndarray | jax.Array | list | tuple | np.generic | int | float | jax.ShapeDtypeStruct):
+        for name, value in (("axes", axes), ("channel", channel)):
+            if value is not None:
+                fail(name, "nothing beside an array (batch, *space, channel)", shown(value))
+        found = array("image", image)
+        images("image", found)
+        if jnp.issubdtype(found.dtype, jnp.complexfloating):
+            fail("image", "real numbers", found.dtype, "give real and imaginary parts as channels")
+        host = np.asarray(found)
+        own = host.astype(jax.dtypes.canonicalize_dtype(host.dtype), copy=False)
+        if not jnp.issubdtype(own.dtype, jnp.floating) and not np.array_equal(own, host):
+            fail("image", f"values that {own.dtype} holds", host.dtype, "scale them, or convert them to floats")
+        host = own
+        identity = hashlib.blake2b(np.ascontiguousarray(host).view(np.uint8).data, digest_size=12).hexdigest()
+        return Picture(host.shape, host.dtype, identity, lambda slices: host[(slice(None), *slices)])
+    if not isinstance(image, str | Path | Source) and not hasattr(image, "shape"):
+        fail("image", "an array, or the path or URI of a volume", shown(image))
+    return _volume(open_source(image, axes=axes, channel=channel), dtype)
+
+
+def _volume(source: Source, wanted: Any | None) -> Picture:
+    dtype = np.dtype(source.dtype if wanted is None else wanted)
+    if source.times != 1:
+        found = f"{source.times} time points or planes of {source.name}"
+        fail("image", "one image", found, "open them as arrays and freeze the statistics of each")
+    holds = np.can_cast(source.dtype, dtype, "safe") or (
+        jnp.issubdtype(dtype, jnp.floating) and not jnp.issubdtype(source.dtype, jnp.complexfloating)
+    )
+    if not holds:
+        fail("image", f"values that {dtype} holds", source.dtype, "make a plan with the source's dtype and give it")
+    at = source.at()
+    shape = (1, *source.space, source.channels)
+    return Picture(shape, np.dtype(dtype), source.stamp, lambda slices: at(slices).astype(dtype, copy=False))
