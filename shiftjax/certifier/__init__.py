@@ -4,7 +4,21 @@ from shiftjax.certifier._axis_certificate import AxisCertificate
 from shiftjax.certifier._batchwise import batchwise
 from shiftjax.certifier._certificate import Certificate, Misalignment
 from shiftjax.certifier._certify import certify
+from shiftjax.certifier._dataflow import Along, Array, Constant, Dataflow, Operation
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._witness import Witness
 
-__all__ = ["AxisCertificate", "Certificate", "CertificationError", "Misalignment", "Witness", "batchwise", "certify"]
+__all__ = [
+    "Along",
+    "Array",
+    "AxisCertificate",
+    "Certificate",
+    "CertificationError",
+    "Constant",
+    "Dataflow",
+    "Misalignment",
+    "Operation",
+    "Witness",
+    "batchwise",
+    "certify",
+]
