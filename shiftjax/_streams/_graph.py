@@ -125,6 +125,8 @@ def _node(op: Operation, array: Array, known: dict[int, Link], constants: list[C
         assert read is not None
         if along.stride != place(op, operand, k).stride * read.stride / read.base:
             refuse(op, "it reads the axis in another way than the streams know")
+        if not read.reads_always:
+            refuse(op, "some of its indices read nothing, only zeros between those of the image")
         links.append(link)
         reads.append(read.moved(link.by))
     return Node(array, along, op, rule, tuple(links), tuple(reads))

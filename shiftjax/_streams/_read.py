@@ -29,6 +29,18 @@ class Read:
         """Base positions from the first to the last that an output reads."""
         return (self.size - 1) * self.dilation
 
+    @property
+    def reads_always(self) -> bool:
+        """Whether every output reads an element, however the zeros between them fall.
+
+        Then an output before the lead of step 0 reads something that lies before the stream's beginning, and no exact
+        output needs it. One that reads nothing would be needed, and is not computed.
+        """
+        return all(
+            any((j * self.stride - self.left + k * self.dilation) % self.base == 0 for k in range(self.size))
+            for j in range(self.base)
+        )
+
     def moved(self, by: int) -> Read:
         """The same, where element i is found at index `i + by` of another array."""
         return replace(self, left=self.left - by * self.base)

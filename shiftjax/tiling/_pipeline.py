@@ -68,6 +68,8 @@ def run_tiles(
     Raises:
         ValueError: the function is not the one that was planned for, or bad options.
     """
+    if plan.stream is not None:
+        fail("plan", "a plan of tiles", "that of a stream, which `predict_tiled` follows", "plan with `stream=False`")
     count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1, most=MOST_TILES)
     if not checked:
         check_function(fn, plan, batch_size=count)

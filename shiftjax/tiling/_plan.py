@@ -24,6 +24,7 @@ from shiftjax.tiling._consistent import consistent
 from shiftjax.tiling._exact_window import Window, borders, windows
 from shiftjax.tiling._explained import explained
 from shiftjax.tiling._padding import Read, read_window
+from shiftjax.tiling._stream_axis import padded_to, streamed
 from shiftjax.tiling._tile_output import Index, TileOutput, tile_outputs
 
 FORMAT = 1  # of the JSON
@@ -50,6 +51,10 @@ class TilePlan:
         batch_size: tiles per call.
         memory: bytes that predicting takes with one tile per call, where `memory_bytes` was given.
         certificate: of the function at a tile's shape.
+        stream: the spatial axis, from 0, along which the image is computed step by step with no halo; `tile_output` is
+            then that of one step. None where all axes are tiled.
+        leads: per output, its pixel that the first step gives first; what a stream holds must be filled before.
+        unstreamed: why the image is not streamed, where that was considered.
     """
 
     image_shape: tuple[int, ...]
@@ -61,6 +66,9 @@ class TilePlan:
     batch_size: int
     memory: int | None
     certificate: Certificate = field(repr=False)
+    stream: int | None = None
+    leads: tuple[int, ...] = ()
+    unstreamed: str = ""
 
     @property
     def dtype(self) -> str:
@@ -74,8 +82,9 @@ class TilePlan:
 
     @property
     def tile_input(self) -> tuple[int, ...]:
-        """Input pixels of a tile."""
-        return self.certificate.shape[1:-1]
+        """Input pixels of a tile; along the axis of a stream, of a step."""
+        sizes = zip(self.certificate.shape[1:-1], self.tile_output, strict=True)
+        return tuple(step if k == self.stream else n for k, (n, step) in enumerate(sizes))
 
     @property
     def tile_stride(self) -> tuple[int, ...]:
@@ -98,7 +107,10 @@ class TilePlan:
         if self.pad is None:
             return self._space
         sizes = zip(self.grid, self.tile_stride, self.tile_input, strict=True)
-        return tuple((n - 1) * stride + size for n, stride, size in sizes)
+        padded = [(n - 1) * stride + size for n, stride, size in sizes]
+        if (k := self.stream) is not None:
+            padded[k] = padded_to(self._windows[k], self._space[k])
+        return tuple(padded)
 
     @cached_property
     def pad_width(self) -> tuple[tuple[int, int], ...]:
@@ -118,9 +130,13 @@ class TilePlan:
     def axes(self) -> tuple[AxisTiles, ...]:
         """The tiles along each spatial axis."""
         if self.pad is None:
-            return border_tiles(borders(self.certificate), self._space, self.tile_output)
-        sizes = list(zip(*(leaf.shape[1:-1] for leaf in self.certificate.leaves), strict=True))
-        return padded_tiles(self._windows, sizes, self._space, self.tile_output)
+            tiled = border_tiles(borders(self.certificate), self._space, self.tile_output)
+        else:
+            sizes = list(zip(*(leaf.shape[1:-1] for leaf in self.certificate.leaves), strict=True))
+            tiled = padded_tiles(self._windows, sizes, self._space, self.tile_output)
+        if (k := self.stream) is None:
+            return tiled
+        return (*tiled[:k], streamed(tiled[k], self.tile_output[k], self.leads), *tiled[k + 1 :])
 
     @property
     def crop(self) -> Index:
@@ -159,7 +175,10 @@ class TilePlan:
 
     @property
     def redundancy(self) -> float:
-        """Input pixels computed over output pixels delivered, with the tiles that fill up the last call."""
+        """Input pixels computed over output pixels delivered, with the tiles that fill up the last call.
+
+        A step of a stream counts as a tile, those among them that only fill what the stream holds.
+        """
         tiles = self.batch_size * ceil_div(math.prod(self.grid), self.batch_size)
         return tiles * math.prod(self.tile_input) / math.prod(self._space)
 

@@ -14,6 +14,7 @@ from shiftjax._checks import array, fail, finite, shown
 from shiftjax._typing import Array, Shaped
 from shiftjax.tiling._pipeline import run_tiles
 from shiftjax.tiling._plan import TileIndex, TilePlan
+from shiftjax.tiling._strips import run_strips
 
 
 def predict_tiled(
@@ -34,8 +35,8 @@ def predict_tiled(
         image: `(batch, *space, channel)`, of the shape that was planned for.
         plan: from `plan_tiles`.
         batch_size: tiles per call of `fn`, stacked along its batch axis; by default as many as make a call worth while,
-            one where `fn` may mix the images of a batch.
-        devices: tiles are spread over these; by default all that this process has.
+            one where `fn` may mix the images of a batch, and where the plan is that of a stream.
+        devices: tiles are spread over these; by default all that this process has. A stream runs on one.
         mesh: a mesh of devices that shares out every single tile instead, one spatial axis per axis of the mesh.
 
     Returns:
@@ -65,7 +66,11 @@ def predict_tiled(
 
     stitched: Any = None
     options: dict[str, Any] = {"batch_size": batch_size, "devices": devices, "mesh": mesh}
-    for tile, output in run_tiles(fn, plan, read_tile, plan.tiles(), index, **options):
+    if plan.stream is None:
+        results = run_tiles(fn, plan, read_tile, plan.tiles(), index, **options)
+    else:
+        results = run_strips(fn, plan, read_tile, **options)
+    for tile, output in results:
         if stitched is None:  # only now the tree of the outputs is known
             leaves, tree = jax.tree.flatten(output)
             sizes = [one.size for one in plan.outputs]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail, function, nbytes, one_of, per_axis, shown, switch, told, type_of_numbers
+from shiftjax._streams import NotStreamable
 from shiftjax.certifier import Certificate
 from shiftjax.tiling._compiled import CompiledFunction, Fn
 from shiftjax.tiling._exact_window import windows
@@ -23,6 +25,7 @@ from shiftjax.tiling._planning.border_plan import between_borders
 from shiftjax.tiling._planning.cheapest import Sizes, candidates, whole_periods
 from shiftjax.tiling._planning.legal_inputs import first_certificate, least_overhead, on_the_grid_of, smallest_input
 from shiftjax.tiling._planning.problem import Problem
+from shiftjax.tiling._planning.stream_plan import Strips, over_image_as_it_is, over_padded_image
 from shiftjax.tiling._words import times
 
 MOST_PIXELS = 2**40  # along an axis: 64-bit numbers count all of them
@@ -39,6 +42,7 @@ def plan_tiles(
     spatial_axes: tuple[int, ...] | None = None,
     dtype: Any = jnp.float32,
     illegal_tile: bool = False,
+    stream: int | bool | None = None,
 ) -> TilePlan:
     """Plans exact tile-and-stitch of `fn` over an image, from the certificate of `fn`.
 
@@ -63,14 +67,18 @@ def plan_tiles(
             is the default; for other layouts, move the axes.
         dtype: of the image.
         illegal_tile: keep `tile` as wished, whole periods or not, to study seams.
+        stream: a spatial axis, from 0, along which nothing is computed twice: the image is computed in strips along it,
+            step by step, and what the next step needs of every layer is kept from one to the next. The other axes are
+            tiled. `tile` is then what a step delivers. None, False: all axes are tiled.
 
     Returns:
         The plan; `predict_tiled` and `predict_volume` follow it.
 
     Raises:
         CertificationError: `fn` cannot be tiled, and which operation is to blame.
-        ValueError: bad arguments, a memory that no tile fits, or, where nothing is padded, an image size that `fn` does
-            not take or does not tile; the nearest that it takes are named.
+        ValueError: bad arguments, a memory that no tile fits, a function that cannot be streamed along the axis, with the
+            reason, or, where nothing is padded, an image size that `fn` does not take or does not tile; the nearest
+            that it takes are named.
 
     Example:
         >>> plan = plan_tiles(lambda x: x[:, 1:-1], (1, 100, 3), tile=32)
@@ -95,13 +103,18 @@ def plan_tiles(
     wish = None if tile is None else per_axis("tile", tile, ndim)
     if wish is None and illegal_tile:
         fail("tile", "a size to keep as wished, with `illegal_tile`", None)
+    axis = _checked_axis(stream, ndim, illegal_tile=illegal_tile)
     problem = Problem(fn, CompiledFunction.of(fn), shape, dtype)
 
-    if pad is None:
+    why, leads = "", ()
+    if axis is not None:
+        output, size, certificate, why = _strips(problem, axis, wish, limit, pad)
+        leads = problem.stream(size, certificate, axis).leads
+    elif pad is None:
         output, size, certificate, why = between_borders(problem, wish, limit)
     else:
         output, size, certificate = _over_padded_image(problem, wish, limit, illegal_tile=illegal_tile)
-    memory = None if limit is None else problem.memory(size)
+    memory = None if limit is None else problem.memory_of(size, axis, output)
     if limit is not None and memory is not None and memory > limit:
         fail("memory_bytes", f"at least {memory}, which a tile of {times(output)} px takes", limit, "leave `tile` out")
     returned = problem.compiled.outputs(problem.image(size))
@@ -111,10 +124,12 @@ def plan_tiles(
         pad=pad,
         output_dtypes=tuple(str(returned[k].dtype) for k in certificate.places),
         why="",
-        batchwise=problem.batchwise(size),
+        batchwise=axis is None and problem.batchwise(size),
         batch_size=1,
         memory=memory,
         certificate=certificate,
+        stream=axis,
+        leads=leads,
     )
     count = _batch_size(problem, plan, limit)
     if count > 1 and not keeps_images_apart(fn, plan, count):
@@ -127,9 +142,7 @@ def _over_padded_image(
 ) -> tuple[Sizes, Sizes, Certificate]:
     """What a tile delivers, what it reads, and the certificate there."""
     shape = problem.shape
-    size, certificate = first_certificate(problem.certificate, wish or (1,) * (len(shape) - 2))
-    on_grid = on_the_grid_of(problem.certificate, shape[1:-1], size)
-    size, certificate = on_grid or least_overhead(problem.certificate, size, certificate)
+    size, certificate = _start(problem, wish)
     period, overhead = zip(*((window.period, window.overhead) for window in windows(certificate)), strict=True)
     if wish is None:
         output = problem.cheapest(candidates(shape[1:-1], period, overhead), limit)
@@ -137,6 +150,37 @@ def _over_padded_image(
         output = wish if illegal_tile else whole_periods(wish, period, shape[1:-1])
     size, certificate = smallest_input(problem.certificate, output, size, certificate)
     return output, size, certificate
+
+
+def _start(problem: Problem, wish: Sizes | None) -> tuple[Sizes, Certificate]:
+    """A size from which the others are found in whole periods, and the certificate there."""
+    space = problem.shape[1:-1]
+    size, certificate = first_certificate(problem.certificate, wish or (1,) * len(space))
+    on_grid = on_the_grid_of(problem.certificate, space, size)
+    return on_grid or least_overhead(problem.certificate, size, certificate)
+
+
+def _strips(problem: Problem, axis: int, wish: Sizes | None, limit: int | None, pad: str | None) -> Strips:
+    """Strips along an axis that was asked for."""
+    try:
+        if pad is None:
+            return over_image_as_it_is(problem, axis, wish, limit)
+        return over_padded_image(problem, axis, wish, limit, _start(problem, wish))
+    except NotStreamable as reason:
+        expected = "an axis along which the function can be computed step by step"
+        fail("stream", expected, f"{axis}, where that is not so ({reason})", "give another axis, or leave it out")
+
+
+def _checked_axis(stream: Any, ndim: int, *, illegal_tile: bool) -> int | None:
+    """The streamed axis, if there is one."""
+    if stream is None or stream is False:
+        return None
+    if isinstance(stream, bool) or not hasattr(stream, "__index__") or not 0 <= operator.index(stream) < ndim:
+        every = "0" if ndim == 1 else f"0 to {ndim - 1}"
+        fail("stream", f"a spatial axis counted from 0 ({every}), None or False", shown(stream))
+    if illegal_tile:
+        fail("stream", "None, with `illegal_tile`", shown(stream), "a stream has no seams along its axis to study")
+    return operator.index(stream)
 
 
 def _checked_shape(image_shape: Any) -> tuple[int, ...]:

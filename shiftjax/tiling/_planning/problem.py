@@ -9,10 +9,12 @@ from typing import Any
 import jax
 
 from shiftjax._checks import fail, told
+from shiftjax._streams import Stream
 from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
-from shiftjax.tiling._compiled import CompiledFunction, Fn
+from shiftjax.tiling._compiled import CompiledFunction, Fn, MemoryEstimate
 from shiftjax.tiling._planning.cheapest import Candidates, Sizes, within_bytes, within_pixels
+from shiftjax.tiling._stream_call import derived, memory_estimate
 from shiftjax.tiling._words import times
 
 TILE_PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory is given
@@ -52,16 +54,45 @@ class Problem:
         beyond the estimate of the call, but only as far as `RESIDENT_OVER_ESTIMATE` allows.
         """
         try:
-            parameters, tiles, outputs, temporary = self.compiled.memory_estimate(self.image(size))
+            estimate = self.compiled.memory_estimate(self.image(size))
         except ValueError:
             raise
         except Exception as error:  # whatever the function raises where it does not take a size
             found = f"one that raises {told(error)} for {times(size)} px"
             fail("fn", "a function of every tile that is considered", found, "give `tile` instead of `memory_bytes`")
+        return self._resident(estimate)
+
+    def _resident(self, estimate: MemoryEstimate) -> int:
+        """What a call takes together with what is read and written meanwhile."""
+        parameters, tiles, outputs, temporary = estimate
         call = parameters + tiles + outputs + temporary
         if jax.default_backend() != "cpu":
             return call + tiles + outputs
         return max(call, int((call + 2 * tiles + 2 * outputs) / RESIDENT_OVER_ESTIMATE))
+
+    def stream(self, size: Sizes, certificate: Certificate, axis: int) -> Stream:
+        """The function as a stream along a spatial axis, traced at an input of this size.
+
+        Raises:
+            NotStreamable: it cannot be computed step by step.
+        """
+        return derived(self.compiled, self.image(size), axis, certificate.places)
+
+    def memory_of(self, size: Sizes, axis: int | None, output: Sizes) -> int:
+        """Bytes that predicting takes, in tiles or in the steps of a stream."""
+        return self.memory(size) if axis is None else self.strip_memory(size, axis, output[axis])
+
+    def strip_memory(self, size: Sizes, axis: int, step: int) -> int:
+        """Bytes that a stream takes along an axis: those of one step, and what it holds.
+
+        Args:
+            size: input pixels of a tile as wide.
+            axis: of the stream.
+            step: pixels that a step reads along it.
+        """
+        stream = self.stream(size, self.certificate(size), axis)
+        pixels = self.image(tuple(step if k == axis else n for k, n in enumerate(size)))
+        return self._resident(memory_estimate(self.compiled, stream, pixels))
 
     def batchwise(self, size: Sizes) -> bool:
         return batchwise(self.fn, jax.ShapeDtypeStruct((1, *size, self.shape[-1]), self.dtype))
