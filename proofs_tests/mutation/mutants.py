@@ -254,6 +254,29 @@ def inner_tiles_off_the_period(original: Original) -> Original:
     return origin
 
 
+def skip_delayed_one_pixel_too_long(original: Original) -> Original:
+    """What was cropped along the streamed axis is read one pixel further back."""
+
+    def moved(self: Any, by: int) -> Any:
+        return original(self, by - (by > 0))
+
+    return moved
+
+
+def stream_that_forgets(original: Original) -> Original:
+    """Every step finds what the first one found."""
+
+    def advance(self: Any, constants: Any, state: Any, pixels: Any) -> Any:
+        return state, original(self, constants, state, pixels)[1]
+
+    return advance
+
+
+def steps_delivered_one_pixel_late(original: Original) -> Original:
+    """What a step gives is put one pixel further along."""
+    return lambda self, i, k: original(self, i, k) + 1
+
+
 OPERATORS = "shiftjax.nets.operators"
 MUTANTS = {
     "pool with the wrong stride": Mutant(f"{OPERATORS}:max_pool", pool_with_the_wrong_stride, "periodic-equivariance"),
@@ -305,6 +328,13 @@ MUTANTS = {
     ),
     "inner tiles off the period": Mutant(
         "shiftjax.tiling._axis_tiles:AxisTiles.origin", inner_tiles_off_the_period, "border-windows"
+    ),
+    "a skip that waits one pixel too long": Mutant(
+        "shiftjax._streams._read:Read.moved", skip_delayed_one_pixel_too_long, "streaming"
+    ),
+    "a stream that forgets": Mutant("shiftjax._streams._stream:Stream.advance", stream_that_forgets, "streaming"),
+    "steps delivered one pixel late": Mutant(
+        "shiftjax.tiling._stream_axis:StreamAxis._at", steps_delivered_one_pixel_late, "streaming"
     ),
     "loss blind to coinciding means": Mutant(
         "shiftjax._losses:_push", loss_blind_to_coinciding_means, "training-window"

@@ -34,6 +34,7 @@ CLAIMS = (
     "loss-zero-recovers",
     "capacity-at-most-index",
     "border-windows",
+    "streaming",
 )
 
 

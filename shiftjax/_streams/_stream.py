@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._streams._graph import Graph, Link, Node, graph
+from shiftjax._streams._refusal import NotStreamable
 from shiftjax._streams._rules import refuse, sizes
 from shiftjax.certifier import Constant, Dataflow
 
@@ -41,6 +42,33 @@ class Stream:
         self._flow = Dataflow(fn, x)
         self._graph: Graph = graph(self._flow, places, axis)
         self._places = tuple(places)
+        self._try_out(x)
+
+    def _try_out(self, x: Any) -> None:
+        """Traces one step, so that whatever does not fit together is refused before anything is computed."""
+        parameters = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in self._flow.parameters]
+        pixels = jax.ShapeDtypeStruct(sizes(self._flow.image, self._graph.nodes[0].along, self.period), x.dtype)
+        try:
+            before = jax.eval_shape(self.initial)
+            constants = jax.eval_shape(self.constants, parameters)
+            after, outputs = jax.eval_shape(self.advance, constants, before, pixels)
+        except NotStreamable:
+            raise
+        except Exception as error:  # in doubt refuse
+            raise NotStreamable(f"a step of it cannot be traced ({type(error).__name__}: {error})") from error
+        expected = [self._described(at) for at in self._places]
+        if [(y.shape, str(y.dtype)) for y in (*after, *outputs)] != [
+            *((y.shape, str(y.dtype)) for y in before),
+            *expected,
+        ]:
+            raise NotStreamable("a step of it gives arrays of other shapes than it should")
+
+    def _described(self, at: int) -> tuple[tuple[int, ...], str]:
+        """Shape and type of what a step of one period gives of an output."""
+        link = self._graph.outputs[at]
+        assert link is not None
+        node = self._graph.nodes[link.node]
+        return sizes(node.array, node.along, self._count(node, self.period)), node.array.dtype
 
     @property
     def period(self) -> int:

@@ -134,7 +134,9 @@ class Dataflow:
     """The outputs of a function, and what each array on the way to them is computed by.
 
     Attributes:
+        image: the image.
         outputs: one per output of the function; None for one without a proof.
+        parameters: shape and type of each.
     """
 
     def __init__(self, fn: Callable[[Any], Any], x: Any) -> None:
@@ -144,6 +146,7 @@ class Dataflow:
             CertificationError: no output has a proof.
         """
         traced = _jaxpr.trace(fn, x)
+        self.parameters = traced.parameter_shapes
         self._walk = _Walk(Record())
         self._parameters: list[Result] = [
             Unknown(shape, digest("parameter", k)) for k, (shape, _) in enumerate(traced.parameter_shapes)

@@ -64,7 +64,7 @@ def run_strips(
     stream = derived(function, traced, axis, places)
     if stream.leads != plan.leads or plan.tile_output[axis] % stream.period:
         fail("plan", "the stream that was planned", "one that runs otherwise, of another version", "plan again")
-    tree = jax.tree.structure(jax.eval_shape(fn, traced))
+    tree = jax.tree.structure(function.returned(traced))
     fixed = constants(function.arrays, stream)
 
     def read(tile: TileIndex) -> np.ndarray:
