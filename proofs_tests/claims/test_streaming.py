@@ -1,4 +1,4 @@
-"""Computed step by step along one axis, with no pixel computed twice, a network gives the whole image's output, exactly.
+"""Computed step by step along one axis, with nothing computed twice, a network gives the whole image's output, exactly.
 
 Hypotheses: the network is certified; every layer keeps the last pixels that its next window reads, a skip connection
 waits until the decoder has come as far, and a step is whole periods of everything on the way. Before the first step
@@ -25,7 +25,14 @@ from shiftjax.testing import injective
 from shiftjax.tiling import PADS
 
 SMALL = {"pixels": {1: 60, 2: 24, 3: 14}, "largest_period": 6}
-SKIPPED = {**SMALL, "ndims": (1, 2), "levels": (1, 2), "pooled": True, "activation": injective, "upsamples": ("learned",)}
+SKIPPED = {
+    **SMALL,
+    "ndims": (1, 2),
+    "levels": (1, 2),
+    "pooled": True,
+    "activation": injective,
+    "upsamples": ("learned",),
+}
 
 
 def certified(subject: Subject) -> tuple[Partial, sj.Certificate]:
@@ -35,13 +42,13 @@ def certified(subject: Subject) -> tuple[Partial, sj.Certificate]:
 
 
 def by_the_library(subject: Subject, axis: int, periods: int, pad: str | None) -> tuple[np.ndarray, np.ndarray]:
-    """The result of `predict_tiled` along strips, and the output of the image in one piece that it promises to equal."""
+    """The result of `predict_tiled` along strips, and the output in one piece that it promises to equal."""
     fn = Partial(subject.net.apply, subject.variables)
     image = subject.image(subject.size(3))
     tile = [p * periods for p in subject.net.period]
     plan = sj.plan_tiles(fn, image.shape, tile=tile, pad=pad, dtype=image.dtype, stream=axis)
     assert plan.equals_whole, plan.why
-    padded = image if pad is None else np.pad(image, plan.pad_width, mode=pad)
+    padded = image if pad is None else np.pad(image, plan.pad_width, mode=pad)  # type: ignore[call-overload]
     return sj.predict_tiled(fn, image, plan), subject(padded)[plan.whole_crop]
 
 

@@ -79,7 +79,9 @@ def compare(
         return "the longer image is another map"
     image = rng.integers(-(2**20), 2**20, shape).astype(cert.dtype)
     whole = jax.tree.leaves(jax.jit(fn)(image))
-    for lead, ours, leaf, place in zip(stream.leads, run(fn, stream, image, step), larger.leaves, larger.places, strict=True):
+    for lead, ours, leaf, place in zip(
+        stream.leads, run(fn, stream, image, step), larger.leaves, larger.places, strict=True
+    ):
         spans = [along.exact for along in leaf.axes]
         theirs = np.asarray(whole[place])[(slice(None), *(slice(*span) for span in spans))]
         first, last = (n - lead for n in spans[axis])

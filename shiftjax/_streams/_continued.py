@@ -8,6 +8,7 @@ where that part was copied to.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import accumulate
 
 from shiftjax.certifier import Array, Constant, Operation
 
@@ -24,14 +25,11 @@ def _copies(op: Operation, result: Array, k: int) -> Iterator[tuple[Array, int]]
         return
     axis = along.axis
     if op.name == "concatenate" and p["dimension"] == axis:
-        starts, total = [], 0
-        for operand in op.operands:
-            starts.append(total)
-            total += operand.shape[axis]
-        pairs = list(zip(op.operands, starts, strict=True))
-        for operand, start in sorted(pairs, key=lambda pair: -pair[0].shape[axis]):
+        ends = accumulate(operand.shape[axis] for operand in op.operands)
+        pairs = [(operand, end - operand.shape[axis]) for operand, end in zip(op.operands, ends, strict=True)]
+        for operand, left in sorted(pairs, key=lambda pair: -pair[0].shape[axis]):
             if isinstance(operand, Array):
-                yield operand, -start
+                yield operand, -left
     elif op.name == "dynamic_update_slice":
         update, start = op.operands[1], op.operands[2 + axis]
         if not _differ_along(first.shape, update.shape, axis):

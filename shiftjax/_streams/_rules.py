@@ -112,8 +112,6 @@ def _across(op: Operation, result: Array, k: int) -> Rule:
     _no_constant(op)
     if op.name == "rev" and place(op, op.operands[0], k).axis in op.params["dimensions"]:  # type: ignore[arg-type]
         refuse(op, "it runs backwards along the axis")
-    if op.name in ("tile", "sort"):
-        pass
     return _index_by_index(op, lambda values, _, __: _bound(op)(*values))
 
 

@@ -81,7 +81,9 @@ class Stream:
         leads: list[int] = []
         for node in self._graph.nodes:
             pairs = zip(node.links, node.reads, strict=True)
-            leads.append(min((r.lead(leads[link.node]) for link, r in pairs if r and isinstance(link, Link)), default=0))
+            leads.append(
+                min((r.lead(leads[link.node]) for link, r in pairs if r and isinstance(link, Link)), default=0)
+            )
         return leads
 
     @property

@@ -221,13 +221,6 @@ def form_on(params: dict[str, Any], backend: str) -> Any | None:
     return next((branch for branch, platforms in pairs if platforms is None or names & set(platforms)), None)
 
 
-def form_on(params: dict[str, Any], backend: str) -> Any | None:
-    """Of a `cond` that chooses by platform, as `jax.lax.platform_dependent` makes it, the branch of a backend."""
-    names = {backend, *({"cuda", "rocm"} if backend == "gpu" else ())}
-    pairs = zip(params.get("branches", ()), params.get("branches_platforms") or (), strict=False)
-    return next((branch for branch, platforms in pairs if platforms is None or names & set(platforms)), None)
-
-
 @functools.cache
 def primitive(name: str) -> Any | None:
     """The primitive object of that name, or None where this JAX has none."""

@@ -19,6 +19,7 @@ from shiftjax.certifier import Certificate, CertificationError, batchwise, certi
 from shiftjax.tiling._aligned import stacked
 from shiftjax.tiling._compiled import CompiledFunction, Fn
 from shiftjax.tiling._plan import TileIndex, TilePlan
+from shiftjax.tiling._strips import run_strips
 
 Tile = TypeVar("Tile")
 MOST_TILES = 2**31 - 1  # in a call: array sizes that XLA counts
@@ -54,7 +55,8 @@ def run_tiles(
         plan: from `plan_tiles`.
         read_tile: gives the input of a tile, `(batch, *plan.tile_input, channel)`, as `plan.read_input` does; called
             ahead, in another thread.
-        tiles: the tiles in order, by anything that `read_tile` knows them by.
+        tiles: the tiles in order, by anything that `read_tile` knows them by. Of a stream, in the order of `in_strips`,
+            and each a tuple that ends with the number of the tile along each axis.
         index: gives the number of a tile along each spatial axis.
         batch_size: tiles per call; by default the plan's.
         devices: tiles are spread over these; by default all that this process has.
@@ -68,11 +70,12 @@ def run_tiles(
     Raises:
         ValueError: the function is not the one that was planned for, or bad options.
     """
-    if plan.stream is not None:
-        fail("plan", "a plan of tiles", "that of a stream, which `predict_tiled` follows", "plan with `stream=False`")
     count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1, most=MOST_TILES)
     if not checked:
         check_function(fn, plan, batch_size=count)
+    if plan.stream is not None:
+        yield from run_strips(fn, plan, read_tile, tiles, index, batch_size=batch_size, devices=devices, mesh=mesh)
+        return
     tile_shape = (count * plan.image_shape[0], *plan.tile_input, plan.image_shape[-1])
     room("batch_size", tile_shape, np.dtype(plan.dtype).itemsize, copies=3)
     lanes = _lanes(fn, plan, count, devices, mesh)

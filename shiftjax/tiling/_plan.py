@@ -177,10 +177,16 @@ class TilePlan:
     def redundancy(self) -> float:
         """Input pixels computed over output pixels delivered, with the tiles that fill up the last call.
 
-        A step of a stream counts as a tile, those among them that only fill what the stream holds.
+        A step of a stream counts as a tile, also while the stream fills.
         """
-        tiles = self.batch_size * ceil_div(math.prod(self.grid), self.batch_size)
+        grid = [n + along.filling for n, along in zip(self.grid, self.axes, strict=True)]
+        tiles = self.batch_size * ceil_div(math.prod(grid), self.batch_size)
         return tiles * math.prod(self.tile_input) / math.prod(self._space)
+
+    @property
+    def filling(self) -> int:
+        """Steps at the beginning of a strip that give nothing, while what a stream holds is filled."""
+        return sum(along.filling for along in self.axes)
 
     @property
     def _space(self) -> tuple[int, ...]:

@@ -14,7 +14,7 @@ from shiftjax._checks import array, fail, finite, shown
 from shiftjax._typing import Array, Shaped
 from shiftjax.tiling._pipeline import run_tiles
 from shiftjax.tiling._plan import TileIndex, TilePlan
-from shiftjax.tiling._strips import run_strips
+from shiftjax.tiling._strips import in_strips
 
 
 def predict_tiled(
@@ -66,11 +66,7 @@ def predict_tiled(
 
     stitched: Any = None
     options: dict[str, Any] = {"batch_size": batch_size, "devices": devices, "mesh": mesh}
-    if plan.stream is None:
-        results = run_tiles(fn, plan, read_tile, plan.tiles(), index, **options)
-    else:
-        results = run_strips(fn, plan, read_tile, **options)
-    for tile, output in results:
+    for tile, output in run_tiles(fn, plan, read_tile, in_strips(plan, plan.tiles()), index, **options):
         if stitched is None:  # only now the tree of the outputs is known
             leaves, tree = jax.tree.flatten(output)
             sizes = [one.size for one in plan.outputs]

@@ -1,4 +1,8 @@
-"""The steps of a stream along one image axis: what each reads, and what of its outputs goes where."""
+"""A stream along one image axis: what each step reads, what of its outputs goes where, and how long it fills.
+
+What a step gives lies some pixels behind what it reads. It is put together into the same tiles as elsewhere: tile i is
+all outputs over the image pixels from `i * step` on. A strip can begin at any tile, since all begin at one phase.
+"""
 
 from __future__ import annotations
 
@@ -13,33 +17,31 @@ from shiftjax.tiling._exact_window import Window
 
 @dataclass(frozen=True)
 class StreamAxis(AxisTiles):
-    """The steps along the streamed axis, with the interface of tiles.
+    """Tiles along the streamed axis, as many pixels each as a step reads.
 
     Attributes:
-        leads: per output, its pixel that the first step gives first, where pixel 0 is that of a tile's output; before
-            the image's own pixels come out, some steps only fill what the stream holds.
+        leads: per output, its pixel that the first step gives first, where pixel 0 is that of a tile's output.
     """
 
     leads: tuple[int, ...]
 
     @property
     def count(self) -> int:
-        """Number of steps, up to the last pixel of every output."""
-        return max(ceil_div(out.size - self._at(0, k), self.kept(k)) for k, out in enumerate(self.outputs))
+        """Number of tiles."""
+        return max(1, *(math.ceil(out.size * out.stride / self.step) for out in self.outputs))
+
+    @property
+    def filling(self) -> int:
+        """Steps that only fill what the stream holds: tile i is complete after step `i + filling` of a strip."""
+        return max(ceil_div(self.behind(k), self.kept(k)) for k in range(len(self.outputs)))
+
+    def behind(self, k: int) -> int:
+        """How many pixels of output `k` the first step gives in vain."""
+        return (self.outputs[k].first or 0) - self.leads[k]
 
     def origin(self, i: int) -> int:
-        """Image pixel where the input of a step begins; negative beyond the border."""
+        """Image pixel where the input of step i begins; negative, or too large, beyond the border."""
         return i * self.step - self.before
-
-    def pixels(self, i: int) -> slice:
-        """Image pixels that a step stands for, by its first output."""
-        part, stride = self.delivered(i, 0), self.outputs[0].stride
-        return slice(min(self.image, math.floor(part.start * stride)), min(self.image, math.floor(part.stop * stride)))
-
-    def delivered(self, i: int, k: int) -> slice:
-        """Pixels of output `k` that a step delivers: none while the stream fills."""
-        size, start = self.outputs[k].size, self._at(i, k)
-        return slice(min(max(start, 0), size), min(max(start + self.kept(k), 0), size))
 
     def kept(self, k: int) -> int:
         """Pixels of output `k` that a step gives."""
@@ -50,19 +52,13 @@ class StreamAxis(AxisTiles):
         return 0
 
     def inside(self, i: int, k: int) -> slice:
-        """What the step delivers, within what it gives."""
-        part, start = self.delivered(i, k), self._at(i, k)
-        if part.start == part.stop:
-            return slice(0, 0)
-        return slice(part.start - start, part.stop - start)
-
-    def _at(self, i: int, k: int) -> int:
-        """The pixel of the result that a step gives first."""
-        return i * self.kept(k) + self.leads[k] - (self.outputs[k].first or 0)
+        """What a tile delivers, within its pixels."""
+        part = self.delivered(i, k)
+        return slice(0, part.stop - part.start)
 
 
 def streamed(along: AxisTiles, step: int, leads: Sequence[int]) -> StreamAxis:
-    """The steps along an axis on which tiles would be as told, whose outputs begin at a known place."""
+    """The stream along an axis whose tiles begin at a known place."""
     outputs = tuple(replace(out, whole=math.floor(step / out.stride)) for out in along.outputs)
     return StreamAxis(along.image, step, step, along.before, outputs, tuple(leads))
 

@@ -77,15 +77,14 @@ def memory_estimate(function: CompiledFunction, stream: Stream, pixels: jax.Shap
     parameters = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in function.arrays]
     fixed = jax.eval_shape(stream.constants, parameters)
     held = jax.eval_shape(stream.initial)
-    whole = partial(stream.advance)
-    traced = jax.jit(whole, donate_argnums=(1,)).trace(fixed, held, pixels)
+    traced = jax.jit(stream.advance, donate_argnums=(1,)).trace(fixed, held, pixels)
     analysis = traced.lower().compile().memory_analysis()
-    outputs = jax.eval_shape(whole, fixed, held, pixels)[1]
+    outputs = jax.eval_shape(stream.advance, fixed, held, pixels)[1]
     left_out = copied_windows(traced.jaxpr) if jax.default_backend() == "cpu" else 0
     total = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
     total += left_out - analysis.alias_size_in_bytes
-    known = [_nbytes(fixed), _nbytes(pixels), _nbytes(outputs)]
-    return MemoryEstimate(*known, temporary=int(total) - sum(known))
+    known, image, given = _nbytes(fixed), _nbytes(pixels), _nbytes(outputs)
+    return MemoryEstimate(known, image, given, int(total) - known - image - given)
 
 
 def _nbytes(arrays: Any) -> int:

@@ -21,8 +21,6 @@ def check_arguments(plan: Any, target: Any, **switches: Any) -> NewTarget:
     """
     if not isinstance(plan, TilePlan):
         fail("plan", "a plan from `plan_tiles`", shown(plan))
-    if plan.stream is not None:
-        fail("plan", "a plan of tiles", "that of a stream, which `predict_tiled` follows", "plan with `stream=False`")
     for name, value in switches.items():
         switch(name, value)
     return as_new_target(target)

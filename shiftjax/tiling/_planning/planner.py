@@ -25,7 +25,7 @@ from shiftjax.tiling._planning.border_plan import between_borders
 from shiftjax.tiling._planning.cheapest import Sizes, candidates, whole_periods
 from shiftjax.tiling._planning.legal_inputs import first_certificate, least_overhead, on_the_grid_of, smallest_input
 from shiftjax.tiling._planning.problem import Problem
-from shiftjax.tiling._planning.stream_plan import Strips, over_image_as_it_is, over_padded_image
+from shiftjax.tiling._planning.stream_plan import over_image_as_it_is, over_padded_image
 from shiftjax.tiling._words import times
 
 MOST_PIXELS = 2**40  # along an axis: 64-bit numbers count all of them
@@ -69,14 +69,15 @@ def plan_tiles(
         illegal_tile: keep `tile` as wished, whole periods or not, to study seams.
         stream: a spatial axis, from 0, along which nothing is computed twice: the image is computed in strips along it,
             step by step, and what the next step needs of every layer is kept from one to the next. The other axes are
-            tiled. `tile` is then what a step delivers. None, False: all axes are tiled.
+            tiled. `tile` is then what a step delivers. True: along the longest axis, where that is possible and costs
+            less than tiles; else `plan.unstreamed` says why not. None, False: all axes are tiled.
 
     Returns:
         The plan; `predict_tiled` and `predict_volume` follow it.
 
     Raises:
         CertificationError: `fn` cannot be tiled, and which operation is to blame.
-        ValueError: bad arguments, a memory that no tile fits, a function that cannot be streamed along the axis, with the
+        ValueError: bad arguments, a memory that no tile fits, an axis along which `fn` cannot be streamed, with the
             reason, or, where nothing is padded, an image size that `fn` does not take or does not tile; the nearest
             that it takes are named.
 
@@ -103,12 +104,49 @@ def plan_tiles(
     wish = None if tile is None else per_axis("tile", tile, ndim)
     if wish is None and illegal_tile:
         fail("tile", "a size to keep as wished, with `illegal_tile`", None)
-    axis = _checked_axis(stream, ndim, illegal_tile=illegal_tile)
     problem = Problem(fn, CompiledFunction.of(fn), shape, dtype)
+    if stream is not True:
+        axis = _checked_axis(stream, ndim, illegal_tile=illegal_tile)
+        try:
+            return _planned(problem, axis, wish, limit, pad, illegal_tile=illegal_tile)
+        except NotStreamable as reason:
+            expected = "an axis along which the function can be computed step by step"
+            fail("stream", expected, f"{axis}, where it cannot ({reason})", "give another axis, or leave it out")
+    _checked_axis(0, ndim, illegal_tile=illegal_tile)
+    longest = max(range(ndim), key=lambda k: shape[k + 1])
+    tiled = _planned(problem, None, wish, limit, pad)
+    try:
+        streamed = _planned(problem, longest, wish, limit, pad)
+    except ValueError as reason:  # NotStreamable, or a strip does not fit where a tile does
+        return replace(tiled, unstreamed=str(reason))
+    if streamed.equals_whole >= tiled.equals_whole and streamed.redundancy < tiled.redundancy:
+        return streamed
+    costs = (
+        f"a stream along spatial axis {longest} would compute {streamed.redundancy:.2f} input pixels per output pixel"
+    )
+    return replace(tiled, unstreamed=costs if streamed.equals_whole else streamed.why)
 
-    why, leads = "", ()
+
+def _planned(
+    problem: Problem,
+    axis: int | None,
+    wish: Sizes | None,
+    limit: int | None,
+    pad: str | None,
+    *,
+    illegal_tile: bool = False,
+) -> TilePlan:
+    """The plan in tiles, or in strips along an axis.
+
+    Raises:
+        NotStreamable: the function cannot be streamed along the axis.
+    """
+    why, leads = "", tuple[int, ...]()
     if axis is not None:
-        output, size, certificate, why = _strips(problem, axis, wish, limit, pad)
+        if pad is None:
+            output, size, certificate, why = over_image_as_it_is(problem, axis, wish, limit)
+        else:
+            output, size, certificate, why = over_padded_image(problem, axis, wish, limit, _start(problem, wish))
         leads = problem.stream(size, certificate, axis).leads
     elif pad is None:
         output, size, certificate, why = between_borders(problem, wish, limit)
@@ -119,7 +157,7 @@ def plan_tiles(
         fail("memory_bytes", f"at least {memory}, which a tile of {times(output)} px takes", limit, "leave `tile` out")
     returned = problem.compiled.outputs(problem.image(size))
     plan = TilePlan(
-        image_shape=shape,
+        image_shape=problem.shape,
         tile_output=output,
         pad=pad,
         output_dtypes=tuple(str(returned[k].dtype) for k in certificate.places),
@@ -132,7 +170,7 @@ def plan_tiles(
         leads=leads,
     )
     count = _batch_size(problem, plan, limit)
-    if count > 1 and not keeps_images_apart(fn, plan, count):
+    if count > 1 and not keeps_images_apart(problem.fn, plan, count):
         plan, count = replace(plan, batchwise=False), 1
     return replace(plan, why=why if pad is None else _difference(problem, plan), batch_size=count)
 
@@ -160,24 +198,13 @@ def _start(problem: Problem, wish: Sizes | None) -> tuple[Sizes, Certificate]:
     return on_grid or least_overhead(problem.certificate, size, certificate)
 
 
-def _strips(problem: Problem, axis: int, wish: Sizes | None, limit: int | None, pad: str | None) -> Strips:
-    """Strips along an axis that was asked for."""
-    try:
-        if pad is None:
-            return over_image_as_it_is(problem, axis, wish, limit)
-        return over_padded_image(problem, axis, wish, limit, _start(problem, wish))
-    except NotStreamable as reason:
-        expected = "an axis along which the function can be computed step by step"
-        fail("stream", expected, f"{axis}, where that is not so ({reason})", "give another axis, or leave it out")
-
-
 def _checked_axis(stream: Any, ndim: int, *, illegal_tile: bool) -> int | None:
     """The streamed axis, if there is one."""
     if stream is None or stream is False:
         return None
     if isinstance(stream, bool) or not hasattr(stream, "__index__") or not 0 <= operator.index(stream) < ndim:
         every = "0" if ndim == 1 else f"0 to {ndim - 1}"
-        fail("stream", f"a spatial axis counted from 0 ({every}), None or False", shown(stream))
+        fail("stream", f"a spatial axis counted from 0 ({every}), True, False or None", shown(stream))
     if illegal_tile:
         fail("stream", "None, with `illegal_tile`", shown(stream), "a stream has no seams along its axis to study")
     return operator.index(stream)
