@@ -10,6 +10,7 @@ import jax
 import numpy as np
 
 from shiftjax._arithmetic import ceil_div
+from shiftjax._parameters import take_apart
 from shiftjax._streams import NotStreamable, Stream
 from shiftjax.certifier import Certificate, CertificationError, certify
 
@@ -22,7 +23,7 @@ def run(fn: Fn, stream: Stream, image: np.ndarray, step: int) -> list[np.ndarray
     axis = stream.axis + 1
     count = ceil_div(image.shape[axis], step) + 1
     room = [(0, count * step - n if k == axis else 0) for k, n in enumerate(image.shape)]
-    constants = jax.jit(stream.constants)(jax.tree.leaves(fn))
+    constants = jax.jit(stream.constants)(take_apart(fn).arrays)
     advance, state = jax.jit(stream.advance), stream.initial()
     parts = []
     for chunk in np.split(np.pad(image, room), count, axis):

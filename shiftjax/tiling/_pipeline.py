@@ -19,7 +19,7 @@ from shiftjax.certifier import Certificate, CertificationError, batchwise, certi
 from shiftjax.tiling._aligned import stacked
 from shiftjax.tiling._compiled import CompiledFunction, Fn
 from shiftjax.tiling._plan import TileIndex, TilePlan
-from shiftjax.tiling._strips import run_strips
+from shiftjax.tiling._strips import one_at_a_time, run_strips
 
 Tile = TypeVar("Tile")
 MOST_TILES = 2**31 - 1  # in a call: array sizes that XLA counts
@@ -71,10 +71,12 @@ def run_tiles(
         ValueError: the function is not the one that was planned for, or bad options.
     """
     count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1, most=MOST_TILES)
+    if plan.stream is not None:
+        one_at_a_time(batch_size, devices, mesh)
     if not checked:
         check_function(fn, plan, batch_size=count)
     if plan.stream is not None:
-        yield from run_strips(fn, plan, read_tile, tiles, index, batch_size=batch_size, devices=devices, mesh=mesh)
+        yield from run_strips(fn, plan, read_tile, tiles, index, devices[0] if devices else None)
         return
     tile_shape = (count * plan.image_shape[0], *plan.tile_input, plan.image_shape[-1])
     room("batch_size", tile_shape, np.dtype(plan.dtype).itemsize, copies=3)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
 from shiftjax._ahead import read_ahead
 from shiftjax._checks import fail, shown
@@ -37,12 +36,9 @@ def run_strips(
     read_tile: Callable[[Tile], np.ndarray],
     tiles: Iterable[Tile],
     index: Callable[[Tile], TileIndex],
-    *,
-    batch_size: int | None = None,
-    devices: Sequence[jax.Device] | None = None,
-    mesh: Mesh | None = None,
+    device: jax.Device | None,
 ) -> Iterator[tuple[Tile, Any]]:
-    """Runs a function over an image in strips; the arguments are those of `run_tiles`, which calls it.
+    """Runs a function over an image in strips, on one device; `run_tiles` calls it, with arguments of its own.
 
     The next step's pixels are read and the last step's outputs are used by the caller while one is computed. Tiles are
     read one after the other along a strip, and some behind the last one: these are known to `read_tile` as a tile of
@@ -51,13 +47,11 @@ def run_strips(
     Yields:
         As `run_tiles`.
     """
-    _one_at_a_time(batch_size, devices, mesh)
     axis, places = plan.stream, plan.certificate.places
     assert axis is not None
     along = plan.axes[axis]
     assert isinstance(along, StreamAxis)
     function = CompiledFunction.of(fn, plan.certificate.fingerprint)
-    device = devices[0] if devices else None
     function = function if device is None else function.to(device)
     traced = jax.ShapeDtypeStruct(plan.certificate.shape, plan.dtype)
     stream = derived(function, traced, axis, places)
@@ -144,7 +138,7 @@ class _Joined:
         return np.concatenate([kept[0][(*before, slice(begin, None))], kept[1][(*before, slice(begin))]], self._axis)
 
 
-def _one_at_a_time(batch_size: Any, devices: Any, mesh: Any) -> None:
+def one_at_a_time(batch_size: Any, devices: Any, mesh: Any) -> None:
     """Refuses options of tiles that a stream has not."""
     mend = "plan with `stream=False`"
     if batch_size is not None and (isinstance(batch_size, bool) or batch_size != 1):

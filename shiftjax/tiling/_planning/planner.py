@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -202,12 +201,12 @@ def _checked_axis(stream: Any, ndim: int, *, illegal_tile: bool) -> int | None:
     """The streamed axis, if there is one."""
     if stream is None or stream is False:
         return None
-    if isinstance(stream, bool) or not hasattr(stream, "__index__") or not 0 <= operator.index(stream) < ndim:
+    if isinstance(stream, bool) or not isinstance(stream, int | np.integer) or not 0 <= stream < ndim:
         every = "0" if ndim == 1 else f"0 to {ndim - 1}"
         fail("stream", f"a spatial axis counted from 0 ({every}), True, False or None", shown(stream))
     if illegal_tile:
         fail("stream", "None, with `illegal_tile`", shown(stream), "a stream has no seams along its axis to study")
-    return operator.index(stream)
+    return int(stream)
 
 
 def _checked_shape(image_shape: Any) -> tuple[int, ...]:

@@ -21,7 +21,7 @@ from shiftjax.tiling._planning.cheapest import Candidates, Sizes, candidates, wh
 from shiftjax.tiling._planning.legal_inputs import smallest_input
 from shiftjax.tiling._planning.problem import TILE_PIXELS, Problem
 
-STEP = {1: 4096, 2: 64}  # pixels of a step by number of axes, else 8; in whole periods, at least one
+STEP = {1: 4096, 2: 256}  # pixels of a step by number of axes, else 8; in whole periods, at least one
 ENDS = "at its ends the function meets the image's border with its own padding, which a stream does not"
 
 

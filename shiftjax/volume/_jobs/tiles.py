@@ -18,7 +18,7 @@ from shiftjax.volume._storage.journal import NOTHING, Receipt
 from shiftjax.volume._targets.provenance import Provenance
 
 TileAtTime = tuple[int, ...]  # the image's number (time point, or plane), then the tile's index per spatial axis
-CALLS = 4  # of the network in one task of a worker: few enough to lose little with it, enough to overlap reading and writing
+CALLS = 4  # of the network in one task: few enough to lose little with a worker, enough to overlap reading and writing
 READ_AHEAD = 2  # tiles read while one is worked on: enough to hide the reading, few enough to bound the memory
 
 
