@@ -190,7 +190,8 @@ def test_a_batch_and_strips_across_the_other_axis() -> None:
     image = image_of(plan)
     np.testing.assert_array_equal(sj.predict_tiled(fn, image, plan), sj.predict_tiled(fn, image, tiles))
     mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("x",))
-    for option in ({"batch_size": 2}, {"devices": []}, {"mesh": mesh}):
+    options: list[dict[str, Any]] = [{"batch_size": 2}, {"devices": []}, {"mesh": mesh}]
+    for option in options:
         with pytest.raises(ValueError, match="plan with `stream=False`"):
             sj.predict_tiled(fn, image, plan, **option)
 

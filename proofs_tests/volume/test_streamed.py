@@ -40,8 +40,13 @@ def test_it_goes_on_where_it_was_interrupted(streamed, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             predict_volume(net(), volume(), tmp_path / "o", streamed, **QUIET)
     finished: list[int] = []
+
+    def noted(self, number, *entry):
+        finished.append(number)
+        return add(self, number, *entry)
+
     with monkeypatch.context() as patch:
-        patch.setattr(Journal, "add", lambda self, number, *entry: (finished.append(number), add(self, number, *entry)))
+        patch.setattr(Journal, "add", noted)
         made = predict_volume(net(), volume(), tmp_path / "o", streamed, verify=True, **QUIET)
     assert 0 < len(finished) < np.prod(streamed.grid)
     np.testing.assert_array_equal(made[:], expected(volume()))

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
@@ -28,6 +28,7 @@ class Problem:
     compiled: CompiledFunction
     shape: tuple[int, ...]
     dtype: Any
+    _measured: dict[tuple[Any, ...], int] = field(default_factory=dict, repr=False, compare=False)
 
     def image(self, space: Sequence[int]) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((self.shape[0], *space, self.shape[-1]), self.dtype)
@@ -62,13 +63,13 @@ class Problem:
             fail("fn", "a function of every tile that is considered", found, "give `tile` instead of `memory_bytes`")
         return self._resident(estimate)
 
-    def _resident(self, estimate: MemoryEstimate) -> int:
-        """What a call takes together with what is read and written meanwhile."""
+    def _resident(self, estimate: MemoryEstimate, given: int = 2) -> int:
+        """What a call takes together with what is read and written meanwhile, outputs that so many calls gave."""
         parameters, tiles, outputs, temporary = estimate
         call = parameters + tiles + outputs + temporary
         if jax.default_backend() != "cpu":
             return call + tiles + outputs
-        return max(call, int((call + 2 * tiles + 2 * outputs) / RESIDENT_OVER_ESTIMATE))
+        return max(call, int((call + 2 * tiles + given * outputs) / RESIDENT_OVER_ESTIMATE))
 
     def stream(self, size: Sizes, certificate: Certificate, axis: int) -> Stream:
         """The function as a stream along a spatial axis, traced at an input of this size.
@@ -82,6 +83,12 @@ class Problem:
         """Bytes that predicting takes, in tiles or in the steps of a stream."""
         return self.memory(size) if axis is None else self.strip_memory(size, axis, output[axis])
 
+    def _once(self, key: tuple[Any, ...], measure: Callable[[], int]) -> int:
+        """What was measured; a compilation takes seconds, and what was chosen is asked for once more."""
+        if key not in self._measured:
+            self._measured[key] = measure()
+        return self._measured[key]
+
     def strip_memory(self, size: Sizes, axis: int, step: int) -> int:
         """Bytes that a stream takes along an axis: those of one step, and what it holds.
 
@@ -90,9 +97,14 @@ class Problem:
             axis: of the stream.
             step: pixels that a step reads along it.
         """
-        stream = self.stream(size, self.certificate(size), axis)
         pixels = self.image(tuple(step if k == axis else n for k, n in enumerate(size)))
-        return self._resident(memory_estimate(self.compiled, stream, pixels))
+
+        def measured() -> int:
+            stream = self.stream(size, self.certificate(size), axis)
+            # Two steps' outputs are put together into a tile, while the next ones come.
+            return self._resident(memory_estimate(self.compiled, stream, pixels), given=4)
+
+        return self._once((axis, *pixels.shape), measured)
 
     def batchwise(self, size: Sizes) -> bool:
         return batchwise(self.fn, jax.ShapeDtypeStruct((1, *size, self.shape[-1]), self.dtype))
