@@ -273,8 +273,8 @@ def stream_that_forgets(original: Original) -> Original:
 
 
 def steps_delivered_one_pixel_late(original: Original) -> Original:
-    """What a step gives is put one pixel further along."""
-    return lambda self, i, k: original(self, i, k) + 1
+    """A tile of a stream begins one pixel too late in what the steps gave."""
+    return lambda self, k: original(self, k) + 1
 
 
 OPERATORS = "shiftjax.nets.operators"
@@ -334,7 +334,7 @@ MUTANTS = {
     ),
     "a stream that forgets": Mutant("shiftjax._streams._stream:Stream.advance", stream_that_forgets, "streaming"),
     "steps delivered one pixel late": Mutant(
-        "shiftjax.tiling._stream_axis:StreamAxis._at", steps_delivered_one_pixel_late, "streaming"
+        "shiftjax.tiling._stream_axis:StreamAxis.behind", steps_delivered_one_pixel_late, "streaming"
     ),
     "loss blind to coinciding means": Mutant(
         "shiftjax._losses:_push", loss_blind_to_coinciding_means, "training-window"

@@ -127,6 +127,7 @@ class Operation:
 
     @property
     def name(self) -> str:
+        """Of the primitive."""
         return self.primitive.name
 
 

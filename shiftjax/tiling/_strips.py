@@ -151,7 +151,15 @@ def one_at_a_time(batch_size: Any, devices: Any, mesh: Any) -> None:
 
 
 def in_strips(plan: TilePlan, tiles: Iterable[TileIndex]) -> list[TileIndex]:
-    """Tiles, or tiles of several images with the number of the image first, in the order in which strips need them."""
+    """Tiles in the order in which strips need them; in their own order where nothing is streamed.
+
+    Args:
+        plan: from `plan_tiles`.
+        tiles: each by its number along each axis, of several images with the number of the image first.
+
+    Returns:
+        All of them, one strip after the other.
+    """
     axis = plan.stream
     if axis is None:
         return list(tiles)
