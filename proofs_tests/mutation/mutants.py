@@ -254,13 +254,14 @@ def inner_tiles_off_the_period(original: Original) -> Original:
     return origin
 
 
-def skip_delayed_one_pixel_too_long(original: Original) -> Original:
-    """What was cropped along the streamed axis is read one pixel further back."""
+def delay_one_pixel_too_long(original: Original) -> Original:
+    """Where a layer reads pixels of earlier steps, it reads one further back."""
 
-    def moved(self: Any, by: int) -> Any:
-        return original(self, by - (by > 0))
+    def kept(self: Any, before: int, lead: int) -> int:
+        count = original(self, before, lead)
+        return count + (count > 0)
 
-    return moved
+    return kept
 
 
 def stream_that_forgets(original: Original) -> Original:
@@ -329,9 +330,7 @@ MUTANTS = {
     "inner tiles off the period": Mutant(
         "shiftjax.tiling._axis_tiles:AxisTiles.origin", inner_tiles_off_the_period, "border-windows"
     ),
-    "a skip that waits one pixel too long": Mutant(
-        "shiftjax._streams._read:Read.moved", skip_delayed_one_pixel_too_long, "streaming"
-    ),
+    "a delay one pixel too long": Mutant("shiftjax._streams._read:Read.kept", delay_one_pixel_too_long, "streaming"),
     "a stream that forgets": Mutant("shiftjax._streams._stream:Stream.advance", stream_that_forgets, "streaming"),
     "steps delivered one pixel late": Mutant(
         "shiftjax.tiling._stream_axis:StreamAxis.behind", steps_delivered_one_pixel_late, "streaming"
