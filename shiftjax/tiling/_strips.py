@@ -80,6 +80,7 @@ def run_strips(
                 i = first + number - 1 - along.filling
                 if i in strip.tiles:
                     yield delivered(strip.tiles[i], images)
+        del state  # before the next strip has one of its own
         images = joined.add(running.popleft())
         assert images is not None
         yield delivered(strip.tiles[last], images)
