@@ -6,10 +6,12 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from shiftjax._streams import _window_rules as _window_rules  # enters its rules into the table
 from shiftjax._streams._continued import continued
 from shiftjax._streams._read import Read
 from shiftjax._streams._refusal import NotStreamable
-from shiftjax._streams._rules import Rule, place, refuse, rule_of
+from shiftjax._streams._rule import Rule, place, refuse
+from shiftjax._streams._rules import rule_of
 from shiftjax.certifier import Along, Array, CertificationError, Constant, Dataflow, Operation
 
 

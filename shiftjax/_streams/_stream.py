@@ -12,7 +12,7 @@ import numpy as np
 
 from shiftjax._streams._graph import Graph, Link, Node, graph
 from shiftjax._streams._refusal import NotStreamable
-from shiftjax._streams._rules import refuse, sizes
+from shiftjax._streams._rule import refuse, sizes
 from shiftjax.certifier import Constant, Dataflow
 
 State = list[Any]

@@ -24,7 +24,7 @@ from shiftjax.tiling._consistent import consistent
 from shiftjax.tiling._exact_window import Window, borders, windows
 from shiftjax.tiling._explained import explained
 from shiftjax.tiling._padding import Read, read_window
-from shiftjax.tiling._stream_axis import padded_to, streamed
+from shiftjax.tiling._stream_axis import streamed
 from shiftjax.tiling._tile_output import Index, TileOutput, tile_outputs
 
 FORMAT = 1  # of the JSON
@@ -106,11 +106,7 @@ class TilePlan:
         """Pixels of the padded image, which all tiles together read."""
         if self.pad is None:
             return self._space
-        sizes = zip(self.grid, self.tile_stride, self.tile_input, strict=True)
-        padded = [(n - 1) * stride + size for n, stride, size in sizes]
-        if (k := self.stream) is not None:
-            padded[k] = padded_to(self._windows[k], self._space[k])
-        return tuple(padded)
+        return tuple(along.padded_size for along in self.axes)
 
     @cached_property
     def pad_width(self) -> tuple[tuple[int, int], ...]:
@@ -136,7 +132,8 @@ class TilePlan:
             tiled = padded_tiles(self._windows, sizes, self._space, self.tile_output)
         if (k := self.stream) is None:
             return tiled
-        return (*tiled[:k], streamed(tiled[k], self.tile_output[k], self.leads), *tiled[k + 1 :])
+        along = streamed(tiled[k], self.tile_output[k], self.leads, self._windows[k])
+        return (*tiled[:k], along, *tiled[k + 1 :])
 
     @property
     def crop(self) -> Index:
@@ -175,10 +172,7 @@ class TilePlan:
 
     @property
     def redundancy(self) -> float:
-        """Input pixels computed over output pixels delivered, with the tiles that fill up the last call.
-
-        A step of a stream counts as a tile, also while the stream fills.
-        """
+        """Input pixels computed over output pixels delivered, with the tiles that fill up the last call or a stream."""
         grid = [n + along.filling for n, along in zip(self.grid, self.axes, strict=True)]
         tiles = self.batch_size * ceil_div(math.prod(grid), self.batch_size)
         return tiles * math.prod(self.tile_input) / math.prod(self._space)

@@ -21,9 +21,16 @@ class StreamAxis(AxisTiles):
 
     Attributes:
         leads: per output, its pixel that the first step gives first, where pixel 0 is that of a tile's output.
+        whole: pixels of the padded image; the last steps may read beyond it, of which nothing is delivered.
     """
 
     leads: tuple[int, ...]
+    whole: int
+
+    @property
+    def padded_size(self) -> int:
+        """Pixels of the padded image."""
+        return self.whole
 
     @property
     def count(self) -> int:
@@ -57,12 +64,15 @@ class StreamAxis(AxisTiles):
         return slice(0, part.stop - part.start)
 
 
-def streamed(along: AxisTiles, step: int, leads: Sequence[int]) -> StreamAxis:
-    """The stream along an axis whose tiles begin at a known place."""
+def streamed(along: AxisTiles, step: int, leads: Sequence[int], window: Window) -> StreamAxis:
+    """The stream along an axis on which tiles would be as told.
+
+    Args:
+        along: the tiles.
+        step: pixels.
+        leads: per output.
+        window: of a tile; the padded image has its size and whole periods more, enough for all of the image.
+    """
     outputs = tuple(replace(out, whole=math.floor(step / out.stride)) for out in along.outputs)
-    return StreamAxis(along.image, step, step, along.before, outputs, tuple(leads))
-
-
-def padded_to(window: Window, image: int) -> int:
-    """Pixels of the padded image: of a size that tiles have, and whole periods more, enough for all of the image."""
-    return window.size + max(0, ceil_div(image - window.width, window.period)) * window.period
+    padded = window.size + max(0, ceil_div(along.image - window.width, window.period)) * window.period
+    return StreamAxis(along.image, step, step, along.before, outputs, tuple(leads), padded)

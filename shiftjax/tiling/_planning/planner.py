@@ -27,6 +27,7 @@ from shiftjax.tiling._planning.problem import Problem
 from shiftjax.tiling._planning.stream_plan import over_image_as_it_is, over_padded_image
 from shiftjax.tiling._words import times
 
+CHEAPER = 0.9  # a stream joins and copies at every step, so that a little less to compute is none gained
 MOST_PIXELS = 2**40  # along an axis: 64-bit numbers count all of them
 BATCH_PIXELS = 2**18  # input pixels that make a call worth while: smaller tiles share one
 
@@ -118,7 +119,7 @@ def plan_tiles(
         streamed = _planned(problem, longest, wish, limit, pad)
     except ValueError as reason:  # NotStreamable, or a strip does not fit where a tile does
         return replace(tiled, unstreamed=str(reason))
-    if streamed.equals_whole >= tiled.equals_whole and streamed.redundancy < tiled.redundancy:
+    if streamed.equals_whole >= tiled.equals_whole and streamed.redundancy < CHEAPER * tiled.redundancy:
         return streamed
     costs = (
         f"a stream along spatial axis {longest} would compute {streamed.redundancy:.2f} input pixels per output pixel"
