@@ -82,6 +82,9 @@ STREAMED = {
     "an unshuffle": lambda x: x.reshape(1, -1, 2 * x.shape[2]),
     "a pattern": lambda x: x * np.array([3, 5], np.int32)[np.arange(x.shape[1]) % 2][:, None],
     "a loop": filled,
+    "the nearest pixel, larger": lambda x: jax.image.resize(conv(x), (1, 2 * (x.shape[1] - 2), 2), "nearest"),
+    "the nearest pixel, smaller": lambda x: conv(jax.image.resize(x, (1, x.shape[1] // 3, 2), "nearest")),
+    "looked up": lambda x: conv(x[:, np.arange(x.shape[1] // 4 * 4) // 4 * 4 + [2, 0, 3, 1] * (x.shape[1] // 4)]),
     "several": several,
     "with a product of channels": lambda x: x @ KERNEL[0],
     "sorted channels": lambda x: jnp.sort(conv(x), axis=-1),
@@ -208,14 +211,8 @@ def test_memory_is_estimated_and_kept() -> None:
 def test_a_plan_that_does_not_fit_together_is_refused() -> None:
     plan = sj.plan_tiles(conv, (1, 60, 2), tile=8, dtype=jnp.int32, stream=0)
     data = json.loads(plan.to_json())
-    for entry in (
-        {"stream": 1},
-        {"stream": True},
-        {"leads": []},
-        {"leads": [0.5]},
-        {"stream": None},
-        {"unstreamed": 3},
-    ):
+    wrong: list[dict[str, Any]] = [{"stream": 1}, {"stream": True}, {"stream": None}, {"unstreamed": 3}]
+    for entry in [*wrong, {"leads": []}, {"leads": [0.5]}]:
         with pytest.raises(ValueError, match="expected a tile plan of format"):
             TilePlan.from_json(json.dumps({**data, **entry}))
     other = TilePlan.from_json(json.dumps({**data, "leads": [-3]}))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from shiftjax._streams import _window_rules as _window_rules  # enters its rules into the table
 from shiftjax._streams._continued import continued
+from shiftjax._streams._lookup import Lookup
 from shiftjax._streams._read import Read
 from shiftjax._streams._refusal import NotStreamable
 from shiftjax._streams._rule import Rule, place, refuse
@@ -41,7 +42,7 @@ class Node:
     operation: Operation | None = None
     rule: Rule | None = None
     links: tuple[Link | int, ...] = ()
-    reads: tuple[Read | None, ...] = ()
+    reads: tuple[Read | Lookup | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ def _node(op: Operation, array: Array, known: dict[int, Link], constants: list[C
     """One operation; what it reads by its rule must be what the certifier says of its strides."""
     along, rule = place(op, array, k), rule_of(op, array, k)
     links: list[Link | int] = []
-    reads: list[Read | None] = []
+    reads: list[Read | Lookup | None] = []
     for operand, read in zip(op.operands, rule.reads, strict=True):
         if isinstance(operand, Constant):
             links.append(len(constants))

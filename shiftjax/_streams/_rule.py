@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
+from shiftjax._streams._lookup import Lookup
 from shiftjax._streams._read import SAME, Read
 from shiftjax._streams._refusal import NotStreamable
 from shiftjax.certifier import Along, Array, Operation
@@ -29,7 +30,7 @@ class Rule:
         aligned: per operand the axis of a constant that lies along the streamed one, None for others.
     """
 
-    reads: tuple[Read | None, ...]
+    reads: tuple[Read | Lookup | None, ...]
     run: Run
     aligned: tuple[int | None, ...]
 

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 
+from shiftjax._streams._lookup import Lookup
 from shiftjax._streams._read import Read
 from shiftjax._streams._rule import RULES, Ends, Rule, bound, index_by_index, place, refuse, rule, sizes
 from shiftjax.certifier import Array, Constant, Operation
@@ -122,10 +124,25 @@ def _gather(op: Operation, result: Array, k: int) -> Rule:
     lengths = list(op.params["slice_sizes"])
     numbers = op.params["dimension_numbers"]
     if lengths[along.axis] != image.shape[along.axis] or along.axis in numbers.operand_batching_dims:
-        refuse(op, "the image is looked up along the axis")
+        return _looked_up(op, result, along.axis, k)
 
     def run(values: Sequence[Any], _: Sequence[Ends], count: int) -> Any:
         lengths[along.axis] = along.before * count * along.after
         return bound(op, slice_sizes=tuple(lengths))(*values)
 
     return index_by_index(op, run)
+
+
+def _looked_up(op: Operation, result: Array, axis: int, k: int) -> Rule:
+    """Looked up along the axis, at regular indices that are known."""
+    numbers, image = op.params["dimension_numbers"], op.operands[0]
+    whole = all(n == m for j, (n, m) in enumerate(zip(op.params["slice_sizes"], image.shape, strict=True)) if j != axis)
+    if op.lookup is None or tuple(numbers.collapsed_slice_dims) != (axis,) or not whole or op.lookup[1] < 1:
+        refuse(op, "the image is looked up along the axis")
+    read, target = Lookup(*op.lookup), place(op, result, k).axis
+
+    def run(values: Sequence[Any], ends: Sequence[Ends], count: int) -> Any:
+        local = np.array(read.local(ends[0][0], count))
+        return jnp.moveaxis(jnp.take(values[0], local, axis=axis), axis, target)
+
+    return Rule((read, None), run, (None, None))

@@ -20,11 +20,13 @@ from shiftjax.certifier._domain import offset as offsets
 from shiftjax.certifier._domain.axis import Axis, whole
 from shiftjax.certifier._domain.constants import Known, Unknown
 from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.pattern import regular
 from shiftjax.certifier._domain.tags import Flattened
 from shiftjax.certifier._domain.values import Image, Refused, Result
 from shiftjax.certifier._interpret import Interpreter, rules
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules import TABLE, Equation, Record
+from shiftjax.certifier._rules.indexing import indices_read
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,8 @@ class Operation:
         result: which of its results the array is.
         source: "file:line" of the function.
         pointwise: whether it looks at one index of all operands at a time.
+        lookup: of a gather of single indices that are known and regular: what outputs `0 .. q - 1` read, and by how
+            much further along the next q of them do; None for all else.
     """
 
     primitive: Any
@@ -124,6 +128,7 @@ class Operation:
     result: int
     source: str
     pointwise: bool
+    lookup: tuple[tuple[int, ...], int] | None
 
     @property
     def name(self) -> str:
@@ -185,6 +190,7 @@ class Dataflow:
             result=made.result,
             source=made.eqn.source,
             pointwise=made.eqn.rule is not None and made.eqn.rule.apply is TABLE["add"].apply,
+            lookup=_lookup(made),
         )
 
     def evaluate(self, constants: Sequence[Constant], parameters: Sequence[Any]) -> list[Any]:
@@ -223,6 +229,18 @@ class _Made:
     eqn: Equation
     operands: tuple[Result, ...]
     result: int
+
+
+def _lookup(made: _Made) -> tuple[tuple[int, ...], int] | None:
+    """The regular indices that a gather reads along one axis of the image, as its rule found them."""
+    if made.eqn.name != "gather":
+        return None
+    image, indices = made.operands
+    axes = made.eqn.params["dimension_numbers"].start_index_map
+    if not isinstance(image, Image) or not isinstance(indices, Known) or len(axes) != 1 or len(indices.shape) != 2:
+        return None
+    pattern = regular(indices_read(str(made.eqn.params["mode"]), indices, image.shape[axes[0]]))
+    return None if pattern is None else (pattern.first, pattern.step)
 
 
 class _Walk(Interpreter):
