@@ -21,7 +21,8 @@ from shiftjax.tiling._planning.cheapest import Candidates, Sizes, candidates, wh
 from shiftjax.tiling._planning.legal_inputs import smallest_input
 from shiftjax.tiling._planning.problem import TILE_PIXELS, Problem
 
-STEP = {1: 4096, 2: 256}  # pixels of a step by number of axes, else 8; in whole periods, at least one
+STEP = {1: 4096, 2: 256}  # most pixels of a step by number of axes, else 8; in whole periods, at least one
+JOINED = (8, 1)  # pixels along the axis whose computation takes as long as what a step joins and copies: 2-D, 3-D
 ENDS = "at its ends the function meets the image's border with its own padding, which a stream does not"
 
 
@@ -108,12 +109,19 @@ def _across(
 def _cheapest(
     problem: Problem, axis: int, limit: int | None, period: Sequence[int], across: Candidates, overhead: int
 ) -> Sizes:
-    """The cheapest strip that fits: all take as many pixels along the axis, so that the cross-section decides."""
-    step = period[axis] * max(1, min(STEP.get(len(period), 8), problem.shape[1 + axis]) // period[axis])
+    """The cheapest strip that fits: the cross-section decides, and how often a step joins and copies."""
+    largest = min(STEP.get(len(period), 8), problem.shape[1 + axis])
+    steps = sorted({period[axis] * max(1, largest // part // period[axis]) for part in (1, 2, 4)})
+    space = [n for k, n in enumerate(problem.shape[1:-1]) if k != axis]
+    cost = (-(-np.array(space) // across.outputs) * across.inputs).prod(axis=1)
+    order = np.argsort(np.concatenate([cost * (1 + JOINED[len(period) > 2] / step) for step in steps]), kind="stable")
     tiles = Candidates(
-        np.insert(across.outputs, axis, step, axis=1), np.insert(across.inputs, axis, step + overhead, axis=1)
+        *(
+            np.concatenate([np.insert(each, axis, step + more, axis=1) for step in steps])[order]
+            for each, more in ((across.outputs, 0), (across.inputs, overhead))
+        )
     )
     if limit is None:
         return within_pixels(tiles, TILE_PIXELS // problem.shape[0])
-    estimate: Callable[[Sizes], int] = lambda size: problem.strip_memory(size, axis, step)  # noqa: E731
+    estimate: Callable[[Sizes], int] = lambda size: problem.strip_memory(size, axis, size[axis] - overhead)  # noqa: E731
     return within_bytes(tiles, estimate, problem.compiled.nbytes, limit)
