@@ -1,11 +1,14 @@
 """What does tiling cost, against the least it could cost?
 
-    python benchmarks/tiling.py [memory] [throughput] [monai]
+    python benchmarks/tiling.py [memory] [throughput] [streams] [monai]
 
 - memory: peak resident memory of `predict_volume` while the volume grows 16-fold; it should stay flat.
 - throughput: tile-and-stitch against the bound that the plan's redundancy sets, which is the time of the whole image in
   one pass times the redundancy; both in one process, taking turns. Then plans within 2 GiB: redundancy, estimated and
   resident memory.
+- streams: tiles and strips that are streamed along the first axis, planned for one large image and the same memory:
+  input pixels per output pixel, and nanoseconds per pixel of that image, from a few calls of either in one process,
+  taking turns. Error against a tile in one piece, in units of its standard deviation.
 - monai: `sliding_window_inference` at its defaults with a same-padded PyTorch twin of the same weights, and shiftjax
   within the memory that it took: seconds, and error against the whole image in units of its standard deviation.
 
@@ -112,6 +115,84 @@ def throughput() -> None:
         )
 
 
+BUDGETS = {"2-D, l=4, 16 features": (256, 2048), "3-D, l=3, 8 features": (256, 2048)}  # MiB
+TIMED = 256  # MiB: larger plans are only made, and their memory measured
+
+
+def streams() -> None:
+    """Prints a row for each network, memory, and way to compute it."""
+    head = f"{'network':24}{'image':>12}{'MiB':>6}  {'':8}{'a call reads':>18}{'redundancy':>12}{'estimate, MiB':>15}"
+    print(f"{head}{'resident, MiB':>15}{'ns per pixel':>14}{'of the tiles':>14}{'error':>10}")
+    for name, side in LARGE.items():
+        for budget in BUDGETS[name]:
+            rows = in_new_process("streams", name, side, budget)
+            for way, row in rows.items():
+                resident = in_new_process("strips", name, side, budget, way)["resident"]
+                timed = f"{row['ns']:14.0f}{row['ns'] / rows['tiles']['ns']:14.2f}" if "ns" in row else f"{'':28}"
+                print(
+                    f"{name:24}{str(side) + '^' + str(row['ndim']):>12}{budget:6}  {way:8}{row['reads']:>18}"
+                    f"{row['redundancy']:12.2f}{row['estimate']:15.0f}{resident:15.0f}{timed}"
+                    f"{row.get('error', 0):10.1e}"
+                )
+
+
+def planned(fn: Callable[[Any], Any], shape: tuple[int, ...], budget: int, way: str) -> sj.TilePlan:
+    """For a large image, in tiles or in strips along the first axis."""
+    return sj.plan_tiles(fn, shape, memory_bytes=budget * 2**20, stream=0 if way == "stream" else False)
+
+
+def few_calls(fn: Callable[[Any], Any], large: sj.TilePlan) -> tuple[sj.TilePlan, np.ndarray]:
+    """The plan of an image of a few tiles, or of one strip of a few steps, and the image."""
+    space = [n * (1 if k or large.stream is None else 8) for k, n in enumerate(large.tile_output)]
+    image = np.random.default_rng(0).normal(size=(1, *space, 1)).astype(np.float32)
+    return sj.plan_tiles(fn, image.shape, tile=large.tile_output, stream=large.stream), image
+
+
+def calls(plan: sj.TilePlan) -> int:
+    """How many tiles or steps are computed, those of a stream included that fill it."""
+    return round(plan.redundancy * np.prod(plan.image_shape[1:-1]) / np.prod(plan.tile_input))
+
+
+def task_streams(name: str, side: str, budget: str) -> dict[str, Any]:
+    fn, ndim = function(name), NETS[name].get("ndim", 2)
+    shape = (1, *(int(side),) * ndim, 1)
+    plans = {way: planned(fn, shape, int(budget), way) for way in ("tiles", "stream")}
+    rows: dict[str, Any] = {
+        way: {
+            "ndim": ndim,
+            "reads": " x ".join(map(str, plan.tile_input)),
+            "redundancy": plan.redundancy,
+            "estimate": (plan.memory or 0) / 2**20,
+        }
+        for way, plan in plans.items()
+    }
+    if int(budget) > TIMED:
+        return rows
+    small = {way: few_calls(fn, plan) for way, plan in plans.items()}
+    runs: dict[str, Callable[[], Any]] = {
+        way: lambda plan=plan, image=image: sj.predict_tiled(fn, image, plan)  # type: ignore[misc]
+        for way, (plan, image) in small.items()
+    }
+    seconds = time_alternating(runs, repeats=3)
+    for way, plan in plans.items():
+        rows[way]["ns"] = 1e9 * seconds[way] / calls(small[way][0]) * calls(plan) / int(side) ** ndim
+    tile, image = small["tiles"]
+    strip = sj.plan_tiles(fn, image.shape, tile=tile.tile_output[0] // 4, stream=0)
+    whole = sj.predict_tiled(fn, image, tile)
+    rows["stream"]["error"] = _error(sj.predict_tiled(fn, image, strip), whole)
+    return rows
+
+
+def task_strips(name: str, side: str, budget: str, way: str) -> dict[str, Any]:
+    fn, ndim = function(name), NETS[name].get("ndim", 2)
+    plan, image = few_calls(fn, planned(fn, (1, *(int(side),) * ndim, 1), int(budget), way))
+    result = np.ones((*image.shape[:-1], 3), np.float32)  # the memory of the result is the caller's: not counted
+    before = peak()
+    del result
+    sj.predict_tiled(fn, image, plan)
+    return {"resident": (peak() - before) / 2**20}
+
+
 def task_throughput(name: str, side: str) -> dict[str, Any]:
     fn, ndim = function(name), NETS[name].get("ndim", 2)
     image = np.random.default_rng(0).normal(size=(1, *(int(side),) * ndim, 1)).astype(np.float32)
@@ -156,22 +237,25 @@ def task_resident(name: str, side: str) -> dict[str, Any]:
 
 
 def monai() -> None:
-    """Prints a row for MONAI and two for shiftjax, whose memory includes that of XLA's compiler."""
+    """Prints a row for MONAI and four for shiftjax, whose memory includes that of XLA's compiler."""
     side = 1536
     theirs = in_new_process("monai", side)
-    ours = in_new_process("ours", side, int(theirs["resident"] * 2**20))
-    more = in_new_process("ours", side, 2**29)
+    rows = [("MONAI 96^2, overlap 0.25", theirs)]
+    for memory, bytes_ in (("in that memory", int(theirs["resident"] * 2**20)), ("in 512 MiB", 2**29)):
+        rows += [
+            (f"shiftjax, {way}, {memory}", in_new_process("ours", side, bytes_, way)) for way in ("tiles", "stream")
+        ]
     print(f"2-D, l=4, 16 features, same number of parameters, image of {side}^2")
-    print(f"{'':30}{'s':>8}{'resident, MiB':>15}{'error':>12}")
-    for label, row in (("MONAI 96^2, overlap 0.25", theirs), ("shiftjax, in that memory", ours), ("in 512 MiB", more)):
-        print(f"{label:30}{row['seconds']:8.2f}{row['resident']:15.0f}{row['error']:12.1e}")
+    print(f"{'':34}{'s':>8}{'resident, MiB':>15}{'error':>12}")
+    for label, row in rows:
+        print(f"{label:34}{row['seconds']:8.2f}{row['resident']:15.0f}{row['error']:12.1e}")
 
 
-def task_ours(side: str, budget: str) -> dict[str, Any]:
+def task_ours(side: str, budget: str, way: str) -> dict[str, Any]:
     name = "2-D, l=4, 16 features"
     fn = function(name)
     image = np.random.default_rng(0).normal(size=(1, int(side), int(side), 1)).astype(np.float32)
-    plan = sj.plan_tiles(fn, image.shape, memory_bytes=int(budget))
+    plan = sj.plan_tiles(fn, image.shape, memory_bytes=int(budget), stream=0 if way == "stream" else False)
     before = peak()
     stitched = sj.predict_tiled(fn, image, plan)
     used = peak() - before
@@ -239,12 +323,14 @@ def main() -> None:
         "memory": task_memory,
         "throughput": task_throughput,
         "resident": task_resident,
+        "streams": task_streams,
+        "strips": task_strips,
     }
     tasks |= {"monai": task_monai, "ours": task_ours}
     if sys.argv[1:2] == ["--task"]:
         print(json.dumps(tasks[sys.argv[2]](*sys.argv[3:])))
         return
-    parts = {"memory": memory, "throughput": throughput, "monai": monai}
+    parts = {"memory": memory, "throughput": throughput, "streams": streams, "monai": monai}
     for name in sys.argv[1:] or parts:
         parts[name]()
         print()

@@ -286,6 +286,30 @@ def positions_that_are_not_looked_at(original: Original) -> Original:
     return summarise
 
 
+def delay_one_pixel_too_long(original: Original) -> Original:
+    """Where a layer reads pixels of earlier steps, it reads one further back."""
+
+    def kept(self: Any, before: int, lead: int) -> int:
+        count = original(self, before, lead)
+        return count + (count > 0)
+
+    return kept
+
+
+def stream_that_forgets(original: Original) -> Original:
+    """Every step finds what the first one found."""
+
+    def advance(self: Any, constants: Any, state: Any, pixels: Any) -> Any:
+        return state, original(self, constants, state, pixels)[1]
+
+    return advance
+
+
+def steps_delivered_one_pixel_late(original: Original) -> Original:
+    """A tile of a stream begins one pixel too late in what the steps gave."""
+    return lambda self, k: original(self, k) + 1
+
+
 OPERATORS = "shiftjax.nets.operators"
 MUTANTS = {
     "pool with the wrong stride": Mutant(f"{OPERATORS}:max_pool", pool_with_the_wrong_stride, "periodic-equivariance"),
@@ -344,6 +368,11 @@ MUTANTS = {
     ),
     "positions not looked at": Mutant(
         "shiftjax.freezing._pass:summarise", positions_that_are_not_looked_at, "statistics-once"
+    ),
+    "a delay one pixel too long": Mutant("shiftjax._streams._read:Read.kept", delay_one_pixel_too_long, "streaming"),
+    "a stream that forgets": Mutant("shiftjax._streams._stream:Stream.advance", stream_that_forgets, "streaming"),
+    "steps delivered one pixel late": Mutant(
+        "shiftjax.tiling._stream_axis:StreamAxis.behind", steps_delivered_one_pixel_late, "streaming"
     ),
     "loss blind to coinciding means": Mutant(
         "shiftjax._losses:_push", loss_blind_to_coinciding_means, "training-window"

@@ -1,7 +1,7 @@
 """A suite that cannot fail proves nothing: with an operator broken, some claim must fail.
 
 For each mutant the claim that is meant to notice runs in a process of its own, up to the first failure: for three
-mutants by default, for all of them with `--hypothesis-profile=deep`. There the other seventeen claims follow, with a
+mutants by default, for all of them with `--hypothesis-profile=deep`. There the other eighteen claims follow, with a
 quarter of the examples, and the run ends with a list of which claims caught which mutant.
 """
 

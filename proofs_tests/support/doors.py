@@ -167,12 +167,13 @@ def _tiles() -> Iterator[Door]:
     listed = either(NONE, pair, lambda value: type(value).__name__ == "list_iterator")
     yield Door("certify", sj.certify, good, {"x": image_like, "spatial_axes": listed, "output_axes": listed})
     good = {"fn": smear, "image_shape": (1, 8, 8, 1), "tile": 4, "pad": "edge", "spatial_axes": (1, 2)}
-    good |= {"dtype": "float32", "memory_bytes": 10**8, "illegal_tile": False}
+    good |= {"dtype": "float32", "memory_bytes": 10**8, "illegal_tile": False, "stream": None}
     takes: dict[str, Taken] = {"tile": either(NONE, count(1), pair), "memory_bytes": either(NONE, count(10**4))}
     takes |= {
         "pad": either(NONE, one("reflect", "constant")),
         "spatial_axes": either(NONE, pair),
         "illegal_tile": one(True),
+        "stream": either(one(True, False), count(0, 1)),
     }
     yield Door("plan_tiles", sj.plan_tiles, good, takes)
     plan = sj.plan_tiles(smear, (1, 8, 8, 1), tile=4)

@@ -35,6 +35,7 @@ CLAIMS = (
     "capacity-at-most-index",
     "border-windows",
     "statistics-once",
+    "streaming",
 )
 
 

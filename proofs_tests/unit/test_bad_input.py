@@ -21,7 +21,8 @@ from shiftjax import _checks
 COUNTS = {"bad_calls": (250, 6000), "bad_commands": (60, 2000)}  # by default, and in the deep profile
 INNER = {  # functions for other parts of the library and for test suites; they trust their callers
     "sj.certifier.batchwise", "sj.clustering.nearest_codes", "sj.labelling.objects", "sj.labelling.regions",
-    "sj.tiling.check_function", "sj.tiling.read_window", "sj.tiling.run_tiles", "sj.tiling.zero_outside",
+    "sj.tiling.check_function", "sj.tiling.in_strips", "sj.tiling.read_window", "sj.tiling.run_tiles",
+    "sj.tiling.zero_outside",
 }  # fmt: skip
 TRUSTING = ("sj.nets.operators.", "sj.testing.strategies.")
 

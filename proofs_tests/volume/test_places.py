@@ -16,8 +16,8 @@ from fsspec.core import url_to_fs
 
 from proofs_tests.volume.code_volumes import segmented, smooth_codes
 from proofs_tests.volume.small import expected, net, plan, volume
+from shiftjax import _patience
 from shiftjax.volume import open_prediction, open_source, predict_volume
-from shiftjax.volume._jobs import bar
 from shiftjax.volume._storage import retry
 from shiftjax.volume._storage.folder import LocalFolder, open_folder
 
@@ -116,14 +116,14 @@ def test_a_broken_terminal_stops_nothing(after, tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Broken(after))
     retry.TRIED_AGAIN[0] = 1  # so that there is something to say
     made = predict_volume(NET, IMAGE, tmp_path / "o", PLAN, batch_size=1)
-    bar.say("good bye")
+    _patience.say("good bye")
     monkeypatch.undo()
     np.testing.assert_array_equal(made[:], RIGHT)
 
 
 def test_no_terminal_at_all(tmp_path, monkeypatch):
     monkeypatch.setattr(sys, "stderr", None)
-    bar.say("nobody hears this")
+    _patience.say("nobody hears this")
 
 
 def test_a_reader_that_has_gone_does_not_change_the_exit_code(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from contextlib import suppress
 from typing import Any
 
 import jax.numpy as jnp
@@ -42,6 +43,14 @@ def test_plan(source, capsys):
     assert (found["grid"], found["pad"]) == ([4, 3, 3], "edge")
     assert main(["plan", *NET, source, "--memory", "1MiB", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["memory"] <= 2**20
+    assert main(["plan", *NET, source, "--tile", "4,8,8", "--stream", "0", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stream"] == 0
+    assert main(["plan", *NET, source, "--tile", "4,8,8", "--stream", "auto"]) == 0
+    assert "streamed: a stream along spatial axis 2 would compute" in capsys.readouterr().out
+    for wrong in ("3", "x", "-1"):
+        with suppress(SystemExit):
+            assert main(["plan", *NET, source, "--tile", "4,8,8", "--stream", wrong]) == 2
+        assert "expected a spatial axis" in capsys.readouterr().err
 
 
 def test_a_saved_plan_is_followed(source, tmp_path, capsys):

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from shiftjax._checks import nbytes
+from shiftjax._checks import nbytes, shown
 from shiftjax._cli import network
 from shiftjax.certifier import CertificationError
 from shiftjax.fitting import Model, load_model, pretrained
@@ -40,6 +40,8 @@ def network_arguments(parser: argparse.ArgumentParser, *, required: bool = True)
     parser.add_argument("--memory", type=memory, help="what one call may take on the device, such as 2GiB")
     text = "the image beyond its border (default: reflect); none: as it is, with the network's own padding"
     parser.add_argument("--pad", choices=(*PADS, NO_PAD), help=text)
+    text = "spatial axis, from 0, along which nothing is computed twice; auto: the longest, where that costs less"
+    parser.add_argument("--stream", type=stream, metavar="AXIS|auto", help=text)
     parser.add_argument("--dtype", help="of the image as the network takes it (default: float32)")
     parser.add_argument("--axes", help="of the source: t, c, z, y, x in its order (default: its metadata, else zyx)")
     parser.add_argument("--level", type=int, default=0, help="of an OME-Zarr or TIFF source (default: 0, the finest)")
@@ -101,6 +103,15 @@ def percentiles(text: str) -> tuple[float, float]:
     return low, high
 
 
+def stream(text: str) -> int | bool:
+    """`0`, `1`, ... as an axis, `auto` as True."""
+    if text == "auto":
+        return True
+    if text.isascii() and text.isdigit() and len(text) < 3:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a spatial axis, from 0, or auto, found {shown(text)}")
+
+
 def memory(text: str) -> int:
     """`2GiB`, `500M` or `123456` as bytes."""
     try:
@@ -142,13 +153,16 @@ def plan(options: argparse.Namespace, fn: Callable[[Any], Any], shape: tuple[int
     """The plan that the options ask for, or that they saved earlier."""
     tile = options.tile[0] if options.tile and len(options.tile) == 1 else options.tile
     choice = {"tile": tile, "memory_bytes": options.memory, "pad": options.pad, "dtype": options.dtype}
+    choice["stream"] = options.stream
     choice = {name: value for name, value in choice.items() if value is not None}
     as_planned = {**choice, "pad": None} if options.pad == NO_PAD else choice
     with usage_errors():
         if not saved_plan(options):
             return plan_tiles(fn, shape, **{**as_planned, "dtype": network.dtype(choice.get("dtype", "float32"))})
         if choice:
-            raise ValueError("expected `--plan`, or any of `--tile`, `--memory`, `--pad` and `--dtype`, found both")
+            raise ValueError(
+                "expected `--plan`, or any of `--tile`, `--memory`, `--pad`, `--stream` and `--dtype`, found both"
+            )
         return TilePlan.from_json(options.plan.read_text())
 
 

@@ -5,15 +5,21 @@ from shiftjax.certifier._batchwise import batchwise
 from shiftjax.certifier._certificate import Certificate, Misalignment
 from shiftjax.certifier._certify import certify
 from shiftjax.certifier._cutting.cut import Cut
+from shiftjax.certifier._dataflow import Along, Array, Constant, Dataflow, Operation
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._witness import Witness
 
 __all__ = [
+    "Along",
+    "Array",
     "AxisCertificate",
     "Certificate",
     "CertificationError",
+    "Constant",
     "Cut",
+    "Dataflow",
     "Misalignment",
+    "Operation",
     "Witness",
     "batchwise",
     "certify",

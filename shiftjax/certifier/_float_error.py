@@ -105,7 +105,7 @@ class _Computation:
         inner = _inner(call)
         if inner is not None:
             return self.run(inner, operands)
-        on_cpu = _jaxpr.form_on_cpu(call.params)  # where this runs; `lax.switch` would run the others as well
+        on_cpu = _jaxpr.form_on(call.params, "cpu")  # where this runs; `lax.switch` would run the others as well
         if on_cpu is not None:
             return self.run(_jaxpr.program(on_cpu), operands[1:])
         if all(isinstance(v, Constant) for v in operands):

@@ -229,10 +229,11 @@ def scan_parts(params: dict[str, Any], operands: int) -> tuple[int, int]:
     return params["num_consts"], params["num_carry"]
 
 
-def form_on_cpu(params: dict[str, Any]) -> Any | None:
-    """Of a `cond` that chooses by platform, as `jax.lax.platform_dependent` makes it, the branch of a CPU."""
+def form_on(params: dict[str, Any], backend: str) -> Any | None:
+    """Of a `cond` that chooses by platform, as `jax.lax.platform_dependent` makes it, the branch of a backend."""
+    names = {backend, *({"cuda", "rocm"} if backend == "gpu" else ())}
     pairs = zip(params.get("branches", ()), params.get("branches_platforms") or (), strict=False)
-    return next((branch for branch, platforms in pairs if platforms is None or "cpu" in platforms), None)
+    return next((branch for branch, platforms in pairs if platforms is None or names & set(platforms)), None)
 
 
 @functools.cache

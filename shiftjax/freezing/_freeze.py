@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail, function, one_of, shown, switch
+from shiftjax._checks import fail, one_of, shown, switch
 from shiftjax._extras import require
+from shiftjax._network import network
 from shiftjax.certifier import CertificationError, Cut
 from shiftjax.freezing._frozen import Frozen, Operands, unmeasured
 from shiftjax.freezing._journal import Journal
@@ -86,7 +87,7 @@ def freeze_statistics(
         >>> bool((frozen(image[:, :2]) == image[:, :2] - 5.5).all()), frozen.statistics[0].value.tolist()
         (True, [[66.0]])
     """
-    function("fn", fn)
+    fn = network("fn", fn)
     switch("progress", progress)
     if plan is not None and not isinstance(plan, TilePlan):
         fail("plan", "a plan from `plan_tiles`", shown(plan))

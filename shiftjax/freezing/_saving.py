@@ -8,7 +8,8 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from shiftjax._checks import fail, function
+from shiftjax._checks import fail
+from shiftjax._network import network
 from shiftjax.certifier import Cut
 from shiftjax.freezing._file import described, read_statistics
 from shiftjax.freezing._frozen import Frozen, unmeasured
@@ -28,7 +29,7 @@ def load_statistics(fn: Callable[[Any], Any], path: str | Path) -> Frozen:
         ValueError: no such file, or statistics of another function, or of other parameters.
         CertificationError: the function has no statistics to be cut at.
     """
-    function("fn", fn)
+    fn = network("fn", fn)
     page, values = read_statistics(path)
     cut = Cut(fn, described(page["image_shape"], page["dtype"]))
     template = unmeasured(fn, cut, sample=page["sample"], remark=page["remark"])

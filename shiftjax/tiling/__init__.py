@@ -13,4 +13,5 @@ from shiftjax.tiling._plan import TileIndex as TileIndex
 from shiftjax.tiling._plan import TilePlan as TilePlan
 from shiftjax.tiling._planning.planner import plan_tiles as plan_tiles
 from shiftjax.tiling._predict import predict_tiled as predict_tiled
+from shiftjax.tiling._strips import in_strips as in_strips
 from shiftjax.tiling._tile_output import TileOutput as TileOutput

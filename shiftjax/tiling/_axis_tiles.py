@@ -60,6 +60,16 @@ class AxisTiles:
             return ceil_div(self.image, self.step)
         return max(1, *(math.ceil(out.size * out.stride / self.step) for out in self.outputs))
 
+    @property
+    def filling(self) -> int:
+        """Steps at the beginning of a strip that give nothing; tiles need none."""
+        return 0
+
+    @property
+    def padded_size(self) -> int:
+        """Pixels that all tiles together read: of the padded image."""
+        return (self.count - 1) * self.step + self.tile
+
     def origin(self, i: int) -> int:
         """Image pixel where the input of a tile begins; negative beyond the border."""
         start = i * self.step - self.before

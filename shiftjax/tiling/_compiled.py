@@ -83,9 +83,13 @@ class CompiledFunction:
 
     def outputs(self, tiles: jax.ShapeDtypeStruct) -> list[jax.ShapeDtypeStruct]:
         """Shapes and types of the outputs for tiles of this shape, traced anew."""
+        return jax.tree.leaves(self.returned(tiles))
+
+    def returned(self, tiles: jax.ShapeDtypeStruct) -> Any:
+        """The same in the pytree that the function returns."""
         # A function made here: JAX would not trace one that it knows again, even where it has changed since.
         fresh = lambda arrays, x: _rebuilt(arrays, self.program)(x)  # noqa: E731
-        return jax.tree.leaves(jax.eval_shape(fresh, self._avals, tiles))
+        return jax.eval_shape(fresh, self._avals, tiles)
 
     def memory_estimate(self, tiles: jax.ShapeDtypeStruct) -> MemoryEstimate:
         """What one call without its crop takes, as XLA estimates it; on a CPU, with what XLA is known to leave out."""

@@ -28,7 +28,24 @@ def _fits_between_borders(plan: TilePlan) -> bool:
         and (along.image - along.tile) % border.period == 0
         and (along.count == 1 or along.before + along.step <= along.tile - border.after)
         and (along.count > 1 or along.tile == along.image)
-        for along, border in sizes
+        for k, (along, border) in enumerate(sizes)
+        if k != plan.stream
+    )
+
+
+def _fits_as_stream(plan: TilePlan) -> bool:
+    """Whether the streamed axis is one, and its steps whole periods; the function itself is asked for the rest."""
+    axis = plan.stream
+    if axis is None:
+        return plan.leads == ()
+    return (
+        type(axis) is int
+        and 0 <= axis < len(plan.tile_output)
+        and all(type(lead) is int for lead in plan.leads)
+        and len(plan.leads) == len(plan.certificate.outputs)
+        and plan.tile_output[axis] % plan.period[axis] == 0
+        and not plan.batchwise
+        and (plan.pad is not None or all(a.axes[axis].exact == (0, a.axes[axis].out) for a in plan.certificate.outputs))
     )
 
 
@@ -40,6 +57,8 @@ def consistent(plan: TilePlan) -> bool:
         all(type(n) is int and n > 0 for n in counts)
         and (len(image), image[0], image[-1]) == (len(tile), tile[0], tile[-1])
         and (plan.pad in PADS or plan.pad is None)
+        and _fits_as_stream(plan)
+        and isinstance(plan.unstreamed, str)
         and (_fits_between_borders(plan) if plan.pad is None else _fits_in_windows(plan))
         and all(jnp.dtype(output.dtype).name == output.dtype for output in plan.outputs)
         and isinstance(plan.why, str)

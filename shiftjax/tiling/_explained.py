@@ -18,19 +18,39 @@ def explained(plan: TilePlan) -> str:
     memory = "" if plan.memory is None else f" They take {in_bytes(plan.memory)} at a time."
     return "\n".join(
         [
-            f"{math.prod(plan.grid)} tiles ({times(plan.grid)}) over an image of {times(plan.image_shape[1:-1])} px, "
-            f"{plan.batch_size} per call.{memory}",
-            f"Each reads {times(plan.tile_input)} px of the image, keeps {times(plan.tile_output)} px of output;",
+            *(_tiles(plan, memory) if plan.stream is None else _strips(plan, plan.stream, memory)),
             f"the period is {times(plan.period)} px, so tile origins "
             + ("share one phase." if plan.in_phase else "differ in phase."),
             f"Tiles are of the function at sizes of {times(_residues(plan))} px and whole periods more.",
             *_border(plan),
             f"Every output pixel costs {plan.redundancy:.2f} input pixels; the result takes {_size(plan)}.",
+            *([f"The image is not streamed: {plan.unstreamed}."] if plan.unstreamed else []),
             "Stitching equals the whole image in one piece, exactly."
             if plan.equals_whole
             else f"Stitching differs from the whole image in one piece: {plan.why}.",
         ]
     )
+
+
+def _tiles(plan: TilePlan, memory: str) -> list[str]:
+    """What is computed at a time, and how often."""
+    return [
+        f"{math.prod(plan.grid)} tiles ({times(plan.grid)}) over an image of {times(plan.image_shape[1:-1])} px, "
+        f"{plan.batch_size} per call.{memory}",
+        f"Each reads {times(plan.tile_input)} px of the image, keeps {times(plan.tile_output)} px of output;",
+    ]
+
+
+def _strips(plan: TilePlan, axis: int, memory: str) -> list[str]:
+    """The same of strips."""
+    count, steps = math.prod(plan.grid) // plan.grid[axis], plan.grid[axis] + plan.filling
+    return [
+        f"{count} {'strips' if count > 1 else 'strip'} along spatial axis {axis} of an image of "
+        f"{times(plan.image_shape[1:-1])} px, each in {steps} steps, of which {plan.filling} at its beginning "
+        f"give nothing yet.{memory}",
+        f"A step reads {times(plan.tile_input)} px of the image, gives {times(plan.tile_output)} px of output, and "
+        "keeps what the next one reads of every layer, so that nothing is computed twice along a strip;",
+    ]
 
 
 def _residues(plan: TilePlan) -> list[int]:

@@ -20,6 +20,7 @@ from shiftjax.certifier import Certificate, CertificationError, batchwise, certi
 from shiftjax.tiling._aligned import stacked
 from shiftjax.tiling._compiled import CompiledFunction, Fn
 from shiftjax.tiling._plan import TileIndex, TilePlan
+from shiftjax.tiling._strips import one_at_a_time, run_strips
 
 Tile = TypeVar("Tile")
 MOST_TILES = 2**31 - 1  # in a call: array sizes that XLA counts
@@ -55,7 +56,8 @@ def run_tiles(
         plan: from `plan_tiles`.
         read_tile: gives the input of a tile, `(batch, *plan.tile_input, channel)`, as `plan.read_input` does; called
             ahead, in another thread.
-        tiles: the tiles in order, by anything that `read_tile` knows them by.
+        tiles: the tiles in order, by anything that `read_tile` knows them by. Of a stream, in the order of `in_strips`,
+            and each a tuple that ends with the number of the tile along each axis.
         index: gives the number of a tile along each spatial axis.
         batch_size: tiles per call; by default the plan's.
         devices: tiles are spread over these; by default all that this process has.
@@ -70,8 +72,13 @@ def run_tiles(
         ValueError: the function is not the one that was planned for, or bad options.
     """
     count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1, most=MOST_TILES)
+    if plan.stream is not None:
+        one_at_a_time(batch_size, devices, mesh)
     if not checked:
         check_function(fn, plan, batch_size=count)
+    if plan.stream is not None:
+        yield from run_strips(fn, plan, read_tile, tiles, index, devices[0] if devices else None)
+        return
     tile_shape = (count * plan.image_shape[0], *plan.tile_input, plan.image_shape[-1])
     room("batch_size", tile_shape, np.dtype(plan.dtype).itemsize, copies=3)
     lanes = _lanes(fn, plan, count, devices, mesh)

@@ -24,6 +24,7 @@ from shiftjax.tiling._consistent import consistent
 from shiftjax.tiling._exact_window import Window, borders, windows
 from shiftjax.tiling._explained import explained
 from shiftjax.tiling._padding import Read, read_window
+from shiftjax.tiling._stream_axis import streamed
 from shiftjax.tiling._tile_output import Index, TileOutput, tile_outputs
 
 FORMAT = 1  # of the JSON
@@ -50,6 +51,10 @@ class TilePlan:
         batch_size: tiles per call.
         memory: bytes that predicting takes with one tile per call, where `memory_bytes` was given.
         certificate: of the function at a tile's shape.
+        stream: the spatial axis, from 0, along which the image is computed step by step with no halo; `tile_output` is
+            then that of one step. None where all axes are tiled.
+        leads: per output, its pixel that the first step gives first; what a stream holds must be filled before.
+        unstreamed: why the image is not streamed, where that was considered.
     """
 
     image_shape: tuple[int, ...]
@@ -61,6 +66,9 @@ class TilePlan:
     batch_size: int
     memory: int | None
     certificate: Certificate = field(repr=False)
+    stream: int | None = None
+    leads: tuple[int, ...] = ()
+    unstreamed: str = ""
 
     @property
     def dtype(self) -> str:
@@ -74,8 +82,9 @@ class TilePlan:
 
     @property
     def tile_input(self) -> tuple[int, ...]:
-        """Input pixels of a tile."""
-        return self.certificate.shape[1:-1]
+        """Input pixels of a tile; along the axis of a stream, of a step."""
+        sizes = zip(self.certificate.shape[1:-1], self.tile_output, strict=True)
+        return tuple(step if k == self.stream else n for k, (n, step) in enumerate(sizes))
 
     @property
     def tile_stride(self) -> tuple[int, ...]:
@@ -97,8 +106,7 @@ class TilePlan:
         """Pixels of the padded image, which all tiles together read."""
         if self.pad is None:
             return self._space
-        sizes = zip(self.grid, self.tile_stride, self.tile_input, strict=True)
-        return tuple((n - 1) * stride + size for n, stride, size in sizes)
+        return tuple(along.padded_size for along in self.axes)
 
     @cached_property
     def pad_width(self) -> tuple[tuple[int, int], ...]:
@@ -118,9 +126,14 @@ class TilePlan:
     def axes(self) -> tuple[AxisTiles, ...]:
         """The tiles along each spatial axis."""
         if self.pad is None:
-            return border_tiles(borders(self.certificate), self._space, self.tile_output)
-        sizes = list(zip(*(leaf.shape[1:-1] for leaf in self.certificate.leaves), strict=True))
-        return padded_tiles(self._windows, sizes, self._space, self.tile_output)
+            tiled = border_tiles(borders(self.certificate), self._space, self.tile_output)
+        else:
+            sizes = list(zip(*(leaf.shape[1:-1] for leaf in self.certificate.leaves), strict=True))
+            tiled = padded_tiles(self._windows, sizes, self._space, self.tile_output)
+        if (k := self.stream) is None:
+            return tiled
+        along = streamed(tiled[k], self.tile_output[k], self.leads, self._windows[k])
+        return (*tiled[:k], along, *tiled[k + 1 :])
 
     @property
     def crop(self) -> Index:
@@ -159,9 +172,15 @@ class TilePlan:
 
     @property
     def redundancy(self) -> float:
-        """Input pixels computed over output pixels delivered, with the tiles that fill up the last call."""
-        tiles = self.batch_size * ceil_div(math.prod(self.grid), self.batch_size)
+        """Input pixels computed over output pixels delivered, with the tiles that fill up the last call or a stream."""
+        grid = [n + along.filling for n, along in zip(self.grid, self.axes, strict=True)]
+        tiles = self.batch_size * ceil_div(math.prod(grid), self.batch_size)
         return tiles * math.prod(self.tile_input) / math.prod(self._space)
+
+    @property
+    def filling(self) -> int:
+        """Steps at the beginning of a strip that give nothing, while what a stream holds is filled."""
+        return sum(along.filling for along in self.axes)
 
     @property
     def _space(self) -> tuple[int, ...]:

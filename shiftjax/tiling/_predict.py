@@ -17,6 +17,7 @@ from shiftjax._patience import patience
 from shiftjax._typing import Array, Shaped
 from shiftjax.tiling._pipeline import run_tiles
 from shiftjax.tiling._plan import TileIndex, TilePlan
+from shiftjax.tiling._strips import in_strips
 from shiftjax.tiling._words import times
 
 
@@ -38,8 +39,8 @@ def predict_tiled(
         image: `(batch, *space, channel)`, of the shape that was planned for.
         plan: from `plan_tiles`.
         batch_size: tiles per call of `fn`, stacked along its batch axis; by default as many as make a call worth while,
-            one where `fn` may mix the images of a batch.
-        devices: tiles are spread over these; by default all that this process has.
+            one where `fn` may mix the images of a batch, and where the plan is that of a stream.
+        devices: tiles are spread over these; by default all that this process has. A stream runs on one.
         mesh: a mesh of devices that shares out every single tile instead, one spatial axis per axis of the mesh.
 
     Returns:
@@ -70,7 +71,7 @@ def predict_tiled(
 
     stitched: Any = None
     options: dict[str, Any] = {"batch_size": batch_size, "devices": devices, "mesh": mesh}
-    outputs = run_tiles(fn, plan, read_tile, plan.tiles(), index, **options)
+    outputs = run_tiles(fn, plan, read_tile, in_strips(plan, plan.tiles()), index, **options)
     with patience(f"compiling the network for tiles of {times(plan.tile_input)} px, and computing the first"):
         first = list(islice(outputs, 1))
     for tile, output in chain(first, outputs):

@@ -80,7 +80,7 @@ def predict_volume(
         where: only the tiles that this holds for: a mask (array, path or source) that is nonzero there, of the image's
             size or downsampled by an integer factor per axis (if several factors fit its size, a tile is computed when
             any of them marks it), for all time points or for each; or a function of a tile's input as stored,
-            `(1, *tile_input, channel)`, that gives True or False. Other tiles are left at 0.
+            `(1, *tile_input, channel)`, that gives True or False, but not with a plan of a stream. Other tiles stay 0.
         region: slices in image pixels, one per spatial axis (z, y, x): only the tiles that meet them. The target has
             the whole image's size all the same, and further calls may name other regions and masks.
         resume: whether to resume a target that the same call began; otherwise an existing one is refused.
@@ -114,6 +114,13 @@ def predict_volume(
     proved = check_preprocess(preprocess, plan, opened.dtype)
     tiles = VolumeTiles(plan, opened)
     tile_test = where if callable(where) and not hasattr(where, "shape") else None
+    if tile_test is not None and plan.stream is not None:
+        fail(
+            "where",
+            "a mask, as the plan is that of a stream",
+            "a function of a tile's input",
+            "plan with `stream=False`",
+        )
     numbers, left_out = select_tiles(tiles, region, None if where is tile_test else where)
     if client is not None:
         check_reachable(client, opened, new.path)

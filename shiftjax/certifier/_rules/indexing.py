@@ -127,13 +127,17 @@ def _indexed_axis(eqn: Equation, image: Image, axis: int, indices: Constant) -> 
         eqn.refuse("the indices that are read along the image are unknown, or rounding decides them", START)
     if len(batch) != 1 or indices.shape[-1] != 1 or axis not in numbers.collapsed_slice_dims:
         eqn.refuse("the image is gathered in blocks or along several axes", GATHER)
-    read = [int(i) for i in indices.value[:, 0]]
-    if "CLIP" in mode:
-        read = [min(max(i, 0), total - 1) for i in read]
-    elif "FILL" not in mode and not all(0 <= i < total for i in read):
+    read = indices_read(mode, indices, total)
+    if "FILL" not in mode and not all(0 <= i < total for i in read):
         eqn.refuse("an index outside the image is read", GATHER)
     pattern = regular(read)
     if pattern is None:
         eqn.refuse("the indices that are read along the image follow no pattern that moves with it", GATHER)
     eqn.record.assumptions.append(pattern.assumption("indices", eqn.source))
     return batch[0], gathered(tag, pattern), pattern
+
+
+def indices_read(mode: str, indices: Known, total: int) -> list[int]:
+    """The indices along one axis of `total` elements that a gather of single ones reads, as far as they lie in it."""
+    read = [int(i) for i in indices.value[:, 0]]
+    return [min(max(i, 0), total - 1) for i in read] if "CLIP" in mode.upper() else read

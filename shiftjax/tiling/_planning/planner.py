@@ -14,6 +14,7 @@ import numpy as np
 from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail, nbytes, one_of, per_axis, shown, switch, told, type_of_numbers
 from shiftjax._network import network
+from shiftjax._streams import NotStreamable
 from shiftjax.certifier import Certificate
 from shiftjax.tiling._compiled import CompiledFunction, Fn
 from shiftjax.tiling._exact_window import windows
@@ -24,8 +25,10 @@ from shiftjax.tiling._planning.border_plan import between_borders
 from shiftjax.tiling._planning.cheapest import Sizes, candidates, whole_periods
 from shiftjax.tiling._planning.legal_inputs import first_certificate, least_overhead, on_the_grid_of, smallest_input
 from shiftjax.tiling._planning.problem import Problem
+from shiftjax.tiling._planning.stream_plan import over_image_as_it_is, over_padded_image
 from shiftjax.tiling._words import times
 
+CHEAPER = 0.9  # a stream joins and copies at every step, so that a little less to compute is none gained
 MOST_PIXELS = 2**40  # along an axis: 64-bit numbers count all of them
 BATCH_PIXELS = 2**18  # input pixels that make a call worth while: smaller tiles share one
 
@@ -40,6 +43,7 @@ def plan_tiles(
     spatial_axes: tuple[int, ...] | None = None,
     dtype: Any = jnp.float32,
     illegal_tile: bool = False,
+    stream: int | bool | None = None,
 ) -> TilePlan:
     """Plans exact tile-and-stitch of `fn` over an image, from the certificate of `fn`.
 
@@ -64,14 +68,19 @@ def plan_tiles(
             is the default; for other layouts, move the axes.
         dtype: of the image.
         illegal_tile: keep `tile` as wished, whole periods or not, to study seams.
+        stream: a spatial axis, from 0, along which nothing is computed twice: the image is computed in strips along it,
+            step by step, and what the next step needs of every layer is kept from one to the next. The other axes are
+            tiled. `tile` is then what a step delivers. True: along the longest axis, where that is possible and costs
+            less than tiles; else `plan.unstreamed` says why not. None, False: all axes are tiled.
 
     Returns:
         The plan; `predict_tiled` and `predict_volume` follow it.
 
     Raises:
         CertificationError: `fn` cannot be tiled, and which operation is to blame.
-        ValueError: bad arguments, a memory that no tile fits, or, where nothing is padded, an image size that `fn` does
-            not take or does not tile; the nearest that it takes are named.
+        ValueError: bad arguments, a memory that no tile fits, an axis along which `fn` cannot be streamed, with the
+            reason, or, where nothing is padded, an image size that `fn` does not take or does not tile; the nearest
+            that it takes are named.
 
     Example:
         >>> plan = plan_tiles(lambda x: x[:, 1:-1], (1, 100, 3), tile=32)
@@ -97,28 +106,72 @@ def plan_tiles(
     if wish is None and illegal_tile:
         fail("tile", "a size to keep as wished, with `illegal_tile`", None)
     problem = Problem(fn, CompiledFunction.of(fn), shape, dtype)
+    if stream is not True:
+        axis = _checked_axis(stream, ndim, illegal_tile=illegal_tile)
+        try:
+            return _planned(problem, axis, wish, limit, pad, illegal_tile=illegal_tile)
+        except NotStreamable as reason:
+            expected = "an axis along which the function can be computed step by step"
+            fail("stream", expected, f"{axis}, where it cannot ({reason})", "give another axis, or leave it out")
+    _checked_axis(0, ndim, illegal_tile=illegal_tile)
+    longest = max(range(ndim), key=lambda k: shape[k + 1])
+    tiled = _planned(problem, None, wish, limit, pad)
+    try:
+        streamed = _planned(problem, longest, wish, limit, pad)
+    except ValueError as reason:  # NotStreamable, or a strip does not fit where a tile does
+        return replace(tiled, unstreamed=str(reason))
+    if streamed.equals_whole >= tiled.equals_whole and streamed.redundancy < CHEAPER * tiled.redundancy:
+        return streamed
+    costs = (
+        f"a stream along spatial axis {longest} would compute {streamed.redundancy:.2f} input pixels per output pixel"
+    )
+    return replace(tiled, unstreamed=costs if streamed.equals_whole else streamed.why)
 
-    if pad is None:
+
+def _planned(
+    problem: Problem,
+    axis: int | None,
+    wish: Sizes | None,
+    limit: int | None,
+    pad: str | None,
+    *,
+    illegal_tile: bool = False,
+) -> TilePlan:
+    """The plan in tiles, or in strips along an axis.
+
+    Raises:
+        NotStreamable: the function cannot be streamed along the axis.
+    """
+    why, leads = "", tuple[int, ...]()
+    if axis is not None:
+        if pad is None:
+            output, size, certificate, why = over_image_as_it_is(problem, axis, wish, limit)
+        else:
+            output, size, certificate, why = over_padded_image(problem, axis, wish, limit, _start(problem, wish))
+        leads = problem.stream(size, certificate, axis).leads
+    elif pad is None:
         output, size, certificate, why = between_borders(problem, wish, limit)
     else:
         output, size, certificate = _over_padded_image(problem, wish, limit, illegal_tile=illegal_tile)
-    memory = None if limit is None else problem.memory(size)
+    memory = None if limit is None else problem.memory_of(size, axis, output)
     if limit is not None and memory is not None and memory > limit:
         fail("memory_bytes", f"at least {memory}, which a tile of {times(output)} px takes", limit, "leave `tile` out")
     returned = problem.compiled.outputs(problem.image(size))
     plan = TilePlan(
-        image_shape=shape,
+        image_shape=problem.shape,
         tile_output=output,
         pad=pad,
         output_dtypes=tuple(str(returned[k].dtype) for k in certificate.places),
         why="",
-        batchwise=problem.batchwise(size),
+        batchwise=axis is None and problem.batchwise(size),
         batch_size=1,
         memory=memory,
         certificate=certificate,
+        stream=axis,
+        leads=leads,
     )
     count = _batch_size(problem, plan, limit)
-    if count > 1 and not keeps_images_apart(fn, plan, count):
+    if count > 1 and not keeps_images_apart(problem.fn, plan, count):
         plan, count = replace(plan, batchwise=False), 1
     return replace(plan, why=why if pad is None else _difference(problem, plan), batch_size=count)
 
@@ -128,9 +181,7 @@ def _over_padded_image(
 ) -> tuple[Sizes, Sizes, Certificate]:
     """What a tile delivers, what it reads, and the certificate there."""
     shape = problem.shape
-    size, certificate = first_certificate(problem.certificate, wish or (1,) * (len(shape) - 2))
-    on_grid = on_the_grid_of(problem.certificate, shape[1:-1], size)
-    size, certificate = on_grid or least_overhead(problem.certificate, size, certificate)
+    size, certificate = _start(problem, wish)
     period, overhead = zip(*((window.period, window.overhead) for window in windows(certificate)), strict=True)
     if wish is None:
         output = problem.cheapest(candidates(shape[1:-1], period, overhead), limit)
@@ -138,6 +189,26 @@ def _over_padded_image(
         output = wish if illegal_tile else whole_periods(wish, period, shape[1:-1])
     size, certificate = smallest_input(problem.certificate, output, size, certificate)
     return output, size, certificate
+
+
+def _start(problem: Problem, wish: Sizes | None) -> tuple[Sizes, Certificate]:
+    """A size from which the others are found in whole periods, and the certificate there."""
+    space = problem.shape[1:-1]
+    size, certificate = first_certificate(problem.certificate, wish or (1,) * len(space))
+    on_grid = on_the_grid_of(problem.certificate, space, size)
+    return on_grid or least_overhead(problem.certificate, size, certificate)
+
+
+def _checked_axis(stream: Any, ndim: int, *, illegal_tile: bool) -> int | None:
+    """The streamed axis, if there is one."""
+    if stream is None or stream is False:
+        return None
+    if isinstance(stream, bool) or not isinstance(stream, int | np.integer) or not 0 <= stream < ndim:
+        every = "0" if ndim == 1 else f"0 to {ndim - 1}"
+        fail("stream", f"a spatial axis counted from 0 ({every}), True, False or None", shown(stream))
+    if illegal_tile:
+        fail("stream", "None, with `illegal_tile`", shown(stream), "a stream has no seams along its axis to study")
+    return int(stream)
 
 
 def _checked_shape(image_shape: Any) -> tuple[int, ...]:

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 
 from shiftjax._checks import fail, told
 from shiftjax._patience import patience
+from shiftjax._streams import Stream
 from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
-from shiftjax.tiling._compiled import CompiledFunction, Fn
+from shiftjax.tiling._compiled import CompiledFunction, Fn, MemoryEstimate
 from shiftjax.tiling._planning.cheapest import Candidates, Sizes, within_bytes, within_pixels
+from shiftjax.tiling._stream_call import derived, memory_estimate
 from shiftjax.tiling._words import times
 
 TILE_PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory is given
@@ -27,6 +29,7 @@ class Problem:
     compiled: CompiledFunction
     shape: tuple[int, ...]
     dtype: Any
+    _measured: dict[tuple[Any, ...], int] = field(default_factory=dict, repr=False, compare=False)
 
     def image(self, space: Sequence[int]) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((self.shape[0], *space, self.shape[-1]), self.dtype)
@@ -53,16 +56,56 @@ class Problem:
         beyond the estimate of the call, but only as far as `RESIDENT_OVER_ESTIMATE` allows.
         """
         try:
-            parameters, tiles, outputs, temporary = self.compiled.memory_estimate(self.image(size))
+            estimate = self.compiled.memory_estimate(self.image(size))
         except ValueError:
             raise
         except Exception as error:  # whatever the function raises where it does not take a size
             found = f"one that raises {told(error)} for {times(size)} px"
             fail("fn", "a function of every tile that is considered", found, "give `tile` instead of `memory_bytes`")
+        return self._resident(estimate)
+
+    def _resident(self, estimate: MemoryEstimate, given: int = 2) -> int:
+        """What a call takes together with what is read and written meanwhile, outputs that so many calls gave."""
+        parameters, tiles, outputs, temporary = estimate
         call = parameters + tiles + outputs + temporary
         if jax.default_backend() != "cpu":
             return call + tiles + outputs
-        return max(call, int((call + 2 * tiles + 2 * outputs) / RESIDENT_OVER_ESTIMATE))
+        return max(call, int((call + 2 * tiles + given * outputs) / RESIDENT_OVER_ESTIMATE))
+
+    def stream(self, size: Sizes, certificate: Certificate, axis: int) -> Stream:
+        """The function as a stream along a spatial axis, traced at an input of this size.
+
+        Raises:
+            NotStreamable: it cannot be computed step by step.
+        """
+        return derived(self.compiled, self.image(size), axis, certificate.places)
+
+    def memory_of(self, size: Sizes, axis: int | None, output: Sizes) -> int:
+        """Bytes that predicting takes, in tiles or in the steps of a stream."""
+        return self.memory(size) if axis is None else self.strip_memory(size, axis, output[axis])
+
+    def _once(self, key: tuple[Any, ...], measure: Callable[[], int]) -> int:
+        """What was measured; a compilation takes seconds, and what was chosen is asked for once more."""
+        if key not in self._measured:
+            self._measured[key] = measure()
+        return self._measured[key]
+
+    def strip_memory(self, size: Sizes, axis: int, step: int) -> int:
+        """Bytes that a stream takes along an axis: those of one step, and what it holds.
+
+        Args:
+            size: input pixels of a tile as wide.
+            axis: of the stream.
+            step: pixels that a step reads along it.
+        """
+        pixels = self.image(tuple(step if k == axis else n for k, n in enumerate(size)))
+
+        def measured() -> int:
+            stream = self.stream(size, self.certificate(size), axis)
+            # Two steps' outputs are put together into a tile, while the next ones come.
+            return self._resident(memory_estimate(self.compiled, stream, pixels), given=4)
+
+        return self._once((axis, *pixels.shape), measured)
 
     def batchwise(self, size: Sizes) -> bool:
         """Whether batches can be proved at all; the batch that is run is proved by itself."""

@@ -22,7 +22,7 @@ from shiftjax.volume._jobs.tiles import TileAtTime, VolumeTiles
 from shiftjax.volume._sources import axes as axis_names
 from shiftjax.volume._storage.casting import cast
 from shiftjax.volume._storage.errors import VolumeError
-from shiftjax.volume._storage.reading import Reading, ReadLog
+from shiftjax.volume._storage.reading import Reading, ReadLog, together
 from shiftjax.volume._targets.provenance import Provenance, function_provenance, pixels_provenance, plan_provenance
 
 Images = Mapping[str, np.ndarray]  # by the name of the output: (1, *space, channel)
@@ -135,11 +135,17 @@ class Job:
         with closing(results):  # type: ignore[type-var]
             for tile, output in results:
                 images = dict(zip(self.output_names, jax.tree.leaves(output), strict=True))
-                yield Computed(tile, images, readings.pop(tile))
+                reading = together([readings[step] for step in self.tiles.reads(tile)])
+                for earlier in list(readings) if self.tiles.plan.stream is not None else []:
+                    if earlier == tile:
+                        break
+                    del readings[earlier]  # steps before a tile of a stream; no other needs them
+                del readings[tile]
+                yield Computed(tile, images, reading)
 
     def reading(self, tile: TileAtTime) -> Reading:
         """Reads the input of a tile, and computes nothing."""
-        return self._read(tile)[1]
+        return together([self._read(step)[1] for step in self.tiles.reads(tile)])
 
     def _read(self, tile: TileAtTime) -> tuple[np.ndarray, Reading]:
         """The input of a tile as stored, `(1, *tile_input, channel)`, the image's border padded."""

@@ -75,7 +75,7 @@ class Run:
         places: Callable[[TileAtTime], Place] | None = None,
     ) -> None:
         self._tiles, self._target, self._claim, self._options = tiles, target, claim, options
-        self._numbers = np.arange(len(tiles)) if numbers is None else numbers
+        self._numbers = tiles.in_order(np.arange(len(tiles)) if numbers is None else numbers)
         self._left_out = () if left_out is None else left_out
         self._reread = reread
         written = places or tiles.output_slices
@@ -126,7 +126,7 @@ class Run:
             if client is None:
                 compute(self._left(), self)
             else:
-                batch = self._options.batch_size or self._tiles.plan.batch_size
+                batch = self._options.batch_size or self._tiles.batch
                 owned = Owned.of(compute, self._target, self._claim, self._options.accept_versions)
                 run_on_workers(client, owned, self._left(), self, batch=batch, describe=self._tiles.describe)
             for number in self._left_out:

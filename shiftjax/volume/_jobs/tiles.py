@@ -10,13 +10,15 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from shiftjax.tiling import TilePlan
+from shiftjax._arithmetic import ceil_div
+from shiftjax.tiling import TilePlan, in_strips
 from shiftjax.volume._sources import axes as axis_names
 from shiftjax.volume._sources.source import Source
 from shiftjax.volume._storage.journal import NOTHING, Receipt
 from shiftjax.volume._targets.provenance import Provenance
 
 TileAtTime = tuple[int, ...]  # the image's number (time point, or plane), then the tile's index per spatial axis
+CALLS = 4  # of the network in one task: few enough to lose little with a worker, enough to overlap reading and writing
 READ_AHEAD = 2  # tiles read while one is worked on: enough to hide the reading, few enough to bound the memory
 
 
@@ -78,6 +80,27 @@ class VolumeTiles:
     def tile(self, number: int) -> TileAtTime:
         """The inverse of `number`."""
         return tuple(int(index) for index in np.unravel_index(number, self.grid))
+
+    def in_order(self, numbers: np.ndarray) -> np.ndarray:
+        """The numbers of tiles in the order in which they are best computed: those of a stream strip by strip."""
+        if self.plan.stream is None:
+            return numbers
+        ordered = in_strips(self.plan, [self.tile(int(number)) for number in numbers])
+        return np.array([self.number(tile) for tile in ordered], dtype=numbers.dtype)
+
+    def reads(self, tile: TileAtTime) -> list[TileAtTime]:
+        """What is read for a tile: itself, or the steps of a stream from its own to that after which it is complete."""
+        if (axis := self.plan.stream) is None:
+            return [tile]
+        steps = range(tile[axis + 1], tile[axis + 1] + self.plan.filling + 1)
+        return [(*tile[: axis + 1], step, *tile[axis + 2 :]) for step in steps]
+
+    @property
+    def batch(self) -> int:
+        """Tiles that a worker is given for each call of the network; of a stream, so that it gets a strip."""
+        if (axis := self.plan.stream) is None:
+            return self.plan.batch_size
+        return ceil_div(self.plan.grid[axis], CALLS)
 
     def output_slices(self, tile: TileAtTime) -> tuple[slice, ...]:
         """The image pixels that a tile delivers, per spatial axis, cut at the image's end."""

@@ -12,13 +12,12 @@ from typing import Any
 
 from shiftjax._checks import fail, shown
 from shiftjax.volume._jobs.cluster import POLL, Cluster, check_client
-from shiftjax.volume._jobs.tiles import Progress, TileAtTime
+from shiftjax.volume._jobs.tiles import CALLS, Progress, TileAtTime
 from shiftjax.volume._sources.source import Source
 from shiftjax.volume._storage.errors import VolumeError, reason
 from shiftjax.volume._storage.journal import NOTHING, Receipt
 from shiftjax.volume._storage.retry import TRIED_AGAIN, times_tried_again
 
-CALLS = 4  # of the network in one task: few enough to lose little with a worker, enough to overlap reading and writing
 TASKS = 2  # per worker: one that runs and one that waits
 ATTEMPTS = 3  # for a task whose worker dies: it may be the task that kills it, by the memory it takes
 LOST = ("lost", "cancelled")

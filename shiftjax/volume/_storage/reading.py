@@ -51,6 +51,15 @@ class ReadLog:
         return Reading(self._digest.hexdigest(), self._missing)
 
 
+def together(readings: Sequence[Reading]) -> Reading:
+    """What was read for a tile in several parts."""
+    if len(readings) == 1:
+        return readings[0]
+    parts = " ".join(reading.digest for reading in readings)
+    digest = hashlib.blake2b(parts.encode(), digest_size=16).hexdigest()
+    return Reading(digest, sum(reading.missing for reading in readings))
+
+
 def add_array(digest: Any, array: np.ndarray) -> None:
     """Adds type, shape and bytes of an array to a digest."""
     digest.update(f"{array.dtype} {array.shape} ".encode())

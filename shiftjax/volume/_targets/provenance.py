@@ -27,7 +27,8 @@ def plan_provenance(plan: TilePlan) -> Provenance:
     """The entries that all targets have: the format, and what of a plan decides the pixels written."""
     outputs = [(output.name, output.channels, output.dtype, output.crop) for output in plan.outputs]
     geometry = (plan.image_shape, plan.dtype, plan.tile_input, plan.tile_output, plan.pad, plan.pad_width, outputs)
-    return {"format": FORMAT, "plan": digest(*geometry)}
+    stream = () if plan.stream is None else (plan.stream,)
+    return {"format": FORMAT, "plan": digest(*geometry, *stream)}
 
 
 def pixels_provenance(source: Source) -> Provenance:

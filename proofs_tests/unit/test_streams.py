@@ -1,0 +1,220 @@
+"""Streams of functions of all kinds, against the image in one piece; what cannot be streamed, and plans of streams."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+from jax.tree_util import Partial
+
+import shiftjax as sj
+from proofs_tests.certifier.judge import parameters
+from proofs_tests.certifier.programs import programs
+from proofs_tests.certifier.test_random_programs import QUIET
+from proofs_tests.support.profiles import examples
+from proofs_tests.support.streamed import compare
+from shiftjax._streams import NotStreamable, Stream
+from shiftjax.tiling import TilePlan
+
+RNG = np.random.default_rng(0)
+KERNEL = RNG.integers(-9, 9, (3, 2, 2)).astype(np.int32) * 2 + 1
+
+
+def conv(x: Any, kernel: Any = KERNEL, stride: int = 1, padding: Any = "VALID", **options: Any) -> Any:
+    return lax.conv_general_dilated(x, kernel, (stride,), padding, dimension_numbers=("NHC", "HIO", "NHC"), **options)
+
+
+def pooled(x: Any, size: int = 2, stride: int = 2) -> Any:
+    window = (1, size, 1), (1, stride, 1)
+    return lax.reduce_window(x, jnp.iinfo(x.dtype).min, lax.max, *window, "VALID")
+
+
+def doubled(x: Any) -> Any:
+    return jnp.repeat(x[:, :, None], 2, axis=2).reshape(x.shape[0], -1, x.shape[2])
+
+
+def skipped(x: Any) -> Any:
+    """One level of an encoder-decoder."""
+    y = doubled(conv(pooled(conv(x[:, : x.shape[1] // 2 * 2]))))
+    return jnp.concatenate([conv(x)[:, 3 : 3 + y.shape[1]], y], -1)
+
+
+def filled(x: Any) -> Any:
+    """Two halves, computed one after the other in a loop that fills an array."""
+    n = (x.shape[1] - 2) // 2
+
+    def fill(i: Any, y: Any) -> Any:
+        part = conv(lax.dynamic_slice_in_dim(x, i * n, n + 2, 1))
+        return lax.dynamic_update_slice_in_dim(y, part, i * n, 1)
+
+    return lax.fori_loop(0, 2, fill, jnp.zeros((1, 2 * n, 2), x.dtype))
+
+
+def several(x: Any) -> Any:
+    """Outputs of other strides, which come out at other times."""
+    y = conv(x)
+    return {"coarse": pooled(y, 4, 4), "fine": conv(y), "twice": doubled(y)}
+
+
+STREAMED = {
+    "a convolution": conv,
+    "with a bias": lambda x: jax.nn.relu(conv(x) + np.arange(2, dtype=np.int32)),
+    "dilated": lambda x: conv(x, rhs_dilation=(3,)),
+    "strided": lambda x: conv(x, stride=2),
+    "transposed": lambda x: conv(x, lhs_dilation=(2,), padding=[(2, 2)]),
+    "strided and transposed": lambda x: conv(conv(x, stride=3), lhs_dilation=(3,), padding=[(2, 0)]),
+    "padded": lambda x: conv(conv(x, padding="SAME") + 7, padding="SAME"),
+    "reflected": lambda x: conv(jnp.pad(x, ((0, 0), (2, 1), (0, 0)), mode="reflect")),
+    "pooled": pooled,
+    "pooled, overlapping": lambda x: pooled(x, 3, 2),
+    "summed": lambda x: lax.reduce_window(x, 0, lax.add, (1, 5, 1), (1, 1, 1), "SAME"),
+    "every third": lambda x: x[:, 1::3],
+    "a skip": skipped,
+    "a shorter skip": lambda x: x[:, 4:-4] - conv(conv(conv(conv(x)))),
+    "an unshuffle": lambda x: x.reshape(1, -1, 2 * x.shape[2]),
+    "a pattern": lambda x: x * np.array([3, 5], np.int32)[np.arange(x.shape[1]) % 2][:, None],
+    "a loop": filled,
+    "the nearest pixel, larger": lambda x: jax.image.resize(conv(x), (1, 2 * (x.shape[1] - 2), 2), "nearest"),
+    "the nearest pixel, smaller": lambda x: conv(jax.image.resize(x, (1, x.shape[1] // 3, 2), "nearest")),
+    "looked up": lambda x: conv(x[:, np.arange(x.shape[1] // 4 * 4) // 4 * 4 + [2, 0, 3, 1] * (x.shape[1] // 4)]),
+    "several": several,
+    "with a product of channels": lambda x: x @ KERNEL[0],
+    "sorted channels": lambda x: jnp.sort(conv(x), axis=-1),
+}
+
+
+def certificate(fn: Any, n: int = 24) -> sj.Certificate:
+    return sj.certify(fn, jax.ShapeDtypeStruct((1, n, 2), jnp.int32))
+
+
+@pytest.mark.parametrize("name", STREAMED)
+def test_a_stream_equals_the_image_in_one_piece(name: str) -> None:
+    fn = STREAMED[name]
+    assert compare(fn, certificate(fn), 0, 2, RNG) == ""
+
+
+@settings(max_examples=max(4, examples() // 5), **QUIET)
+@given(programs(), st.integers(0, 2**32 - 1), st.data())
+def test_random_programs(program: Any, seed: int, data: Any) -> None:
+    """What is streamed at all is streamed exactly."""
+    rng = np.random.default_rng(seed)
+    fn = Partial(program.apply, parameters(rng, program.parameter_shapes()))
+    try:
+        cert = sj.certify(fn, jax.ShapeDtypeStruct(program.shape, jnp.int32))
+    except sj.CertificationError:
+        return
+    compare(fn, cert, data.draw(st.integers(0, len(program.shape) - 3)), data.draw(st.integers(1, 3)), rng)
+
+
+def backwards(x: Any) -> Any:
+    return x[:, ::-1][:, :-1][:, ::-1]
+
+
+def holes(x: Any) -> Any:
+    return conv(x, KERNEL[:1], lhs_dilation=(2,), padding=[(0, 1)]) + 1
+
+
+def by_rows(x: Any) -> Any:
+    rows = jnp.moveaxis(x, 1, 0)
+    return jnp.moveaxis(lax.scan(lambda carry, row: (carry, row * 2), 0, rows)[1], 0, 1)
+
+
+REFUSED = {
+    backwards: "runs backwards along the axis",
+    holes: "some of its indices read nothing",
+    by_rows: "no rule for this operation: `scan`",
+}
+
+
+@pytest.mark.parametrize("fn", REFUSED)
+def test_what_cannot_be_streamed_is_refused_with_the_reason(fn: Any) -> None:
+    x = jax.ShapeDtypeStruct((1, 24, 2), jnp.int32)
+    with pytest.raises(NotStreamable, match=REFUSED[fn]):
+        Stream(fn, x, 0, [0])
+    with pytest.raises(
+        ValueError, match=rf"^`stream`: expected an axis .* found 0.*{REFUSED[fn]}.*; give another axis"
+    ):
+        sj.plan_tiles(fn, (1, 60, 2), tile=8, dtype=jnp.int32, stream=0)
+    plan = sj.plan_tiles(fn, (1, 60, 2), tile=8, dtype=jnp.int32, stream=True)
+    assert plan.stream is None
+    assert re.search(REFUSED[fn], plan.explain())
+
+
+def test_padding_inside_is_refused_where_nothing_is_padded_outside() -> None:
+    with pytest.raises(ValueError, match="meets the image's border with its own padding"):
+        sj.plan_tiles(STREAMED["padded"], (1, 60, 2), tile=8, pad=None, dtype=jnp.int32, stream=0)
+
+
+@pytest.mark.parametrize("stream", [2, -1])
+def test_an_axis_that_is_none(stream: int) -> None:
+    with pytest.raises(ValueError, match=r"^`stream`: expected a spatial axis counted from 0 \(0 to 1\), True, False"):
+        sj.plan_tiles(lambda x: x, (1, 8, 8, 1), stream=stream)
+
+
+def test_seams_are_not_studied_along_a_stream() -> None:
+    with pytest.raises(ValueError, match=r"^`stream`: expected None, with `illegal_tile`"):
+        sj.plan_tiles(conv, (1, 60, 2), tile=7, illegal_tile=True, stream=0)
+
+
+def image_of(plan: TilePlan) -> np.ndarray:
+    return np.random.default_rng(1).integers(-99, 99, plan.image_shape).astype(np.int32)
+
+
+@pytest.mark.parametrize("pad", ["reflect", "edge", "constant", None])
+def test_outputs_of_other_strides_and_several_images(pad: str | None) -> None:
+    plan = sj.plan_tiles(several, (1, 50, 2), tile=8, pad=pad, dtype=jnp.int32, stream=0)
+    assert plan.equals_whole
+    assert TilePlan.from_json(plan.to_json()) == plan
+    image = image_of(plan)
+    padded = image if pad is None else np.pad(image, plan.pad_width, mode=pad)  # type: ignore[call-overload]
+    whole, ours = several(padded), sj.predict_tiled(several, image, plan)
+    for output in plan.outputs:
+        name = output.name.strip("[']")
+        np.testing.assert_array_equal(ours[name], np.asarray(whole[name])[output.whole_crop])
+
+
+def test_a_batch_and_strips_across_the_other_axis() -> None:
+    net = sj.UNet(2, features=2, factors=(2,), convs=1, param_dtype=jnp.int32)
+    size = net.legal_sizes(20)[0][0][0]
+    variables = sj.testing.integer_variables(jax.random.key(0), net, jnp.zeros((1, size, size, 1), jnp.int32))
+    fn = Partial(net.apply, variables)
+    plan = sj.plan_tiles(fn, (2, 30, 23, 1), tile=8, dtype=jnp.int32, stream=1)
+    tiles = sj.plan_tiles(fn, (2, 30, 23, 1), tile=8, dtype=jnp.int32)
+    assert plan.redundancy < tiles.redundancy
+    assert "4 strips along spatial axis 1" in plan.explain()
+    image = image_of(plan)
+    np.testing.assert_array_equal(sj.predict_tiled(fn, image, plan), sj.predict_tiled(fn, image, tiles))
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[:1]), ("x",))
+    options: list[dict[str, Any]] = [{"batch_size": 2}, {"devices": []}, {"mesh": mesh}]
+    for option in options:
+        with pytest.raises(ValueError, match="plan with `stream=False`"):
+            sj.predict_tiled(fn, image, plan, **option)
+
+
+def test_memory_is_estimated_and_kept() -> None:
+    plan = sj.plan_tiles(conv, (1, 10**6, 2), memory_bytes=2**20, dtype=jnp.int32, stream=0)
+    assert plan.memory is not None
+    assert plan.memory <= 2**20
+    assert plan.redundancy < 1.01
+    with pytest.raises(ValueError, match="`memory_bytes`: expected at least"):
+        sj.plan_tiles(conv, (1, 10**6, 2), memory_bytes=100, dtype=jnp.int32, stream=0)
+
+
+def test_a_plan_that_does_not_fit_together_is_refused() -> None:
+    plan = sj.plan_tiles(conv, (1, 60, 2), tile=8, dtype=jnp.int32, stream=0)
+    data = json.loads(plan.to_json())
+    wrong: list[dict[str, Any]] = [{"stream": 1}, {"stream": True}, {"stream": None}, {"unstreamed": 3}]
+    for entry in [*wrong, {"leads": []}, {"leads": [0.5]}]:
+        with pytest.raises(ValueError, match="expected a tile plan of format"):
+            TilePlan.from_json(json.dumps({**data, **entry}))
+    other = TilePlan.from_json(json.dumps({**data, "leads": [-3]}))
+    with pytest.raises(ValueError, match="plan again"):
+        sj.predict_tiled(conv, image_of(plan), other)

@@ -1,0 +1,228 @@
+"""A function as a stream: what it holds between two steps, and how a step is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shiftjax._streams._graph import Graph, Link, Node, graph
+from shiftjax._streams._refusal import NotStreamable
+from shiftjax._streams._rule import refuse, sizes
+from shiftjax.certifier import Constant, Dataflow
+
+State = list[Any]
+
+
+class Stream:
+    """A certified function of `(batch, *space, channel)`, computed along one spatial axis in steps.
+
+    A step takes the next pixels of the image along that axis, all pixels along the others, and gives the next pixels of
+    each output. Pixels are counted from where the stream begins, as in the image that was traced; before them lies
+    nothing, so that outputs that read there are of no use.
+    """
+
+    def __init__(self, fn: Callable[[Any], Any], x: Any, axis: int, places: Sequence[int]) -> None:
+        """Derives the stream.
+
+        Args:
+            fn: as `certify` takes it.
+            x: an image, or its shape and type, that is large enough to be certified.
+            axis: the spatial axis of the stream, from 0.
+            places: of the outputs that are needed, among the leaves of what `fn` returns.
+
+        Raises:
+            NotStreamable: the function cannot be computed step by step.
+        """
+        self.axis = axis
+        self._flow = Dataflow(fn, x)
+        self._graph: Graph = graph(self._flow, places, axis)
+        self._places = tuple(places)
+        self._try_out(x)
+
+    def _try_out(self, x: Any) -> None:
+        """Traces one step, so that whatever does not fit together is refused before anything is computed."""
+        parameters = [jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in self._flow.parameters]
+        pixels = jax.ShapeDtypeStruct(sizes(self._flow.image, self._graph.nodes[0].along, self.period), x.dtype)
+        try:
+            before = jax.eval_shape(self.initial)
+            constants = jax.eval_shape(self.constants, parameters)
+            after, outputs = jax.eval_shape(self.advance, constants, before, pixels)
+        except NotStreamable:
+            raise
+        except Exception as error:  # in doubt refuse
+            raise NotStreamable(f"a step of it cannot be traced ({type(error).__name__}: {error})") from error
+        expected = [self._described(at) for at in self._places]
+        if [(y.shape, str(y.dtype)) for y in (*after, *outputs)] != [
+            *((y.shape, str(y.dtype)) for y in before),
+            *expected,
+        ]:
+            raise NotStreamable("a step of it gives arrays of other shapes than it should")
+
+    def _described(self, at: int) -> tuple[tuple[int, ...], str]:
+        """Shape and type of what a step of one period gives of an output."""
+        link = self._graph.outputs[at]
+        assert link is not None
+        node = self._graph.nodes[link.node]
+        return sizes(node.array, node.along, self._count(node, self.period)), node.array.dtype
+
+    @property
+    def period(self) -> int:
+        """Pixels of the image; a step takes a multiple of them."""
+        return self._graph.period
+
+    @cached_property
+    def _leads(self) -> list[int]:
+        """Of every node: in step t it gives its indices `t * count + lead` and on."""
+        leads: list[int] = []
+        for node in self._graph.nodes:
+            pairs = zip(node.links, node.reads, strict=True)
+            leads.append(
+                min((r.lead(leads[link.node]) for link, r in pairs if r and isinstance(link, Link)), default=0)
+            )
+        return leads
+
+    @property
+    def leads(self) -> tuple[int, ...]:
+        """Per output that is needed, its pixel that step 0 gives first; mostly negative."""
+        links = (self._graph.outputs[at] for at in self._places)
+        return tuple(self._leads[link.node] - link.by for link in links if link is not None)
+
+    @cached_property
+    def _kept(self) -> list[int]:
+        """Of every node: how many indices of earlier steps are still needed."""
+        kept = [0] * len(self._graph.nodes)
+        for node, lead in zip(self._graph.nodes, self._leads, strict=True):
+            for link, read in zip(node.links, node.reads, strict=True):
+                if read and isinstance(link, Link):
+                    kept[link.node] = max(kept[link.node], read.kept(self._leads[link.node], lead))
+        return kept
+
+    def constants(self, parameters: Sequence[Any]) -> list[Any]:
+        """All that does not depend on the image, from the function's parameters: computed once."""
+        values = self._flow.evaluate(self._graph.constants, parameters)
+        return [self._cut(values[n], *self._use[n]) for n in range(len(values))]
+
+    @cached_property
+    def _use(self) -> dict[int, tuple[Constant, Node, int | None]]:
+        """Of every constant, the node that takes it, and its axis along the streamed one."""
+        use: dict[int, tuple[Constant, Node, int | None]] = {}
+        for node in self._graph.nodes:
+            for link, aligned in zip(node.links, node.rule.aligned if node.rule else (), strict=True):
+                if isinstance(link, int):
+                    use[link] = (self._graph.constants[link], node, aligned)
+        return use
+
+    def _cut(self, value: Any, constant: Constant, node: Node, aligned: int | None) -> Any:
+        """A constant without its repetitions along the streamed axis."""
+        if aligned is None or constant.shape[aligned] == 1:
+            return value
+        repeats = constant.repeats(aligned)
+        if repeats is None:
+            assert node.operation is not None
+            refuse(node.operation, "a constant varies along the axis")
+        start, period = repeats
+        return value[(slice(None),) * aligned + (slice(start, start + period),)]
+
+    def _spread(self, value: Any, number: int, lead: int, count: int) -> Any:
+        """A constant at the indices of a step: of a repeated one, those that lie there."""
+        constant, node, aligned = self._use[number]
+        if aligned is None or constant.shape[aligned] == 1:
+            return value
+        start, period = constant.repeats(aligned) or (0, 1)
+        if count % period:
+            assert node.operation is not None
+            refuse(node.operation, "a constant repeats along the axis with another period than the image")
+        return jnp.take(value, (np.arange(count) + lead - start) % period, axis=aligned)
+
+    def initial(self) -> State:
+        """What is held before the first step: nothing that counts."""
+        return [
+            jnp.zeros(sizes(node.array, node.along, kept), node.array.dtype)
+            for node, kept in zip(self._graph.nodes, self._kept, strict=True)
+            if kept
+        ]
+
+    def advance(self, constants: Sequence[Any], state: State, pixels: Any) -> tuple[State, list[Any]]:
+        """One step.
+
+        Args:
+            constants: from `constants`.
+            state: from `initial`, or from the step before.
+            pixels: `(batch, *space, channel)` of the image, a multiple of the period along the streamed axis.
+
+        Returns:
+            The state after the step, and the outputs that are needed.
+        """
+        step = pixels.shape[self.axis + 1]
+        held = iter(state)
+        after: State = []
+        values: list[Any] = []
+        for node, lead, kept in zip(self._graph.nodes, self._leads, self._kept, strict=True):
+            count = self._count(node, step)
+            value = self._computed(node, lead, count, constants, values, step) if node.rule else pixels
+            if kept:
+                value = _joined(next(held), value, node, kept, count)
+                after.append(_part(value, node, kept + count, count, kept + count))
+            values.append(value)
+        return after, [self._output(values, at, step) for at in self._places]
+
+    def _count(self, node: Node, step: int) -> int:
+        """Indices of a node per step."""
+        return int(step / node.along.stride)
+
+    def _computed(
+        self, node: Node, lead: int, count: int, constants: Sequence[Any], values: Sequence[Any], step: int
+    ) -> Any:
+        assert node.rule is not None
+        assert node.operation is not None
+        operands, ends = [], []
+        for link, read in zip(node.links, node.reads, strict=True):
+            if isinstance(link, int):
+                operands.append(self._spread(constants[link], link, lead, count))
+                continue
+            assert read is not None
+            source = self._graph.nodes[link.node]
+            length, left, right = read.part(lead, count)
+            start = self._kept[link.node] - read.kept(self._leads[link.node], lead)
+            total = self._kept[link.node] + self._count(source, step)
+            operands.append(_part(values[link.node], source, total, start, start + length))
+            ends.append((left, right))
+        result = node.rule.run(operands, ends, count)
+        return result[node.operation.result] if isinstance(result, list | tuple) else result
+
+    def _output(self, values: Sequence[Any], at: int, step: int) -> Any:
+        """What a step gives of an output: the newest indices of its node."""
+        link = self._graph.outputs[at]
+        assert link is not None
+        node, kept = self._graph.nodes[link.node], self._kept[link.node]
+        count = self._count(node, step)
+        return _part(values[link.node], node, kept + count, kept, kept + count)
+
+
+def _joined(held: Any, value: Any, node: Node, kept: int, count: int) -> Any:
+    """What was kept, and behind it what is new."""
+    a, b = _opened(held, node, kept), _opened(value, node, count)
+    return jnp.concatenate([a, b], node.along.axis + 1).reshape(sizes(node.array, node.along, kept + count))
+
+
+def _part(value: Any, node: Node, total: int, start: int, stop: int) -> Any:
+    """Some of the indices of an array along the streamed axis."""
+    if (start, stop) == (0, total):
+        return value
+    along = node.along
+    if along.before == along.after == 1:
+        return jax.lax.slice_in_dim(value, start, stop, axis=along.axis)
+    part = jax.lax.slice_in_dim(_opened(value, node, total), start, stop, axis=along.axis + 1)
+    return part.reshape(sizes(node.array, along, stop - start))
+
+
+def _opened(value: Any, node: Node, count: int) -> Any:
+    """The streamed axis apart from what is flattened with it: `(..., before, count, after, ...)`."""
+    along = node.along
+    shape = (*value.shape[: along.axis], along.before, count, along.after, *value.shape[along.axis + 1 :])
+    return value.reshape(shape)

@@ -1,0 +1,78 @@
+"""A stream along one image axis: what each step reads, what of its outputs goes where, and how long it fills.
+
+What a step gives lies some pixels behind what it reads. It is put together into the same tiles as elsewhere: tile i is
+all outputs over the image pixels from `i * step` on. A strip can begin at any tile, since all begin at one phase.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from shiftjax._arithmetic import ceil_div
+from shiftjax.tiling._axis_tiles import AxisTiles
+from shiftjax.tiling._exact_window import Window
+
+
+@dataclass(frozen=True)
+class StreamAxis(AxisTiles):
+    """Tiles along the streamed axis, as many pixels each as a step reads.
+
+    Attributes:
+        leads: per output, its pixel that the first step gives first, where pixel 0 is that of a tile's output.
+        whole: pixels of the padded image; the last steps may read beyond it, of which nothing is delivered.
+    """
+
+    leads: tuple[int, ...]
+    whole: int
+
+    @property
+    def padded_size(self) -> int:
+        """Pixels of the padded image."""
+        return self.whole
+
+    @property
+    def count(self) -> int:
+        """Number of tiles."""
+        return max(1, *(math.ceil(out.size * out.stride / self.step) for out in self.outputs))
+
+    @property
+    def filling(self) -> int:
+        """Steps that only fill what the stream holds: tile i is complete after step `i + filling` of a strip."""
+        return max(ceil_div(self.behind(k), self.kept(k)) for k in range(len(self.outputs)))
+
+    def behind(self, k: int) -> int:
+        """How many pixels of output `k` the first step gives in vain."""
+        return (self.outputs[k].first or 0) - self.leads[k]
+
+    def origin(self, i: int) -> int:
+        """Image pixel where the input of step i begins; negative, or too large, beyond the border."""
+        return i * self.step - self.before
+
+    def kept(self, k: int) -> int:
+        """Pixels of output `k` that a step gives."""
+        return math.floor(self.step / self.outputs[k].stride)
+
+    def kept_from(self, i: int, k: int) -> int:
+        """The first of them: all are kept."""
+        return 0
+
+    def inside(self, i: int, k: int) -> slice:
+        """What a tile delivers, within its pixels."""
+        part = self.delivered(i, k)
+        return slice(0, part.stop - part.start)
+
+
+def streamed(along: AxisTiles, step: int, leads: Sequence[int], window: Window) -> StreamAxis:
+    """The stream along an axis on which tiles would be as told.
+
+    Args:
+        along: the tiles.
+        step: pixels.
+        leads: per output.
+        window: of a tile; the padded image has its size and whole periods more, enough for all of the image.
+    """
+    outputs = tuple(replace(out, whole=math.floor(step / out.stride)) for out in along.outputs)
+    padded = window.size + max(0, ceil_div(along.image - window.width, window.period)) * window.period
+    return StreamAxis(along.image, step, step, along.before, outputs, tuple(leads), padded)

@@ -1,0 +1,91 @@
+"""One step of a stream, compiled once; what the stream holds stays on the device and is given up to the next step."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+
+from shiftjax._parameters import put_together
+from shiftjax._streams import Stream
+from shiftjax._typing import Array
+from shiftjax.tiling._compiled import CompiledFunction, Crop, MemoryEstimate
+from shiftjax.tiling._xla_cpu_memory import copied_windows
+
+Described = tuple[tuple[int, ...], str]  # shape and type
+
+
+def derived(function: CompiledFunction, x: Any, axis: int, places: tuple[int, ...]) -> Stream:
+    """The stream of a function for an image of this shape, which is derived only once.
+
+    Raises:
+        NotStreamable: the function cannot be computed step by step.
+    """
+    parameters = tuple((tuple(array.shape), str(array.dtype)) for array in function.arrays)
+    return _derived(function.program, parameters, tuple(x.shape), str(x.dtype), axis, places)
+
+
+@lru_cache(maxsize=16)
+def _derived(
+    program: Any, parameters: tuple[Described, ...], shape: tuple[int, ...], dtype: str, axis: int, places: Any
+) -> Stream:
+    leaves, tree, _ = program
+    arrays = [jax.ShapeDtypeStruct(*described) for described in parameters]
+    fn = put_together(arrays, [leaf.value for leaf in leaves], tree)
+    return Stream(fn, jax.ShapeDtypeStruct(shape, dtype), axis, places)
+
+
+@partial(jax.jit, static_argnames=("stream",))
+def constants(parameters: Any, stream: Stream) -> Any:
+    """All that the steps take and that does not depend on the image."""
+    return stream.constants(parameters)
+
+
+@partial(jax.jit, static_argnames=("stream",))
+def initial(stream: Stream) -> Any:
+    """What is held before the first step of a strip."""
+    return stream.initial()
+
+
+@partial(jax.jit, static_argnames=("stream", "crops"), donate_argnums=(1,))
+def step(
+    constants: Any, state: Any, pixels: Array, starts: Array | None, stream: Stream, crops: tuple[Crop, ...]
+) -> tuple[Any, list[Any]]:
+    """The state after a step, and what is kept of its outputs.
+
+    Args:
+        constants: from `constants`.
+        state: before the step; its memory is used again.
+        pixels: the image's next pixels.
+        starts: `(output, axis)` where the crop of each output begins instead, its size being the same.
+        stream: what is computed.
+        crops: what is kept of each output.
+    """
+    state, outputs = stream.advance(constants, state, pixels)
+    kept = []
+    for k, (output, crop) in enumerate(zip(outputs, crops, strict=True)):
+        size = [stop - start for start, stop in crop]
+        at = [start for start, _ in crop] if starts is None else list(starts[k])
+        kept.append(jax.lax.dynamic_slice(output, (0, *at, 0), (output.shape[0], *size, output.shape[-1])))
+    return state, kept
+
+
+def memory_estimate(function: CompiledFunction, stream: Stream, pixels: jax.ShapeDtypeStruct) -> MemoryEstimate:
+    """What one step takes without its crop, what it holds included among the temporaries, as XLA estimates it."""
+    parameters = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in function.arrays]
+    fixed = jax.eval_shape(stream.constants, parameters)
+    held = jax.eval_shape(stream.initial)
+    traced = jax.jit(stream.advance, donate_argnums=(1,)).trace(fixed, held, pixels)
+    analysis = traced.lower().compile().memory_analysis()
+    outputs = jax.eval_shape(stream.advance, fixed, held, pixels)[1]
+    left_out = copied_windows(traced.jaxpr) if jax.default_backend() == "cpu" else 0
+    total = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
+    total += left_out - analysis.alias_size_in_bytes
+    known, image, given = _nbytes(fixed), _nbytes(pixels), _nbytes(outputs)
+    return MemoryEstimate(known, image, given, int(total) - known - image - given)
+
+
+def _nbytes(arrays: Any) -> int:
+    return sum(math.prod(array.shape) * array.dtype.itemsize for array in jax.tree.leaves(arrays))

@@ -1,0 +1,168 @@
+"""Strips of an image, each computed as a stream: a step reads what is new, and gives what has come out.
+
+A strip begins at the first tile that is asked for and goes on to the last one. Where some between are not asked for, it
+goes on if that takes no more steps than to begin anew. A tile's pixels are the same, bit for bit, wherever it began.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import jax
+import numpy as np
+
+from shiftjax._ahead import read_ahead
+from shiftjax._checks import fail, shown
+from shiftjax.tiling._compiled import CompiledFunction, Fn
+from shiftjax.tiling._plan import TileIndex, TilePlan
+from shiftjax.tiling._stream_axis import StreamAxis
+from shiftjax.tiling._stream_call import constants, derived, initial, step
+
+Tile = TypeVar("Tile")
+
+
+class Strip(NamedTuple):
+    """Tiles that one stream computes: where, and by their number along the axis what the caller knows them by."""
+
+    at: TileIndex
+    tiles: dict[int, Any]
+
+
+def run_strips(
+    fn: Fn,
+    plan: TilePlan,
+    read_tile: Callable[[Tile], np.ndarray],
+    tiles: Iterable[Tile],
+    index: Callable[[Tile], TileIndex],
+    device: jax.Device | None,
+) -> Iterator[tuple[Tile, Any]]:
+    """Runs a function over an image in strips, on one device; `run_tiles` calls it, with arguments of its own.
+
+    The next step's pixels are read and the last step's outputs are used by the caller while one is computed. Tiles are
+    read one after the other along a strip, and some behind the last one: these are known to `read_tile` as a tile of
+    the strip whose number along the axis is larger.
+
+    Yields:
+        As `run_tiles`.
+    """
+    axis, places = plan.stream, plan.certificate.places
+    assert axis is not None
+    along = plan.axes[axis]
+    assert isinstance(along, StreamAxis)
+    function = CompiledFunction.of(fn, plan.certificate.fingerprint)
+    function = function if device is None else function.to(device)
+    traced = jax.ShapeDtypeStruct(plan.certificate.shape, plan.dtype)
+    stream = derived(function, traced, axis, places)
+    if stream.leads != plan.leads or plan.tile_output[axis] % stream.period:
+        fail("plan", "the stream that was planned", "one that runs otherwise, of another version", "plan again")
+    tree: Any = jax.tree.structure(function.returned(traced))
+    fixed = constants(function.arrays, stream)
+
+    def delivered(tile: Tile, images: list[np.ndarray]) -> tuple[Tile, Any]:
+        parts = [image[at] for image, at in zip(images, plan.inside(index(tile)), strict=True)]
+        kept = dict(zip(places, parts, strict=True))
+        return tile, jax.tree.unflatten(tree, [kept.get(k) for k in range(tree.num_leaves)])
+
+    for strip in _strips(tiles, index, axis, along.filling):
+        starts = None if plan.pad is not None else np.array(plan.crop_starts(strip.at), np.int32)
+        state = jax.device_put(initial(stream), device)
+        joined, running = _Joined(along, axis), deque[Any]()
+        first, last = min(strip.tiles), max(strip.tiles)
+        known = next(iter(strip.tiles.values()))
+        steps = [strip.tiles.get(i) or _moved(known, axis, len(strip.at), i) for i in _range(first, last, along)]
+        for number, (_, pixels) in enumerate(read_ahead(read_tile, steps, ahead=int(jax.default_backend() != "cpu"))):
+            state, outputs = step(fixed, state, jax.device_put(pixels, device), starts, stream, plan.crops)
+            running.append(outputs)
+            del pixels
+            if len(running) > 1 and (images := joined.add(running.popleft())) is not None:
+                i = first + number - 1 - along.filling
+                if i in strip.tiles:
+                    yield delivered(strip.tiles[i], images)
+        del state  # before the next strip has one of its own
+        images = joined.add(running.popleft())
+        assert images is not None
+        yield delivered(strip.tiles[last], images)
+
+
+def _range(first: int, last: int, along: StreamAxis) -> range:
+    """The steps after which these tiles are complete."""
+    return range(first, last + along.filling + 1)
+
+
+def _moved(tile: Any, axis: int, ndim: int, to: int) -> Any:
+    """A tile further along the strip, as the caller knows it: with another number along the axis."""
+    at = len(tile) - ndim + axis
+    return (*tile[:at], to, *tile[at + 1 :])
+
+
+def _strips(tiles: Iterable[Any], index: Callable[[Any], TileIndex], axis: int, filling: int) -> Iterator[Strip]:
+    """Tiles in their order, as long as each lies further along the strip than the one before, but not too far."""
+    strip, where, last = Strip((), {}), None, 0
+    for tile in tiles:
+        at = index(tile)
+        here, number = (tile[: len(tile) - len(at)], at[:axis], at[axis + 1 :]), at[axis]
+        if here != where or not 0 < number - last <= filling + 1:
+            if strip.tiles:
+                yield strip
+            strip, where = Strip(at, {}), here
+        strip.tiles[number] = tile
+        last = number
+    if strip.tiles:
+        yield strip
+
+
+class _Joined:
+    """What the steps of a strip give, put together into tiles."""
+
+    def __init__(self, along: StreamAxis, axis: int) -> None:
+        self._along, self._axis, self._steps = along, axis + 1, 0
+        # A tile of output k begins in its oldest step here, so many pixels behind what that gave first.
+        places = [divmod(along.behind(k), along.kept(k)) for k in range(len(along.outputs))]
+        self._begins = [begin for _, begin in places]
+        self._kept = [deque[np.ndarray](maxlen=along.filling - skipped + 1) for skipped, _ in places]
+
+    def add(self, outputs: Iterable[Any]) -> list[np.ndarray] | None:
+        """The outputs of the tile that a further step completes; None while the stream fills."""
+        self._steps += 1
+        for kept, output in zip(self._kept, outputs, strict=True):
+            kept.append(np.asarray(output))
+        if self._steps <= self._along.filling:
+            return None
+        return list(map(self._tile, self._kept, self._begins))
+
+    def _tile(self, kept: Sequence[np.ndarray], begin: int) -> np.ndarray:
+        if begin == 0:
+            return kept[0]
+        before = (slice(None),) * self._axis
+        return np.concatenate([kept[0][(*before, slice(begin, None))], kept[1][(*before, slice(begin))]], self._axis)
+
+
+def one_at_a_time(batch_size: Any, devices: Any, mesh: Any) -> None:
+    """Refuses options of tiles that a stream has not."""
+    mend = "plan with `stream=False`"
+    if batch_size is not None and (isinstance(batch_size, bool) or batch_size != 1):
+        fail("batch_size", "1, since a stream goes step by step", shown(batch_size), mend)
+    if mesh is not None:
+        fail("mesh", "None, since a stream runs on one device", shown(mesh), mend)
+    listed = isinstance(devices, list | tuple) and len(devices) == 1 and isinstance(devices[0], jax.Device)
+    if devices is not None and not listed:
+        fail("devices", "a list of one device, since a stream runs on one", shown(devices), mend)
+
+
+def in_strips(plan: TilePlan, tiles: Iterable[TileIndex]) -> list[TileIndex]:
+    """Tiles in the order in which strips need them; in their own order where nothing is streamed.
+
+    Args:
+        plan: from `plan_tiles`.
+        tiles: each by its number along each axis, of several images with the number of the image first.
+
+    Returns:
+        All of them, one strip after the other.
+    """
+    axis = plan.stream
+    if axis is None:
+        return list(tiles)
+    behind = len(plan.tile_output) - axis
+    return sorted(tiles, key=lambda tile: (*tile[:-behind], *tile[len(tile) - behind + 1 :], tile[-behind]))
