@@ -7,12 +7,16 @@ import importlib
 import inspect
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shiftjax.translation import open_model, translated
+
+FILES = (".pt2", ".pt", ".pth", ".onnx", ".keras")  # of networks; all but the first are refused with advice
 MOST = 2**40  # pixels along an axis
 LONGEST = 1000  # characters of somebody else's error
 
@@ -74,7 +78,12 @@ def dtype(name: str) -> np.dtype:
 
 
 def function(target: str) -> Callable[[Any], Any]:
-    """Imports `package.module:callable`, and calls it if it takes no argument."""
+    """Imports `package.module:callable`, and calls it if it takes no argument; or opens a file of a network.
+
+    A module of PyTorch is translated.
+    """
+    if Path(target).suffix in FILES and ":" not in target:
+        return _network(lambda: open_model(target), f"opening {target!r}")
     module, separator, path = target.partition(":")
     if not separator or not module or not path:
         raise UsageError(f"expected package.module:callable, found {target!r}")
@@ -96,7 +105,14 @@ def function(target: str) -> Callable[[Any], Any]:
         raise UsageError(
             f"{target!r} takes no argument; expected that it returns a function, found {type(fn).__name__}"
         )
-    return fn
+    return _network(lambda: translated(fn), f"translating {target!r}")
+
+
+def _network(make: Callable[[], Any], doing: str) -> Any:
+    try:
+        return make()
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"{doing} failed: {error}") from error
 
 
 def _takes_an_image(fn: Callable[..., Any]) -> bool:

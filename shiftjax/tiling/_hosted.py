@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -16,10 +16,18 @@ class Hosted(Protocol):
     def tile_function(self) -> Callable[[np.ndarray], Any] | None:
         """Gives the outputs of tiles `(tile, *size, channel)`, on the host; None where JAX is to compute them."""
 
+    def versions(self) -> Mapping[str, str]:
+        """Of the programs that compute tiles, besides JAX, by their names."""
+
 
 def tile_function(fn: Any) -> Callable[[np.ndarray], Any] | None:
     """How a function computes tiles itself; None for all functions but those that say so."""
     return fn.tile_function() if isinstance(fn, Hosted) and not isinstance(fn, type) else None
+
+
+def computed_by(fn: Any) -> Mapping[str, str]:
+    """The programs besides JAX that compute a function's tiles, and their versions: another one rounds otherwise."""
+    return fn.versions() if isinstance(fn, Hosted) and not isinstance(fn, type) else {}
 
 
 class HostFunction:
@@ -28,7 +36,7 @@ class HostFunction:
     def __init__(self, compute: Callable[[np.ndarray], Any]) -> None:
         self._compute = compute
 
-    def __call__(self, tiles: Any, crops: Any, places: tuple[int, ...], sharding: None, starts: Any = None) -> Any:
+    def __call__(self, tiles: Any, crops: Any, places: tuple[int, ...], sharding: Any, starts: Any = None) -> Any:
         """The cropped outputs of the tiles, as a `CompiledFunction` gives them."""
         outputs, tree = jax.tree.flatten(self._compute(np.asarray(tiles)))
         kept: list[Any] = [None] * len(outputs)

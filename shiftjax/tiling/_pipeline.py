@@ -26,7 +26,7 @@ MOST_TILES = 2**31 - 1  # in a call: array sizes that XLA counts
 
 
 class Lane(NamedTuple):
-    """Where calls run, one at a time: a device or a mesh of devices, with the parameters there; no device is the host."""
+    """Where calls run, one at a time: a device or a mesh of devices, with the parameters there; None is the host."""
 
     function: CompiledFunction | HostFunction
     device: Any

@@ -8,3 +8,4 @@ from shiftjax.translation._error import TranslationError as TranslationError
 from shiftjax.translation._network import Network as Network
 from shiftjax.translation._open import from_torch as from_torch
 from shiftjax.translation._open import open_model as open_model
+from shiftjax.translation._open import translated as translated

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from shiftjax._checks import fail, images
 
 
+@runtime_checkable
 class Program(Protocol):
     """What a library knows of a network besides its weights."""
 

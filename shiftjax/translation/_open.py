@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -57,12 +58,19 @@ def from_torch(module: Any, *, run: str = "torch", device: Any = None) -> Networ
 
     if isinstance(module, str | os.PathLike):
         return open_model(module, run=run, device=device)
-    found, frozen, name = accepted.module_of(module)
+    found, name = accepted.module_of(module)
     target = accepted.device_of(device)
+    exported = None if found is module else module
     if target is not None and any(tensor.device != target for tensor in accepted.tensors(found)):
         found = copy.deepcopy(found).to(target)
-    program = TorchProgram(found, run=run, frozen=frozen, name=name)
+    program = TorchProgram(found, run=run, name=name, exported=exported)
     return Network(program, program.arrays)
+
+
+def translated(fn: Any) -> Any:
+    """A PyTorch module by `from_torch`; any other function as it is. PyTorch is not loaded for it."""
+    loaded = sys.modules.get("torch")
+    return from_torch(fn) if loaded is not None and isinstance(fn, loaded.nn.Module) else fn
 
 
 def open_model(path: str | os.PathLike[str], *, run: str = "torch", device: Any = None) -> Network:

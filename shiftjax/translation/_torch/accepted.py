@@ -11,15 +11,15 @@ from shiftjax.translation._torch.tensors import torch
 EXPECTED = "an `nn.Module` in eval mode, an ExportedProgram, or the path of a .pt2 file"
 
 
-def module_of(given: Any) -> tuple[Any, bool, str]:
-    """The module, whether it was exported, and its name.
+def module_of(given: Any) -> tuple[Any, str]:
+    """The module and its name; an exported program becomes a module again.
 
     Raises:
         ValueError: it is none, or not in eval mode.
     """
     nn = torch().nn
     if isinstance(given, torch().export.ExportedProgram):
-        return given.module(), True, "ExportedProgram"
+        return given.module(), "ExportedProgram"
     if isinstance(given, Mapping):
         mend = "build the module, call `module.load_state_dict(...)` and `module.eval()`, and give the module"
         fail("module", EXPECTED, "a state dict, which holds weights without a network", mend)
@@ -33,7 +33,9 @@ def module_of(given: Any) -> tuple[Any, bool, str]:
     if type(given).__module__.startswith("torch._dynamo"):
         fail("module", EXPECTED, "a compiled module", "give the module that was compiled, `module._orig_mod`")
     if isinstance(given, nn.DataParallel | nn.parallel.DistributedDataParallel):
-        fail("module", EXPECTED, f"a {name}, which spreads a module over devices", "give the one inside, `module.module`")
+        fail(
+            "module", EXPECTED, f"a {name}, which spreads a module over devices", "give the one inside, `module.module`"
+        )
     training = [key or name for key, part in given.named_modules() if part.training]
     if training:
         fail("module", EXPECTED, f"`{training[0]}` in training mode", "call `module.eval()`")
@@ -42,7 +44,7 @@ def module_of(given: Any) -> tuple[Any, bool, str]:
         fail("module", EXPECTED, f"`{lazy[0]}` without a shape", "run the module once on an image")
     if any(tensor.is_meta for tensor in tensors(given)):
         fail("module", EXPECTED, "weights on the device 'meta', which holds none", "load the weights")
-    return given, False, name
+    return given, name
 
 
 def tensors(module: Any) -> Iterator[Any]:

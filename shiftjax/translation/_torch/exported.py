@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import operator
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -57,7 +61,8 @@ def export(module: Any, shape: tuple[int, ...], dtype: np.dtype, device: Any) ->
     with _quiet():
         try:
             program = torch().export.export(module, (image,), strict=False)
-            program = program.run_decompositions(_decompositions())
+            if not _functional(program):
+                program = program.run_decompositions(_decompositions())
         except Exception as error:  # whatever the module raises
             _explain(error, shape, dtype)
     return _graph(program)
@@ -76,11 +81,26 @@ def _quiet() -> Iterator[None]:
         torch().backends.mha.set_fastpath_enabled(fastpath)
 
 
+def _functional(program: Any) -> bool:
+    """Whether a graph is pure and of known operations as it stands; to make it so takes longer than to export it."""
+    targets = [node.target for node in program.graph.nodes if node.op == "call_function"]
+    attributes = any(node.op == "get_attr" for node in program.graph.nodes)
+    return not attributes and all(
+        target is operator.getitem or (hasattr(target, "_schema") and not target._schema.is_mutable and _known(target))
+        for target in targets
+    )
+
+
+def _known(target: Any) -> bool:
+    return name_of(target) in OPERATIONS or packet_of(target) in OPERATIONS
+
+
+@cache
 def _decompositions() -> Any:
     """PyTorch's table of simpler operations, without those that are translated as they are."""
     table = torch().export.default_decompositions()
     for overload in list(table):
-        if name_of(overload) in OPERATIONS or packet_of(overload) in OPERATIONS:
+        if _known(overload):
             del table[overload]
     return table
 
@@ -112,7 +132,9 @@ def _graph(program: Any) -> Graph:
             outputs.append(value)
         elif kind != "USER_INPUT_MUTATION":  # which nobody sees: each call has an image of its own
             what = f"the module changes its own state, `{spec.target}`, as it runs"
-            raise TranslationError(kind.lower(), "unknown", what, "Call `module.eval()`, or keep no state in `forward`.")
+            raise TranslationError(
+                kind.lower(), "unknown", what, "Call `module.eval()`, or keep no state in `forward`."
+            )
     if len(kinds["USER_INPUT"]) != 1:
         fail("module", "a module of one tensor", f"one of {len(kinds['USER_INPUT'])}")
     held = {**program.state_dict, **program.constants}
@@ -136,11 +158,13 @@ def _explain(error: Exception, shape: tuple[int, ...], dtype: np.dtype) -> None:
     text, kinds = str(error), {type(e).__name__ for e in _chain(error)}
     if kinds & set(DECIDED_BY_PIXELS) or "data-dependent" in text.lower():
         reason = "what the module does next is decided by the values of pixels"
-        raise TranslationError("if", _line(error), reason, "Decide by shapes, or compute both with `torch.where`.") from error
+        raise TranslationError(
+            "if", _line(error), reason, "Decide by shapes, or compute both with `torch.where`."
+        ) from error
     channels = _channels(text)
-    found = f"{shape[1]} channels and {len(shape) - 2} axes of space" if channels is None else f"{shape[1]} channels"
     if channels is not None:
-        raise TranslationError("image", _line(error), f"the module takes {channels} channels, the image has {found}", "") from error
+        reason = f"the module takes {channels} channels, the image has {shape[1]}"
+        raise TranslationError("image", _line(error), reason, "Give an image `(batch, *space, channel)`.") from error
     line = _line(error)
     place = "" if line == "unknown" else f" at {line}"
     raise ValueError(f"the module does not take an image of {dtype} {shape} ({told(error)}{place})") from error
@@ -148,8 +172,6 @@ def _explain(error: Exception, shape: tuple[int, ...], dtype: np.dtype) -> None:
 
 def _channels(text: str) -> int | None:
     """How many channels a module asks for, if that is what it complains of."""
-    import re
-
     found = re.search(r"to have (\d+) channels, but got \d+ channels", text)
     return int(found[1]) if found else None
 
@@ -162,8 +184,6 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _line(error: BaseException) -> str:
     """ "file:line" of the innermost frame of the user's module that an error came through."""
-    from pathlib import Path
-
     own = str(Path(__file__).parent)
     frames = []
     trace = error.__traceback__
@@ -171,7 +191,11 @@ def _line(error: BaseException) -> str:
         frames.append((trace.tb_frame.f_code.co_filename, trace.tb_lineno))
         trace = trace.tb_next
     inside = [f for k, f in enumerate(frames) if any(is_torch(g[0]) for g in frames[:k])]
-    users = [f for f in inside if not is_torch(f[0]) and not f[0].startswith(("<", own)) and "site-packages/sympy" not in f[0]]
+    users = [
+        f
+        for f in inside
+        if not is_torch(f[0]) and not f[0].startswith(("<", own)) and "site-packages/sympy" not in f[0]
+    ]
     if users:
         return f"{users[-1][0]}:{users[-1][1]}"
     told_lines = [f for f in FRAME.findall(str(error)) if not is_torch(f[0]) and not f[0].startswith("<")]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from typing import Any
+from contextlib import nullcontext
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -82,8 +83,7 @@ def _apply(node: Any, values: Mapping[str, Any]) -> Any:
     options = {name: _resolved(value, values) for name, value in node.kwargs.items()}
     target = node.target
     if target is operator.getitem:
-        value = args[0][args[1]]
-        return value
+        return args[0][args[1]]
     if not hasattr(target, "_schema"):
         if any(map(_is_array, jax.tree.leaves([args, options]))):
             _refuse(node, "it is no operation of ATen")
@@ -103,7 +103,8 @@ def _apply(node: Any, values: Mapping[str, Any]) -> Any:
         _refuse(node, "there is no translation of this operation")
     _check_types(node)
     call = source.calling_from(found) if (found := source.source_of(node)) else _plainly
-    with jax.named_scope(source.module_of(node) or "module"):
+    module = source.module_of(node)
+    with jax.named_scope(module) if module else nullcontext():
         try:
             result = call(function, *map(_arrays, args), **{name: _arrays(v) for name, v in options.items()})
         except Unsupported as reason:
@@ -120,6 +121,8 @@ def _plainly(function: Any, *args: Any, **options: Any) -> Any:
 def _checked(node: Any, result: Any) -> Any:
     """A result in the type that PyTorch gives it; its shape must be PyTorch's too."""
     expected = node.meta.get("val")
+    if expected is None:
+        return None
     if isinstance(expected, list | tuple):
         pairs = zip(result, expected, strict=False)
         return [r if r is None or isinstance(r, Places) else _one(node, r, e) for r, e in pairs]
@@ -143,7 +146,7 @@ def _check_types(node: Any) -> None:
         dtype = dtype_of(one.dtype)
         if dtype is None:
             _refuse(node, f"its result is of {one.dtype}, a type that is not translated")
-        if narrowed(dtype) and packet_of(node.target) not in COUNTS and not _unused(node, one):
+        elif narrowed(dtype) and packet_of(node.target) not in COUNTS and not _unused(node, one):
             _refuse(node, f"its result is of {one.dtype}, of which JAX would keep 32 bits", _wider(dtype))
 
 
@@ -197,5 +200,5 @@ def _arrays(value: Any) -> Any:
     return jnp.asarray(kept)
 
 
-def _refuse(node: Any, reason: str, advice: str = OTHERWISE) -> Any:
+def _refuse(node: Any, reason: str, advice: str = OTHERWISE) -> NoReturn:
     raise TranslationError(str(node.target), source.shown(source.source_of(node)), reason, advice)

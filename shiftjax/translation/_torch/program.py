@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -12,11 +13,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import fail
-from shiftjax.translation._error import TranslationError
 from shiftjax.translation._network import Network
 from shiftjax.translation._torch.exported import Graph, export
 from shiftjax.translation._torch.interpret import evaluate
+from shiftjax.translation._torch.outputs import plain
 from shiftjax.translation._torch.tensors import to_numpy, torch
+from shiftjax.translation._torch.tiles import TileFunction
 
 GRAPHS = 64  # shapes whose graphs are kept: a plan asks for about a dozen
 
@@ -27,14 +29,14 @@ class TorchProgram:
     Attributes:
         module: as it was given, on the device where it is.
         run: "torch" or "jax", which computes tiles.
-        frozen: whether it comes from an exported program, which has no modes.
+        exported: the program of `torch.export` that it comes from, or None.
         name: of the module's class.
         names: of the weights.
         arrays: the weights.
     """
 
-    def __init__(self, module: Any, *, run: str, frozen: bool, name: str) -> None:
-        self.module, self.run, self.frozen, self.name = module, run, frozen, name
+    def __init__(self, module: Any, *, run: str, name: str, exported: Any = None) -> None:
+        self.module, self.run, self.name, self.exported = module, run, name, exported
         tensors = state(module)
         self._known = {key: t.detach().to("cpu").clone() for key, t in tensors.items() if not t.is_floating_point()}
         weights = {key: t for key, t in tensors.items() if key not in self._known}
@@ -44,7 +46,11 @@ class TorchProgram:
         self._graphs: OrderedDict[Any, Graph] = OrderedDict()
 
     def __reduce__(self) -> Any:
-        return _again, (self.module, self.run, self.frozen, self.name, self.fingerprint)
+        if self.exported is None:
+            return _again, (self.module, self.run, self.name, self.fingerprint)
+        saved = io.BytesIO()
+        torch().export.save(self.exported, saved)
+        return _opened_again, (saved.getvalue(), self.run, self.device)
 
     @property
     def device(self) -> Any:
@@ -83,8 +89,6 @@ class TorchProgram:
         """How the module computes tiles; None where JAX is to."""
         if self.run == "jax":
             return None
-        from shiftjax.translation._torch.tiles import TileFunction
-
         return TileFunction(network, self)
 
     def versions(self) -> Mapping[str, str]:
@@ -109,22 +113,6 @@ def fingerprint(module: Any) -> str:
     return total.hexdigest()
 
 
-def plain(tree: Any) -> Any:
-    """What a module returns, in dictionaries, lists and tuples, which JAX knows.
-
-    Raises:
-        TranslationError: it returns something else.
-    """
-    if isinstance(tree, Mapping):
-        return {str(key): plain(value) for key, value in tree.items()}
-    if isinstance(tree, list | tuple):
-        return type(tree)(map(plain, tree)) if type(tree) in (list, tuple) else tuple(map(plain, tree))
-    if tree is None or isinstance(tree, jax.Array | np.ndarray | int | float):
-        return tree
-    kind = type(tree).__name__
-    raise TranslationError("output", "unknown", f"the module returns a {kind}", "Return tensors, lists or dictionaries.")
-
-
 def _channels_last(y: Any, ndim: int) -> Any:
     return jnp.moveaxis(y, 1, -1) if getattr(y, "ndim", 0) == ndim else y
 
@@ -137,9 +125,14 @@ def _leaf(name: str, tensor: Any) -> jax.Array:
     return jnp.asarray(array)
 
 
-def _again(module: Any, run: str, frozen: bool, name: str, fingerprint: str) -> TorchProgram:
-    """In another process."""
-    program = TorchProgram(module, run=run, frozen=frozen, name=name)
+def _again(module: Any, run: str, name: str, fingerprint: str) -> TorchProgram:
+    """In another process: a module that has changed since it was translated is refused there too."""
+    program = TorchProgram(module, run=run, name=name)
     program.fingerprint = fingerprint
-    program.check_unchanged()
     return program
+
+
+def _opened_again(saved: bytes, run: str, device: Any) -> TorchProgram:
+    """An exported program in another process."""
+    exported = torch().export.load(io.BytesIO(saved))
+    return TorchProgram(exported.module().to(device), run=run, name="ExportedProgram", exported=exported)

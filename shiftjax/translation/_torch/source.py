@@ -19,7 +19,7 @@ def source_of(node: Any) -> tuple[str, int] | None:
     frames = [(file, int(line)) for file, line in FRAME.findall(node.meta.get("stack_trace") or "")]
     frames = [frame for frame in frames if not frame[0].startswith("<")]
     own = [frame for frame in frames if not is_torch(frame[0])]
-    return (own or frames or [None])[-1]
+    return next(reversed(own or frames), None)
 
 
 def is_torch(file: str) -> bool:
@@ -38,7 +38,7 @@ def shown(source: tuple[str, int] | None) -> str:
     return "unknown" if source is None else f"{source[0]}:{source[1]}"
 
 
-def _call(function: Callable[..., Any], *args: Any, **options: Any) -> Any: return function(*args, **options)  # fmt: skip
+def _call(function: Any, *args: Any, **options: Any) -> Any: return function(*args, **options)  # fmt: skip
 
 
 @lru_cache(maxsize=4096)

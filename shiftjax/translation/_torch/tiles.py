@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -10,8 +10,11 @@ import numpy as np
 
 from shiftjax._checks import fail
 from shiftjax.translation._network import Network, unchanged
-from shiftjax.translation._torch.program import TorchProgram, plain
+from shiftjax.translation._torch.outputs import plain
 from shiftjax.translation._torch.tensors import to_numpy, to_torch, torch
+
+if TYPE_CHECKING:
+    from shiftjax.translation._torch.program import TorchProgram
 
 # Of the largest output: what sums in another order may differ by, with room for deep networks.
 ROUNDING = {"float64": 1e-10, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
@@ -35,7 +38,7 @@ class TileFunction:
         """
         outputs = self._by_module(tiles)
         if not self._compared:
-            self._compare(outputs, self._network(jnp.asarray(tiles)), len(tiles))
+            self._compare(outputs, self._network(jnp.asarray(tiles)))
             self._compared = True
         return jax.tree.map(_kept, outputs)
 
@@ -50,16 +53,17 @@ class TileFunction:
         ndim = tiles.ndim
         return jax.tree.map(lambda y: np.moveaxis(y, 1, -1) if y.ndim == ndim else y, plain(arrays))
 
-    def _compare(self, outputs: Any, translated: Any, count: int) -> None:
+    def _compare(self, outputs: Any, translated: Any) -> None:
         expected = "tiles of the module equal to those of its translation"
-        mend = 'this is a fault of the translation, or the module depends on more than the image; run="jax" has no part in it'
-        if jax.tree.structure(outputs) != jax.tree.structure(translated):
+        mend = "the translation is at fault, or the module depends on more than the image: please report it"
+        (outs, tree), (others, other_tree) = jax.tree.flatten(outputs), jax.tree.flatten(translated)
+        if tree != other_tree:
             fail("fn", expected, "outputs of another structure", mend)
-        for own, other in zip(jax.tree.leaves(outputs), jax.tree.leaves(translated), strict=True):
+        for own, other in zip(outs, others, strict=True):
             if own.shape != other.shape:
                 fail("fn", expected, f"shapes {own.shape} and {other.shape}", mend)
             ours, theirs = np.asarray(own, np.float64), np.asarray(other, np.float64)
-            largest = max(float(np.abs(theirs).max(initial=0)), np.finfo(np.float32).tiny)
+            largest = float(np.abs(theirs).max(initial=float(np.finfo(np.float32).tiny)))
             difference = float(np.abs(ours - theirs).max(initial=0)) / largest
             if not difference <= self._rounding(own, other):
                 fail("fn", expected, f"a difference of {difference:.2g} of the largest value", mend)

@@ -36,9 +36,7 @@ def convolve(
     else:
         assert not isinstance(padding, str)
         pads = [(p, p) for p in each(padding, ndim)]
-    y = lax.conv_general_dilated(
-        x, weight, each(stride, ndim), pads, rhs_dilation=steps, feature_group_count=groups
-    )
+    y = lax.conv_general_dilated(x, weight, each(stride, ndim), pads, rhs_dilation=steps, feature_group_count=groups)
     return y if bias is None else y + _per_channel(bias, ndim)
 
 
@@ -52,7 +50,7 @@ def convolve_transposed(
     groups: int = 1,
     dilation: Ints = 1,
 ) -> Any:
-    """out[stride * i + dilation * k - padding] gets weight[k] x[i]: the kernel, mirrored, over an image with zeros in between."""
+    """out[stride * i + dilation * k - padding] gets weight[k] x[i]: a mirrored kernel over an image with gaps."""
     ndim = weight.ndim - 2
     if x.ndim == ndim + 1:
         return convolve_transposed(x[None], weight, bias, stride, padding, output_padding, groups, dilation)[0]

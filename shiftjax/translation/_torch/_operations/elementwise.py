@@ -285,7 +285,7 @@ def to_copy(
 
 
 def _converted(x: Any, dtype: Any) -> Any:
-    if jnp.issubdtype(x.dtype, jnp.floating) and not jnp.issubdtype(dtype, jnp.floating) and dtype != bool:
+    if jnp.issubdtype(x.dtype, jnp.floating) and jnp.issubdtype(dtype, jnp.integer):
         return jnp.trunc(x).astype(dtype)
     return x.astype(dtype)
 
@@ -333,3 +333,8 @@ operation("new_ones")(_new(1))
 def new_full(x: Any, size: Any, fill_value: Any, *, dtype: Any = None, **where_it_lies: Any) -> Any:
     """A value all over another shape."""
     return jnp.full(tuple(size), fill_value, x.dtype if dtype is None else dtype)
+
+
+@operation("_assert_tensor_metadata")
+def nothing(*args: Any, **options: Any) -> None:
+    """A check of shapes and types, which the export has made."""

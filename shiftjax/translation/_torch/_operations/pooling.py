@@ -24,7 +24,7 @@ class Windows(NamedTuple):
         stride: from one to the next.
         pad: pixels beyond either end.
         dilation: from one pixel of a window to the next.
-        count: how many windows.
+        number: of windows.
     """
 
     size: int
@@ -32,12 +32,12 @@ class Windows(NamedTuple):
     stride: int
     pad: int
     dilation: int
-    count: int
+    number: int
 
     @property
     def right(self) -> int:
         """Pixels beyond the right end, which the last window may need more of than `pad` if sizes are rounded up."""
-        end = (self.count - 1) * self.stride + self.dilation * (self.kernel - 1) + 1 - self.pad
+        end = (self.number - 1) * self.stride + self.dilation * (self.kernel - 1) + 1 - self.pad
         return max(self.pad, end - self.size)
 
 
@@ -52,7 +52,7 @@ def _windows(
 
 
 def _count(size: int, kernel: int, stride: int, pad: int, dilation: int, ceil_mode: bool) -> int:
-    """As many windows as fit; rounded up, one more that is cut off at the end but begins within image or left padding."""
+    """As many windows as fit; rounded up, one more, cut off at the end, if it begins in the image or its left padding."""
     free = size + 2 * pad - dilation * (kernel - 1) - 1
     if not ceil_mode:
         return free // stride + 1
@@ -71,7 +71,7 @@ def _reduce(x: Any, windows: Sequence[Windows], empty: Any, join: Callable[..., 
         [(0, 0)] * lead + [(w.pad, w.right) for w in windows],
         window_dilation=(1,) * lead + tuple(w.dilation for w in windows),
     )
-    return y[(..., *(slice(w.count) for w in windows))]
+    return y[(..., *(slice(w.number) for w in windows))]
 
 
 def _max_pool(ndim: int) -> Callable[..., Any]:
@@ -115,7 +115,7 @@ def _avg_pool(ndim: int) -> Callable[..., Any]:
 def _counts(window: Windows, *, padded: bool) -> list[int]:
     """Pixels of each window that count: those in the image, or those in the image with its padding."""
     low, high = (-window.pad, window.size + window.pad) if padded else (0, window.size)
-    starts = [i * window.stride - window.pad for i in range(window.count)]
+    starts = [i * window.stride - window.pad for i in range(window.number)]
     return [min(start + window.kernel, high) - max(start, low) for start in starts]
 
 
@@ -159,6 +159,8 @@ def _with_places(pool: Callable[..., Any]) -> Callable[..., Any]:
 for _ndim in (1, 2, 3):
     operation(f"max_pool{_ndim}d")(_max_pool(_ndim))
     operation(f"avg_pool{_ndim}d")(_avg_pool(_ndim))
-    operation(f"adaptive_avg_pool{_ndim}d", f"_adaptive_avg_pool{_ndim}d")(_adaptive(_ndim, jnp.mean))
+    operation(f"adaptive_avg_pool{_ndim}d", *([f"_adaptive_avg_pool{_ndim}d"] if _ndim > 1 else []))(
+        _adaptive(_ndim, jnp.mean)
+    )
     operation(f"adaptive_max_pool{_ndim}d")(_with_places(_adaptive(_ndim, jnp.max)))
     operation(f"max_pool{_ndim}d_with_indices")(_with_places(_max_pool(_ndim)))

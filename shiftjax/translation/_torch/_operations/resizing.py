@@ -36,8 +36,8 @@ def _ratio(old: int, new: int, factor: float) -> np.float32:
 
 def _nearest(x: Any, axis: int, new: int, factor: float, *, exact: bool) -> Any:
     old = x.shape[axis]
-    places = np.arange(new, dtype=np.float32)
-    places = (places + np.float32(0.5) if exact else places) * _ratio(old, new, factor)
+    middle = np.float32(0.5 if exact else 0)
+    places: np.ndarray = (np.arange(new, dtype=np.float32) + middle) * _ratio(old, new, factor)
     return _take(x, axis, np.minimum(np.floor(places).astype(np.int64), old - 1))
 
 
