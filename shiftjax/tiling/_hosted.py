@@ -26,7 +26,14 @@ def tile_function(fn: Any) -> Callable[[np.ndarray], Any] | None:
 
 
 def computed_by(fn: Any) -> Mapping[str, str]:
-    """The programs besides JAX that compute a function's tiles, and their versions: another one rounds otherwise."""
+    """The programs besides JAX that compute a function's tiles, and their versions: another one rounds otherwise.
+
+    Args:
+        fn: any function of images.
+
+    Returns:
+        Versions by the names of the programs; empty where JAX alone computes.
+    """
     return fn.versions() if isinstance(fn, Hosted) and not isinstance(fn, type) else {}
 
 

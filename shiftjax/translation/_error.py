@@ -20,4 +20,5 @@ class TranslationError(CertificationError):
 
     @property
     def operation(self) -> str:
+        """The operation of the other library."""
         return self.primitive

@@ -69,11 +69,13 @@ class Network:
         return f"Network({self.program.name}, {len(self.arrays)} arrays)"
 
     def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Program]:
+        """The weights by their names, and the rest, for JAX's pytrees."""
         keys = map(jax.tree_util.GetAttrKey, self.program.names)
         return list(zip(keys, self.arrays, strict=True)), self.program
 
     @classmethod
     def tree_unflatten(cls, program: Program, arrays: Sequence[Any]) -> Network:
+        """The inverse."""
         return cls(program, arrays)
 
 

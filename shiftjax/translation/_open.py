@@ -68,7 +68,14 @@ def from_torch(module: Any, *, run: str = "torch", device: Any = None) -> Networ
 
 
 def translated(fn: Any) -> Any:
-    """A PyTorch module by `from_torch`; any other function as it is. PyTorch is not loaded for it."""
+    """A PyTorch module by `from_torch`; any other function as it is. PyTorch is not loaded for it.
+
+    Args:
+        fn: a function or a module.
+
+    Returns:
+        A function of images `(batch, *space, channel)`.
+    """
     loaded = sys.modules.get("torch")
     return from_torch(fn) if loaded is not None and isinstance(fn, loaded.nn.Module) else fn
 

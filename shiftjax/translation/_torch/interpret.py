@@ -24,7 +24,12 @@ from shiftjax.translation._torch.exported import Graph, name_of, packet_of
 from shiftjax.translation._torch.tensors import dtype_of, narrowed, to_numpy, torch
 
 COUNTS = ("argmax", "argmin")  # whose 64-bit results are numbers of entries along an axis
-WRAPPERS = ("wrap_with_set_grad_enabled",)
+WITH_PLACES = (  # whose second results are places of maxima, which are refused where somebody uses them
+    *("max", "min", "adaptive_max_pool1d", "adaptive_max_pool2d", "adaptive_max_pool3d"),
+    *("max_pool2d_with_indices", "max_pool3d_with_indices"),
+)
+BY_PIXELS = ("_local_scalar_dense", "item", "nonzero", "masked_select")
+BY_SHAPES = "Compute with tensors all the way."
 OTHERWISE = "Leave it out, compute it in JAX after the network, or open an issue that names it."
 
 
@@ -98,6 +103,8 @@ def _apply(node: Any, values: Mapping[str, Any]) -> Any:
         _refuse(node, "it uses the places of maxima, not their values")
     if not any(map(_is_array, given)):
         return _by_torch(target, args, options)
+    if packet_of(target) in BY_PIXELS:
+        _refuse(node, "the values of pixels become a number, or decide a shape", BY_SHAPES)
     function = OPERATIONS.get(name_of(target)) or OPERATIONS.get(packet_of(target))
     if function is None:
         _refuse(node, "there is no translation of this operation")
@@ -140,23 +147,15 @@ def _one(node: Any, result: Any, expected: Any) -> Any:
 def _check_types(node: Any) -> None:
     """Refuses results in types that JAX does not have, or has with fewer bits."""
     expected = node.meta.get("val")
-    for one in expected if isinstance(expected, list | tuple) else (expected,):
-        if one is None or not hasattr(one, "dtype"):
+    several = isinstance(expected, list | tuple)
+    for k, one in enumerate(expected if several else (expected,)):
+        if one is None or not hasattr(one, "dtype") or (k == 1 and packet_of(node.target) in WITH_PLACES):
             continue
         dtype = dtype_of(one.dtype)
         if dtype is None:
             _refuse(node, f"its result is of {one.dtype}, a type that is not translated")
-        elif narrowed(dtype) and packet_of(node.target) not in COUNTS and not _unused(node, one):
+        elif narrowed(dtype) and packet_of(node.target) not in COUNTS:
             _refuse(node, f"its result is of {one.dtype}, of which JAX would keep 32 bits", _wider(dtype))
-
-
-def _unused(node: Any, one: Any) -> bool:
-    """Whether a result among several is one that nobody uses, such as the places of maxima."""
-    expected = node.meta["val"]
-    if not isinstance(expected, list | tuple):
-        return False
-    at = next(k for k, value in enumerate(expected) if value is one)
-    return not any(user.target is operator.getitem and user.args[1] == at and user.users for user in node.users)
 
 
 def _wider(dtype: np.dtype) -> str:

@@ -52,7 +52,7 @@ def _windows(
 
 
 def _count(size: int, kernel: int, stride: int, pad: int, dilation: int, ceil_mode: bool) -> int:
-    """As many windows as fit; rounded up, one more, cut off at the end, if it begins in the image or its left padding."""
+    """As many windows as fit; rounded up, one more, cut off at the end, if it begins before the right padding."""
     free = size + 2 * pad - dilation * (kernel - 1) - 1
     if not ceil_mode:
         return free // stride + 1

@@ -37,8 +37,8 @@ def _ratio(old: int, new: int, factor: float) -> np.float32:
 def _nearest(x: Any, axis: int, new: int, factor: float, *, exact: bool) -> Any:
     old = x.shape[axis]
     middle = np.float32(0.5 if exact else 0)
-    places: np.ndarray = (np.arange(new, dtype=np.float32) + middle) * _ratio(old, new, factor)
-    return _take(x, axis, np.minimum(np.floor(places).astype(np.int64), old - 1))
+    places = np.floor((np.arange(new, dtype=np.float32) + middle) * _ratio(old, new, factor))
+    return _take(x, axis, np.minimum(places.astype(np.int64), old - 1))
 
 
 def _take(x: Any, axis: int, index: np.ndarray) -> Any:
@@ -56,16 +56,16 @@ def _interpolate(x: Any, axis: int, new: int, factor: float, taps: Taps, *, alig
     """Weighted sums of the pixels around each position."""
     old = x.shape[axis]
     if align_corners:
-        places = np.arange(new) * np.float64(np.float32(old - 1) / np.float32(max(new - 1, 1)))
-        return _gathered(x, axis, places, taps)
+        corners = np.arange(new) * np.float64(np.float32(old - 1) / np.float32(max(new - 1, 1)))
+        return _gathered(x, axis, corners, taps)
     ratio = _ratio(old, new, factor)
     up, down = round(1 / float(ratio)), round(float(ratio))
     if up >= 1 and new == old * up and ratio == np.float32(1) / np.float32(up):
         return _enlarged(x, axis, up, taps)
     if down > 1 and ratio == np.float32(down) and new * down <= old:
         return _reduced(x, axis, new, down, taps)
-    places = float(ratio) * (np.arange(new) + 0.5) - 0.5
-    return _gathered(x, axis, np.maximum(places, 0) if clamp else places, taps)
+    positions = float(ratio) * (np.arange(new) + 0.5) - 0.5
+    return _gathered(x, axis, np.maximum(positions, 0) if clamp else positions, taps)
 
 
 def _enlarged(x: Any, axis: int, factor: int, taps: Taps) -> Any:
