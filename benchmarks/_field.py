@@ -7,7 +7,7 @@ import importlib.util
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,15 +30,17 @@ class Entry:
     shape: tuple[int, ...]
 
 
-def entries() -> Iterator[Entry]:
-    """All networks of the packages that are installed."""
-    for family in (_own, _monai, _nnunet, _pytorch3dunet, _smp, _timm, _torch_em, _careamics, _instanseg, _cellseg):
+def entries(packages: Sequence[str] = ()) -> Iterator[Entry]:
+    """All networks of the packages that are installed, or of some of them."""
+    for package, family in FAMILIES.items():
+        if packages and package not in packages:
+            continue
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             try:
                 yield from family()
             except ImportError as error:
-                print(f"left out: {family.__name__[1:]} ({error})")
+                print(f"left out: {package} ({error})")
 
 
 def made(entry: Entry) -> Any:
@@ -60,7 +62,7 @@ PLANE, DEEP_PLANE, COLOURS, VOLUME = (1, 128, 128, 1), (1, 256, 256, 1), (1, 256
 
 
 def _own() -> Iterator[Entry]:
-    from benchmarks._plain_unet import PlainUNet
+    from _plain_unet import PlainUNet
 
     def entry(name: str, shape: tuple[int, ...] = PLANE, **options: Any) -> Entry:
         return Entry(name, "torch", lambda: PlainUNet(**options), shape)
@@ -271,3 +273,17 @@ def _instanseg() -> Iterator[Entry]:
 def _cellseg() -> Iterator[Entry]:
     stardist = importlib.import_module("cellseg_models_pytorch.models.stardist.stardist_unet").StarDistUnet
     yield Entry("StarDistUnet", "cellseg-models-pytorch", lambda: stardist(n_rays=8), COLOURS)
+
+
+FAMILIES = {
+    "torch": _own,
+    "monai": _monai,
+    "dynamic-network-architectures": _nnunet,
+    "pytorch3dunet": _pytorch3dunet,
+    "segmentation-models-pytorch": _smp,
+    "timm": _timm,
+    "torch-em": _torch_em,
+    "careamics": _careamics,
+    "instanseg-torch": _instanseg,
+    "cellseg-models-pytorch": _cellseg,
+}

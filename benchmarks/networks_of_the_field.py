@@ -18,9 +18,9 @@ from typing import Any
 import jax
 import numpy as np
 import torch
+from _field import Entry, entries, made
 
 import shiftjax as sj
-from benchmarks._field import Entry, entries, made
 from shiftjax._checks import told
 
 Row = dict[str, Any]

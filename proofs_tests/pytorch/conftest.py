@@ -1,7 +1,11 @@
 """Tests that need PyTorch: where it is missing none is collected; the gate installs it and runs them on their own."""
 
 import importlib.util
+import sys
 import warnings
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))  # which has the networks of the field
 
 collect_ignore_glob = [] if importlib.util.find_spec("torch") else ["test_*.py"]
 

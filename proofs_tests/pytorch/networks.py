@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from _plain_unet import PlainUNet
 from torch import nn
-
-from benchmarks._plain_unet import PlainUNet
 
 
 def unet(**options: Any) -> PlainUNet:

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from hypothesis import strategies as st
 
-from shiftjax.translation._torch._operations.table import OPERATIONS
-from shiftjax.translation._torch.exported import name_of, packet_of
+from shiftjax.translation._torch.exported import function_of
 from shiftjax.translation._torch.interpret import _arrays
 from shiftjax.translation._torch.tensors import to_numpy
 
@@ -33,7 +32,8 @@ def tensor(draw: Draw, *shape: int, low: float = -2, high: float = 2, dtype: str
 def check(target: Any, *args: Any, **options: Any) -> None:
     """The table's result has PyTorch's shape, and its numbers up to rounding."""
     expected = target(*args, **options)
-    function = OPERATIONS.get(name_of(target)) or OPERATIONS[packet_of(target)]
+    function = function_of(target)
+    assert function is not None, target
     found = function(*map(_arrays, args), **{key: _arrays(value) for key, value in options.items()})
     several = isinstance(expected, list | tuple)
     for own, other in zip(found if several else [found], expected if several else [expected], strict=True):

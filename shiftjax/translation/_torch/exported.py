@@ -5,7 +5,7 @@ from __future__ import annotations
 import operator
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -58,7 +58,7 @@ def export(module: Any, shape: tuple[int, ...], dtype: np.dtype, device: Any) ->
         ValueError: it does not take such an image.
     """
     image = torch().empty(shape, dtype=torch_dtype(dtype), device=device)
-    with _quiet():
+    with _quiet(torch().device(device).type):
         try:
             program = torch().export.export(module, (image,), strict=False)
             if not _functional(program):
@@ -69,12 +69,12 @@ def export(module: Any, shape: tuple[int, ...], dtype: np.dtype, device: Any) ->
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(device: str) -> Iterator[None]:
     """Without gradients, automatic casts and PyTorch's warnings about itself."""
     fastpath = torch().backends.mha.get_fastpath_enabled()
     torch().backends.mha.set_fastpath_enabled(False)  # which would take operations for training and inference apart
     try:
-        with warnings.catch_warnings(), torch().no_grad():
+        with warnings.catch_warnings(), torch().no_grad(), torch().autocast(device, enabled=False):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -86,13 +86,17 @@ def _functional(program: Any) -> bool:
     targets = [node.target for node in program.graph.nodes if node.op == "call_function"]
     attributes = any(node.op == "get_attr" for node in program.graph.nodes)
     return not attributes and all(
-        target is operator.getitem or (hasattr(target, "_schema") and not target._schema.is_mutable and _known(target))
+        target is operator.getitem
+        or (hasattr(target, "_schema") and not target._schema.is_mutable and function_of(target) is not None)
         for target in targets
     )
 
 
-def _known(target: Any) -> bool:
-    return name_of(target) in OPERATIONS or packet_of(target) in OPERATIONS
+def function_of(target: Any) -> Callable[..., Any] | None:
+    """The table's function for an operation; None for those that it does not have, and for all that are not ATen's."""
+    if not str(target).startswith("aten."):
+        return None
+    return OPERATIONS.get(name_of(target)) or OPERATIONS.get(packet_of(target))
 
 
 @cache
@@ -100,7 +104,7 @@ def _decompositions() -> Any:
     """PyTorch's table of simpler operations, without those that are translated as they are."""
     table = torch().export.default_decompositions()
     for overload in list(table):
-        if _known(overload):
+        if function_of(overload) is not None:
             del table[overload]
     return table
 

@@ -18,9 +18,9 @@ import numpy as np
 from shiftjax._checks import told
 from shiftjax.translation._error import TranslationError
 from shiftjax.translation._torch import source
-from shiftjax.translation._torch._operations import OPERATIONS, Unsupported
+from shiftjax.translation._torch._operations import Unsupported
 from shiftjax.translation._torch._operations.pooling import Places
-from shiftjax.translation._torch.exported import Graph, name_of, packet_of
+from shiftjax.translation._torch.exported import Graph, function_of, packet_of
 from shiftjax.translation._torch.tensors import dtype_of, narrowed, to_numpy, torch
 
 COUNTS = ("argmax", "argmin")  # whose 64-bit results are numbers of entries along an axis
@@ -105,7 +105,7 @@ def _apply(node: Any, values: Mapping[str, Any]) -> Any:
         return _by_torch(target, args, options)
     if packet_of(target) in BY_PIXELS:
         _refuse(node, "the values of pixels become a number, or decide a shape", BY_SHAPES)
-    function = OPERATIONS.get(name_of(target)) or OPERATIONS.get(packet_of(target))
+    function = function_of(target)
     if function is None:
         _refuse(node, "there is no translation of this operation")
     _check_types(node)
@@ -172,7 +172,8 @@ def _by_torch(target: Any, args: list[Any], options: dict[str, Any]) -> Any:
 
 
 def _random(target: Any) -> bool:
-    return torch().Tag.nondeterministic_seeded in target.tags and packet_of(target) not in OPERATIONS
+    """Whether an operation draws numbers; dropout, which may be switched off, is in the table."""
+    return torch().Tag.nondeterministic_seeded in target.tags and function_of(target) is None
 
 
 def _is_array(value: Any) -> bool:

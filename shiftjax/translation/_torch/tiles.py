@@ -28,7 +28,7 @@ class TileFunction:
         unchanged(network)
         program.check_unchanged()
         self._network, self._program = network, program
-        self._compared = False
+        self._types: list[np.dtype] = []  # of the outputs; empty until the first tiles are compared
 
     def __call__(self, tiles: np.ndarray) -> Any:
         """The outputs, on the host.
@@ -37,10 +37,14 @@ class TileFunction:
             ValueError: they are not those of the translation.
         """
         outputs = self._by_module(tiles)
-        if not self._compared:
-            self._compare(outputs, self._network(jnp.asarray(tiles)))
-            self._compared = True
-        return jax.tree.map(_kept, outputs)
+        if not self._types:
+            translated = self._network(jnp.asarray(tiles))
+            self._compare(outputs, translated)
+            self._types = [np.dtype(y.dtype) for y in jax.tree.leaves(translated)]
+        leaves, tree = jax.tree.flatten(outputs)
+        # Automatic casts may give narrower numbers than were planned for, PyTorch's counts have more bits than JAX's.
+        typed = [y.astype(dtype, copy=False) for y, dtype in zip(leaves, self._types, strict=True)]
+        return jax.tree.unflatten(tree, typed)
 
     def _by_module(self, tiles: np.ndarray) -> Any:
         module, device = self._program.module, self._program.device
@@ -87,8 +91,3 @@ def _memory_format(module: Any, ndim: int) -> Any:
     if last is not None and kernels and all(p.is_contiguous(memory_format=last) for p in kernels):
         return last
     return torch().contiguous_format
-
-
-def _kept(y: Any) -> Any:
-    """In the type that JAX has for it."""
-    return y.astype(jax.dtypes.canonicalize_dtype(y.dtype), copy=False)
