@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import time
 import warnings
 from collections.abc import Iterator
@@ -48,8 +49,7 @@ def measured(entry: Entry) -> Row:
             out=[axis.out for axis in axes],
         )
     except sj.CertificationError as refusal:
-        place = "/".join(Path(refusal.source).parts[-4:])
-        row.update(refused=place, operation=refusal.primitive, reason=refusal.reason)
+        row.update(refused=refusal.source, operation=refusal.primitive, reason=refusal.reason)
     else:
         row["tiles"] = tiles(entry, module, net, row)
     row["seconds"] = round(time.perf_counter() - begin, 1)
@@ -98,10 +98,15 @@ def table(rows: list[Row]) -> Iterator[str]:
         if "not translated" in row:
             yield f"| {row['name']} | {row['package']} | - | not translated: {row['not translated']} | | | | |"
             continue
-        verdict = f"refused at `{row['refused']}`" if "refused" in row else "certified"
+        verdict = f"refused at `{_short(row['refused'])}`" if "refused" in row else "certified"
         numbers = [" x ".join(map(str, row.get(key, []))) for key in ("period", "field", "margin")]
         begin = f"| {row['name']} | {row['package']} | {row['error']:.0e} | {verdict} |"
         yield f"{begin} {' | '.join(numbers)} | {row.get('tiles', '')} |"
+
+
+def _short(source: str) -> str:
+    """A line of a package, from the package's name on."""
+    return re.sub(r"^.*(site-packages/|(?=benchmarks/))", "", source)
 
 
 def main() -> None:
