@@ -50,6 +50,17 @@ def test_a_file_of_one_size_takes_that_size():
         net(image(1, 34, 32, 1))
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_of_one_image_at_a_time(path):
+    """It takes no batches, which a plan for the module itself has."""
+    plan = sj.plan_tiles(sj.from_torch(small()), (1, 46, 52, 1), tile=16)
+    assert plan.batch_size > 1
+    net, x = sj.open_model(path), image(1, 46, 52, 1)
+    with pytest.raises(ValueError, match="batch_size=1"):
+        sj.predict_tiled(net, x, plan)
+    assert sj.predict_tiled(net, x, plan, batch_size=1).shape == (1, 46, 52, 2)
+
+
 @pytest.mark.parametrize("name", ["net.pt", "net.pth", "net.onnx", "net.keras", "rdf.yaml", "net.ckpt", "zoo.zip"])
 def test_other_files_are_refused_in_words(name, tmp_path):
     (tmp_path / name).write_bytes(b"PK")

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail
+from shiftjax._checks import fail, told
 from shiftjax.translation._network import Network, unchanged
 from shiftjax.translation._torch.outputs import plain
 from shiftjax.translation._torch.tensors import to_numpy, to_torch, torch
@@ -51,8 +51,12 @@ class TileFunction:
         image = to_torch(np.moveaxis(tiles, -1, 1)).to(device)
         # A copy in either case: a module may write into its image.
         image = image.clone(memory_format=_memory_format(module, image.ndim))
-        with torch().no_grad():
-            outputs = module(image)
+        try:
+            with torch().no_grad():
+                outputs = module(image)
+        except Exception as error:  # whatever the module raises
+            mend = "give `batch_size=1`" if len(tiles) > 1 else "translate the module that was planned for"
+            fail("fn", f"a module that takes tiles {tiles.shape}", f"one that raises {told(error)}", mend)
         arrays = torch().utils._pytree.tree_map_only(torch().Tensor, to_numpy, outputs)
         ndim = tiles.ndim
         return jax.tree.map(lambda y: np.moveaxis(y, 1, -1) if y.ndim == ndim else y, plain(arrays))
