@@ -112,12 +112,13 @@ def _short(source: str) -> str:
 
 INTRODUCTION = """# PyTorch networks of the field, and what is proved of them
 
-By `python benchmarks/networks_of_the_field.py`, {date}, PyTorch {torch}, JAX {jax}, on a CPU. Networks are as their packages
-make them, small in width, with random weights and statistics. {total} networks: {translated} are translated, all of these equal to
-PyTorch within {error:.0e} of the largest output; {certified} are certified, {refused} refused at the line that is named.
+By `python benchmarks/networks_of_the_field.py`, {date}, PyTorch {torch}, JAX {jax}, on a CPU. Networks are as their
+packages make them, small, with random weights and statistics. Of {total} networks {translated} are translated,
+all equal to PyTorch within {error:.0e} of the largest output; {certified} are certified, {refused} refused at the
+line that is named.
 
-*Period*, *field* (the receptive field) and *exact from* (what padding inside the network reaches, from the border) are in
-pixels of the image. The last column compares the tiles that the module computes, of an image that is not padded
+*Period*, *field* (the receptive field) and *exact from* (as far as padding inside the network reaches from the border)
+are in pixels of the image. The last column compares the tiles that the module computes, of an image that is not padded
 (`pad=None`), with what it computes of the whole image, again by the largest difference over the largest value.
 
 """
