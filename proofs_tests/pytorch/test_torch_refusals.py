@@ -75,6 +75,10 @@ REFUSED = {
     "a number of pixels": (lambda x: x * x.max().item(), "values of pixels"),
     "random numbers": (lambda x: x + torch.rand_like(x), "random"),
     "training": (lambda x: nn.functional.dropout(x, 0.5, training=True), "random|dropout"),
+    "a norm that is training": (
+        lambda x: nn.functional.batch_norm(x, torch.zeros(1), torch.ones(1), training=True),
+        "training|changes",
+    ),
     "an operation without translation": (
         lambda x: nn.functional.grid_sample(x, torch.zeros(1, 16, 16, 2), align_corners=False),
         "no translation",

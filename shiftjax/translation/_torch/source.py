@@ -24,7 +24,7 @@ def source_of(node: Any) -> tuple[str, int] | None:
 
 def is_torch(file: str) -> bool:
     """Whether a file is PyTorch's."""
-    return file.startswith(str(Path(torch().__file__).parent))
+    return Path(torch().__file__).parent in Path(file).parents
 
 
 def module_of(node: Any) -> str:

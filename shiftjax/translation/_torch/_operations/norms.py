@@ -41,6 +41,8 @@ def batch_norm(
     cudnn_enabled: bool = True,
 ) -> Any:
     """By statistics that training has left behind; where there are none, by those of the whole batch."""
+    if training and running_mean is not None:
+        raise Unsupported("a batch norm that is training, which changes its statistics")
     if training or running_mean is None:
         shape = (-1, *(1,) * (x.ndim - 2))
         normed = _standardized(_wide(x), (0, *range(2, x.ndim)), eps)
@@ -83,6 +85,8 @@ def instance_norm(
     cudnn_enabled: bool = True,
 ) -> Any:
     """Each channel of each image by its own mean and variance over space, or by those that training has left behind."""
+    if use_input_stats and running_mean is not None:
+        raise Unsupported("an instance norm that is training, which changes its statistics")
     if not use_input_stats:
         return _by_running_statistics(x, weight, bias, running_mean, running_var, eps)
     normed = _standardized(_wide(x), tuple(range(2, x.ndim)), eps)

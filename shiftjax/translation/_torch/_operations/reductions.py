@@ -115,7 +115,7 @@ def vector_norm(x: Any, ord: float = 2, dim: Dim = None, keepdim: bool = False, 
     return jnp.sum(x**ord, axes, keepdims=keepdim) ** (1 / ord)
 
 
-@operation("softmax.int", "_softmax", "_safe_softmax")
+@operation("softmax.int", "_softmax")
 def softmax(x: Any, dim: int, dtype: Any = None) -> Any:
     """exp(x) over its sum along an axis."""
     return jax.nn.softmax(x.astype(dtype) if dtype not in (None, False, True) else x, dim)
