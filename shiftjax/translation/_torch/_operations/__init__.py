@@ -1,5 +1,6 @@
 """The table of ATen operations, a family per file. PyTorch itself is not needed here."""
 
+from shiftjax.translation._torch._operations import activations as activations
 from shiftjax.translation._torch._operations import convolutions as convolutions
 from shiftjax.translation._torch._operations import elementwise as elementwise
 from shiftjax.translation._torch._operations import indexing as indexing
