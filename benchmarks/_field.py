@@ -39,7 +39,7 @@ def entries(packages: Sequence[str] = ()) -> Iterator[Entry]:
             warnings.simplefilter("ignore")
             try:
                 yield from family()
-            except ImportError as error:
+            except Exception as error:  # whatever a package raises without those that it asks for
                 print(f"left out: {package} ({error})")
 
 

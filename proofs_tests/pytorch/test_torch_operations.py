@@ -7,7 +7,7 @@ import inspect
 import jax.numpy as jnp
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from proofs_tests.pytorch.operations import FAMILIES, run
@@ -49,7 +49,8 @@ def test_wrong_tables_are_noticed(mutant, monkeypatch):
             lambda x, axis, a, b: jnp.pad(x, [(a, b) if k == axis else (0, 0) for k in range(x.ndim)]),
         )
 
-    @settings(max_examples=2 * examples(), derandomize=True, database=None)
+    # Not shrunk: that something is noticed is all that is asked.
+    @settings(max_examples=2 * examples(), derandomize=True, database=None, phases=[Phase.generate])
     @given(FAMILIES[family])
     def judged(call):
         run(call)

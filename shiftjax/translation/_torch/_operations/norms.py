@@ -66,6 +66,12 @@ def batch_norm_in_eval(
     return _by_running_statistics(x, weight, bias, running_mean, running_var, eps), None, None
 
 
+@operation("_native_batch_norm_legit_functional")
+def batch_norm_in_training(*args: Any) -> Any:
+    """What is left of one that is training."""
+    raise Unsupported("a batch norm that is training, which changes its statistics")
+
+
 @operation("_native_batch_norm_legit.no_stats")
 def batch_norm_of_batch(x: Any, weight: Any, bias: Any, training: bool, momentum: float, eps: float) -> Any:
     """By statistics of the batch."""
