@@ -13,6 +13,7 @@ from shiftjax import nets as nets
 from shiftjax import synthetic as synthetic
 from shiftjax import theory as theory
 from shiftjax import tiling as tiling
+from shiftjax import translation as translation
 from shiftjax import volume as volume
 from shiftjax._instances import instances as instances
 from shiftjax._losses import discriminative_loss as discriminative_loss
@@ -42,6 +43,9 @@ from shiftjax.theory import lattice_capacity as lattice_capacity
 from shiftjax.tiling import TilePlan as TilePlan
 from shiftjax.tiling import plan_tiles as plan_tiles
 from shiftjax.tiling import predict_tiled as predict_tiled
+from shiftjax.translation import TranslationError as TranslationError
+from shiftjax.translation import from_torch as from_torch
+from shiftjax.translation import open_model as open_model
 from shiftjax.volume import VolumeError as VolumeError
 from shiftjax.volume import predict_volume as predict_volume
 from shiftjax.volume import segment_volume as segment_volume

@@ -17,7 +17,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-OF_FOLDER = {"shiftjax": sorted(EXTRAS), "proofs_tests": ["test"], "benchmarks": ["bench"], "scripts": ["train"]}
+OF_FOLDER = {
+    "shiftjax": sorted(EXTRAS),
+    "proofs_tests": ["test", "torch"],
+    "benchmarks": ["bench"],
+    "scripts": ["train"],
+}
 OWN = {
     "shiftjax",
     "proofs_tests",

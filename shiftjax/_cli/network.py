@@ -6,6 +6,7 @@ import argparse
 import importlib
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -13,7 +14,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._network import network as given_network
+from shiftjax.translation import open_model, translated
 
+FILES = (".pt2", ".pt", ".pth", ".onnx", ".keras")  # of networks; all but the first are refused with advice
 MOST = 2**40  # pixels along an axis
 LONGEST = 1000  # characters of somebody else's error
 
@@ -75,7 +78,12 @@ def dtype(name: str) -> np.dtype:
 
 
 def function(target: str) -> Callable[[Any], Any]:
-    """Imports `package.module:callable`: a function of an image, or one without arguments that returns it."""
+    """Imports `package.module:callable`: a function of an image, or one without arguments that returns it.
+
+    A module of PyTorch is translated; a file of a network is opened.
+    """
+    if Path(target).suffix in FILES and ":" not in target:
+        return _network(lambda: open_model(target), f"opening {target!r}")
     module, separator, path = target.partition(":")
     if not separator or not module or not path:
         raise UsageError(f"expected package.module:callable, found {target!r}")
@@ -88,6 +96,14 @@ def function(target: str) -> Callable[[Any], Any]:
     except (Exception, SystemExit) as error:  # whatever the module raises; a script without a main guard may exit
         raise UsageError(f"cannot load {target!r}: {one_line(error)}") from error
     try:
-        return given_network(target, named)
+        fn = given_network(target, named)
     except ValueError as error:
         raise UsageError(str(error)) from error
+    return _network(lambda: translated(fn), f"translating {target!r}")
+
+
+def _network(make: Callable[[], Any], doing: str) -> Any:
+    try:
+        return make()
+    except (ValueError, ImportError) as error:
+        raise UsageError(f"{doing} failed: {error}") from error

@@ -32,7 +32,9 @@ NO_PAD = "none"  # on a command line
 
 def network_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """The network, its tiles, and how the source is read."""
-    text = "package.module:callable of one array, or of none that returns such a function"
+    text = (
+        "package.module:callable of one array, or of none that returns such a function; a PyTorch module or a .pt2 file"
+    )
     parser.add_argument("--net", required=required, help=text)
     parser.add_argument(
         "--tile", type=network.shape, help="output pixels of a tile, per axis or one for all: 64,128,128"

@@ -266,13 +266,15 @@ def _probed() -> dict[str, Any]:
 
 STANDARD = sysconfig.get_path("stdlib")
 LIBRARIES = ("jax", "flax", "equinox", "haiku", "jaxtyping", "beartype")
+BETWEEN = ("certifier", "translation")  # rooms of this library between the user's code and JAX
 
 
 @functools.lru_cache(maxsize=4096)
 def is_user_code(file: str) -> bool:
     """Whether a file is the user's code, not Python's, JAX's or a neural network library's."""
     modules = [getattr(sys.modules.get(name), "__file__", None) for name in LIBRARIES]
-    folders = [str(Path(module).parent) for module in modules if module] + [str(Path(__file__).parent)]
+    own = Path(__file__).parents[1]  # of which some evaluate what the user has written
+    folders = [str(Path(module).parent) for module in modules if module] + [str(own / name) for name in BETWEEN]
     standard = file.startswith(STANDARD) and "-packages" not in file
     return not standard and not file.startswith(("<", *folders))
 

@@ -19,6 +19,7 @@ from shiftjax._network import network
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._aligned import stacked
 from shiftjax.tiling._compiled import CompiledFunction, Fn
+from shiftjax.tiling._hosted import HostFunction, tile_function
 from shiftjax.tiling._plan import TileIndex, TilePlan
 from shiftjax.tiling._strips import one_at_a_time, run_strips
 
@@ -27,11 +28,15 @@ MOST_TILES = 2**31 - 1  # in a call: array sizes that XLA counts
 
 
 class Lane(NamedTuple):
-    """Where calls run, one at a time: a device or a mesh of devices, with the parameters there."""
+    """Where calls run, one at a time: a device or a mesh of devices, with the parameters there; None is the host."""
 
-    function: CompiledFunction
+    function: CompiledFunction | HostFunction
     device: Any
     sharding: NamedSharding | None
+
+    def send(self, tiles: np.ndarray) -> Any:
+        """The tiles where they are computed."""
+        return tiles if self.device is None else jax.device_put(tiles, self.device)
 
 
 def run_tiles(
@@ -92,14 +97,14 @@ def run_tiles(
     ahead = len(lanes) - (jax.default_backend() == "cpu")
     for group, batch in read_ahead(read, _groups(tiles, count), ahead=ahead):
         lane = next(next_lane)
-        sent = jax.device_put(batch, lane.device)
+        sent = lane.send(batch)
         done = running.popleft() if len(running) == len(lanes) else None
         if done:
             jax.block_until_ready(done[1])  # one call at a time, or a device would hold the temporaries of two
         # Where nothing is padded, what is kept of a tile depends on the tile.
         starts = None if plan.pad is not None else _crop_starts(plan, list(map(index, group)), count)
         outputs = lane.function(sent, plan.crops, plan.certificate.places, lane.sharding, starts)
-        if jax.default_backend() != "cpu":  # which shares its memory with the host
+        if lane.device is not None and jax.default_backend() != "cpu":  # which shares its memory with the host
             for output in jax.tree.leaves(outputs):
                 output.copy_to_host_async()  # as soon as it is computed, while the next batch is
         running.append((group, outputs))
@@ -161,6 +166,12 @@ def check_function(fn: Fn, plan: TilePlan, *, batch_size: int | None = None) -> 
 def _lanes(
     fn: Fn, plan: TilePlan, count: int, devices: Sequence[jax.Device] | None, mesh: Mesh | None
 ) -> tuple[Lane, ...]:
+    own = tile_function(fn)
+    if own is not None:
+        if devices is not None or mesh is not None:
+            name, value = ("devices", devices) if mesh is None else ("mesh", mesh)
+            fail(name, "None for a network that another library computes", shown(value), "give its own device to it")
+        return (Lane(HostFunction(own), None, None),)
     function = CompiledFunction.of(fn, plan.certificate.fingerprint)
     if mesh is None:
         chosen = _default_devices() if devices is None else _checked(devices)

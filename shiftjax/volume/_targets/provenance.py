@@ -13,7 +13,7 @@ import numpy as np
 from shiftjax._parameters import take_apart
 from shiftjax._version import VERSION
 from shiftjax.certifier import Certificate
-from shiftjax.tiling import TilePlan
+from shiftjax.tiling import TilePlan, computed_by
 from shiftjax.volume._sources.source import Source
 
 Provenance = dict[str, Any]  # entries by name, as JSON keeps them
@@ -43,12 +43,15 @@ def pixels_provenance(source: Source) -> Provenance:
 def function_provenance(fn: Callable[[Any], Any], certificate: Certificate) -> str:
     """Digest of a function: its derivation by the certifier, the arrays it closes over, the values of its parameters.
 
+    Where another program than JAX computes it, its name and version count too.
+
     Args:
         fn: the function.
         certificate: of `fn`, at any shape.
     """
     constants = [json.dumps([c.shape, c.dtype, c.digest]) for c in certificate.constants]
-    return digest(certificate.fingerprint, *constants, *jax.device_get(take_apart(fn).arrays))
+    programs = [" ".join(item) for item in sorted(computed_by(fn).items())]
+    return digest(certificate.fingerprint, *constants, *programs, *jax.device_get(take_apart(fn).arrays))
 
 
 def versions() -> dict[str, str]:

@@ -1,0 +1,169 @@
+"""What of the PyTorch networks of the field is translated, equal to PyTorch, certified, and exact in tiles?
+
+Packages are asked where they are installed: `pip install monai dynamic-network-architectures pytorch3dunet
+segmentation-models-pytorch timm torch-em careamics instanseg-torch cellseg-models-pytorch`. Networks are small and
+have random weights. `--only WORD` chooses, `--out FILE` keeps a line of JSON per network, from which a run goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import re
+import time
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import torch
+from _field import Entry, entries, made
+
+import shiftjax as sj
+from shiftjax._checks import told
+
+Row = dict[str, Any]
+LARGEST = {2: 700, 3: 128}  # pixels per axis of an image that is tiled here
+
+
+def measured(entry: Entry) -> Row:
+    """A line of the table."""
+    row: Row = {"name": entry.name, "package": entry.package}
+    begin = time.perf_counter()
+    module = made(entry)
+    net = sj.from_torch(module)
+    image = np.random.default_rng(0).normal(size=entry.shape).astype(np.float32)
+    try:
+        row["error"] = largest_difference(jax.tree.leaves(net(image)), by_module(module, image))
+    except Exception as error:
+        return {**row, "not translated": told(error)}
+    try:
+        certificate = sj.certify(net, jax.ShapeDtypeStruct(entry.shape, "float32"))
+        axes = certificate.axes
+        row.update(
+            period=[axis.period for axis in axes],
+            field=[max(hi - lo + 1 for lo, hi in zip(axis.lo, axis.hi, strict=True)) for axis in axes],
+            margin=[max(axis.exact[0] if axis.exact else -1, 0) for axis in axes],
+            out=[axis.out for axis in axes],
+        )
+    except sj.CertificationError as refusal:
+        row.update(refused=refusal.source, operation=refusal.primitive, reason=refusal.reason)
+    else:
+        row["tiles"] = tiles(entry, module, net, row)
+    row["seconds"] = round(time.perf_counter() - begin, 1)
+    return row
+
+
+def tiles(entry: Entry, module: Any, net: sj.translation.Network, row: Row) -> str:
+    """Tiles computed by PyTorch beside PyTorch's whole image."""
+    ndim = len(entry.shape) - 2
+    sizes = [p * -(-(2 * f + 3 * p) // p) for p, f in zip(row["period"], row["field"], strict=True)]
+    sizes = [max(n, m) for n, m in zip(sizes, entry.shape[1:-1], strict=True)]
+    if max(sizes) > LARGEST[ndim]:
+        return f"field larger than {LARGEST[ndim] // 2} px"
+    shape = (1, *sizes, entry.shape[-1])
+    image = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    try:
+        plan = sj.plan_tiles(net, shape, pad=None, tile=tuple(n // 3 for n in sizes))
+        tiled = jax.tree.leaves(sj.predict_tiled(net, image, plan))
+    except Exception as error:
+        return told(error)[:120]
+    difference = largest_difference(tiled, by_module(module, image))
+    return f"{int(np.prod(plan.grid))} of {' x '.join(map(str, plan.tile_input))} px: {difference:.0e}"
+
+
+def by_module(module: Any, image: np.ndarray) -> list[np.ndarray]:
+    """The outputs of the module, channels last."""
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outputs = module(torch.from_numpy(np.moveaxis(image, -1, 1)).contiguous())
+    leaves = [y.numpy() for y in torch.utils._pytree.tree_leaves(outputs) if y is not None]
+    return [np.moveaxis(y, 1, -1) if y.ndim == image.ndim else y for y in leaves]
+
+
+def largest_difference(found: list[Any], expected: list[np.ndarray]) -> float:
+    """Of the largest value."""
+    pairs = zip(found, expected, strict=True)
+    return max(float(np.abs(np.asarray(a) - b).max() / max(np.abs(b).max(), 1e-30)) for a, b in pairs)
+
+
+def table(rows: list[Row]) -> Iterator[str]:
+    """The rows as a page."""
+    tiles = "tiles by PyTorch beside its whole image"
+    yield f"| network | package | equal to PyTorch within | verdict | period | field | exact from | {tiles} |"
+    yield "|---|---|---|---|---|---|---|---|"
+    for row in rows:
+        if "not translated" in row:
+            yield f"| {row['name']} | {row['package']} | - | not translated: {row['not translated']} | | | | |"
+            continue
+        verdict = f"refused at `{_short(row['refused'])}`" if "refused" in row else "certified"
+        numbers = [" x ".join(map(str, row.get(key, []))) for key in ("period", "field", "margin")]
+        begin = f"| {row['name']} | {row['package']} | {row['error']:.0e} | {verdict} |"
+        yield f"{begin} {' | '.join(numbers)} | {row.get('tiles', '')} |"
+
+
+def _short(source: str) -> str:
+    """A line of a package, from the package's name on."""
+    return re.sub(r"^.*(site-packages/|(?=benchmarks/))", "", source)
+
+
+INTRODUCTION = """# PyTorch networks of the field, and what is proved of them
+
+By `python benchmarks/networks_of_the_field.py`, {date}, PyTorch {torch}, JAX {jax}, on a CPU. Networks are as their
+packages make them, small, with random weights and statistics. Of {total} networks {translated} are translated,
+all equal to PyTorch within {error:.0e} of the largest output; {certified} are certified, {refused} refused at the
+line that is named.
+
+*Period*, *field* (the receptive field) and *exact from* (as far as padding inside the network reaches from the border)
+are in pixels of the image. The last column compares the tiles that the module computes, of an image that is not padded
+(`pad=None`), with what it computes of the whole image, again by the largest difference over the largest value.
+
+"""
+
+
+def page(rows: list[Row]) -> str:
+    """The table as a page of the documentation."""
+    translated = [row for row in rows if "error" in row]
+    begin = INTRODUCTION.format(
+        date=datetime.date.today(),
+        torch=torch.__version__,
+        jax=jax.__version__,
+        total=len(rows),
+        translated=len(translated),
+        error=max(row["error"] for row in translated),
+        certified=sum("period" in row for row in rows),
+        refused=sum("refused" in row for row in rows),
+    )
+    return begin + "\n".join(table(rows)) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--only", default="", help="a word of the network's or the package's name")
+    parser.add_argument("--out", type=Path, help="lines of JSON, read and added to")
+    parser.add_argument("--page", type=Path, help="file for the table, such as docs/networks_of_the_field.md")
+    options = parser.parse_args()
+    lines = options.out.read_text().splitlines() if options.out and options.out.exists() else []
+    done = {(row["name"], row["package"]): row for row in map(json.loads, lines)}
+    rows = []
+    for entry in entries():
+        if options.only.lower() not in f"{entry.name} {entry.package}".lower():
+            continue
+        key = (entry.name, entry.package)
+        if key not in done:
+            done[key] = measured(entry)
+            if options.out:
+                with options.out.open("a") as file:
+                    file.write(json.dumps(done[key]) + "\n")
+        rows.append(done[key])
+        print(list(table([done[key]]))[-1], flush=True)
+    print(page(rows).partition("\n| ")[0])
+    if options.page:
+        options.page.write_text(page(rows))
+
+
+if __name__ == "__main__":
+    main()

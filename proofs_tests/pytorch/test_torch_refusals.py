@@ -1,0 +1,155 @@
+"""What cannot be translated is refused in one sentence, with the line of the module."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import jax
+import jax.numpy as jnp
+import pytest
+import torch
+from torch import nn
+
+import shiftjax as sj
+from proofs_tests.pytorch.networks import small
+
+X = jax.ShapeDtypeStruct((1, 16, 16, 1), jnp.float32)
+
+
+class Fn(nn.Module):
+    """A module of a function."""
+
+    def __init__(self, fn):
+        super().__init__()
+        self.fn = fn
+
+    def forward(self, x):
+        return self.fn(x)
+
+
+def of(fn):
+    return sj.from_torch(Fn(fn).eval())
+
+
+@pytest.mark.parametrize(
+    ("module", "words"),
+    [
+        (lambda: small().state_dict(), "a state dict"),
+        (lambda: small().train(), "in training mode"),
+        (lambda: nn.Sequential(nn.Conv2d(1, 1, 1)).eval().append(nn.Dropout()), "`1` in training mode"),
+        (lambda: nn.DataParallel(small()).eval(), r"`module\.module`"),
+        (lambda: torch.compile(small()), "a compiled module"),
+        (lambda: torch.jit.trace(small(), torch.zeros(1, 1, 8, 8)), "TorchScript"),
+        (lambda: nn.LazyConv2d(2, 3).eval(), "without a shape"),
+        (lambda: small().to("meta"), "'meta'"),
+        (lambda: small().double(), "float64"),
+        (lambda: nn.Conv2d, "the class Conv2d"),
+        (lambda: 7, "found 7"),
+        (lambda: "missing.pt2", "no file"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")
+def test_what_is_no_module_to_translate(module, words):
+    with pytest.raises(ValueError, match=words) as refusal:
+        sj.from_torch(module())
+    assert str(refusal.value).count("\n") == 0
+
+
+def test_bad_options():
+    with pytest.raises(ValueError, match="`run`"):
+        sj.from_torch(small(), run="numpy")
+    for device in ("cuda:7", "nowhere", "meta"):
+        with pytest.raises(ValueError, match="`device`"):
+            sj.from_torch(small(), device=device)
+
+
+def _branch(x):
+    if x.mean() > 0:
+        return x
+    return -x
+
+
+REFUSED = {
+    "a branch on pixels": (_branch, "values of pixels"),
+    "a number of pixels": (lambda x: x * x.max().item(), "values of pixels"),
+    "random numbers": (lambda x: x + torch.rand_like(x), "random"),
+    "training": (lambda x: nn.functional.dropout(x, 0.5, training=True), "random|dropout"),
+    "a norm that is training": (
+        lambda x: nn.functional.batch_norm(x, torch.zeros(1), torch.ones(1), training=True),
+        "training|changes",
+    ),
+    "an operation without translation": (
+        lambda x: nn.functional.grid_sample(x, torch.zeros(1, 16, 16, 2), align_corners=False),
+        "no translation",
+    ),
+    "places of maxima": (lambda x: nn.functional.max_pool2d(x, 2, return_indices=True)[1].float(), "places of maxima"),
+    "double precision": (lambda x: (x.double() * 2).float(), "32 bits"),
+    "64-bit integers": (lambda x: (x * 1000).long() * 3, "32 bits"),
+    "a choice by a mask": (lambda x: x[x > 0], "values|mask"),
+    "a sort": (lambda x: x.sort(-1)[0], "no translation"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_operations_that_are_refused(name):
+    fn, words = REFUSED[name]
+    with pytest.raises(sj.TranslationError, match=words) as refusal:
+        sj.certify(of(fn), X)
+    assert refusal.value.source.startswith(__file__)
+    assert refusal.value.operation
+    assert refusal.value.advice
+
+
+def test_a_module_that_changes_itself():
+    class Counting(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.register_buffer("count", torch.zeros(1))
+
+        def forward(self, x):
+            self.count += 1
+            return x * self.count
+
+    with pytest.raises(sj.TranslationError, match="changes its own state, `count`"):
+        sj.certify(sj.from_torch(Counting().eval()), X)
+
+
+def test_another_number_of_channels():
+    with pytest.raises(sj.TranslationError, match="takes 1 channels, the image has 3"):
+        sj.plan_tiles(sj.from_torch(small()), (1, 64, 64, 3))
+
+
+def test_another_rank():
+    with pytest.raises(ValueError, match="does not take an image"):
+        sj.certify(sj.from_torch(small()), jax.ShapeDtypeStruct((1, 8, 16, 16, 1), jnp.float32))
+
+
+def test_another_type():
+    with pytest.raises(ValueError, match="does not take an image of float16"):
+        sj.certify(sj.from_torch(small()), jax.ShapeDtypeStruct((1, 16, 16, 1), jnp.float16))
+
+
+def test_writing_into_the_image_is_pure():
+    """In-place operations on views become pure; the image itself is a copy in every call."""
+    net = of(lambda x: x[:, :, ::2].mul_(2) + x[:, :, 1::2].add_(1) + x.relu_()[:, :, ::2])
+    x = jnp.arange(-32.0, 32.0).reshape(1, 8, 8, 1)
+    y = torch.arange(-32.0, 32.0).reshape(1, 1, 8, 8)
+    expected = net.program.module(y.clone())
+    assert jnp.array_equal(net(x)[0, ..., 0], jnp.asarray(expected.numpy())[0, 0])
+
+
+def test_without_torch_the_extra_is_named():
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        "import shiftjax as sj\n"
+        "try: sj.from_torch(1)\n"
+        "except ImportError as error: print(error)"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "pip install 'shiftjax[torch]'" in told
+
+
+def test_shiftjax_does_not_import_torch():
+    code = "import sys, shiftjax; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,97 @@
+"""Tiles computed by the module itself; the first of them also by its translation, and compared."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from shiftjax._checks import fail, told
+from shiftjax.translation._network import Network, unchanged
+from shiftjax.translation._torch.outputs import plain
+from shiftjax.translation._torch.tensors import to_numpy, to_torch, torch
+
+if TYPE_CHECKING:
+    from shiftjax.translation._torch.program import TorchProgram
+
+# Of the largest output: what sums in another order may differ by, with room for deep networks.
+ROUNDING = {"float64": 1e-10, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
+TENSOR_CORES = 1e-2  # accelerators multiply float32 with 10 bits unless told otherwise
+
+
+class TileFunction:
+    """Computes tiles `(tile, *size, channel)` on the host, with the module on its device."""
+
+    def __init__(self, network: Network, program: TorchProgram) -> None:
+        unchanged(network)
+        program.check_unchanged()
+        self._network, self._program = network, program
+        self._types: list[np.dtype] = []  # of the outputs; empty until the first tiles are compared
+
+    def __call__(self, tiles: np.ndarray) -> Any:
+        """The outputs, on the host.
+
+        Raises:
+            ValueError: they are not those of the translation.
+        """
+        outputs = self._by_module(tiles)
+        if not self._types:
+            translated = self._network(jnp.asarray(tiles))
+            self._compare(outputs, translated)
+            self._types = [np.dtype(y.dtype) for y in jax.tree.leaves(translated)]
+        leaves, tree = jax.tree.flatten(outputs)
+        # Automatic casts may give narrower numbers than were planned for, PyTorch's counts have more bits than JAX's.
+        typed = [y.astype(dtype, copy=False) for y, dtype in zip(leaves, self._types, strict=True)]
+        return jax.tree.unflatten(tree, typed)
+
+    def _by_module(self, tiles: np.ndarray) -> Any:
+        module, device = self._program.module, self._program.device
+        image = to_torch(np.moveaxis(tiles, -1, 1)).to(device)
+        # A copy in either case: a module may write into its image.
+        image = image.clone(memory_format=_memory_format(module, image.ndim))
+        try:
+            with torch().no_grad():
+                outputs = module(image)
+        except Exception as error:  # whatever the module raises
+            mend = "give `batch_size=1`" if len(tiles) > 1 else "translate the module that was planned for"
+            fail("fn", f"a module that takes tiles {tiles.shape}", f"one that raises {told(error)}", mend)
+        arrays = torch().utils._pytree.tree_map_only(torch().Tensor, to_numpy, outputs)
+        ndim = tiles.ndim
+        return jax.tree.map(lambda y: np.moveaxis(y, 1, -1) if y.ndim == ndim else y, plain(arrays))
+
+    def _compare(self, outputs: Any, translated: Any) -> None:
+        expected = "tiles of the module equal to those of its translation"
+        mend = "the translation is at fault, or the module depends on more than the image: please report it"
+        outs, tree = jax.tree.flatten(outputs)
+        others, other_tree = jax.tree.flatten(translated)
+        if str(tree) != str(other_tree):
+            fail("fn", expected, "outputs of another structure", mend)
+        for own, other in zip(outs, others, strict=True):
+            if own.shape != other.shape:
+                fail("fn", expected, f"shapes {own.shape} and {other.shape}", mend)
+            ours, theirs = np.asarray(own, np.float64), np.asarray(other, np.float64)
+            largest = float(np.abs(theirs).max(initial=float(np.finfo(np.float32).tiny)))
+            difference = float(np.abs(ours - theirs).max(initial=0)) / largest
+            if not difference <= self._rounding(own, other):
+                fail("fn", expected, f"a difference of {difference:.2g} of the largest value", mend)
+
+    def _rounding(self, own: Any, other: Any) -> float:
+        """What may differ by rounding alone, of the largest output."""
+        types = {str(own.dtype), str(other.dtype), *(str(array.dtype) for array in self._program.arrays)}
+        device = self._program.device.type
+        if torch().is_autocast_enabled(device):
+            types.add(str(torch().get_autocast_dtype(device)).removeprefix("torch."))
+        allowed = max((ROUNDING[name] for name in types if name in ROUNDING), default=0.0)
+        accelerated = device != "cpu" or jax.default_backend() != "cpu"
+        return max(allowed, TENSOR_CORES) if accelerated and "float32" in types else allowed
+
+
+def _memory_format(module: Any, ndim: int) -> Any:
+    """Channels last where the module's kernels are."""
+    last = {4: torch().channels_last, 5: torch().channels_last_3d}.get(ndim)
+    kernels = [p for p in module.parameters() if p.ndim == ndim and min(p.shape[:2]) > 1 and max(p.shape[2:]) > 1]
+    if last is not None and kernels and all(p.is_contiguous(memory_format=last) for p in kernels):
+        return last
+    return torch().contiguous_format
