@@ -118,8 +118,9 @@ all equal to PyTorch within {error:.0e} of the largest output; {certified} are c
 line that is named.
 
 *Period* and *field* (the receptive field) are in pixels of the image, *exact from* in pixels of the output: as far as
-padding inside the network reaches from the border, "-" where it reaches all over this image. The last column compares the tiles that the module computes, of an image that is not padded
-(`pad=None`), with what it computes of the whole image, again by the largest difference over the largest value.
+padding inside the network reaches from the border, "-" where it reaches all over this image. The last column compares
+the tiles that the module computes, of an image that is not padded (`pad=None`), with what it computes of the whole
+image, again by the largest difference over the largest value.
 
 """
 
