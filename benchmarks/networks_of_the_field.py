@@ -46,7 +46,7 @@ def measured(entry: Entry) -> Row:
         row.update(
             period=[axis.period for axis in axes],
             field=[max(hi - lo + 1 for lo, hi in zip(axis.lo, axis.hi, strict=True)) for axis in axes],
-            margin=[max(axis.exact[0] if axis.exact else -1, 0) for axis in axes],
+            margin=[axis.exact[0] if axis.exact[0] < axis.exact[1] else "-" for axis in axes],
             out=[axis.out for axis in axes],
         )
     except sj.CertificationError as refusal:
@@ -117,9 +117,10 @@ packages make them, small, with random weights and statistics. Of {total} networ
 all equal to PyTorch within {error:.0e} of the largest output; {certified} are certified, {refused} refused at the
 line that is named.
 
-*Period*, *field* (the receptive field) and *exact from* (as far as padding inside the network reaches from the border)
-are in pixels of the image. The last column compares the tiles that the module computes, of an image that is not padded
-(`pad=None`), with what it computes of the whole image, again by the largest difference over the largest value.
+*Period* and *field* (the receptive field) are in pixels of the image, *exact from* in pixels of the output: as far as
+padding inside the network reaches from the border, "-" where it reaches all over this image. The last column compares
+the tiles that the module computes, of an image that is not padded (`pad=None`), with what it computes of the whole
+image, again by the largest difference over the largest value.
 
 """
 
