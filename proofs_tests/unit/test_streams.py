@@ -218,3 +218,44 @@ def test_a_plan_that_does_not_fit_together_is_refused() -> None:
     other = TilePlan.from_json(json.dumps({**data, "leads": [-3]}))
     with pytest.raises(ValueError, match="plan again"):
         sj.predict_tiled(conv, image_of(plan), other)
+
+
+@pytest.mark.parametrize("n", [32, 33, 50])
+def test_strided_outputs_of_any_size_are_the_whole(n: int) -> None:
+    """The image is padded by whole steps, as tiles pad it, so that an output of stride 2 covers the last pixel."""
+    image = jnp.arange(2 * n, dtype=jnp.int32).reshape(1, n, 2)
+
+    def fn(x: Any) -> Any:
+        return x[:, ::2] * 3
+
+    plan = sj.plan_tiles(fn, image.shape, tile=8, dtype=jnp.int32, stream=0)
+    assert plan.equals_whole, plan.why
+    whole = fn(jnp.pad(image, plan.pad_width, mode="reflect"))
+    np.testing.assert_array_equal(sj.predict_tiled(fn, image, plan), whole[plan.whole_crop])
+
+
+def test_what_a_function_closes_over_is_looked_at_anew() -> None:
+    start = [2]
+
+    def fn(x: Any) -> Any:
+        return x[:, start[0] : x.shape[1] - 7 + start[0]] * 3
+
+    image = jnp.arange(40, dtype=jnp.int32).reshape(1, 40, 1)
+    for start[0] in (2, 5):
+        plan = sj.plan_tiles(fn, image.shape, tile=8, dtype=jnp.int32, stream=0)
+        whole = fn(jnp.pad(image, plan.pad_width, mode="reflect"))
+        np.testing.assert_array_equal(sj.predict_tiled(fn, image, plan), whole[plan.whole_crop])
+
+
+def test_a_plan_that_was_edited_to_another_size_is_refused() -> None:
+    """Of a function that is another one at odd sizes."""
+
+    def fn(x: Any) -> Any:
+        n = x.shape[1]
+        return x[:, n % 2 :][:, ::2][:, : n // 2] * 3
+
+    plan = sj.plan_tiles(fn, (1, 40, 1), tile=8, dtype=jnp.int32, pad=None, stream=0)
+    assert sj.TilePlan.from_json(plan.to_json()) == plan  # the control
+    edited = json.loads(plan.to_json()) | {"image_shape": [1, 41, 1]}
+    with pytest.raises(ValueError, match="expected a tile plan"):
+        sj.TilePlan.from_json(json.dumps(edited))

@@ -119,7 +119,7 @@ def _gather(op: Operation, result: Array, k: int) -> Rule:
     """Looked up along other axes."""
     image, indices = op.operands
     if not isinstance(image, Array) or isinstance(indices, Array):
-        refuse(op, "indices depend on the image")
+        refuse(op, "the image is an index into a table, or decides what is looked up")
     along = place(op, image, k)
     lengths = list(op.params["slice_sizes"])
     numbers = op.params["dimension_numbers"]

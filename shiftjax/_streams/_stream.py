@@ -13,7 +13,7 @@ import numpy as np
 from shiftjax._streams._graph import Graph, Link, Node, graph
 from shiftjax._streams._refusal import NotStreamable
 from shiftjax._streams._rule import refuse, sizes
-from shiftjax.certifier import Constant, Dataflow
+from shiftjax.certifier import CertificationError, Constant, Dataflow
 
 State = list[Any]
 
@@ -54,6 +54,8 @@ class Stream:
             after, outputs = jax.eval_shape(self.advance, constants, before, pixels)
         except NotStreamable:
             raise
+        except CertificationError as error:
+            raise NotStreamable(f"a step of it cannot be traced: {error}") from error
         except Exception as error:  # in doubt refuse
             raise NotStreamable(f"a step of it cannot be traced ({type(error).__name__}: {error})") from error
         expected = [self._described(at) for at in self._places]

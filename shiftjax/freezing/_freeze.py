@@ -187,7 +187,7 @@ def _value(frozen: Frozen, k: int, summaries: dict[int, Summary]) -> Any:
     summary = over_channels(about.kind, summaries[one.measure], how.others, how.reduced)
     if summary.count != how.count:
         raise RuntimeError(f"{summary.count} positions were counted of {how.count}: please report this")
-    if summary.squares is not None and one.operation in ("variance", "sum of squares"):
+    if summary.squares is not None and (one.operation == "variance" or one.centre is not None):
         _check_varies(one.source, summary)
     if one.operation == "variance":
         value = variance(summary)

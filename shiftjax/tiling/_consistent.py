@@ -45,8 +45,16 @@ def _fits_as_stream(plan: TilePlan) -> bool:
         and len(plan.leads) == len(plan.certificate.outputs)
         and plan.tile_output[axis] % plan.period[axis] == 0
         and not plan.batchwise
-        and (plan.pad is not None or all(a.axes[axis].exact == (0, a.axes[axis].out) for a in plan.certificate.outputs))
+        and (plan.pad is not None or _unpadded(plan, axis))
     )
+
+
+def _unpadded(plan: TilePlan, axis: int) -> bool:
+    """Whether the image may be streamed as it is: exact to both ends, and whole periods longer than what was proved."""
+    further = plan.image_shape[1 + axis] - plan.certificate.shape[1 + axis]
+    period = borders(plan.certificate)[axis].period
+    exact = all(a.axes[axis].exact == (0, a.axes[axis].out) for a in plan.certificate.outputs)
+    return exact and further >= 0 and further % period == 0
 
 
 def consistent(plan: TilePlan) -> bool:

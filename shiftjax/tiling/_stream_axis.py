@@ -71,8 +71,8 @@ def streamed(along: AxisTiles, step: int, leads: Sequence[int], window: Window) 
         along: the tiles.
         step: pixels.
         leads: per output.
-        window: of a tile; the padded image has its size and whole periods more, enough for all of the image.
+        window: of a tile; the padded image has its size and whole steps more, as with tiles.
     """
     outputs = tuple(replace(out, whole=math.floor(step / out.stride)) for out in along.outputs)
-    padded = window.size + max(0, ceil_div(along.image - window.width, window.period)) * window.period
+    padded = window.size + (ceil_div(along.image, step) - 1) * step
     return StreamAxis(along.image, step, step, along.before, outputs, tuple(leads), padded)

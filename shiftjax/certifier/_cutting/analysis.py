@@ -151,9 +151,7 @@ def _staged(flat: Flat, found: Found, traced: _jaxpr.Traced) -> Analysis:
         if own is not None:
             as_squares[result] = own
     sums = {
-        result: (2, as_squares[result].reduction.operand, r.layout.count)
-        if result in as_squares
-        else (1, r.operand, r.layout.count)
+        result: (2, as_squares[result].reduction) if result in as_squares else (1, r)
         for result, r in reductions.items()
         if r.kind == "sum" and (result not in as_squares or as_squares[result].centre is None)
     }
@@ -185,8 +183,7 @@ def _staged(flat: Flat, found: Found, traced: _jaxpr.Traced) -> Analysis:
             else:  # also squares about a centre that is known only later
                 enter(call, reductions[result].kind, reductions[result])
         elif result in variance_of:
-            mean = next(r for r in reductions.values() if r.kind == "sum" and r.operand is variance_of[result])
-            enter(call, "variance", mean)
+            enter(call, "variance", variance_of[result])
     return _pruned(flat, found, list(measures.values()), statistics, traced)
 
 

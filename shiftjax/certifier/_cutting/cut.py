@@ -17,7 +17,9 @@ from shiftjax._checks import fail
 from shiftjax._parameters import take_apart
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._cutting.analysis import Analysis, Measure, Statistic, analyse, check_outputs
+from shiftjax.certifier._cutting.moments import number
 from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._rules.table import program_name
 
 Fn = Callable[[Any], Any]
 
@@ -58,10 +60,9 @@ class Cut:
     def key(self, fn: Fn) -> str:
         """Digest of the program, and of all parameters and constants: statistics are those of one network."""
         program = self._own.flat.program
-        calls = [(call.name, call.in_shapes, call.out_shapes) for call in program.calls]
         values = (*program.constants, *take_apart(fn).arrays)
         arrays = [_jaxpr.key_data(value) if (host := _jaxpr.concrete(value)) is None else host for value in values]
-        return digest("cut", calls, arrays)
+        return digest("cut", self.shape, str(self.dtype), program_name(program), arrays)
 
     def outputs(self, fn: Fn, statistics: Sequence[Any], image: Any) -> Any:
         """What the function gives for an image of any size, given the statistics."""
@@ -144,9 +145,16 @@ class Cut:
             [(s.operation, s.measure, s.stage, analysis.measures[s.measure].layout.form) for s in analysis.statistics]
             for analysis in (here, own)
         ]
-        if makers[0] != makers[1] or kinds[0] != kinds[1]:
+        if makers[0] != makers[1] or kinds[0] != kinds[1] or _numbers(here, own) != _numbers(own, own):
             found = f"other ones at {shape} than at {self.shape}, which was measured"
             fail("fn", "a function that takes the same statistics at every size", found)
+
+
+def _numbers(analysis: Analysis, own: Analysis) -> list[float | None]:
+    """The numbers that statistics meet after they were written out over the image: there the size at hand counts."""
+    spread = [k for k, atom in enumerate(own.found.derived) if atom in own.found.spread]
+    calls = [analysis.flat.maker[analysis.found.derived[k]] for k in spread]
+    return [number(atom, analysis.found) for call in calls for atom in call.operands]
 
 
 def _inputs(analysis: Analysis, fn: Fn) -> dict[Any, Any]:

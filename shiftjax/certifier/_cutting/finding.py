@@ -20,6 +20,7 @@ from shiftjax.certifier._rules import Equation, Record
 from shiftjax.certifier._rules.mixing import FREEZE
 
 KINDS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "reduce_and": "min", "reduce_or": "max"}
+OF_TRUTH = ("reduce_and", "reduce_or")
 POOLS = {"reduce_window_sum": "sum", "reduce_window_max": "max", "reduce_window_min": "min"}
 LOOP = "Only a statistic outside of loops and branches can be measured: write the loop out."
 BATCH = "Its images are not along the first axis: give it one image at a time."
@@ -116,6 +117,8 @@ class Finder(Interpreter):
         reduced, operand = _reduced(call), operands[0] if operands else None
         if reduced is None or not isinstance(operand, Image) or operand.detached:
             return None
+        if call.name in OF_TRUTH and call.in_dtypes[0] != "bool":
+            return None  # of the bits of numbers
         tags = [operand.axes[k] for k in reduced]
         if any(isinstance(tag, Broken) for tag in operand.axes) or not image_axes(tags):
             return None

@@ -56,6 +56,7 @@ def squares(reduction: Reduction, flat: Flat, found: Found) -> Squares | None:
             and len(spread) == len(operand.shape)
             and all(spread[k] == 1 for k in reduction.axes)  # alike for all numbers that are summed
             and operand.axes == value.axes
+            and operand.shape == value.shape
         ):
             base, value, centre = y, operand, c
     return Squares(_of(reduction, base, value), centre)
@@ -82,24 +83,21 @@ class _Moment:
     """A moment of what was measured: the mean of its values or of their squares, or the square of their mean."""
 
     power: int
-    of: Any
-    divided: float
+    of: Reduction
+    divided: float = 1.0
     squared: bool = False
-    numbers: int = 0
 
 
-def variances(flat: Flat, found: Found, sums: dict[Any, tuple[int, Any, int]]) -> dict[Any, Any]:
-    """The variables that are a variance, E[y^2] - E[y]^2, and y of each.
+def variances(flat: Flat, found: Found, sums: dict[Any, tuple[int, Reduction]]) -> dict[Any, Reduction]:
+    """The variables that are a variance, E[y^2] - E[y]^2 over the same axes, and the sum of y of each.
 
     Args:
         flat: the program.
         found: what is known of it.
-        sums: of the results of reductions: 1 for sums and 2 for sums of squares, of what, and of how many numbers.
+        sums: of the results of reductions: 1 for sums and 2 for sums of squares, and the reduction of y that they are.
     """
-    known: dict[Any, _Moment] = {
-        atom: _Moment(power, of, 1.0, numbers=count) for atom, (power, of, count) in sums.items()
-    }
-    variances: dict[Any, Any] = {}
+    known: dict[Any, _Moment] = {atom: _Moment(power, of) for atom, (power, of) in sums.items()}
+    variances: dict[Any, Reduction] = {}
     for call in flat.program.calls:
         if not any(atom in known for atom in call.operands if _jaxpr.literal(atom) is None):
             continue
@@ -113,24 +111,26 @@ def variances(flat: Flat, found: Found, sums: dict[Any, tuple[int, Any, int]]) -
             left is not None
             and right is not None
             and (left.power, left.squared, right.power, right.squared) == (2, False, 1, True)
-            and left.of is right.of
+            and left.of.operand is right.of.operand
+            and (left.of.axes, left.of.layout) == (right.of.axes, right.of.layout)
+            and call.in_shapes[0] == call.in_shapes[1]  # else one would be repeated beside the other
             and _means(left)
             and _means(right)
         ):
-            variances[call.results[0]] = left.of
+            variances[call.results[0]] = right.of
     return variances
 
 
 def _means(moment: _Moment) -> bool:
     """Whether a sum was divided by how many numbers there are, up to the rounding of 1 / n."""
-    return math.isclose(moment.divided, moment.numbers, rel_tol=1e-6)
+    return math.isclose(moment.divided, moment.of.layout.count, rel_tol=1e-6)
 
 
 def _moment(call: Call, known: dict[Any, _Moment], found: Found) -> _Moment | None:
     """What moment an equation makes of others."""
     first = known.get(call.operands[0]) if _jaxpr.literal(call.operands[0]) is None else None
     if call.name in ("div", "mul") and first is not None:
-        by = _number(call.operands[1], found)
+        by = number(call.operands[1], found)
         if by:
             divided = first.divided * (by if call.name == "div" else 1 / by)
             return None if first.squared else replace(first, divided=divided)
@@ -144,10 +144,12 @@ def _moment(call: Call, known: dict[Any, _Moment], found: Found) -> _Moment | No
     return None
 
 
-def _number(atom: Any, found: Found) -> float | None:
-    """The value of a known number."""
+def number(atom: Any, found: Found) -> float | None:
+    """The value of a known number, also of one that is written out as an array."""
     value = _jaxpr.literal(atom)
     if value is None:
         known = found.values.get(atom)
-        value = known.value if isinstance(known, Known) and known.shape == () else None
-    return None if value is None or np.ndim(value) else float(value)
+        if not isinstance(known, Known) or not all(map(known.derivation.uniform, range(len(known.shape)))):
+            return None
+        value = known.value.item(0) if known.value.size else None
+    return None if value is None or np.ndim(value) or np.iscomplexobj(value) else float(value)

@@ -72,7 +72,7 @@ class _Lifting:
     def __init__(self, pointwise: frozenset[str]) -> None:
         self.record = Record()
         self._pointwise = pointwise
-        self._done: dict[tuple[int, tuple[int, ...]], Image | None] = {}
+        self._done: dict[tuple[int, tuple[tuple[int, int], ...]], Image | None] = {}
 
     def made(self, value: Constant, along: Along, depth: int) -> Image | None:
         """By the rule of the equation that made it."""
@@ -102,7 +102,7 @@ class _Lifting:
         return result if follows else None
 
     def _lifted(self, value: Constant, along: Along, depth: int) -> Image | None:
-        done = id(value), tuple(along)
+        done = id(value), tuple((k, tag.image) for k, tag in along.items())
         if done not in self._done:
             image = None if shows_all(value, along) else self.made(value, along, depth)
             if image is None:

@@ -23,7 +23,7 @@ FREEZE = (
     "If it is spread over the image again, as by a norm or squeeze-and-excite, measure it once over the whole image: "
     "`shiftjax.freeze_statistics(fn, image)`. Otherwise use a window of fixed size."
 )
-MEASURED = ("reduce_sum", "reduce_max", "reduce_min", "reduce_and", "reduce_or")
+MEASURED = ("reduce_sum", "reduce_max", "reduce_min")
 SOME = "Reduce over all of them: only such a statistic can be measured once, by `shiftjax.freeze_statistics`."
 
 
@@ -128,7 +128,8 @@ def _without_axes(
     gone = image_axes(tags[k] for k in reduced)
     if gone:
         advice = SOME if len(gone) < len(image_axes(tags)) else FREEZE
-        eqn.refuse("it reduces over an image axis", advice if eqn.name in MEASURED else WHOLE)
+        truth = eqn.name in ("reduce_and", "reduce_or") and eqn.call.in_dtypes[0] == "bool"
+        eqn.refuse("it reduces over an image axis", advice if truth or eqn.name in MEASURED else WHOLE)
     axes = [tag for k, tag in enumerate(tags) if k not in reduced]
     return eqn.image(axes, operands, [shape[k] for k in reduced], out=out, moves=True)
 

@@ -157,7 +157,8 @@ def align_constant(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, o
     """
     if not value.shape:
         return Aligned(value.key(), True)
-    along = {k: tag for tag, k in zip(axes, own_axes, strict=True) if isinstance(tag, Axis)}
+    pairs = zip(axes, own_axes, strict=True)
+    along = {k: tag for tag, k in pairs if isinstance(tag, Axis) and value.shape[k] == tag.size}
     lifted = None if shows_all(value, along) else lift(eqn, value, along, POINTWISE)
     if lifted is None:
         return _by_value(eqn, axes, value, own_axes)

@@ -209,7 +209,11 @@ def _plain(value: Any) -> Any:
 
 def _program_name(jaxpr: Any) -> str:
     """Digest of a program: its operations, how they are connected, and every array that it holds at any depth."""
-    program = _jaxpr.program(jaxpr)
+    return program_name(_jaxpr.program(jaxpr))
+
+
+def program_name(program: _jaxpr.Program) -> str:
+    """The same of a program as the certifier has it."""
     numbers = {variable: k for k, variable in enumerate(program.inputs)}
 
     def name(atom: Any) -> Any:

@@ -78,7 +78,8 @@ class Problem:
         Raises:
             NotStreamable: it cannot be computed step by step.
         """
-        return derived(self.compiled, self.image(size), axis, certificate.places)
+        function = CompiledFunction.of(self.fn, certificate.fingerprint)  # what it closes over may have changed
+        return derived(function, self.image(size), axis, certificate.places)
 
     def memory_of(self, size: Sizes, axis: int | None, output: Sizes) -> int:
         """Bytes that predicting takes, in tiles or in the steps of a stream."""

@@ -1,0 +1,108 @@
+"""Statistics that look alike and are not: over other axes, of bits, of a function that was edited, of another size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+
+import shiftjax as sj
+
+Fn = Callable[[Any], Any]
+RNG = np.random.default_rng(0)
+FLOATS = (RNG.normal(3, 2, (1, 16, 12, 4)) * np.arange(1, 5)).astype(np.float32)
+INTEGERS = RNG.integers(-50, 50, (1, 16, 12, 1)).astype(np.int32)
+
+
+def mean(x: Any, *axes: int) -> Any:
+    return x.mean(axes, keepdims=True)
+
+
+def grouped(x: Any) -> Any:
+    """Two groups of two channels, normed by other axes than those of a mean before, of the same shape."""
+    y = x.reshape(*x.shape[:3], 2, 2)
+    other = y.mean((1, 2, 3)).reshape(1, 1, 1, 1, 2)
+    spread = ((y * y).mean((1, 2, 4)) - y.mean((1, 2, 4)) ** 2).reshape(1, 1, 1, 2, 1)
+    return (y - other + spread).reshape(x.shape)
+
+
+OF_FLOATS: dict[str, tuple[Fn, list[str]]] = {
+    "a variance": (lambda x: x * (mean(x * x, 1, 2) - mean(x, 1, 2) ** 2), ["variance"]),  # the control
+    "no variance: other axes": (lambda x: x * (mean(x * x, 1, 2, 3) - mean(x, 1, 2) ** 2), ["sum of squares", "sum"]),
+    "a variance beside another mean": (
+        lambda x: (x - mean(x, 1, 2, 3)) / (mean(x * x, 1, 2) - mean(x, 1, 2) ** 2),
+        ["sum", "variance"],
+    ),
+    "in groups": (grouped, ["sum", "variance"]),
+    "more channels than the image": (
+        lambda x: (
+            x[..., :1] + ((x[..., :1] - mean(x[..., :1], 1, 2) * jnp.arange(1.0, 4)) ** 2).sum((1, 2), keepdims=True)
+        ),
+        ["sum", "sum of squares"],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OF_FLOATS)
+def test_moments_are_told_apart(name: str) -> None:
+    fn, operations = OF_FLOATS[name]
+    frozen = sj.freeze_statistics(fn, FLOATS, tile=8, progress=False)
+    assert [one.operation for one in frozen.statistics] == operations
+    np.testing.assert_allclose(frozen(FLOATS), fn(jnp.asarray(FLOATS)), rtol=2e-5, atol=2e-3)
+
+
+@pytest.mark.parametrize("of", [lax.bitwise_or, lax.bitwise_and])
+def test_bits_are_no_truth(of: Any) -> None:
+    """Their maximum is another number; of truth values it is the same."""
+    start = 0 if of is lax.bitwise_or else -1
+    with pytest.raises(sj.CertificationError, match="reduces over an image axis"):
+        sj.freeze_statistics(
+            lambda x: x + lax.reduce(x, np.int32(start), of, (1, 2))[:, None, None], INTEGERS, progress=False
+        )
+    fn = lambda x: x * ((x > 49).any() if of is lax.bitwise_or else (x > -60).all())  # noqa: E731
+    frozen = sj.freeze_statistics(fn, INTEGERS, progress=False)
+    np.testing.assert_array_equal(frozen(INTEGERS), fn(jnp.asarray(INTEGERS)))
+
+
+def masked(threshold: int, power: int = 1) -> Fn:
+    return lambda x: x - jnp.where(x > threshold, x**power, 0).sum((1, 2), keepdims=True)
+
+
+@pytest.mark.parametrize(
+    "other", [masked(30), masked(3, 2), lambda x: x - jnp.where(x < 3, x, 0).sum((1, 2), keepdims=True)]
+)
+def test_statistics_of_an_edited_function_are_refused(other: Fn, tmp_path: Any) -> None:
+    fn, journal = masked(3), tmp_path / "journal.npz"
+    frozen = sj.freeze_statistics(fn, INTEGERS, progress=False, journal=journal)
+    again = sj.load_statistics(fn, journal)  # the control
+    np.testing.assert_array_equal(again(INTEGERS), frozen(INTEGERS))
+    with pytest.raises(ValueError, match="expected the function that the statistics are of"):
+        sj.load_statistics(other, journal)
+    with pytest.raises(ValueError, match="expected passes of the same call"):
+        sj.freeze_statistics(other, INTEGERS, progress=False, journal=journal)
+
+
+def test_a_number_of_pixels_that_meets_what_was_spread_is_that_of_one_size() -> None:
+    """Divided before it is spread, the sum is that of the measured image at every size; after it, only at that one."""
+    before: Fn = lambda x: x - (x.sum((1, 2), keepdims=True) // (x.shape[1] * x.shape[2])) * jnp.ones_like(x)  # noqa: E731
+    after: Fn = lambda x: x - (x.sum((1, 2), keepdims=True) * jnp.ones_like(x)) // (x.shape[1] * x.shape[2])  # noqa: E731
+    whole = before(jnp.asarray(INTEGERS))
+    frozen = sj.freeze_statistics(before, INTEGERS, progress=False)
+    np.testing.assert_array_equal(frozen(INTEGERS[:, :9]), whole[:, :9])
+    frozen = sj.freeze_statistics(after, INTEGERS, progress=False)
+    np.testing.assert_array_equal(frozen(INTEGERS), whole)
+    with pytest.raises(ValueError, match="same statistics at every size"):
+        frozen(INTEGERS[:, :9])
+
+
+def test_a_flat_image_has_a_length_and_no_variance() -> None:
+    flat = np.full_like(FLOATS, 2)
+    fn: Fn = lambda x: x / jnp.sqrt((x * x).sum((1, 2), keepdims=True))  # noqa: E731
+    frozen = sj.freeze_statistics(fn, flat, progress=False)
+    np.testing.assert_allclose(frozen(flat), fn(jnp.asarray(flat)), rtol=1e-6)
+    with pytest.raises(ValueError, match="zero variance"):
+        sj.freeze_statistics(OF_FLOATS["a variance"][0], flat, progress=False)
