@@ -13,8 +13,11 @@ import optax
 import pytest
 
 import shiftjax as sj
+from shiftjax._streams import Stream
 from shiftjax.clustering import _nearest
+from shiftjax.freezing import _pass
 from shiftjax.nets import operators
+from shiftjax.tiling import _stream_call
 from shiftjax.tiling._compiled import CompiledFunction
 from shiftjax.training import initial_state, make_step
 
@@ -104,6 +107,7 @@ def training_step():
     return make_step(net, optax.adam(1e-3), sample, loss), states
 
 
+STREAM = Stream(lambda x: (x[:, 1:-1] + x[:, :-2]) * 2, jax.ShapeDtypeStruct((1, 10, 8, 1), jnp.float32), 0, (0,))
 KERNEL, VOLUME = np.ones((3, 3, 1, 17), np.float32), np.ones((1, 9, 9, 9, 1), np.float32)
 FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "convolve": (operators.convolve, (IMAGE, KERNEL)),
@@ -127,6 +131,16 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     ),
     "tiles": (lambda x: CompiledFunction.of(jnp.sin)(x, (((1, 4), (2, 5)),), (0,)), (IMAGE,)),
     "injective": (sj.testing.injective, (IMAGE,)),
+    "what a stream takes": (partial(_stream_call.constants, stream=STREAM), ((),)),
+    "what a stream holds": (partial(_stream_call.initial, stream=STREAM), ()),
+    "a step of a stream": (
+        lambda x: _stream_call.step(STREAM.constants([]), STREAM.initial(), x, None, STREAM, (((0, 8), (0, 8)),)),
+        (IMAGE,),
+    ),
+    "statistics": (
+        partial(_pass._told, (), program=_pass._Program(*jax.tree.flatten(lambda x: [jnp.sin(x)]), ("sum",))),
+        (IMAGE, ((0, 0),), ((8, 8),)),
+    ),
 }
 
 
@@ -140,6 +154,10 @@ JITTED = {  # name in the library -> which of `FUNCTIONS` call it
     "_draw": ("disc_lattice",),
     "_photograph": ("nuclei",),
     "_whole": ("tiles",),
+    "constants": ("what a stream takes",),
+    "initial": ("what a stream holds",),
+    "step": ("a step of a stream",),
+    "_told": ("statistics",),
 }
 
 
@@ -156,7 +174,7 @@ def test_no_jitted_function_is_left_out():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.FunctionDef) and any("jax.jit" in ast.unparse(d) for d in node.decorator_list):
                 found.add(node.name)
-    assert found == {*JITTED, "run"}  # `run` is a chunk of training steps
+    assert found == {*JITTED, "run", "_compiled"}  # a chunk of training steps; a network of PyTorch, which needs that
 
 
 def test_a_training_step_lowers_for_accelerators():
