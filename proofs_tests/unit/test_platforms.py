@@ -139,7 +139,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     ),
     "statistics": (
         partial(_pass._told, (), program=_pass._Program(*jax.tree.flatten(lambda x: [jnp.sin(x)]), ("sum",))),
-        (IMAGE, ((0, 0),), ((8, 8),)),
+        (IMAGE, np.zeros((1, 2), np.int32), np.full((1, 2), 8, np.int32)),
     ),
 }
 
