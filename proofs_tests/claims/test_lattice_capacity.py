@@ -4,9 +4,9 @@ With generic weights and learned upsampling it is exactly that many, where the i
 So a pitch of one period gives one embedding, and a pitch without a divisor in common with the period gives all.
 With nearest upsampling and max pooling, in 1-D, level i sees the pitch s_i = s / gcd(s, f_0 ... f_{i-1}). From the
 first level with s_i <= f_i on, everything is constant. Let p' be the product of the factors before that level: then at
-most p' / gcd(p', s) embeddings are left, and for generic weights and decoder kernels above 1 some textures get exactly
-that many: a maximum reads the order of the values, so there are textures, and more of them the fewer the channels, that
-narrow networks cannot tell from coarser ones.
+most p' / gcd(p', s) embeddings are left. Some textures get exactly that many, for generic weights, decoder kernels above
+1 and at least as many features as the widest pooling window: where a window covers all copies but one, a channel shows
+little more than where its maximum is, so that networks of fewer channels do not get there.
 Hypotheses: as for periodic-equivariance.
 Source: Rumberger et al., ICCV 2021, for s = f^l; the formulas are ours.
 Idea: two copies share an embedding if the vector between them is whole periods, and those vectors are a sublattice of
@@ -28,12 +28,12 @@ from proofs_tests.support import record
 from proofs_tests.support.copies import Repeated, counts, diagonal, repeated, texture
 from proofs_tests.support.networks import FLOATS, Run, Subject, constant, subjects
 from proofs_tests.support.profiles import fewer, half, more
-from shiftjax import theory
+from shiftjax import UNet, theory
 from shiftjax.testing import injective
-from shiftjax.testing.strategies import input_for
+from shiftjax.testing.strategies import FACTORS, input_for
 
 Formula = Callable[..., int]
-TEXTURES = 16  # of which 4 to 8 in 8 show everything, for the narrowest networks
+TEXTURES = 16  # of which most show everything
 GENERIC: dict[str, Any] = {"activation": injective, "upsamples": ("learned",), "largest_period": 4}
 
 
@@ -77,7 +77,11 @@ NEAREST: dict[str, Any] = {
     "largest_period": 24,
     "pixels": {1: 200},
     "upsamples": ("nearest",),
+    "least_features": FACTORS,
 }
+
+
+NARROW: dict[str, Any] = {"upsample": "nearest", "activation": injective, "param_dtype": np.int32}
 
 
 @half
@@ -102,6 +106,15 @@ def test_the_index_is_that_of_a_count_by_hand(period, data):
     assert theory.lattice_capacity(period, basis) == len(np.unique(turns @ np.array(basis) % period, axis=0))
     pitch = [abs(v) + 1 for v in basis[0]]
     assert theory.lattice_capacity(period, pitch) == prod(p // gcd(p, s) for p, s in zip(period, pitch, strict=True))
+
+
+def test_a_narrow_network_does_not_reach_it():
+    """One feature, and a window over four of five pixels: of the four phases at most three are told apart."""
+    for seed in range(4):
+        net = UNet(2, ndim=1, features=1, factors=(4,), convs=1, kernel_size=2, **NARROW)
+        with record.rejected(net):
+            check_nearest(Subject(net, seed=seed), 5)
+        check_nearest(Subject(net.clone(features=4), seed=seed), 5)
 
 
 @fewer
