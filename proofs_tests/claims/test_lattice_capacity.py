@@ -4,9 +4,9 @@ With generic weights and learned upsampling it is exactly that many, where the i
 So a pitch of one period gives one embedding, and a pitch without a divisor in common with the period gives all.
 With nearest upsampling and max pooling, in 1-D, level i sees the pitch s_i = s / gcd(s, f_0 ... f_{i-1}). From the
 first level with s_i <= f_i on, everything is constant. Let p' be the product of the factors before that level: then at
-most p' / gcd(p', s) embeddings are left. Some textures get exactly that many, for generic weights, decoder kernels above
-1 and at least as many features as the widest pooling window: where a window covers all copies but one, a channel shows
-little more than where its maximum is, so that networks of fewer channels do not get there.
+most p' / gcd(p', s) embeddings are left. Some textures get exactly that many, for generic weights, decoder kernels
+above 1, and at least as many features as the widest pooling window: where a window covers all copies but one, a channel
+shows little more than where its maximum is, so that networks of fewer channels do not get there.
 Hypotheses: as for periodic-equivariance.
 Source: Rumberger et al., ICCV 2021, for s = f^l; the formulas are ours.
 Idea: two copies share an embedding if the vector between them is whole periods, and those vectors are a sublattice of
