@@ -30,6 +30,12 @@ def grouped(x: Any) -> Any:
     return (y - other + spread).reshape(x.shape)
 
 
+def crossed(x: Any) -> Any:
+    """Squares by group and values by place in the group: of one shape, and no variance."""
+    y = x.reshape(*x.shape[:3], 2, 2)
+    return (y * ((y * y).mean((1, 2, 4)) - y.mean((1, 2, 3)) ** 2).reshape(1, 1, 1, 2, 1)).reshape(x.shape)
+
+
 OF_FLOATS: dict[str, tuple[Fn, list[str]]] = {
     "a variance": (lambda x: x * (mean(x * x, 1, 2) - mean(x, 1, 2) ** 2), ["variance"]),  # the control
     "no variance: other axes": (lambda x: x * (mean(x * x, 1, 2, 3) - mean(x, 1, 2) ** 2), ["sum of squares", "sum"]),
@@ -38,6 +44,7 @@ OF_FLOATS: dict[str, tuple[Fn, list[str]]] = {
         ["sum", "variance"],
     ),
     "in groups": (grouped, ["sum", "variance"]),
+    "no variance: other groups": (crossed, ["sum of squares", "sum"]),
     "more channels than the image": (
         lambda x: (
             x[..., :1] + ((x[..., :1] - mean(x[..., :1], 1, 2) * jnp.arange(1.0, 4)) ** 2).sum((1, 2), keepdims=True)

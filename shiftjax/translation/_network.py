@@ -49,8 +49,6 @@ class Network:
             ValueError: it does not take such an image.
         """
         images("image", image)
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in (image, *self.arrays)):
-            return self.program.evaluate(self.arrays, image)
         return _compiled(self.arrays, image, self.program)
 
     def tile_function(self) -> Callable[[np.ndarray], Any] | None:
