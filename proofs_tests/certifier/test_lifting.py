@@ -19,6 +19,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from jax import lax
+from jax.tree_util import Partial
 
 import shiftjax as sj
 from proofs_tests.certifier.borders import disagreements, same_ends
@@ -81,6 +82,7 @@ CASES: dict[str, Fn] = {
     "a frame around the image": lambda x: conv(
         jnp.full_like(x, 3).at[:, 1:-2, 2:-1].set(conv(x, padding="VALID")[:, :-1, :-1])
     ),
+    "of period two": lambda x: conv(x) * upsampled(jnp.ones_like(x)[:, ::2, ::2]),
     "multiplied by a parameter": lambda x: x + framed(x) * jnp.asarray(KERNEL)[0, 0, 0],
 }
 
@@ -99,7 +101,23 @@ def test_tiles_of_such_functions_are_the_whole(name: str) -> None:
     np.testing.assert_array_equal(sj.predict_tiled(fn, image, plan), jax.jit(fn)(image))
 
 
+def test_a_constant_of_one_column_leaves_the_other_axis_alone() -> None:
+    def fn(parameter: Any, x: Any) -> Any:
+        column = jnp.broadcast_to(parameter, (1, x.shape[1], 1, 1))
+        return x * lax.reduce_window(column, np.int32(0), lax.add, (1, 9, 1, 1), (1, 1, 1, 1), "SAME")
+
+    net = Partial(fn, jnp.int32(3))
+    image = np.arange(34 * 40, dtype=np.int32).reshape(1, 34, 40, 1)
+    plan = sj.plan_tiles(net, image.shape, tile=8, pad=None, dtype=jnp.int32)
+    assert plan.equals_whole
+    assert min(plan.grid) > 1
+    np.testing.assert_array_equal(sj.predict_tiled(net, image, plan), jax.jit(net)(image))
+
+
 OTHERWISE: dict[str, Fn] = {
+    "a frame of the size around the image": lambda x: (
+        jnp.full_like(x, x.shape[1]).at[:, 1:-2, 2:-1].set(conv(x, padding="VALID")[:, :-1, :-1])
+    ),
     "a count of the size": lambda x: x * conv(jnp.full_like(x, x.shape[1])),
     "a frame as wide as the image": lambda x: x * jnp.zeros_like(x).at[:, x.shape[1] // 10 : -1, 1:-1].set(1),
     "fills in turn": lambda x: (
