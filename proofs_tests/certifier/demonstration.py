@@ -11,7 +11,7 @@ import numpy as np
 
 from shiftjax._parameters import put_together, take_apart
 from shiftjax.certifier import AxisCertificate, Certificate, Witness, certify
-from shiftjax.certifier._witness import Difference
+from shiftjax.certifier._witnesses.witness import Difference
 
 ROUNDING = 1e-4  # of the larger value: float32 after some dozen operations
 

@@ -23,8 +23,9 @@ from proofs_tests.certifier.demonstration import objections
 from proofs_tests.certifier.nets import IMAGE, LEVEL, conv, level, pool, small_unet, up
 from proofs_tests.support.profiles import ARCHITECTURES, examples
 from shiftjax import UNet
-from shiftjax.certifier import AxisCertificate, Certificate, CertificationError, _float_error, _search, certify
-from shiftjax.certifier._witness import KnownWitnesses
+from shiftjax.certifier import AxisCertificate, Certificate, CertificationError, certify
+from shiftjax.certifier._witnesses import float_error, search
+from shiftjax.certifier._witnesses.witness import KnownWitnesses
 from shiftjax.testing import injective
 from shiftjax.testing.strategies import architectures, input_for
 
@@ -416,7 +417,7 @@ TRAPS: dict[str, Callable[[Line], Line]] = {
 def test_a_search_that_takes_rounding_for_reading_is_refuted(monkeypatch: pytest.MonkeyPatch) -> None:
     """Control: without the bound on rounding, false claims are made, and noticed."""
     assert {name: false_claims(fn) for name, fn in TRAPS.items()} == {name: [] for name in TRAPS}
-    monkeypatch.setattr(_float_error, "FAR", 0.0)
+    monkeypatch.setattr(float_error, "FAR", 0.0)
     assert all(map(false_claims, TRAPS.values()))
 
 
@@ -518,7 +519,7 @@ def test_a_large_image_is_witnessed_at_the_smallest_size_that_shows_it() -> None
 
 def test_a_search_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """What takes too much work is not shown; neither is a function of one size only that is large."""
-    monkeypatch.setattr(_search, "WORK", 10.0)
+    monkeypatch.setattr(search, "WORK", 10.0)
     assert not proof(pooled).minimal
     monkeypatch.undo()
     cropped = lambda x: pool(x[:, : x.shape[1] // 4096 * 4096, : x.shape[1] // 4096 * 4096])  # noqa: E731
@@ -568,13 +569,13 @@ def test_copies_leave_the_function_behind() -> None:
 
 def test_a_witness_is_looked_for_once_and_only_when_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    look = _search.Search._look
+    look = search.Search._look
 
     def watched(self: Any, kind: str) -> Any:
         asked.append(kind)
         return look(self, kind)
 
-    monkeypatch.setattr(_search.Search, "_look", watched)
+    monkeypatch.setattr(search.Search, "_look", watched)
     axis = proof(pooled)
     assert asked == []
     assert axis.minimal

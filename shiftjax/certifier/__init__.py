@@ -7,7 +7,7 @@ from shiftjax.certifier._certify import certify
 from shiftjax.certifier._cutting.cut import Cut
 from shiftjax.certifier._dataflow import Along, Array, Constant, Dataflow, Operation
 from shiftjax.certifier._refusal import CertificationError
-from shiftjax.certifier._witness import Witness
+from shiftjax.certifier._witnesses.witness import Witness
 
 __all__ = [
     "Along",

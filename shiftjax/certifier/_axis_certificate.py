@@ -10,7 +10,7 @@ from math import floor
 from typing import Any
 
 from shiftjax._checks import one_of
-from shiftjax.certifier._witness import KnownWitnesses, Witness
+from shiftjax.certifier._witnesses.witness import KnownWitnesses, Witness
 
 KINDS = ("minimal", "attained")
 

@@ -21,7 +21,7 @@ from shiftjax.certifier._domain.values import Image, Result, Value, proved
 from shiftjax.certifier._interpret import Interpreter
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules import Equation, Record
-from shiftjax.certifier._search import with_witnesses
+from shiftjax.certifier._witnesses.search import with_witnesses
 
 SINGLE = "Return an array that keeps every image axis."
 

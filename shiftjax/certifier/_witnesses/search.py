@@ -23,8 +23,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from shiftjax.certifier._float_error import apart
-from shiftjax.certifier._witness import Difference, Drawing, KnownWitnesses, Runner, Witness
+from shiftjax.certifier._witnesses.float_error import apart
+from shiftjax.certifier._witnesses.witness import Difference, Drawing, KnownWitnesses, Runner, Witness
 
 if TYPE_CHECKING:
     from shiftjax.certifier._axis_certificate import AxisCertificate

@@ -20,7 +20,7 @@ import numpy as np
 
 from shiftjax._parameters import take_apart
 from shiftjax.certifier import _jaxpr
-from shiftjax.certifier._float_error import apart, errors, twice
+from shiftjax.certifier._witnesses.float_error import apart, errors, twice
 
 QUICK = 2.0**30  # floating-point operations that take less time than compiling them well
 
@@ -171,7 +171,7 @@ def draw_parameter(seed: int, k: int, shape: Sequence[int], dtype: Any) -> np.nd
 
 
 class Runner:
-    """A function at one shape of image, on the CPU, its results computed twice over (see `_float_error`).
+    """A function at one shape of image, on the CPU, its results computed twice over (see `float_error`).
 
     Attributes:
         drawn: (shape, dtype) of the parameters that are known by their shape only, None for the others.

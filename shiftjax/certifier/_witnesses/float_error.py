@@ -18,7 +18,7 @@ from jax import lax
 
 from shiftjax._arithmetic import ceil_div
 from shiftjax.certifier import _jaxpr
-from shiftjax.certifier._float_range import HUGE, Range, range_of, range_of_exponents
+from shiftjax.certifier._witnesses.float_range import HUGE, Range, range_of, range_of_exponents
 
 AXIS = "rounding"  # along which the two computations lie
 ENLARGED = 2.0**-44  # of a value; float64 itself errs by 2^-53, and sums of many terms by a few times that
