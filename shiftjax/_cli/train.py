@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import argparse
 import math
+from typing import Literal
 
 import jax
 
 from shiftjax._cli import network
 from shiftjax._cli import options as shared
-from shiftjax.fitting import fit
+from shiftjax.fitting import Model, fit
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +19,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", help=kinds)
     parser.add_argument("labels", help="likewise: integers, 0 = background, a number for each object")
     parser.add_argument("--out", required=True, help="folder of the model, of its validation.png, and of the run")
-    parser.add_argument("--start", help="a model to begin with: its folder, or nuclei (default: none)")
+    parser.add_argument(
+        "--start", help="a model to begin with: its folder, nuclei, or none (default: nuclei if it suits)"
+    )
     parser.add_argument("--steps", type=int, help="of training (default: as many as fit into --minutes)")
     parser.add_argument("--minutes", type=float, default=8, help="what all of it may take (default: 8)")
     parser.add_argument("--validation", type=float, help="share that is held out (default: 0.2, of one image 0.25)")
@@ -36,13 +39,17 @@ def run(options: argparse.Namespace) -> int:
     return shared.exit_code(_train, options)
 
 
+def _start(name: str | None) -> Model | Literal[False] | None:
+    return None if name is None else False if name == "none" else shared.model(name)
+
+
 def _train(options: argparse.Namespace) -> None:
     window = options.window[0] if options.window and len(options.window) == 1 else options.window
     with shared.usage_errors():
         model = fit(
             options.images,
             options.labels,
-            start=None if options.start is None else shared.model(options.start),
+            start=_start(options.start),
             steps=options.steps,
             minutes=options.minutes,
             validation=options.validation,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import jax
 import numpy as np
@@ -17,6 +17,7 @@ from shiftjax.fitting._data.intensities import measured, scaled
 from shiftjax.fitting._data.pairs import Pair, Survey, check_instances, pairs_of, survey
 from shiftjax.fitting._data.pictures import AXES
 from shiftjax.fitting._data.sampling import Sampler, seed_of
+from shiftjax.fitting._load import pretrained
 from shiftjax.fitting._network import Window, check_network, default_network, shapes, window_for, window_wish
 from shiftjax.fitting._saving import arrays_of, digest_of
 from shiftjax.fitting._training.validation import check_share, held_out, small_object, validation_of
@@ -33,7 +34,7 @@ def fit(
     labels: Any,
     *,
     net: Any = None,
-    start: Model | None = None,
+    start: Model | Literal[False] | None = None,
     steps: int | None = None,
     minutes: int | float = 8,
     validation: Any = None,
@@ -62,7 +63,9 @@ def fit(
         labels: likewise, `(*space)`, integers, 0 = background, a number of its own for each object.
         net: a Linen module whose output has two channels or more and stride 1; by default a valid `UNet` whose
             receptive field holds a typical object.
-        start: a model to begin with, such as `shiftjax.pretrained("nuclei")`, in place of a network without experience.
+        start: a model to begin with, or False for a network without experience. By default
+            `shiftjax.pretrained("nuclei")` where its network is the one that would be chosen: 2-D, one channel, objects
+            of up to some 40 px. What it knows of round bright objects is worth more than the first thousand steps.
         steps: of training; by default as many as fit into `minutes`, 200 to 6000.
         minutes: what all of it may take, measured at the beginning, on a machine that stays as fast as it is then.
         validation: the share that is held out, `(images, labels)` to be used instead, or False for none. By default the
@@ -99,9 +102,10 @@ def fit(
     check_share(validation)
     if net is not None:
         check_network(net)
-    if start is not None:
-        _check_start(start, net)
-        net = start.net
+    given = start if start is not None and start is not False else None
+    if given is not None:
+        _check_start(given, net)
+        net = given.net
     if out is not None and not isinstance(out, str | Path):
         fail("out", "a path", shown(out))
 
@@ -116,10 +120,14 @@ def fit(
     extent = np.median(np.concatenate([s.extents for s in surveys]), axis=0)
     smallest = tuple(map(min, zip(*(pair.space for pair in pairs), strict=True)))
     channels = pairs[0].image.channels
-    if start is not None and (start.ndim, start.channels) != (len(smallest), channels):
+    if given is not None and (given.ndim, given.channels) != (len(smallest), channels):
         expected = f"a model of images with {len(smallest)} spatial axes and {channels} channels"
-        fail("start", expected, f"one of {start.ndim} and {start.channels}")
-    net = default_network(extent, smallest) if net is None else net
+        fail("start", expected, f"one of {given.ndim} and {given.channels}")
+    nuclei = None
+    if net is None:
+        net = default_network(extent, smallest)
+        nuclei = None if start is False else _nuclei_like(net, channels)
+    begun_with = nuclei if given is None else given
     variables = shapes(net, len(smallest), channels)
     wish = window_wish(extent) if window is None else per_axis("window", window, len(smallest))
     chosen = window_for(net, variables, channels, wish, smallest)
@@ -137,7 +145,7 @@ def fit(
     config = {
         "data": _digest(pairs, surveys),
         "net": str(net),
-        "start": None if start is None else digest_of(arrays_of(start.variables)),
+        "start": None if begun_with is None else digest_of(arrays_of(begun_with.variables)),
         "steps": steps,
         "minutes": minutes if steps is None else None,
         "validation": _digest(others, surveys_of_others) if others is not None else validation,
@@ -166,12 +174,14 @@ def fit(
         batch=batch,
         rate=rate,
         key=key,
-        start=start,
+        start=begun_with,
         config=config,
     )
     held = validation_of(test, intensities)
     if progress:
         say(_understood(pairs, len(train), len(test), surveys, extent, chosen))
+        if nuclei is not None:
+            say("begun with the model for nuclei; `start=False` begins without experience")
     return _run.run(plan, sampler, held, out=out, resume=resume, progress=progress)
 
 
@@ -189,10 +199,16 @@ def _understood(
     return f"{kind}{colours}, {objects} objects of about {size} px, {held}; windows of {windows} px, period {period} px"
 
 
+def _nuclei_like(net: Any, channels: int) -> Model | None:
+    """The model for nuclei, if its network is this one."""
+    model = pretrained("nuclei")
+    return model if (model.net, model.channels) == (net, channels) else None
+
+
 def _check_start(start: Any, net: Any) -> None:
     """Refuses what is no model, or a network beside one."""
     if not all(hasattr(start, name) for name in ("net", "variables", "channels", "window")):
-        fail("start", "a model, such as `shiftjax.pretrained` gives", shown(start))
+        fail("start", "a model, such as `shiftjax.pretrained` gives, False or None", shown(start))
     if net is not None:
         fail("net", "none beside `start`, whose network is used", shown(net))
 
