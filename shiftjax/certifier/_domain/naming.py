@@ -18,10 +18,13 @@ SIZE = 12  # bytes
 
 def stable(value: Any) -> Any:
     """A parameter as plain text and numbers, the same in every run; an unknown object is like no other."""
-    if type(value) in PLAIN or isinstance(value, str | int | float | complex):
+    kind = type(value)
+    if kind in PLAIN:
         return value
-    if isinstance(value, tuple | list):
-        return type(value).__name__, tuple([stable(v) for v in value])
+    if kind is tuple or isinstance(value, tuple | list):  # most values after the plain ones
+        return kind.__name__, tuple([v if type(v) in PLAIN else stable(v) for v in value])
+    if isinstance(value, str | int | float | complex):
+        return value
     if isinstance(value, bytes):  # weights: their text would be four times as long
         return "bytes", hashlib.blake2b(value, digest_size=SIZE).hexdigest()
     if isinstance(value, enum.Enum):
