@@ -224,12 +224,16 @@ def _of_quotient(values: Sequence[Any], before: Sequence[Rounding], dtype: Any) 
     """By powers of two a quotient is exact; by anything else it may become a product with a rounded reciprocal."""
     a, b = before
     divisor = np.abs(values[1])
-    least = divisor - b.error
-    inherited = (a.error + np.abs(values[0]) / divisor * b.error) / np.where(least > 0, least, np.nan)
-    power = (np.frexp(divisor)[0] == 0.5) & (b.error == 0)
     smallest, greatest = float(divisor.min(initial=np.inf)), float(divisor.max(initial=0.0))
     if not smallest:
         return UNKNOWN
+    uncertain = bool(b.error.any())
+    if smallest == greatest and not uncertain:
+        divisor = np.asarray(smallest)  # one for all
+    least = divisor - b.error
+    more = np.abs(values[0]) / divisor * b.error if uncertain else 0.0
+    inherited = (a.error + more) / np.where(least > 0, least, np.nan)
+    power = (np.frexp(divisor)[0] == 0.5) & (b.error == 0)
     result = _rounded(np.where(power, inherited, 0.0), a.unit / greatest, a.size / smallest, dtype)
     epsilon = (_precision(dtype) or (1.0, np.inf))[0]
     otherwise = inherited + 4 * epsilon * a.size / divisor
