@@ -64,6 +64,18 @@ def test_bad_options():
             sj.from_torch(small(), device=device)
 
 
+def test_a_refusal_is_all_that_is_printed():
+    lines = [
+        "import jax, shiftjax as sj",
+        "from proofs_tests.pytorch.test_torch_refusals import Fn, X, _branch",
+        "try: sj.certify(sj.from_torch(Fn(_branch).eval()), X)",
+        "except sj.CertificationError as refusal: print(refusal)",
+    ]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=300)
+    assert "decided by the values of pixels" in done.stdout
+    assert "torch.ops" not in done.stderr
+
+
 def _branch(x):
     if x.mean() > 0:
         return x

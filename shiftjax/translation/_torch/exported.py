@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import operator
 import re
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -70,14 +72,18 @@ def export(module: Any, shape: tuple[int, ...], dtype: np.dtype, device: Any) ->
 
 @contextmanager
 def _quiet(device: str) -> Iterator[None]:
-    """Without gradients, automatic casts and PyTorch's warnings about itself."""
+    """Without gradients, automatic casts and what PyTorch prints of itself, whole programs where it gives up."""
     fastpath = torch().backends.mha.get_fastpath_enabled()
     torch().backends.mha.set_fastpath_enabled(False)  # which would take operations for training and inference apart
+    silenced = logging.root.manager.disable
+    logging.disable(max(silenced, logging.WARNING))
     try:
         with warnings.catch_warnings(), torch().no_grad(), torch().autocast(device, enabled=False):
             warnings.simplefilter("ignore")
-            yield
+            with redirect_stderr(io.StringIO()):
+                yield
     finally:
+        logging.disable(silenced)
         torch().backends.mha.set_fastpath_enabled(fastpath)
 
 
