@@ -66,12 +66,14 @@ def test_bad_options():
 
 def test_a_refusal_is_all_that_is_printed():
     lines = [
-        "import jax, shiftjax as sj",
-        "from proofs_tests.pytorch.test_torch_refusals import Fn, X, _branch",
-        "try: sj.certify(sj.from_torch(Fn(_branch).eval()), X)",
+        "import jax, shiftjax as sj, torch",
+        "class Branch(torch.nn.Module):",
+        "    def forward(self, x):",
+        "        return x if x.mean() > 0 else -x",
+        "try: sj.certify(sj.from_torch(Branch().eval()), jax.ShapeDtypeStruct((1, 16, 16, 1), 'float32'))",
         "except sj.CertificationError as refusal: print(refusal)",
     ]
-    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
     assert "decided by the values of pixels" in done.stdout
     assert "torch.ops" not in done.stderr
 
