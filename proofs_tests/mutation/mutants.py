@@ -360,7 +360,7 @@ MUTANTS = {
         "shiftjax.certifier._domain.axis:window", border_windows_one_output_wider, "border-windows"
     ),
     "inner tiles off the period": Mutant(
-        "shiftjax.tiling._axis_tiles:AxisTiles.origin", inner_tiles_off_the_period, "border-windows"
+        "shiftjax.tiling._geometry.axis_tiles:AxisTiles.origin", inner_tiles_off_the_period, "border-windows"
     ),
     "positions one further": Mutant("shiftjax.freezing._pass:own_positions", positions_one_further, "statistics-once"),
     "positions counted twice": Mutant(
@@ -372,7 +372,7 @@ MUTANTS = {
     "a delay one pixel too long": Mutant("shiftjax._streams._read:Read.kept", delay_one_pixel_too_long, "streaming"),
     "a stream that forgets": Mutant("shiftjax._streams._stream:Stream.advance", stream_that_forgets, "streaming"),
     "steps delivered one pixel late": Mutant(
-        "shiftjax.tiling._stream_axis:StreamAxis.behind", steps_delivered_one_pixel_late, "streaming"
+        "shiftjax.tiling._geometry.stream_axis:StreamAxis.behind", steps_delivered_one_pixel_late, "streaming"
     ),
     "loss blind to coinciding means": Mutant(
         "shiftjax._losses:_push", loss_blind_to_coinciding_means, "training-window"

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 
-from shiftjax.tiling._exact_window import borders, windows
+from shiftjax.tiling._geometry.exact_window import borders, windows
 from shiftjax.tiling._padding import PADS
 
 if TYPE_CHECKING:

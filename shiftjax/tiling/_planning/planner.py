@@ -17,7 +17,7 @@ from shiftjax._network import network
 from shiftjax._streams import NotStreamable
 from shiftjax.certifier import Certificate
 from shiftjax.tiling._compiled import CompiledFunction, Fn
-from shiftjax.tiling._exact_window import windows
+from shiftjax.tiling._geometry.exact_window import windows
 from shiftjax.tiling._padding import PADS
 from shiftjax.tiling._pipeline import keeps_images_apart
 from shiftjax.tiling._plan import TilePlan

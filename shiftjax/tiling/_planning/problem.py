@@ -15,7 +15,7 @@ from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._compiled import CompiledFunction, Fn, MemoryEstimate
 from shiftjax.tiling._planning.cheapest import Candidates, Sizes, within_bytes, within_pixels
-from shiftjax.tiling._stream_call import derived, memory_estimate
+from shiftjax.tiling._streaming.call import derived, memory_estimate
 from shiftjax.tiling._words import times
 
 TILE_PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory is given

@@ -15,7 +15,7 @@ import numpy as np
 
 from shiftjax._streams import NotStreamable
 from shiftjax.certifier import Certificate
-from shiftjax.tiling._exact_window import borders, windows
+from shiftjax.tiling._geometry.exact_window import borders, windows
 from shiftjax.tiling._planning.border_plan import between_borders
 from shiftjax.tiling._planning.cheapest import Candidates, Sizes, candidates, whole_periods, within_bytes, within_pixels
 from shiftjax.tiling._planning.legal_inputs import smallest_input

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shiftjax._arithmetic import ceil_div
-from shiftjax.tiling._axis_tiles import AxisTiles
-from shiftjax.tiling._exact_window import Window
+from shiftjax.tiling._geometry.axis_tiles import AxisTiles
+from shiftjax.tiling._geometry.exact_window import Window
 
 
 @dataclass(frozen=True)

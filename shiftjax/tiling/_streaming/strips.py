@@ -16,9 +16,9 @@ import numpy as np
 from shiftjax._ahead import read_ahead
 from shiftjax._checks import fail, shown
 from shiftjax.tiling._compiled import CompiledFunction, Fn
+from shiftjax.tiling._geometry.stream_axis import StreamAxis
 from shiftjax.tiling._plan import TileIndex, TilePlan
-from shiftjax.tiling._stream_axis import StreamAxis
-from shiftjax.tiling._stream_call import constants, derived, initial, step
+from shiftjax.tiling._streaming.call import constants, derived, initial, step
 
 Tile = TypeVar("Tile")
 
