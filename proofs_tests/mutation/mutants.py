@@ -310,6 +310,16 @@ def steps_delivered_one_pixel_late(original: Original) -> Original:
     return lambda self, k: original(self, k) + 1
 
 
+def border_one_pixel_late(original: Original) -> Original:
+    """A padded layer of a stream begins and ends one pixel further along."""
+
+    def link(self: Any, *arguments: Any) -> Any:
+        found = original(self, *arguments)
+        return found if found.span is None else replace(found, span=tuple(n + 1 for n in found.span))
+
+    return link
+
+
 OPERATORS = "shiftjax.nets.operators"
 MUTANTS = {
     "pool with the wrong stride": Mutant(f"{OPERATORS}:max_pool", pool_with_the_wrong_stride, "periodic-equivariance"),
@@ -374,6 +384,7 @@ MUTANTS = {
     "steps delivered one pixel late": Mutant(
         "shiftjax.tiling._geometry.stream_axis:StreamAxis.behind", steps_delivered_one_pixel_late, "streaming"
     ),
+    "a border one pixel late": Mutant("shiftjax._streams._graph:_WithEnds._read", border_one_pixel_late, "streaming"),
     "loss blind to coinciding means": Mutant(
         "shiftjax._losses:_push", loss_blind_to_coinciding_means, "training-window"
     ),

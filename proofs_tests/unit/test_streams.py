@@ -148,11 +148,6 @@ def test_what_cannot_be_streamed_is_refused_with_the_reason(fn: Any) -> None:
     assert re.search(REFUSED[fn], plan.explain())
 
 
-def test_padding_inside_is_refused_where_nothing_is_padded_outside() -> None:
-    with pytest.raises(ValueError, match="meets the image's border with its own padding"):
-        sj.plan_tiles(STREAMED["padded"], (1, 60, 2), tile=8, pad=None, dtype=jnp.int32, stream=0)
-
-
 @pytest.mark.parametrize("stream", [2, -1])
 def test_an_axis_that_is_none(stream: int) -> None:
     with pytest.raises(ValueError, match=r"^`stream`: expected a spatial axis counted from 0 \(0 to 1\), True, False"):

@@ -4,6 +4,7 @@
 `run_tiles`, which asks for the input of each tile (`TilePlan.read_input` pads the image's border) and gives its output.
 """
 
+from shiftjax.tiling._geometry.stream_axis import StreamAxis as StreamAxis
 from shiftjax.tiling._geometry.tile_output import TileOutput as TileOutput
 from shiftjax.tiling._hosted import computed_by as computed_by
 from shiftjax.tiling._padding import PADS as PADS

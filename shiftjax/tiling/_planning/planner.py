@@ -17,7 +17,7 @@ from shiftjax._network import network
 from shiftjax._streams import NotStreamable
 from shiftjax.certifier import Certificate
 from shiftjax.tiling._compiled import CompiledFunction, Fn
-from shiftjax.tiling._geometry.exact_window import windows
+from shiftjax.tiling._geometry.exact_window import exact_throughout, windows
 from shiftjax.tiling._padding import PADS
 from shiftjax.tiling._pipeline import keeps_images_apart
 from shiftjax.tiling._plan import TilePlan
@@ -142,18 +142,19 @@ def _planned(
     Raises:
         NotStreamable: the function cannot be streamed along the axis.
     """
-    why, leads = "", tuple[int, ...]()
+    why, leads, ends = "", tuple[int, ...](), None
     if axis is not None:
         if pad is None:
             output, size, certificate, why = over_image_as_it_is(problem, axis, wish, limit)
+            ends = None if exact_throughout(certificate, axis) else problem.shape[1 + axis]
         else:
             output, size, certificate, why = over_padded_image(problem, axis, wish, limit, _start(problem, wish))
-        leads = problem.stream(size, certificate, axis).leads
+        leads = problem.stream(size, certificate, axis, ends).leads
     elif pad is None:
         output, size, certificate, why = between_borders(problem, wish, limit)
     else:
         output, size, certificate = _over_padded_image(problem, wish, limit, illegal_tile=illegal_tile)
-    memory = None if limit is None else problem.memory_of(size, axis, output)
+    memory = None if limit is None else problem.memory_of(size, axis, output, ends)
     if limit is not None and memory is not None and memory > limit:
         fail("memory_bytes", f"at least {memory}, which a tile of {times(output)} px takes", limit, "leave `tile` out")
     returned = problem.compiled.outputs(problem.image(size))

@@ -11,7 +11,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from shiftjax._arithmetic import ceil_div
-from shiftjax.tiling import TilePlan, in_strips
+from shiftjax.tiling import StreamAxis, TilePlan, in_strips
 from shiftjax.volume._sources import axes as axis_names
 from shiftjax.volume._sources.source import Source
 from shiftjax.volume._storage.journal import NOTHING, Receipt
@@ -92,7 +92,9 @@ class VolumeTiles:
         """What is read for a tile: itself, or the steps of a stream from its own to that after which it is complete."""
         if (axis := self.plan.stream) is None:
             return [tile]
-        steps = range(tile[axis + 1], tile[axis + 1] + self.plan.filling + 1)
+        along = self.plan.axes[axis]
+        assert isinstance(along, StreamAxis)
+        steps = along.steps(tile[axis + 1], tile[axis + 1])
         return [(*tile[: axis + 1], step, *tile[axis + 2 :]) for step in steps]
 
     @property
