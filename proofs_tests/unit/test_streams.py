@@ -254,3 +254,50 @@ def test_a_plan_that_was_edited_to_another_size_is_refused() -> None:
     edited = json.loads(plan.to_json()) | {"image_shape": [1, 41, 1]}
     with pytest.raises(ValueError, match="expected a tile plan"):
         sj.TilePlan.from_json(json.dumps(edited))
+
+
+WIDE = (1, 8000, 400, 1)
+
+
+def deep(x: Any) -> Any:
+    """Convolutions of an image of two axes, whose tiles read much more than they give."""
+    for _ in range(4):
+        x = once(once(x, 5), 5)
+    return x
+
+
+def once(x: Any, dilation: int = 1) -> Any:
+    kernel, layout = np.ones((3, 3, x.shape[-1], 8), np.float32), ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", rhs_dilation=(dilation,) * 2, dimension_numbers=layout)
+
+
+@pytest.fixture
+def one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+
+
+def test_a_stream_is_chosen_where_it_takes_less(one_device: None) -> None:
+    tiles = sj.plan_tiles(deep, WIDE, memory_bytes="1MiB", stream=False)
+    plan = sj.plan_tiles(deep, WIDE, memory_bytes="1MiB")
+    assert (tiles.stream, tiles.unstreamed) == (None, "")
+    assert plan.stream is not None
+    assert plan.memory is not None
+    assert plan.memory <= 2**20
+    assert plan.redundancy < tiles.redundancy
+
+
+def test_and_is_not_where_it_does_not(one_device: None) -> None:
+    """One tile; a halo of a pixel; a wished tile; no memory; what cannot be streamed."""
+    assert "one tile" in sj.plan_tiles(deep, (1, 40, 40, 1), memory_bytes="64MiB").explain()
+    plan = sj.plan_tiles(once, (1, 4000, 400, 1), memory_bytes="1MiB")
+    assert plan.stream is None
+    assert re.search(r"not streamed: along spatial axis 0 a stream would take \d.\d\d of the work", plan.explain())
+    assert sj.plan_tiles(deep, WIDE, memory_bytes="2MiB", tile=40).unstreamed == ""
+    assert sj.plan_tiles(deep, WIDE).stream is None
+    plan = sj.plan_tiles(backwards, (1, 10**6, 2), memory_bytes="1MiB", dtype=jnp.int32)
+    assert "runs backwards along the axis" in plan.explain()
+
+
+def test_several_devices_are_given_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "local_device_count", lambda: 2)
+    assert "runs on one device" in sj.plan_tiles(deep, WIDE, memory_bytes="1MiB").explain()

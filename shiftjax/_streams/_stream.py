@@ -218,8 +218,10 @@ class Stream:
             count = self._count(node, step)
             value = self._computed(node, lead, count, constants, values, step, at) if node.rule else pixels
             if kept:
-                value = _joined(next(held), value, node, kept, count)
-                after.append(_part(value, node, kept + count, count, kept + count))
+                new, value = value, _joined(next(held), value, node, kept, count)
+                # Cut from what is new where that is enough: of what is joined, XLA would join it once more.
+                enough = (new, count) if kept <= count else (value, kept + count)
+                after.append(_part(enough[0], node, enough[1], enough[1] - kept, enough[1]))
             values.append(value)
         return after, [self._output(values, at, step) for at in self._places]
 
@@ -276,6 +278,9 @@ class Stream:
 
 def _joined(held: Any, value: Any, node: Node, kept: int, count: int) -> Any:
     """What was kept, and behind it what is new."""
+    along = node.along
+    if along.before == along.after == 1:
+        return jax.lax.concatenate([held, value], along.axis)
     a, b = _opened(held, node, kept), _opened(value, node, count)
     return jnp.concatenate([a, b], node.along.axis + 1).reshape(sizes(node.array, node.along, kept + count))
 

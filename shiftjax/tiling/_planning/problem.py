@@ -15,7 +15,8 @@ from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._compiled import CompiledFunction, Fn, MemoryEstimate
 from shiftjax.tiling._planning.cheapest import Candidates, Sizes, within_bytes, within_pixels
-from shiftjax.tiling._streaming.call import derived, memory_estimate
+from shiftjax.tiling._planning.work import work
+from shiftjax.tiling._streaming.call import derived, memory_estimate, traced
 from shiftjax.tiling._words import times
 
 TILE_PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory is given
@@ -114,6 +115,15 @@ class Problem:
             return self._resident(memory_estimate(self.compiled, stream, pixels), given=4)
 
         return self._once((axis, whole, *pixels.shape), measured)
+
+    def tile_work(self, size: Sizes) -> int:
+        """What one tile takes, as `work` counts it; nothing is compiled."""
+        return work(self.compiled.traced(self.image(size)).jaxpr)
+
+    def step_work(self, size: Sizes, certificate: Certificate, axis: int, step: int, whole: int | None) -> int:
+        """What one step of a stream takes, of so many pixels along the axis; nothing is compiled."""
+        pixels = self.image(tuple(step if k == axis else n for k, n in enumerate(size)))
+        return work(traced(self.compiled, self.stream(size, certificate, axis, whole), pixels).jaxpr)
 
     def batchwise(self, size: Sizes) -> bool:
         """Whether batches can be proved at all; the batch that is run is proved by itself."""

@@ -20,7 +20,7 @@ from shiftjax.tiling._planning.cheapest import Candidates, Sizes, candidates, wh
 from shiftjax.tiling._planning.legal_inputs import smallest_input
 from shiftjax.tiling._planning.problem import TILE_PIXELS, Problem
 
-STEP = {1: 4096, 2: 256}  # most pixels of a step by number of axes, else 8; in whole periods, at least one
+STEP = {1: 4096, 2: 128}  # most pixels of a step by number of axes, else 8; in whole periods, at least one
 JOINED = (8, 1)  # pixels along the axis whose computation takes as long as what a step joins and copies: 2-D, 3-D
 
 

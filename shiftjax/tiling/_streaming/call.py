@@ -92,16 +92,20 @@ def step(
     return state, kept
 
 
+def traced(function: CompiledFunction, stream: Stream, pixels: jax.ShapeDtypeStruct) -> Any:
+    """One step without its crop, traced."""
+    parameters = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in function.arrays]
+    fixed, held = jax.eval_shape(stream.constants, parameters), jax.eval_shape(stream.initial)
+    at = jax.ShapeDtypeStruct((), "int32") if stream.has_ends else None
+    return jax.jit(stream.advance, donate_argnums=(1,)).trace(fixed, held, pixels, at)
+
+
 def memory_estimate(function: CompiledFunction, stream: Stream, pixels: jax.ShapeDtypeStruct) -> MemoryEstimate:
     """What one step takes without its crop, what it holds included among the temporaries, as XLA estimates it."""
-    parameters = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in function.arrays]
-    fixed = jax.eval_shape(stream.constants, parameters)
-    held = jax.eval_shape(stream.initial)
-    at = jax.ShapeDtypeStruct((), "int32") if stream.has_ends else None
-    traced = jax.jit(stream.advance, donate_argnums=(1,)).trace(fixed, held, pixels, at)
-    analysis = traced.lower().compile().memory_analysis()
-    outputs = jax.eval_shape(stream.advance, fixed, held, pixels, at)[1]
-    left_out = copied_windows(traced.jaxpr) if jax.default_backend() == "cpu" else 0
+    one = traced(function, stream, pixels)
+    analysis = one.lower().compile().memory_analysis()
+    fixed, outputs = one.args_info[0][0], one.out_info[1]
+    left_out = copied_windows(one.jaxpr) if jax.default_backend() == "cpu" else 0
     total = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
     total += left_out - analysis.alias_size_in_bytes
     known, image, given = _nbytes(fixed), _nbytes(pixels), _nbytes(outputs)
