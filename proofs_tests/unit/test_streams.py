@@ -23,6 +23,8 @@ from proofs_tests.support.profiles import examples
 from proofs_tests.support.streamed import compare
 from shiftjax._streams import NotStreamable, Stream
 from shiftjax.tiling import TilePlan
+from shiftjax.tiling._compiled import CompiledFunction
+from shiftjax.tiling._streaming import call
 
 RNG = np.random.default_rng(0)
 KERNEL = RNG.integers(-9, 9, (3, 2, 2)).astype(np.int32) * 2 + 1
@@ -64,6 +66,7 @@ def several(x: Any) -> Any:
     return {"coarse": pooled(y, 4, 4), "fine": conv(y), "twice": doubled(y)}
 
 
+STACKED = RNG.integers(-9, 9, (2, 3, 2, 2)).astype(np.int32)
 STREAMED = {
     "a convolution": conv,
     "with a bias": lambda x: jax.nn.relu(conv(x) + np.arange(2, dtype=np.int32)),
@@ -86,6 +89,7 @@ STREAMED = {
     "the nearest pixel, smaller": lambda x: conv(jax.image.resize(x, (1, x.shape[1] // 3, 2), "nearest")),
     "looked up": lambda x: conv(x[:, np.arange(x.shape[1] // 4 * 4) // 4 * 4 + [2, 0, 3, 1] * (x.shape[1] // 4)]),
     "several": several,
+    "a scan over stacked weights": lambda x: lax.scan(lambda y, w: (conv(y, w, padding="SAME"), None), x, STACKED)[0],
     "with a product of channels": lambda x: x @ KERNEL[0],
     "sorted channels": lambda x: jnp.sort(conv(x), axis=-1),
 }
@@ -201,6 +205,39 @@ def test_memory_is_estimated_and_kept() -> None:
     assert plan.redundancy < 1.01
     with pytest.raises(ValueError, match="`memory_bytes`: expected at least"):
         sj.plan_tiles(conv, (1, 10**6, 2), memory_bytes=100, dtype=jnp.int32, stream=0)
+
+
+@pytest.mark.parametrize("pad", ["reflect", None])
+def test_the_estimate_holds_the_step_that_runs(pad: str | None) -> None:
+    """What XLA says of the step itself, its crop included; of what is held, only one copy: it is used again."""
+
+    def fn(x: Any) -> Any:
+        return conv(conv(x, padding="SAME"), padding="SAME")
+
+    plan = sj.plan_tiles(fn, (1, 10**5, 2), memory_bytes=2**21, pad=pad, dtype=jnp.int32, stream=0)
+    function = CompiledFunction.of(fn, plan.certificate.fingerprint)
+    traced = jax.ShapeDtypeStruct(plan.certificate.shape, plan.dtype)
+    stream = call.derived(function, traced, 0, plan.certificate.places, plan.streamed_ends)
+    arguments: list[Any] = [call.constants(function.arrays, stream), call.initial(stream)]
+    arguments += [jnp.zeros((1, *plan.tile_input, 2), jnp.int32), None if pad else np.int32(0)]
+    starts = None if pad else np.zeros((1, 1), np.int32)
+    analysis = call.step.lower(*arguments, starts, stream, plan.crops).compile().memory_analysis()
+    held = sum(array.nbytes for array in jax.tree.leaves(arguments[1]))
+    assert analysis.alias_size_in_bytes >= held > 0
+    taken = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
+    assert plan.memory is not None
+    assert taken - analysis.alias_size_in_bytes <= plan.memory <= 2**21
+
+
+def test_linear_resizing_along_the_axis_is_refused_and_has_tiles() -> None:
+    def linear(x: Any) -> Any:
+        return jax.image.resize(x, (1, 2 * x.shape[1], 2), "linear")
+
+    with pytest.raises(
+        ValueError, match=r"cannot \(a product sums along the axis: .*; give another axis, or leave it out"
+    ):
+        sj.plan_tiles(linear, (1, 60, 2), tile=8, stream=0)
+    assert "sums along the axis" in sj.plan_tiles(linear, (1, 60, 2), tile=8, stream=True).explain()
 
 
 def test_a_plan_that_does_not_fit_together_is_refused() -> None:
