@@ -233,9 +233,7 @@ def test_linear_resizing_along_the_axis_is_refused_and_has_tiles() -> None:
     def linear(x: Any) -> Any:
         return jax.image.resize(x, (1, 2 * x.shape[1], 2), "linear")
 
-    with pytest.raises(
-        ValueError, match=r"cannot \(a product sums along the axis: .*; give another axis, or leave it out"
-    ):
+    with pytest.raises(ValueError, match=r"cannot \(a product sums along the axis: .*; give another axis"):
         sj.plan_tiles(linear, (1, 60, 2), tile=8, stream=0)
     assert "sums along the axis" in sj.plan_tiles(linear, (1, 60, 2), tile=8, stream=True).explain()
 

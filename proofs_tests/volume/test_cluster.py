@@ -124,7 +124,7 @@ def test_each_strip_is_a_job_of_its_own(client, source, tmp_path, axis):
     np.testing.assert_array_equal(made[:], np.moveaxis(right, -1, 0))
 
 
-def test_a_strip_whose_worker_stops_goes_on_where_it_was(client, source, tmp_path):
+def test_what_is_finished_is_left_out_of_the_strips(client, source, tmp_path):
     """What an interrupted run has finished is left out of the strips that workers are given."""
     streamed = plan(stream=0)
     region = np.s_[0:6, 0:8, 0:8]
