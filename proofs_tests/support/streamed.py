@@ -31,7 +31,8 @@ def run(fn: Fn, stream: Stream, image: np.ndarray, step: int) -> list[np.ndarray
     advance, state = jax.jit(stream.advance), stream.initial()
     parts = []
     for turn, chunk in enumerate(np.split(np.pad(image, room), count, axis)):
-        state, outputs = advance(constants, state, chunk, np.int32(turn) if stream.has_ends else None)
+        at = np.int32(turn) if stream.has_ends and stream.meets_an_end(turn, step) else None
+        state, outputs = advance(constants, state, chunk, at)
         parts.append(outputs)
     return [np.concatenate(steps, axis) for steps in zip(*parts, strict=True)]
 

@@ -222,6 +222,7 @@ def test_the_estimate_holds_the_step_that_runs(pad: str | None) -> None:
     arguments += [jnp.zeros((1, *plan.tile_input, 2), jnp.int32), None if pad else np.int32(0)]
     starts = None if pad else np.zeros((1, 1), np.int32)
     analysis = call.step.lower(*arguments, starts, stream, plan.crops).compile().memory_analysis()
+    assert analysis is not None
     held = sum(array.nbytes for array in jax.tree.leaves(arguments[1]))
     assert analysis.alias_size_in_bytes >= held > 0
     taken = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
@@ -302,7 +303,7 @@ def deep(x: Any) -> Any:
 
 
 def once(x: Any, dilation: int = 1) -> Any:
-    kernel, layout = np.ones((3, 3, x.shape[-1], 8), np.float32), ("NHWC", "HWIO", "NHWC")
+    kernel, layout = jnp.ones((3, 3, x.shape[-1], 8), jnp.float32), ("NHWC", "HWIO", "NHWC")
     return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", rhs_dilation=(dilation,) * 2, dimension_numbers=layout)
 
 

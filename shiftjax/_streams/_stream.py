@@ -107,6 +107,37 @@ class Stream:
         """Whether the image's ends count, so that a step has to be told where it lies."""
         return self._whole is not None
 
+    def meets_an_end(self, turn: int, step: int) -> bool:
+        """Whether a step reads something beyond the image's ends, or is computed otherwise there.
+
+        Args:
+            turn: which of all steps of this size it is.
+            step: pixels of a step.
+        """
+        for node, lead in zip(self._graph.nodes, self._leads, strict=True):
+            if (rule := node.rule) is None:
+                continue
+            count, longer = self._count(node, step), self._longer_by(node)
+            first = turn * count + lead
+            for link, read, aligned in zip(node.links, node.reads, rule.aligned, strict=True):
+                if isinstance(link, int):
+                    constant = self._graph.constants[link]
+                    if aligned is None or constant.shape[aligned] == 1:
+                        continue
+                    left, _, right = constant.form(aligned) or (0, 1, 0)
+                    if (left or right) and not left <= first <= constant.shape[aligned] + longer - right - count:
+                        return True
+                elif link.span is not None and isinstance(read, Read):
+                    source = self._graph.nodes[link.node]
+                    begin, length = turn * self._count(source, step) + read.first(lead), read.part(lead, count)[0]
+                    if not link.span[0] <= begin <= link.span[1] + self._longer_by(source) - length:
+                        return True
+            if rule.located is not None:
+                _, left, right = rule.ends
+                if not len(left) <= first <= node.array.shape[node.along.axis] + longer - len(right) - count:
+                    return True
+        return False
+
     @property
     def period(self) -> int:
         """Pixels of the image; a step takes a multiple of them."""
@@ -178,7 +209,7 @@ class Stream:
             refuse(node.operation, "a constant repeats along the axis with another period than the image")
         at = np.arange(count) + lead
         repeated = left + (at - left) % period
-        if self._whole is None or not (left or right):
+        if turn is None or not (left or right):
             return jnp.take(value, repeated, axis=aligned)
         at += turn * count
         last = constant.shape[aligned] + self._longer_by(node) - right
@@ -205,7 +236,7 @@ class Stream:
             state: from `initial`, or from the step before.
             pixels: `(batch, *space, channel)` of the image, a multiple of the period along the streamed axis.
             at: where the image's ends count, which of all steps of this size it is; the first pixel of step 0 is that
-                of the image.
+                of the image. None for a step that meets no end, which takes less.
 
         Returns:
             The state after the step, and the outputs that are needed.
@@ -248,12 +279,15 @@ class Stream:
             ends.append((left, right))
         self._put_outside(node, operands, lead, step, turn)
         if node.rule.located is not None:
-            return node.rule.located(operands, count, turn * count + lead, self._longer_by(node))
+            first = None if turn is None else turn * count + lead
+            return node.rule.located(operands, count, first, self._longer_by(node))
         result = node.rule.run(operands, ends, count)
         return result[node.operation.result] if isinstance(result, list | tuple) else result
 
     def _put_outside(self, node: Node, operands: list[Any], lead: int, step: int, turn: Any) -> None:
         """Puts what an operation reads beyond the ends of its operands into these, in place."""
+        if turn is None:
+            return
         for number, (link, read) in enumerate(zip(node.links, node.reads, strict=True)):
             if isinstance(link, int) or link.span is None:
                 continue

@@ -55,8 +55,11 @@ class Woven:
         left, right = (part or (0,) for part in (self.left, self.right))
 
         def run(values: Sequence[Any], count: int, first: Any, longer: int) -> Any:
-            """`count` indices from `first` on, of an array that is longer than it was."""
-            (window,), at = values, first + np.arange(count)
+            """`count` indices from `first` on, of an array that is longer than it was; None: at neither end."""
+            (window,) = values
+            if first is None:
+                return lax.slice_in_dim(window, before, before + count, axis=self.axis)
+            at = first + np.arange(count)
             last = size + longer - len(self.right)  # index where the right end begins
 
             def woven(window: Any) -> Any:

@@ -75,7 +75,8 @@ def run_strips(
         steps = [strip.tiles.get(i) or _moved(known, axis, len(strip.at), i) for i in numbers]
         ahead = read_ahead(read_tile, steps, ahead=int(jax.default_backend() != "cpu"))
         for number, (_, pixels) in zip(numbers, ahead, strict=True):
-            at = np.int32(number - along.idle) if stream.has_ends else None
+            turn = number - along.idle
+            at = np.int32(turn) if stream.has_ends and stream.meets_an_end(turn, along.step) else None
             state, outputs = step(fixed, state, jax.device_put(pixels, device), at, starts, stream, plan.crops)
             running.append((number, outputs))
             del pixels
