@@ -5,12 +5,14 @@ waits until the decoder has come as far, and a step is whole periods of everythi
 lies nothing: outputs that would read there are not exact, and are not delivered.
 Idea: a layer of stride a is an endless row of pixels, of which step t computes those from `t c + lead` up to
 `(t + 1) c + lead`, with c = step / a. It reads pixels of steps up to t if `lead` is small enough, and steps are alike
-since c windows further along every layer is c windows further along.
+since c windows further along every layer is c windows further along. A network that pads its layers meets the image's
+border itself: a step puts what the network puts there wherever a layer reads beyond its ends.
 """
 
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,7 +22,7 @@ import shiftjax as sj
 from proofs_tests.support import record
 from proofs_tests.support.networks import FLOATS, Subject, subjects
 from proofs_tests.support.profiles import examples
-from proofs_tests.support.streamed import compare, late
+from proofs_tests.support.streamed import an_end_off_by_a_step, compare, compare_up_to_the_ends, late
 from shiftjax.testing import injective
 from shiftjax.tiling import PADS
 
@@ -80,6 +82,32 @@ def test_control_a_delay_off_by_one(data):
     fn, certificate = certified(subject)
     with record.rejected(subject.net):
         assert not compare(fn, certificate, axis, 1, subject.rng, change=late)
+
+
+def padded_inside(subject: Subject) -> tuple[Partial, sj.Certificate]:
+    """The network with padded layers, and its certificate at a size large enough for both ends."""
+    net = subject.net.clone(padding="SAME")
+    size = [p * max(2, -(-40 // p)) if net.ndim == 1 else p * max(2, -(-16 // p)) for p in net.period]
+    fn = Partial(net.apply, subject.variables)
+    return fn, sj.certify(fn, jax.ShapeDtypeStruct((1, *size, subject.channels), subject.dtype))
+
+
+@settings(max_examples=max(2, examples() // 8))
+@given(st.data())
+def test_up_to_the_border_of_a_network_that_pads(data):
+    subject = data.draw(subjects(**{**SMALL, "ndims": (1, 2)}))
+    axis = data.draw(st.integers(0, subject.net.ndim - 1))
+    record.examine(subject.net, 1)
+    assert not compare_up_to_the_ends(*padded_inside(subject), axis, data.draw(st.integers(1, 3)), subject.rng)
+
+
+@settings(max_examples=max(2, examples() // 8))
+@given(st.integers(0, 2**16))
+def test_control_an_end_off_by_a_step(seed):
+    net = sj.UNet(2, ndim=1, features=2, factors=(2,), convs=1, activation=injective, param_dtype=jnp.int32)
+    subject = Subject(net, seed=seed)
+    with record.rejected(subject.net):
+        assert not compare_up_to_the_ends(*padded_inside(subject), 0, 1, subject.rng, change=an_end_off_by_a_step)
 
 
 def test_in_float32():

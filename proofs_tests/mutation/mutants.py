@@ -310,6 +310,16 @@ def steps_delivered_one_pixel_late(original: Original) -> Original:
     return lambda self, k: original(self, k) + 1
 
 
+def border_one_pixel_late(original: Original) -> Original:
+    """A padded layer of a stream begins and ends one pixel further along."""
+
+    def link(self: Any, *arguments: Any) -> Any:
+        found = original(self, *arguments)
+        return found if found.span is None else replace(found, span=tuple(n + 1 for n in found.span))
+
+    return link
+
+
 OPERATORS = "shiftjax.nets.operators"
 MUTANTS = {
     "pool with the wrong stride": Mutant(f"{OPERATORS}:max_pool", pool_with_the_wrong_stride, "periodic-equivariance"),
@@ -360,7 +370,7 @@ MUTANTS = {
         "shiftjax.certifier._domain.axis:window", border_windows_one_output_wider, "border-windows"
     ),
     "inner tiles off the period": Mutant(
-        "shiftjax.tiling._axis_tiles:AxisTiles.origin", inner_tiles_off_the_period, "border-windows"
+        "shiftjax.tiling._geometry.axis_tiles:AxisTiles.origin", inner_tiles_off_the_period, "border-windows"
     ),
     "positions one further": Mutant("shiftjax.freezing._pass:own_positions", positions_one_further, "statistics-once"),
     "positions counted twice": Mutant(
@@ -372,8 +382,9 @@ MUTANTS = {
     "a delay one pixel too long": Mutant("shiftjax._streams._read:Read.kept", delay_one_pixel_too_long, "streaming"),
     "a stream that forgets": Mutant("shiftjax._streams._stream:Stream.advance", stream_that_forgets, "streaming"),
     "steps delivered one pixel late": Mutant(
-        "shiftjax.tiling._stream_axis:StreamAxis.behind", steps_delivered_one_pixel_late, "streaming"
+        "shiftjax.tiling._geometry.stream_axis:StreamAxis.behind", steps_delivered_one_pixel_late, "streaming"
     ),
+    "a border one pixel late": Mutant("shiftjax._streams._graph:_WithEnds._read", border_one_pixel_late, "streaming"),
     "loss blind to coinciding means": Mutant(
         "shiftjax._losses:_push", loss_blind_to_coinciding_means, "training-window"
     ),

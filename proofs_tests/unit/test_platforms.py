@@ -17,8 +17,8 @@ from shiftjax._streams import Stream
 from shiftjax.clustering import _nearest
 from shiftjax.freezing import _pass
 from shiftjax.nets import operators
-from shiftjax.tiling import _stream_call
 from shiftjax.tiling._compiled import CompiledFunction
+from shiftjax.tiling._streaming import call
 from shiftjax.training import initial_state, make_step
 
 PLATFORMS = ["cuda", "tpu"]
@@ -131,10 +131,10 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     ),
     "tiles": (lambda x: CompiledFunction.of(jnp.sin)(x, (((1, 4), (2, 5)),), (0,)), (IMAGE,)),
     "injective": (sj.testing.injective, (IMAGE,)),
-    "what a stream takes": (partial(_stream_call.constants, stream=STREAM), ((),)),
-    "what a stream holds": (partial(_stream_call.initial, stream=STREAM), ()),
+    "what a stream takes": (partial(call.constants, stream=STREAM), ((),)),
+    "what a stream holds": (partial(call.initial, stream=STREAM), ()),
     "a step of a stream": (
-        lambda x: _stream_call.step(STREAM.constants([]), STREAM.initial(), x, None, STREAM, (((0, 8), (0, 8)),)),
+        lambda x: call.step(STREAM.constants([]), STREAM.initial(), x, None, STREAM, (((0, 8), (0, 8)),)),
         (IMAGE,),
     ),
     "statistics": (

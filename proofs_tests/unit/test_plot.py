@@ -55,6 +55,18 @@ def test_a_plan_shows_what_a_tile_reads_and_keeps() -> None:
     assert len(strip.lines) == 2 + 6
 
 
+def test_a_stream_shows_a_strip_and_a_step() -> None:
+    plan = sj.plan_tiles(twice, (1, 40, 30, 1), tile=(8, 10), stream=0)
+    (panel,) = plan.plot().axes
+    boxes = {p.get_label(): (p.get_y(), p.get_x(), p.get_height(), p.get_width()) for p in panel.patches}
+    assert "one tile reads" not in boxes
+    assert boxes["one strip reads"][0] == -plan.pad_width[1][0] - 0.5
+    assert boxes["one strip reads"][2] == 8 * (plan.grid[0] + plan.filling)
+    assert boxes["one step of it"][2] == boxes["what a step gives"][2] == 8
+    assert boxes["one step of it"][3] == plan.tile_input[1] > boxes["what a step gives"][3] == 10
+    assert panel.get_title().startswith("3 strips along axis 0, 6 steps each")
+
+
 def test_seams_are_drawn_where_tiles_meet() -> None:
     plan = sj.plan_tiles(twice, (1, 16, 20, 1), tile=(8, 10))
     labels = np.zeros((1, 16, 20), np.int32)

@@ -23,6 +23,8 @@ from proofs_tests.support.profiles import examples
 from proofs_tests.support.streamed import compare
 from shiftjax._streams import NotStreamable, Stream
 from shiftjax.tiling import TilePlan
+from shiftjax.tiling._compiled import CompiledFunction
+from shiftjax.tiling._streaming import call
 
 RNG = np.random.default_rng(0)
 KERNEL = RNG.integers(-9, 9, (3, 2, 2)).astype(np.int32) * 2 + 1
@@ -64,6 +66,7 @@ def several(x: Any) -> Any:
     return {"coarse": pooled(y, 4, 4), "fine": conv(y), "twice": doubled(y)}
 
 
+STACKED = RNG.integers(-9, 9, (2, 3, 2, 2)).astype(np.int32)
 STREAMED = {
     "a convolution": conv,
     "with a bias": lambda x: jax.nn.relu(conv(x) + np.arange(2, dtype=np.int32)),
@@ -86,6 +89,7 @@ STREAMED = {
     "the nearest pixel, smaller": lambda x: conv(jax.image.resize(x, (1, x.shape[1] // 3, 2), "nearest")),
     "looked up": lambda x: conv(x[:, np.arange(x.shape[1] // 4 * 4) // 4 * 4 + [2, 0, 3, 1] * (x.shape[1] // 4)]),
     "several": several,
+    "a scan over stacked weights": lambda x: lax.scan(lambda y, w: (conv(y, w, padding="SAME"), None), x, STACKED)[0],
     "with a product of channels": lambda x: x @ KERNEL[0],
     "sorted channels": lambda x: jnp.sort(conv(x), axis=-1),
 }
@@ -148,11 +152,6 @@ def test_what_cannot_be_streamed_is_refused_with_the_reason(fn: Any) -> None:
     assert re.search(REFUSED[fn], plan.explain())
 
 
-def test_padding_inside_is_refused_where_nothing_is_padded_outside() -> None:
-    with pytest.raises(ValueError, match="meets the image's border with its own padding"):
-        sj.plan_tiles(STREAMED["padded"], (1, 60, 2), tile=8, pad=None, dtype=jnp.int32, stream=0)
-
-
 @pytest.mark.parametrize("stream", [2, -1])
 def test_an_axis_that_is_none(stream: int) -> None:
     with pytest.raises(ValueError, match=r"^`stream`: expected a spatial axis counted from 0 \(0 to 1\), True, False"):
@@ -208,6 +207,38 @@ def test_memory_is_estimated_and_kept() -> None:
         sj.plan_tiles(conv, (1, 10**6, 2), memory_bytes=100, dtype=jnp.int32, stream=0)
 
 
+@pytest.mark.parametrize("pad", ["reflect", None])
+def test_the_estimate_holds_the_step_that_runs(pad: str | None) -> None:
+    """What XLA says of the step itself, its crop included; of what is held, only one copy: it is used again."""
+
+    def fn(x: Any) -> Any:
+        return conv(conv(x, padding="SAME"), padding="SAME")
+
+    plan = sj.plan_tiles(fn, (1, 10**5, 2), memory_bytes=2**21, pad=pad, dtype=jnp.int32, stream=0)
+    function = CompiledFunction.of(fn, plan.certificate.fingerprint)
+    traced = jax.ShapeDtypeStruct(plan.certificate.shape, plan.dtype)
+    stream = call.derived(function, traced, 0, plan.certificate.places, plan.streamed_ends)
+    arguments: list[Any] = [call.constants(function.arrays, stream), call.initial(stream)]
+    arguments += [jnp.zeros((1, *plan.tile_input, 2), jnp.int32), None if pad else np.int32(0)]
+    starts = None if pad else np.zeros((1, 1), np.int32)
+    analysis = call.step.lower(*arguments, starts, stream, plan.crops).compile().memory_analysis()
+    assert analysis is not None
+    held = sum(array.nbytes for array in jax.tree.leaves(arguments[1]))
+    assert analysis.alias_size_in_bytes >= held > 0
+    taken = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
+    assert plan.memory is not None
+    assert taken - analysis.alias_size_in_bytes <= plan.memory <= 2**21
+
+
+def test_linear_resizing_along_the_axis_is_refused_and_has_tiles() -> None:
+    def linear(x: Any) -> Any:
+        return jax.image.resize(x, (1, 2 * x.shape[1], 2), "linear")
+
+    with pytest.raises(ValueError, match=r"cannot \(a product sums along the axis: .*; give another axis"):
+        sj.plan_tiles(linear, (1, 60, 2), tile=8, stream=0)
+    assert "sums along the axis" in sj.plan_tiles(linear, (1, 60, 2), tile=8, stream=True).explain()
+
+
 def test_a_plan_that_does_not_fit_together_is_refused() -> None:
     plan = sj.plan_tiles(conv, (1, 60, 2), tile=8, dtype=jnp.int32, stream=0)
     data = json.loads(plan.to_json())
@@ -259,3 +290,50 @@ def test_a_plan_that_was_edited_to_another_size_is_refused() -> None:
     edited = json.loads(plan.to_json()) | {"image_shape": [1, 41, 1]}
     with pytest.raises(ValueError, match="expected a tile plan"):
         sj.TilePlan.from_json(json.dumps(edited))
+
+
+WIDE = (1, 8000, 400, 1)
+
+
+def deep(x: Any) -> Any:
+    """Convolutions of an image of two axes, whose tiles read much more than they give."""
+    for _ in range(4):
+        x = once(once(x, 5), 5)
+    return x
+
+
+def once(x: Any, dilation: int = 1) -> Any:
+    kernel, layout = jnp.ones((3, 3, x.shape[-1], 8), jnp.float32), ("NHWC", "HWIO", "NHWC")
+    return lax.conv_general_dilated(x, kernel, (1, 1), "VALID", rhs_dilation=(dilation,) * 2, dimension_numbers=layout)
+
+
+@pytest.fixture
+def one_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "local_device_count", lambda: 1)
+
+
+def test_a_stream_is_chosen_where_it_takes_less(one_device: None) -> None:
+    tiles = sj.plan_tiles(deep, WIDE, memory_bytes="1MiB", stream=False)
+    plan = sj.plan_tiles(deep, WIDE, memory_bytes="1MiB")
+    assert (tiles.stream, tiles.unstreamed) == (None, "")
+    assert plan.stream is not None
+    assert plan.memory is not None
+    assert plan.memory <= 2**20
+    assert plan.redundancy < tiles.redundancy
+
+
+def test_and_is_not_where_it_does_not(one_device: None) -> None:
+    """One tile; a halo of a pixel; a wished tile; no memory; what cannot be streamed."""
+    assert "one tile" in sj.plan_tiles(deep, (1, 40, 40, 1), memory_bytes="64MiB").explain()
+    plan = sj.plan_tiles(once, (1, 4000, 400, 1), memory_bytes="1MiB")
+    assert plan.stream is None
+    assert re.search(r"not streamed: along spatial axis 0 a stream would take \d.\d\d of the work", plan.explain())
+    assert sj.plan_tiles(deep, WIDE, memory_bytes="2MiB", tile=40).unstreamed == ""
+    assert sj.plan_tiles(deep, WIDE).stream is None
+    plan = sj.plan_tiles(backwards, (1, 10**6, 2), memory_bytes="1MiB", dtype=jnp.int32)
+    assert "runs backwards along the axis" in plan.explain()
+
+
+def test_several_devices_are_given_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jax, "local_device_count", lambda: 2)
+    assert "runs on one device" in sj.plan_tiles(deep, WIDE, memory_bytes="1MiB").explain()

@@ -19,7 +19,7 @@ from proofs_tests.certifier.judge import parameters
 from proofs_tests.certifier.programs import Program, programs
 from proofs_tests.certifier.test_random_programs import QUIET
 from proofs_tests.support.profiles import examples
-from shiftjax.tiling import _axis_tiles
+from shiftjax.tiling._geometry import axis_tiles
 
 KERNEL: Any = (np.random.default_rng(0).integers(-9, 9, (3, 1, 1)) * 2 + 1).astype(np.int32)
 
@@ -134,10 +134,10 @@ def test_control_a_window_one_pixel_wider_is_refuted(monkeypatch: pytest.MonkeyP
     fn, x = FUNCTIONS["same"], image(1, 40, 1)
     plan = sj.plan_tiles(fn, x.shape, tile=8, pad=None, dtype=jnp.int32)
     assert equal(sj.predict_tiled(fn, x, plan), fn(x))
-    original = _axis_tiles.AxisTiles.origin
+    original = axis_tiles.AxisTiles.origin
     for by in (-1, 1):  # tiles that begin a pixel earlier or later, so that a kept pixel lies beyond a window
         monkeypatch.setattr(
-            _axis_tiles.AxisTiles,
+            axis_tiles.AxisTiles,
             "origin",
             lambda self, i, by=by: min(
                 max(original(self, i) + by * (0 < i < self.count - 1), 0), self.image - self.tile

@@ -23,7 +23,7 @@ from proofs_tests.volume.small import WEIGHTS, convolve, expected, net, plan, ti
 from shiftjax.volume import VolumeError, open_source, predict_volume
 from shiftjax.volume._jobs import workers as cluster
 from shiftjax.volume._jobs.job import Job
-from shiftjax.volume._jobs.tiles import VolumeTiles
+from shiftjax.volume._jobs.tiles import CALLS, VolumeTiles
 from shiftjax.volume._predict import PredictionPass
 from shiftjax.volume._storage.journal import Journal
 from shiftjax.volume._targets.layout import layout
@@ -89,7 +89,7 @@ def test_each_worker_compiles_once(client, source, tmp_path):
     processes = [path.name.partition("-")[0] for path in traces.iterdir()]
     workers = {str(pid) for pid in client.run(os.getpid).values()}
     assert workers <= set(processes) == workers | {str(os.getpid())}
-    groups = TILES // cluster.CALLS
+    groups = TILES // CALLS
     assert groups >= 2 * len(workers) + 4  # so that a trace for each group would be seen
     assert all(processes.count(worker) <= 2 for worker in workers)  # its shape checked, and compiled
 
@@ -105,6 +105,35 @@ def test_functions_of_all_kinds_are_sent(client, source, tmp_path):
     one = predict_volume(fn, source, tmp_path / "one", plan(fn), progress=False)
     np.testing.assert_array_equal(predict(client, source, tmp_path / "p", fn)[:], one[:])
     assert one[:].any()
+
+
+@pytest.mark.parametrize("axis", [0, 2])
+def test_each_strip_is_a_job_of_its_own(client, source, tmp_path, axis):
+    """Workers compute the same pixels as one process, up to both ends of an image that is not padded too."""
+    streamed = plan(stream=axis)
+    tiles = VolumeTiles(streamed, open_source(source, axes="zyx"))
+    numbers = tiles.in_order(np.arange(len(tiles)))
+    tasks = list(tiles.tasks(map(tiles.tile, numbers), 1))
+    assert [len(task) for task in tasks] == [streamed.grid[axis]] * (len(tiles) // streamed.grid[axis])
+    options: Any = {"client": client, "progress": False, "axes": "zyx"}
+    made = predict_volume(net(), source, tmp_path / "o", streamed, **options)
+    np.testing.assert_array_equal(made[:], expected(volume()))
+    as_it_is = plan(same_padded, volume().shape, pad=None, stream=axis)
+    made = predict_volume(same_padded, source, tmp_path / "p", as_it_is, **options)
+    right = np.asarray(same_padded(jnp.asarray(volume()[None, ..., None], jnp.int32)))[0]
+    np.testing.assert_array_equal(made[:], np.moveaxis(right, -1, 0))
+
+
+def test_what_is_finished_is_left_out_of_the_strips(client, source, tmp_path):
+    """What an interrupted run has finished is left out of the strips that workers are given."""
+    streamed = plan(stream=0)
+    region = np.s_[0:6, 0:8, 0:8]
+    options: Any = {"client": client, "progress": False, "axes": "zyx"}
+    predict_volume(net(), source, tmp_path / "o", streamed, region=region, **options)
+    before = journaled(tmp_path / "o")
+    made = predict_volume(net(), source, tmp_path / "o", streamed, **options)
+    assert 0 < len(before) < len(journaled(tmp_path / "o"))
+    np.testing.assert_array_equal(made[:], expected(volume()))
 
 
 class Wait:

@@ -42,8 +42,8 @@ def network_arguments(parser: argparse.ArgumentParser, *, required: bool = True)
     parser.add_argument("--memory", type=memory, help="what one call may take on the device, such as 2GiB")
     text = "the image beyond its border (default: reflect); none: as it is, with the network's own padding"
     parser.add_argument("--pad", choices=(*PADS, NO_PAD), help=text)
-    text = "spatial axis, from 0, along which nothing is computed twice; auto: the longest, where that costs less"
-    parser.add_argument("--stream", type=stream, metavar="AXIS|auto", help=text)
+    text = "spatial axis, from 0, along which nothing is computed twice; auto: where that takes less; never: tiles"
+    parser.add_argument("--stream", type=stream, metavar="AXIS|auto|never", help=text)
     parser.add_argument("--dtype", help="of the image as the network takes it (default: float32)")
     parser.add_argument("--axes", help="of the source: t, c, z, y, x in its order (default: its metadata, else zyx)")
     parser.add_argument("--level", type=int, default=0, help="of an OME-Zarr or TIFF source (default: 0, the finest)")
@@ -106,12 +106,12 @@ def percentiles(text: str) -> tuple[float, float]:
 
 
 def stream(text: str) -> int | bool:
-    """`0`, `1`, ... as an axis, `auto` as True."""
-    if text == "auto":
-        return True
+    """`0`, `1`, ... as an axis, `auto` as True, `never` as False."""
+    if text in ("auto", "never"):
+        return text == "auto"
     if text.isascii() and text.isdigit() and len(text) < 3:
         return int(text)
-    raise argparse.ArgumentTypeError(f"expected a spatial axis, from 0, or auto, found {shown(text)}")
+    raise argparse.ArgumentTypeError(f"expected a spatial axis, from 0, auto or never, found {shown(text)}")
 
 
 def memory(text: str) -> int:

@@ -32,7 +32,7 @@ def _copies(op: Operation, result: Array, k: int) -> Iterator[tuple[Array, int]]
                 yield operand, -left
     elif op.name == "dynamic_update_slice":
         update, start = op.operands[1], op.operands[2 + axis]
-        if not _differ_along(first.shape, update.shape, axis):
+        if not differ_along(first.shape, update.shape, axis):
             return
         if isinstance(first, Array):
             yield first, 0
@@ -41,9 +41,9 @@ def _copies(op: Operation, result: Array, k: int) -> Iterator[tuple[Array, int]]
     elif not isinstance(first, Array) or len(first.shape) != len(result.shape):
         return
     elif op.name == "scatter":
-        if _written(op) == {axis}:
+        if written(op) == {axis}:
             yield first, 0
-    elif not _differ_along(first.shape, result.shape, axis):
+    elif not differ_along(first.shape, result.shape, axis):
         return
     elif op.name == "slice" and set(p["strides"] or [1]) == {1}:
         yield first, p["start_indices"][axis]
@@ -57,12 +57,12 @@ def _copies(op: Operation, result: Array, k: int) -> Iterator[tuple[Array, int]]
         yield first, sum(p["sizes"][: op.result])
 
 
-def _differ_along(one: Sequence[int], other: Sequence[int], axis: int) -> bool:
+def differ_along(one: Sequence[int], other: Sequence[int], axis: int) -> bool:
     """Whether two shapes differ along this axis and along no other."""
     return {j for j, (n, m) in enumerate(zip(one, other, strict=True)) if n != m} == {axis}
 
 
-def _written(op: Operation) -> set[int]:
+def written(op: Operation) -> set[int]:
     """The axes of which a scatter writes a part only."""
     numbers, shape, update = op.params["dimension_numbers"], op.operands[0].shape, op.operands[2].shape
     windows = [j for j in range(len(shape)) if j not in numbers.inserted_window_dims]

@@ -28,11 +28,19 @@ class Rule:
         reads: per operand what is read of it, None for a constant.
         run: gives the result, or a list of results.
         aligned: per operand the axis of a constant that lies along the streamed one, None for others.
+        outside: what an operand holds beyond its ends, from the values of all operands and its number; None where
+            nothing is read there.
+        located: in place of `run`, of what is done otherwise at the ends: given the values, how many indices of the
+            result, the first of them, and by how many the result is longer than where it was traced.
+        ends: in words or numbers what is done at the ends by `located`.
     """
 
     reads: tuple[Read | Lookup | None, ...]
     run: Run
     aligned: tuple[int | None, ...]
+    outside: Callable[[Sequence[Any], int], Any] | None = None
+    located: Callable[[Sequence[Any], int, Any, int], Any] | None = None
+    ends: Any = None
 
 
 RULES: dict[str, Callable[[Operation, Array, int], Rule]] = {}

@@ -11,11 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._streams._graph import Graph, Link, Node, graph
+from shiftjax._streams._read import Read
 from shiftjax._streams._refusal import NotStreamable
 from shiftjax._streams._rule import refuse, sizes
 from shiftjax.certifier import CertificationError, Constant, Dataflow
 
 State = list[Any]
+MOST_PIXELS = 2**26  # along an axis whose ends count: their places are 32-bit numbers, of finer layers too
 
 
 class Stream:
@@ -24,9 +26,15 @@ class Stream:
     A step takes the next pixels of the image along that axis, all pixels along the others, and gives the next pixels of
     each output. Pixels are counted from where the stream begins, as in the image that was traced; before them lies
     nothing, so that outputs that read there are of no use.
+
+    With the image's ends (`whole`), every step is told where it lies, and what the function puts beyond the ends of a
+    layer is put there: outputs are the function's own up to the border. A stream that begins with the image is exact
+    from the first pixel on.
     """
 
-    def __init__(self, fn: Callable[[Any], Any], x: Any, axis: int, places: Sequence[int]) -> None:
+    def __init__(
+        self, fn: Callable[[Any], Any], x: Any, axis: int, places: Sequence[int], whole: int | None = None
+    ) -> None:
         """Derives the stream.
 
         Args:
@@ -34,15 +42,36 @@ class Stream:
             x: an image, or its shape and type, that is large enough to be certified.
             axis: the spatial axis of the stream, from 0.
             places: of the outputs that are needed, among the leaves of what `fn` returns.
+            whole: pixels along the axis of the image whose ends count; None where only what is far from them does. The
+                function has to be the same map there, its ends included, as `x` shows it.
 
         Raises:
             NotStreamable: the function cannot be computed step by step.
         """
-        self.axis = axis
+        self.axis, self._whole = axis, whole
         self._flow = Dataflow(fn, x)
-        self._graph: Graph = graph(self._flow, places, axis)
+        self._graph: Graph = graph(self._flow, places, axis, ends=whole is not None)
         self._places = tuple(places)
+        self._longer = 0 if whole is None else whole - x.shape[axis + 1]
+        if whole is not None:
+            self._check_ends(fn, x)
         self._try_out(x)
+
+    def _check_ends(self, fn: Callable[[Any], Any], x: Any) -> None:
+        """Refuses what is not put together in the same way in an image that is longer by whole periods."""
+        assert self._whole is not None
+        if self._longer < 0 or self._longer % self.period or self._whole > MOST_PIXELS:
+            raise NotStreamable("the image is not whole periods longer than a tile, or too long")
+        shape = [n + self.period * (k == self.axis + 1) for k, n in enumerate(x.shape)]
+        try:
+            flow = Dataflow(fn, jax.ShapeDtypeStruct(tuple(shape), x.dtype))
+            same = graph(flow, self._places, self.axis, ends=True).anatomy(shape[self.axis + 1])
+        except NotStreamable:
+            raise
+        except Exception as error:  # whatever the function raises where it does not take a size
+            raise NotStreamable(f"an image that is a period longer cannot be looked at ({error})") from error
+        if same != self._graph.anatomy(x.shape[self.axis + 1]):
+            raise NotStreamable("an image that is a period longer is put together in another way")
 
     def _try_out(self, x: Any) -> None:
         """Traces one step, so that whatever does not fit together is refused before anything is computed."""
@@ -51,7 +80,8 @@ class Stream:
         try:
             before = jax.eval_shape(self.initial)
             constants = jax.eval_shape(self.constants, parameters)
-            after, outputs = jax.eval_shape(self.advance, constants, before, pixels)
+            at = None if self._whole is None else jax.ShapeDtypeStruct((), jnp.int32)
+            after, outputs = jax.eval_shape(self.advance, constants, before, pixels, at)
         except NotStreamable:
             raise
         except CertificationError as error:
@@ -73,6 +103,42 @@ class Stream:
         return sizes(node.array, node.along, self._count(node, self.period)), node.array.dtype
 
     @property
+    def has_ends(self) -> bool:
+        """Whether the image's ends count, so that a step has to be told where it lies."""
+        return self._whole is not None
+
+    def meets_an_end(self, turn: int, step: int) -> bool:
+        """Whether a step reads something beyond the image's ends, or is computed otherwise there.
+
+        Args:
+            turn: which of all steps of this size it is.
+            step: pixels of a step.
+        """
+        for node, lead in zip(self._graph.nodes, self._leads, strict=True):
+            if (rule := node.rule) is None:
+                continue
+            count, longer = self._count(node, step), self._longer_by(node)
+            first = turn * count + lead
+            for link, read, aligned in zip(node.links, node.reads, rule.aligned, strict=True):
+                if isinstance(link, int):
+                    constant = self._graph.constants[link]
+                    if aligned is None or constant.shape[aligned] == 1:
+                        continue
+                    left, _, right = constant.form(aligned) or (0, 1, 0)
+                    if (left or right) and not left <= first <= constant.shape[aligned] + longer - right - count:
+                        return True
+                elif link.span is not None and isinstance(read, Read):
+                    source = self._graph.nodes[link.node]
+                    begin, length = turn * self._count(source, step) + read.first(lead), read.part(lead, count)[0]
+                    if not link.span[0] <= begin <= link.span[1] + self._longer_by(source) - length:
+                        return True
+            if rule.located is not None:
+                _, left, right = rule.ends
+                if not len(left) <= first <= node.array.shape[node.along.axis] + longer - len(right) - count:
+                    return True
+        return False
+
+    @property
     def period(self) -> int:
         """Pixels of the image; a step takes a multiple of them."""
         return self._graph.period
@@ -81,11 +147,11 @@ class Stream:
     def _leads(self) -> list[int]:
         """Of every node: in step t it gives its indices `t * count + lead` and on."""
         leads: list[int] = []
-        for node in self._graph.nodes:
+        for node, first in zip(self._graph.nodes, self._graph.first, strict=True):
             pairs = zip(node.links, node.reads, strict=True)
-            leads.append(
-                min((r.lead(leads[link.node]) for link, r in pairs if r and isinstance(link, Link)), default=0)
-            )
+            lead = min((r.lead(leads[link.node]) for link, r in pairs if r and isinstance(link, Link)), default=0)
+            # Where its ends count, all of an array is given, also what reads nothing but what lies beyond.
+            leads.append(lead if self._whole is None else min(lead, first))
         return leads
 
     @property
@@ -123,23 +189,36 @@ class Stream:
         """A constant without its repetitions along the streamed axis."""
         if aligned is None or constant.shape[aligned] == 1:
             return value
-        repeats = constant.repeats(aligned)
-        if repeats is None:
+        form = constant.form(aligned)
+        if form is None or (self._whole is None and form[0] + form[2] > constant.shape[aligned] // 2):
             assert node.operation is not None
             refuse(node.operation, "a constant varies along the axis")
-        start, period = repeats
-        return value[(slice(None),) * aligned + (slice(start, start + period),)]
+        left, period, right = form
+        size = constant.shape[aligned]
+        kept = [*range(left + period), *(range(size - right, size) if self._whole is not None else ())]
+        return value[(slice(None),) * aligned + (np.array(kept),)]
 
-    def _spread(self, value: Any, number: int, lead: int, count: int) -> Any:
+    def _spread(self, value: Any, number: int, lead: int, count: int, turn: Any) -> Any:
         """A constant at the indices of a step: of a repeated one, those that lie there."""
         constant, node, aligned = self._use[number]
         if aligned is None or constant.shape[aligned] == 1:
             return value
-        start, period = constant.repeats(aligned) or (0, 1)
+        left, period, right = constant.form(aligned) or (0, 1, 0)
         if count % period:
             assert node.operation is not None
             refuse(node.operation, "a constant repeats along the axis with another period than the image")
-        return jnp.take(value, (np.arange(count) + lead - start) % period, axis=aligned)
+        at = np.arange(count) + lead
+        repeated = left + (at - left) % period
+        if turn is None or not (left or right):
+            return jnp.take(value, repeated, axis=aligned)
+        at += turn * count
+        last = constant.shape[aligned] + self._longer_by(node) - right
+        behind = jnp.where(at >= last, jnp.minimum(at - last, right - 1) + left + period, repeated)
+        return jnp.take(value, jnp.where(at < left, jnp.maximum(at, 0), behind), axis=aligned)
+
+    def _longer_by(self, node: Node) -> int:
+        """How many indices more an array has in the whole image than where it was traced."""
+        return int(self._longer / node.along.stride)
 
     def initial(self) -> State:
         """What is held before the first step: nothing that counts."""
@@ -149,13 +228,15 @@ class Stream:
             if kept
         ]
 
-    def advance(self, constants: Sequence[Any], state: State, pixels: Any) -> tuple[State, list[Any]]:
+    def advance(self, constants: Sequence[Any], state: State, pixels: Any, at: Any = None) -> tuple[State, list[Any]]:
         """One step.
 
         Args:
             constants: from `constants`.
             state: from `initial`, or from the step before.
             pixels: `(batch, *space, channel)` of the image, a multiple of the period along the streamed axis.
+            at: where the image's ends count, which of all steps of this size it is; the first pixel of step 0 is that
+                of the image. None for a step that meets no end, which takes less.
 
         Returns:
             The state after the step, and the outputs that are needed.
@@ -166,10 +247,12 @@ class Stream:
         values: list[Any] = []
         for node, lead, kept in zip(self._graph.nodes, self._leads, self._kept, strict=True):
             count = self._count(node, step)
-            value = self._computed(node, lead, count, constants, values, step) if node.rule else pixels
+            value = self._computed(node, lead, count, constants, values, step, at) if node.rule else pixels
             if kept:
-                value = _joined(next(held), value, node, kept, count)
-                after.append(_part(value, node, kept + count, count, kept + count))
+                new, value = value, _joined(next(held), value, node, kept, count)
+                # Cut from what is new where that is enough: of what is joined, XLA would join it once more.
+                enough = (new, count) if kept <= count else (value, kept + count)
+                after.append(_part(enough[0], node, enough[1], enough[1] - kept, enough[1]))
             values.append(value)
         return after, [self._output(values, at, step) for at in self._places]
 
@@ -178,14 +261,14 @@ class Stream:
         return int(step / node.along.stride)
 
     def _computed(
-        self, node: Node, lead: int, count: int, constants: Sequence[Any], values: Sequence[Any], step: int
+        self, node: Node, lead: int, count: int, constants: Sequence[Any], values: Sequence[Any], step: int, turn: Any
     ) -> Any:
         assert node.rule is not None
         assert node.operation is not None
         operands, ends = [], []
         for link, read in zip(node.links, node.reads, strict=True):
             if isinstance(link, int):
-                operands.append(self._spread(constants[link], link, lead, count))
+                operands.append(self._spread(constants[link], link, lead, count, turn))
                 continue
             assert read is not None
             source = self._graph.nodes[link.node]
@@ -194,8 +277,29 @@ class Stream:
             total = self._kept[link.node] + self._count(source, step)
             operands.append(_part(values[link.node], source, total, start, start + length))
             ends.append((left, right))
+        self._put_outside(node, operands, lead, step, turn)
+        if node.rule.located is not None:
+            first = None if turn is None else turn * count + lead
+            return node.rule.located(operands, count, first, self._longer_by(node))
         result = node.rule.run(operands, ends, count)
         return result[node.operation.result] if isinstance(result, list | tuple) else result
+
+    def _put_outside(self, node: Node, operands: list[Any], lead: int, step: int, turn: Any) -> None:
+        """Puts what an operation reads beyond the ends of its operands into these, in place."""
+        if turn is None:
+            return
+        for number, (link, read) in enumerate(zip(node.links, node.reads, strict=True)):
+            if isinstance(link, int) or link.span is None:
+                continue
+            assert isinstance(read, Read)
+            assert node.rule is not None
+            assert node.rule.outside is not None
+            source, value = self._graph.nodes[link.node], operands[number]
+            axis, (begin, end) = source.along.axis, link.span
+            at = turn * self._count(source, step) + read.first(lead) + np.arange(value.shape[axis])
+            within = (at >= begin) & (at < end + self._longer_by(source))
+            within = within.reshape([-1 if k == axis else 1 for k in range(value.ndim)])
+            operands[number] = jnp.where(within, value, jnp.asarray(node.rule.outside(operands, number), value.dtype))
 
     def _output(self, values: Sequence[Any], at: int, step: int) -> Any:
         """What a step gives of an output: the newest indices of its node."""
@@ -208,6 +312,9 @@ class Stream:
 
 def _joined(held: Any, value: Any, node: Node, kept: int, count: int) -> Any:
     """What was kept, and behind it what is new."""
+    along = node.along
+    if along.before == along.after == 1:
+        return jax.lax.concatenate([held, value], along.axis)
     a, b = _opened(held, node, kept), _opened(value, node, count)
     return jnp.concatenate([a, b], node.along.axis + 1).reshape(sizes(node.array, node.along, kept + count))
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import jax.numpy as jnp
+import numpy as np
 from jax import lax
 
 from shiftjax._streams._read import SAME, Read
@@ -71,7 +73,8 @@ def _pad(op: Operation, result: Array, k: int) -> Rule:
         config[along.axis] = (*ends[0], interior)
         return bound(op, padding_config=tuple(config))(*values)
 
-    return Rule((Read(base=interior + 1, left=left), None), run, (None, None))
+    read = Read(base=interior + 1, left=left)
+    return Rule((read, None), run, (None, None), outside=lambda values, _: values[1])
 
 
 @rule("conv_general_dilated")
@@ -106,7 +109,7 @@ def _convolution(op: Operation, result: Array, k: int) -> Rule:
         target = out[2 + spare]
         return lax.slice_in_dim(bound(op, padding=tuple(padding))(*values), 0, result.shape[target], axis=target)
 
-    return Rule((read, None), run, (None, None))
+    return Rule((read, None), run, (None, None), outside=lambda values, _: 0)
 
 
 @rule("reduce_window_max reduce_window_min reduce_window_sum reduce_window")
@@ -131,4 +134,21 @@ def _pooling(op: Operation, result: Array, k: int) -> Rule:
         padding[axis] = ends[0]
         return bound(op, padding=tuple(padding))(*values)
 
-    return Rule(tuple(read if a else None for a in images), run, (None,) * len(images))
+    def outside(values: Sequence[Any], k: int) -> Any:
+        if op.name == "reduce_window":
+            return values[len(values) // 2 + k]  # what the reduction starts from
+        return _neutral(op.name, values[k].dtype)
+
+    return Rule(tuple(read if a else None for a in images), run, (None,) * len(images), outside)
+
+
+def _neutral(name: str, dtype: Any) -> Any:
+    """What changes no maximum, minimum or sum."""
+    if name == "reduce_window_sum":
+        return 0
+    largest = name == "reduce_window_min"
+    if jnp.issubdtype(dtype, jnp.inexact):
+        return np.inf if largest else -np.inf
+    if dtype == jnp.bool_:
+        return largest
+    return jnp.iinfo(dtype).max if largest else jnp.iinfo(dtype).min

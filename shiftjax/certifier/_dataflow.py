@@ -96,15 +96,22 @@ class Constant:
         self.shape = value.shape
         self.value: np.ndarray | None = value.value if isinstance(value, Known) and value.exact else None
 
-    def repeats(self, axis: int) -> tuple[int, int] | None:
-        """From which element on, and after how many, it repeats along an axis; None where that is not proved."""
+    def form(self, axis: int) -> tuple[int, int, int] | None:
+        """How it runs along an axis: elements before those that repeat, after how many these do, and elements after.
+
+        None where that is not proved.
+        """
         if self._value.uniform(axis):
-            return 0, 1
+            return 0, 1, 0
         if isinstance(self._value, Known):
             form = self._value.form(axis)
-            return None if form is None else (form.left, form.period)
+            return None if form is None else (form.left, form.period, form.right)
         period = self._value.period(axis)
-        return None if period is None else (0, period)
+        return None if period is None else (0, period, 0)
+
+    def same(self, other: Constant) -> bool:
+        """Whether it is surely the same array as another one."""
+        return self._value.key() == other._value.key()
 
 
 @dataclass(frozen=True)

@@ -107,7 +107,8 @@ class Model:
 
     def plan(self, space: tuple[int, ...], *, tile: Any = None, memory_bytes: Any = None) -> TilePlan:
         """The tiles of an image of so many pixels per axis; see `plan_tiles`."""
-        return plan_tiles(self.fn, (1, *space, self.channels), tile=tile, memory_bytes=memory_bytes)
+        shape = (1, *space, self.channels)
+        return plan_tiles(self.fn, shape, tile=tile, memory_bytes=memory_bytes, stream=False)
 
     def segment_volume(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -101,20 +102,28 @@ def freeze_statistics(
     if region is not None:
         whole, sample = _part(whole, region)
     if plan is not None:
-        tile, pad, memory_bytes = plan.tile_output, plan.pad, None
+        tile, pad, memory_bytes = _tile(plan), plan.pad, None
         if plan.image_shape != whole.shape or jnp.dtype(plan.dtype) != whole.dtype:
             fail(
                 "plan",
                 f"a plan for {whole.dtype} of shape {whole.shape}",
                 f"one for {plan.dtype} of {plan.image_shape}",
             )
-    choice: dict[str, Any] = {"tile": tile, "memory_bytes": memory_bytes, "dtype": whole.dtype}
+    choice: dict[str, Any] = {"tile": tile, "memory_bytes": memory_bytes, "dtype": whole.dtype, "stream": False}
     if pad is not None:
         if plan is None:
             plan = plan_tiles(unmeasured(fn, _cut(fn, whole)), whole.shape, pad=pad, **choice)
         whole = whole.padded(plan.pad_width, pad)
-        choice = {**choice, "tile": plan.tile_output, "memory_bytes": None}
+        choice = {**choice, "tile": _tile(plan), "memory_bytes": None}
     return _measured(fn, whole, sample, choice, journal, progress)
+
+
+def _tile(plan: TilePlan) -> tuple[int, ...]:
+    """What a tile stands for; in place of a step of a stream, a tile of about as many pixels, as long as it is wide."""
+    if (axis := plan.stream) is None:
+        return plan.tile_output
+    side = max(1, int(math.prod(plan.tile_output) ** (1 / len(plan.tile_output))))
+    return tuple(max(n, side) if k == axis else min(n, side) for k, n in enumerate(plan.tile_output))
 
 
 def _part(whole: Picture, region: Any) -> tuple[Picture, str]:

@@ -4,6 +4,8 @@
 `run_tiles`, which asks for the input of each tile (`TilePlan.read_input` pads the image's border) and gives its output.
 """
 
+from shiftjax.tiling._geometry.stream_axis import StreamAxis as StreamAxis
+from shiftjax.tiling._geometry.tile_output import TileOutput as TileOutput
 from shiftjax.tiling._hosted import computed_by as computed_by
 from shiftjax.tiling._padding import PADS as PADS
 from shiftjax.tiling._padding import read_window as read_window
@@ -14,5 +16,4 @@ from shiftjax.tiling._plan import TileIndex as TileIndex
 from shiftjax.tiling._plan import TilePlan as TilePlan
 from shiftjax.tiling._planning.planner import plan_tiles as plan_tiles
 from shiftjax.tiling._predict import predict_tiled as predict_tiled
-from shiftjax.tiling._strips import in_strips as in_strips
-from shiftjax.tiling._tile_output import TileOutput as TileOutput
+from shiftjax.tiling._streaming.strips import in_strips as in_strips

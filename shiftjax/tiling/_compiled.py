@@ -93,7 +93,7 @@ class CompiledFunction:
 
     def memory_estimate(self, tiles: jax.ShapeDtypeStruct) -> MemoryEstimate:
         """What one call without its crop takes, as XLA estimates it; on a CPU, with what XLA is known to leave out."""
-        traced = _whole.trace(self._avals, tiles, self.program)
+        traced = self.traced(tiles)
         analysis = traced.lower().compile().memory_analysis()
         if analysis is None:
             fail("memory_bytes", "a backend that estimates memory", jax.default_backend(), "give `tile` instead")
@@ -105,6 +105,10 @@ class CompiledFunction:
             outputs=int(analysis.output_size_in_bytes),
             temporary=int(analysis.temp_size_in_bytes) + left_out,
         )
+
+    def traced(self, tiles: jax.ShapeDtypeStruct) -> Any:
+        """One call without its crop, traced."""
+        return _whole.trace(self._avals, tiles, self.program)
 
     @property
     def _avals(self) -> tuple[jax.ShapeDtypeStruct, ...]:

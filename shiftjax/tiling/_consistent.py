@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 
-from shiftjax.tiling._exact_window import borders, windows
+from shiftjax.tiling._geometry.exact_window import borders, windows
 from shiftjax.tiling._padding import PADS
 
 if TYPE_CHECKING:
@@ -50,11 +50,10 @@ def _fits_as_stream(plan: TilePlan) -> bool:
 
 
 def _unpadded(plan: TilePlan, axis: int) -> bool:
-    """Whether the image may be streamed as it is: exact to both ends, and whole periods longer than what was proved."""
+    """Whether the image may be streamed as it is: whole periods longer than what was proved, its ends included."""
     further = plan.image_shape[1 + axis] - plan.certificate.shape[1 + axis]
-    period = borders(plan.certificate)[axis].period
-    exact = all(a.axes[axis].exact == (0, a.axes[axis].out) for a in plan.certificate.outputs)
-    return exact and further >= 0 and further % period == 0
+    along = borders(plan.certificate)[axis]
+    return further >= 0 and further % along.period == 0 and (further == 0 or along.covered)
 
 
 def consistent(plan: TilePlan) -> bool:

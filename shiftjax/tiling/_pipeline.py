@@ -21,7 +21,7 @@ from shiftjax.tiling._aligned import stacked
 from shiftjax.tiling._compiled import CompiledFunction, Fn
 from shiftjax.tiling._hosted import HostFunction, tile_function
 from shiftjax.tiling._plan import TileIndex, TilePlan
-from shiftjax.tiling._strips import one_at_a_time, run_strips
+from shiftjax.tiling._streaming.strips import one_at_a_time, run_strips
 
 Tile = TypeVar("Tile")
 MOST_TILES = 2**31 - 1  # in a call: array sizes that XLA counts

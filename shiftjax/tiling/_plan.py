@@ -18,14 +18,14 @@ from shiftjax import theory
 from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail
 from shiftjax.certifier import Certificate
-from shiftjax.tiling._axis_tiles import AxisTiles, border_tiles, padded_tiles
 from shiftjax.tiling._compiled import Crop
 from shiftjax.tiling._consistent import consistent
-from shiftjax.tiling._exact_window import Window, borders, windows
 from shiftjax.tiling._explained import explained
+from shiftjax.tiling._geometry.axis_tiles import AxisTiles, border_tiles, padded_tiles
+from shiftjax.tiling._geometry.exact_window import Window, borders, exact_throughout, windows
+from shiftjax.tiling._geometry.stream_axis import streamed
+from shiftjax.tiling._geometry.tile_output import Index, TileOutput, tile_outputs
 from shiftjax.tiling._padding import Read, read_window
-from shiftjax.tiling._stream_axis import streamed
-from shiftjax.tiling._tile_output import Index, TileOutput, tile_outputs
 
 FORMAT = 1  # of the JSON
 DERIVED = ["dtype", "period", "tile_input", "tile_stride", "origin", "grid", "pad_width", "redundancy", "outputs"]
@@ -181,6 +181,16 @@ class TilePlan:
     def filling(self) -> int:
         """Steps at the beginning of a strip that give nothing, while what a stream holds is filled."""
         return sum(along.filling for along in self.axes)
+
+    @property
+    def streamed_ends(self) -> int | None:
+        """Image pixels along the axis of a stream that meets the image's ends as the function does, with its padding.
+
+        None where no such end is met: the image is padded, or the function pads nothing along this axis.
+        """
+        if self.stream is None or self.pad is not None or exact_throughout(self.certificate, self.stream):
+            return None
+        return self._space[self.stream]
 
     @property
     def _space(self) -> tuple[int, ...]:

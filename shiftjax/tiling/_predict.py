@@ -17,7 +17,7 @@ from shiftjax._patience import patience
 from shiftjax._typing import Array, Shaped
 from shiftjax.tiling._pipeline import run_tiles
 from shiftjax.tiling._plan import TileIndex, TilePlan
-from shiftjax.tiling._strips import in_strips
+from shiftjax.tiling._streaming.strips import in_strips
 from shiftjax.tiling._words import times
 
 

@@ -23,13 +23,13 @@ def _convolutions(jaxpr: Any) -> Iterator[Any]:
         two_dimensional = eqn.primitive.name == "conv_general_dilated" and len(eqn.outvars[0].aval.shape) == 4
         if two_dimensional and not any(map(any, eqn.params["padding"])):
             yield eqn
-        for value in _programs(eqn.params):
+        for value in programs(eqn.params):
             for inner in value if isinstance(value, tuple | list) else (value,):
                 if hasattr(inner, "eqns") or hasattr(inner, "jaxpr"):
                     yield from _convolutions(inner)
 
 
-def _programs(params: dict[str, Any]) -> list[Any]:
+def programs(params: dict[str, Any]) -> list[Any]:
     """The parameters of an equation, of programs for several platforms that of a CPU alone."""
     if params.get("branches_platforms") is None:
         return list(params.values())

@@ -16,7 +16,7 @@ from typing import NamedTuple
 from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail, told
 from shiftjax.certifier import Certificate, CertificationError
-from shiftjax.tiling._exact_window import Borders, LayoutError, borders
+from shiftjax.tiling._geometry.exact_window import Borders, LayoutError, borders
 from shiftjax.tiling._planning.cheapest import Sizes, candidates, whole_periods
 from shiftjax.tiling._planning.problem import TILE_PIXELS, Problem
 from shiftjax.tiling._words import times

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import told
 from shiftjax.certifier import Certificate, CertificationError
-from shiftjax.tiling._exact_window import LayoutError, Window, windows
+from shiftjax.tiling._geometry.exact_window import LayoutError, Window, windows
 
 Sizes = tuple[int, ...]
 Certify = Callable[[Sizes], Certificate]

@@ -17,7 +17,7 @@ from shiftjax._network import network
 from shiftjax._streams import NotStreamable
 from shiftjax.certifier import Certificate
 from shiftjax.tiling._compiled import CompiledFunction, Fn
-from shiftjax.tiling._exact_window import windows
+from shiftjax.tiling._geometry.exact_window import exact_throughout, windows
 from shiftjax.tiling._padding import PADS
 from shiftjax.tiling._pipeline import keeps_images_apart
 from shiftjax.tiling._plan import TilePlan
@@ -26,9 +26,9 @@ from shiftjax.tiling._planning.cheapest import Sizes, candidates, whole_periods
 from shiftjax.tiling._planning.legal_inputs import first_certificate, least_overhead, on_the_grid_of, smallest_input
 from shiftjax.tiling._planning.problem import Problem
 from shiftjax.tiling._planning.stream_plan import over_image_as_it_is, over_padded_image
+from shiftjax.tiling._planning.tiles_or_strips import cheaper_of
 from shiftjax.tiling._words import times
 
-CHEAPER = 0.9  # a stream joins and copies at every step, so that a little less to compute is none gained
 MOST_PIXELS = 2**40  # along an axis: 64-bit numbers count all of them
 BATCH_PIXELS = 2**18  # input pixels that make a call worth while: smaller tiles share one
 
@@ -70,8 +70,9 @@ def plan_tiles(
         illegal_tile: keep `tile` as wished, whole periods or not, to study seams.
         stream: a spatial axis, from 0, along which nothing is computed twice: the image is computed in strips along it,
             step by step, and what the next step needs of every layer is kept from one to the next. The other axes are
-            tiled. `tile` is then what a step delivers. True: along the longest axis, where that is possible and costs
-            less than tiles; else `plan.unstreamed` says why not. None, False: all axes are tiled.
+            tiled. `tile` is then what a step delivers. True: along the axis that saves most, where that is possible and
+            takes at most 0.9 of the work of tiles. None: the same where `memory_bytes` is given and `tile` is not, on
+            one CPU, where it was measured. `plan.unstreamed` says why not. False: all axes are tiled.
 
     Returns:
         The plan; `predict_tiled` and `predict_volume` follow it.
@@ -106,26 +107,18 @@ def plan_tiles(
     if wish is None and illegal_tile:
         fail("tile", "a size to keep as wished, with `illegal_tile`", None)
     problem = Problem(fn, CompiledFunction.of(fn), shape, dtype)
-    if stream is not True:
-        axis = _checked_axis(stream, ndim, illegal_tile=illegal_tile)
-        try:
-            return _planned(problem, axis, wish, limit, pad, illegal_tile=illegal_tile)
-        except NotStreamable as reason:
-            expected = "an axis along which the function can be computed step by step"
-            fail("stream", expected, f"{axis}, where it cannot ({reason})", "give another axis, or leave it out")
-    _checked_axis(0, ndim, illegal_tile=illegal_tile)
-    longest = max(range(ndim), key=lambda k: shape[k + 1])
-    tiled = _planned(problem, None, wish, limit, pad)
+    if stream is None or stream is True:
+        _checked_axis(0 if stream else None, ndim, illegal_tile=illegal_tile)
+        tiled = _planned(problem, None, wish, limit, pad, illegal_tile=illegal_tile)
+        if stream is None and (limit is None or wish is not None):
+            return tiled
+        return cheaper_of(problem, tiled, lambda axis: _planned(problem, axis, wish, limit, pad), asked=stream is True)
+    axis = _checked_axis(stream, ndim, illegal_tile=illegal_tile)
     try:
-        streamed = _planned(problem, longest, wish, limit, pad)
-    except ValueError as reason:  # NotStreamable, or a strip does not fit where a tile does
-        return replace(tiled, unstreamed=str(reason))
-    if streamed.equals_whole >= tiled.equals_whole and streamed.redundancy < CHEAPER * tiled.redundancy:
-        return streamed
-    costs = (
-        f"a stream along spatial axis {longest} would compute {streamed.redundancy:.2f} input pixels per output pixel"
-    )
-    return replace(tiled, unstreamed=costs if streamed.equals_whole else streamed.why)
+        return _planned(problem, axis, wish, limit, pad, illegal_tile=illegal_tile)
+    except NotStreamable as reason:
+        expected = "an axis along which the function can be computed step by step"
+        fail("stream", expected, f"{axis}, where it cannot ({reason})", "give another axis, or leave it out")
 
 
 def _planned(
@@ -142,18 +135,19 @@ def _planned(
     Raises:
         NotStreamable: the function cannot be streamed along the axis.
     """
-    why, leads = "", tuple[int, ...]()
+    why, leads, ends = "", tuple[int, ...](), None
     if axis is not None:
         if pad is None:
             output, size, certificate, why = over_image_as_it_is(problem, axis, wish, limit)
+            ends = None if exact_throughout(certificate, axis) else problem.shape[1 + axis]
         else:
             output, size, certificate, why = over_padded_image(problem, axis, wish, limit, _start(problem, wish))
-        leads = problem.stream(size, certificate, axis).leads
+        leads = problem.stream(size, certificate, axis, ends).leads
     elif pad is None:
         output, size, certificate, why = between_borders(problem, wish, limit)
     else:
         output, size, certificate = _over_padded_image(problem, wish, limit, illegal_tile=illegal_tile)
-    memory = None if limit is None else problem.memory_of(size, axis, output)
+    memory = None if limit is None else problem.memory_of(size, axis, output, ends)
     if limit is not None and memory is not None and memory > limit:
         fail("memory_bytes", f"at least {memory}, which a tile of {times(output)} px takes", limit, "leave `tile` out")
     returned = problem.compiled.outputs(problem.image(size))

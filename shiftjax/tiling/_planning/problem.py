@@ -15,7 +15,8 @@ from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._compiled import CompiledFunction, Fn, MemoryEstimate
 from shiftjax.tiling._planning.cheapest import Candidates, Sizes, within_bytes, within_pixels
-from shiftjax.tiling._stream_call import derived, memory_estimate
+from shiftjax.tiling._planning.work import work
+from shiftjax.tiling._streaming.call import derived, memory_estimate, traced
 from shiftjax.tiling._words import times
 
 TILE_PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory is given
@@ -72,18 +73,24 @@ class Problem:
             return call + tiles + outputs
         return max(call, int((call + 2 * tiles + given * outputs) / RESIDENT_OVER_ESTIMATE))
 
-    def stream(self, size: Sizes, certificate: Certificate, axis: int) -> Stream:
+    def stream(self, size: Sizes, certificate: Certificate, axis: int, whole: int | None = None) -> Stream:
         """The function as a stream along a spatial axis, traced at an input of this size.
+
+        Args:
+            size: input pixels.
+            certificate: there.
+            axis: from 0.
+            whole: pixels along the axis of the image whose ends count; None where they do not.
 
         Raises:
             NotStreamable: it cannot be computed step by step.
         """
         function = CompiledFunction.of(self.fn, certificate.fingerprint)  # what it closes over may have changed
-        return derived(function, self.image(size), axis, certificate.places)
+        return derived(function, self.image(size), axis, certificate.places, whole)
 
-    def memory_of(self, size: Sizes, axis: int | None, output: Sizes) -> int:
+    def memory_of(self, size: Sizes, axis: int | None, output: Sizes, whole: int | None) -> int:
         """Bytes that predicting takes, in tiles or in the steps of a stream."""
-        return self.memory(size) if axis is None else self.strip_memory(size, axis, output[axis])
+        return self.memory(size) if axis is None else self.strip_memory(size, axis, output[axis], whole)
 
     def _once(self, key: tuple[Any, ...], measure: Callable[[], int]) -> int:
         """What was measured; a compilation takes seconds, and what was chosen is asked for once more."""
@@ -91,22 +98,32 @@ class Problem:
             self._measured[key] = measure()
         return self._measured[key]
 
-    def strip_memory(self, size: Sizes, axis: int, step: int) -> int:
+    def strip_memory(self, size: Sizes, axis: int, step: int, whole: int | None) -> int:
         """Bytes that a stream takes along an axis: those of one step, and what it holds.
 
         Args:
             size: input pixels of a tile as wide.
             axis: of the stream.
             step: pixels that a step reads along it.
+            whole: as in `stream`.
         """
         pixels = self.image(tuple(step if k == axis else n for k, n in enumerate(size)))
 
         def measured() -> int:
-            stream = self.stream(size, self.certificate(size), axis)
+            stream = self.stream(size, self.certificate(size), axis, whole)
             # Two steps' outputs are put together into a tile, while the next ones come.
             return self._resident(memory_estimate(self.compiled, stream, pixels), given=4)
 
-        return self._once((axis, *pixels.shape), measured)
+        return self._once((axis, whole, *pixels.shape), measured)
+
+    def tile_work(self, size: Sizes) -> int:
+        """What one tile takes, as `work` counts it; nothing is compiled."""
+        return work(self.compiled.traced(self.image(size)).jaxpr)
+
+    def step_work(self, size: Sizes, certificate: Certificate, axis: int, step: int, whole: int | None) -> int:
+        """What one step of a stream takes, of so many pixels along the axis; nothing is compiled."""
+        pixels = self.image(tuple(step if k == axis else n for k, n in enumerate(size)))
+        return work(traced(self.compiled, self.stream(size, certificate, axis, whole), pixels).jaxpr)
 
     def batchwise(self, size: Sizes) -> bool:
         """Whether batches can be proved at all; the batch that is run is proved by itself."""

@@ -8,22 +8,20 @@ computed.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from shiftjax._streams import NotStreamable
 from shiftjax.certifier import Certificate
-from shiftjax.tiling._exact_window import borders, windows
+from shiftjax.tiling._geometry.exact_window import borders, exact_throughout, windows
 from shiftjax.tiling._planning.border_plan import between_borders
 from shiftjax.tiling._planning.cheapest import Candidates, Sizes, candidates, whole_periods, within_bytes, within_pixels
 from shiftjax.tiling._planning.legal_inputs import smallest_input
 from shiftjax.tiling._planning.problem import TILE_PIXELS, Problem
 
-STEP = {1: 4096, 2: 256}  # most pixels of a step by number of axes, else 8; in whole periods, at least one
+STEP = {1: 4096, 2: 128}  # most pixels of a step by number of axes, else 8; in whole periods, at least one
 JOINED = (8, 1)  # pixels along the axis whose computation takes as long as what a step joins and copies: 2-D, 3-D
-ENDS = "at its ends the function meets the image's border with its own padding, which a stream does not"
 
 
 class Strips(NamedTuple):
@@ -63,7 +61,7 @@ def over_padded_image(
 
 
 def over_image_as_it_is(problem: Problem, axis: int, wish: Sizes | None, limit: int | None) -> Strips:
-    """Strips over an image that is not padded, of which both ends along the axis are exact.
+    """Strips over an image that is not padded.
 
     Raises:
         NotStreamable: the function cannot be streamed along this axis.
@@ -71,15 +69,15 @@ def over_image_as_it_is(problem: Problem, axis: int, wish: Sizes | None, limit: 
     """
     space = problem.shape[1:-1]
     whole = between_borders(problem, space, None).certificate
-    if any(output.axes[axis].exact != (0, output.axes[axis].out) for output in whole.outputs):
-        raise NotStreamable(ENDS)
     ends = borders(whole)
-    period = _whole_steps(problem, axis, [end.period for end in ends], (space, whole))
+    small = between_borders(problem, tuple(end.period for end in ends), None)
+    along = None if exact_throughout(whole, axis) else space[axis]
+    period = _whole_steps(problem, axis, [end.period for end in ends], (small.size, small.certificate), along)
     extent = [end.extent for end in ends]
     if wish is None:
         overhead = [end.before + end.after + (n - end.after) % end.period for end, n in zip(ends, space, strict=True)]
         across = _across(extent, period, overhead, axis, space)
-        output = _cheapest(problem, axis, limit, period, across, overhead[axis])
+        output = _cheapest(problem, axis, limit, period, across, overhead[axis], along)
     else:
         output = whole_periods(wish, period, extent)
     tiles = between_borders(problem, output, None)
@@ -88,10 +86,10 @@ def over_image_as_it_is(problem: Problem, axis: int, wish: Sizes | None, limit: 
 
 
 def _whole_steps(
-    problem: Problem, axis: int, period: Sequence[int], traced: tuple[Sizes, Certificate]
+    problem: Problem, axis: int, period: Sequence[int], traced: tuple[Sizes, Certificate], whole: int | None = None
 ) -> tuple[int, ...]:
     """The period per axis, along the streamed one that of everything on the way to the outputs."""
-    stream = problem.stream(*traced, axis)
+    stream = problem.stream(*traced, axis, whole)
     return tuple(math.lcm(p, stream.period) if k == axis else p for k, p in enumerate(period))
 
 
@@ -107,7 +105,13 @@ def _across(
 
 
 def _cheapest(
-    problem: Problem, axis: int, limit: int | None, period: Sequence[int], across: Candidates, overhead: int
+    problem: Problem,
+    axis: int,
+    limit: int | None,
+    period: Sequence[int],
+    across: Candidates,
+    overhead: int,
+    whole: int | None = None,
 ) -> Sizes:
     """The cheapest strip that fits: the cross-section decides, and how often a step joins and copies."""
     largest = min(STEP.get(len(period), 8), problem.shape[1 + axis])
@@ -123,5 +127,9 @@ def _cheapest(
     )
     if limit is None:
         return within_pixels(tiles, TILE_PIXELS // problem.shape[0])
-    estimate: Callable[[Sizes], int] = lambda size: problem.strip_memory(size, axis, size[axis] - overhead)  # noqa: E731
+
+    def estimate(size: Sizes) -> int:
+        traced = tuple(min(n, whole) if k == axis and whole else n for k, n in enumerate(size))
+        return problem.strip_memory(traced, axis, size[axis] - overhead, whole)
+
     return within_bytes(tiles, estimate, problem.compiled.nbytes, limit)

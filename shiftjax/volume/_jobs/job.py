@@ -135,12 +135,12 @@ class Job:
         with closing(results):  # type: ignore[type-var]
             for tile, output in results:
                 images = dict(zip(self.output_names, jax.tree.leaves(output), strict=True))
-                reading = together([readings[step] for step in self.tiles.reads(tile)])
-                for earlier in list(readings) if self.tiles.plan.stream is not None else []:
-                    if earlier == tile:
+                read_for_it = self.tiles.reads(tile)
+                reading = together([readings[step] for step in read_for_it])
+                for earlier in list(readings) if self.tiles.plan.stream is not None else [tile]:
+                    if earlier in read_for_it and self.tiles.plan.stream is not None:
                         break
-                    del readings[earlier]  # steps before a tile of a stream; no other needs them
-                del readings[tile]
+                    del readings[earlier]  # of a stream, steps before those of a tile: no other needs them
                 yield Computed(tile, images, reading)
 
     def reading(self, tile: TileAtTime) -> Reading:

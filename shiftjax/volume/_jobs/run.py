@@ -126,9 +126,9 @@ class Run:
             if client is None:
                 compute(self._left(), self)
             else:
-                batch = self._options.batch_size or self._tiles.batch
+                groups = self._tiles.tasks(self._left(), self._options.batch_size)
                 owned = Owned.of(compute, self._target, self._claim, self._options.accept_versions)
-                run_on_workers(client, owned, self._left(), self, batch=batch, describe=self._tiles.describe)
+                run_on_workers(client, owned, groups, self, describe=self._tiles.describe)
             for number in self._left_out:
                 self._journal.leave_out(int(number))
             self._claim.check()

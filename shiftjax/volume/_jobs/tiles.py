@@ -5,13 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import product
+from itertools import groupby, islice, product
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from shiftjax._arithmetic import ceil_div
-from shiftjax.tiling import TilePlan, in_strips
+from shiftjax.tiling import StreamAxis, TilePlan, in_strips
 from shiftjax.volume._sources import axes as axis_names
 from shiftjax.volume._sources.source import Source
 from shiftjax.volume._storage.journal import NOTHING, Receipt
@@ -92,15 +91,21 @@ class VolumeTiles:
         """What is read for a tile: itself, or the steps of a stream from its own to that after which it is complete."""
         if (axis := self.plan.stream) is None:
             return [tile]
-        steps = range(tile[axis + 1], tile[axis + 1] + self.plan.filling + 1)
+        along = self.plan.axes[axis]
+        assert isinstance(along, StreamAxis)
+        steps = along.steps(tile[axis + 1], tile[axis + 1])
         return [(*tile[: axis + 1], step, *tile[axis + 2 :]) for step in steps]
 
-    @property
-    def batch(self) -> int:
-        """Tiles that a worker is given for each call of the network; of a stream, so that it gets a strip."""
-        if (axis := self.plan.stream) is None:
-            return self.plan.batch_size
-        return ceil_div(self.plan.grid[axis], CALLS)
+    def tasks(self, tiles: Iterable[TileAtTime], batch_size: int | None) -> Iterator[tuple[TileAtTime, ...]]:
+        """Tiles in the groups that workers are given: those of a few calls of the network, or a strip of a stream."""
+        if (axis := self.plan.stream) is not None:
+            yield from (
+                tuple(strip) for _, strip in groupby(tiles, lambda tile: (*tile[: axis + 1], *tile[axis + 2 :]))
+            )
+            return
+        remaining = iter(tiles)
+        while group := tuple(islice(remaining, CALLS * (batch_size or self.plan.batch_size))):
+            yield group
 
     def output_slices(self, tile: TileAtTime) -> tuple[slice, ...]:
         """The image pixels that a tile delivers, per spatial axis, cut at the image's end."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from shiftjax._checks import fail, shown
 from shiftjax.volume._jobs.cluster import POLL, Cluster, check_client
-from shiftjax.volume._jobs.tiles import CALLS, Progress, TileAtTime
+from shiftjax.volume._jobs.tiles import Progress, TileAtTime
 from shiftjax.volume._sources.source import Source
 from shiftjax.volume._storage.errors import VolumeError, reason
 from shiftjax.volume._storage.journal import NOTHING, Receipt
@@ -78,22 +78,20 @@ def check_reachable(client: Any, source: Source, target: str) -> None:
 def run_on_workers(
     client: Any,
     compute: Compute,
-    tiles: Iterator[TileAtTime],
+    groups: Iterator[Group],
     progress: Progress,
     *,
-    batch: int,
     describe: Callable[[TileAtTime], str],
 ) -> None:
-    """Spreads tiles over workers in small groups; a group whose worker dies is given to another one.
+    """Spreads groups of tiles over workers; a group whose worker dies is given to another one.
 
     That is safe because no two tiles share a chunk: a tile that is computed twice writes the same bytes twice.
 
     Args:
         client: of `dask.distributed`.
         compute: the pass, sent to every worker once.
-        tiles: what to compute; taken as workers become free.
+        groups: what to compute; taken as workers become free.
         progress: told, in this process, how each tile ended.
-        batch: tiles in one call of the network.
         describe: a tile for people.
 
     Raises:
@@ -102,7 +100,6 @@ def run_on_workers(
     cluster = Cluster(client)
     count = cluster.wait_for_workers()
     sent = _scatter(client, cluster, compute)
-    groups = iter(lambda: tuple(islice(tiles, CALLS * batch)), ())
     done: SimpleQueue[Any] = SimpleQueue()
     submitted: dict[Any, tuple[Group, int]] = {}
 

@@ -100,6 +100,11 @@ def borders(certificate: Certificate) -> tuple[Borders, ...]:
     return tuple(map(_borders, _by_axis(certificate)))
 
 
+def exact_throughout(certificate: Certificate, axis: int) -> bool:
+    """Whether every output pixel along a spatial axis, from 0, is exact: none reads padding inside the function."""
+    return all(output.axes[axis].exact == (0, output.axes[axis].out) for output in certificate.outputs)
+
+
 def _by_axis(certificate: Certificate) -> list[tuple[AxisCertificate, ...]]:
     """For each image axis, that axis of every output."""
     _check_layout(certificate)

@@ -17,24 +17,37 @@ from shiftjax.tiling._xla_cpu_memory import copied_windows
 Described = tuple[tuple[int, ...], str]  # shape and type
 
 
-def derived(function: CompiledFunction, x: Any, axis: int, places: tuple[int, ...]) -> Stream:
+def derived(function: CompiledFunction, x: Any, axis: int, places: tuple[int, ...], whole: int | None) -> Stream:
     """The stream of a function for an image of this shape, which is derived only once.
+
+    Args:
+        function: the function.
+        x: shape and type of an image.
+        axis: spatial, from 0.
+        places: of the outputs that are needed.
+        whole: pixels along the axis of the image whose ends count; None where they do not.
 
     Raises:
         NotStreamable: the function cannot be computed step by step.
     """
     parameters = tuple((tuple(array.shape), str(array.dtype)) for array in function.arrays)
-    return _derived(function.program, parameters, tuple(x.shape), str(x.dtype), axis, places)
+    return _derived(function.program, parameters, tuple(x.shape), str(x.dtype), axis, places, whole)
 
 
 @lru_cache(maxsize=16)
 def _derived(
-    program: Any, parameters: tuple[Described, ...], shape: tuple[int, ...], dtype: str, axis: int, places: Any
+    program: Any,
+    parameters: tuple[Described, ...],
+    shape: tuple[int, ...],
+    dtype: str,
+    axis: int,
+    places: Any,
+    whole: int | None,
 ) -> Stream:
     leaves, tree, _ = program
     arrays = [jax.ShapeDtypeStruct(*described) for described in parameters]
     fn = put_together(arrays, [leaf.value for leaf in leaves], tree)
-    return Stream(fn, jax.ShapeDtypeStruct(shape, dtype), axis, places)
+    return Stream(fn, jax.ShapeDtypeStruct(shape, dtype), axis, places, whole)
 
 
 @partial(jax.jit, static_argnames=("stream",))
@@ -51,7 +64,13 @@ def initial(stream: Stream) -> Any:
 
 @partial(jax.jit, static_argnames=("stream", "crops"), donate_argnums=(1,))
 def step(
-    constants: Any, state: Any, pixels: Array, starts: Array | None, stream: Stream, crops: tuple[Crop, ...]
+    constants: Any,
+    state: Any,
+    pixels: Array,
+    at: Array | None,
+    starts: Array | None,
+    stream: Stream,
+    crops: tuple[Crop, ...],
 ) -> tuple[Any, list[Any]]:
     """The state after a step, and what is kept of its outputs.
 
@@ -59,28 +78,34 @@ def step(
         constants: from `constants`.
         state: before the step; its memory is used again.
         pixels: the image's next pixels.
+        at: which step it is, where the image's ends count.
         starts: `(output, axis)` where the crop of each output begins instead, its size being the same.
         stream: what is computed.
         crops: what is kept of each output.
     """
-    state, outputs = stream.advance(constants, state, pixels)
+    state, outputs = stream.advance(constants, state, pixels, at)
     kept = []
     for k, (output, crop) in enumerate(zip(outputs, crops, strict=True)):
         size = [stop - start for start, stop in crop]
-        at = [start for start, _ in crop] if starts is None else list(starts[k])
-        kept.append(jax.lax.dynamic_slice(output, (0, *at, 0), (output.shape[0], *size, output.shape[-1])))
+        begin = [start for start, _ in crop] if starts is None else list(starts[k])
+        kept.append(jax.lax.dynamic_slice(output, (0, *begin, 0), (output.shape[0], *size, output.shape[-1])))
     return state, kept
+
+
+def traced(function: CompiledFunction, stream: Stream, pixels: jax.ShapeDtypeStruct) -> Any:
+    """One step without its crop, traced."""
+    parameters = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in function.arrays]
+    fixed, held = jax.eval_shape(stream.constants, parameters), jax.eval_shape(stream.initial)
+    at = jax.ShapeDtypeStruct((), "int32") if stream.has_ends else None
+    return jax.jit(stream.advance, donate_argnums=(1,)).trace(fixed, held, pixels, at)
 
 
 def memory_estimate(function: CompiledFunction, stream: Stream, pixels: jax.ShapeDtypeStruct) -> MemoryEstimate:
     """What one step takes without its crop, what it holds included among the temporaries, as XLA estimates it."""
-    parameters = [jax.ShapeDtypeStruct(array.shape, array.dtype) for array in function.arrays]
-    fixed = jax.eval_shape(stream.constants, parameters)
-    held = jax.eval_shape(stream.initial)
-    traced = jax.jit(stream.advance, donate_argnums=(1,)).trace(fixed, held, pixels)
-    analysis = traced.lower().compile().memory_analysis()
-    outputs = jax.eval_shape(stream.advance, fixed, held, pixels)[1]
-    left_out = copied_windows(traced.jaxpr) if jax.default_backend() == "cpu" else 0
+    one = traced(function, stream, pixels)
+    analysis = one.lower().compile().memory_analysis()
+    fixed, outputs = one.args_info[0][0], one.out_info[1]
+    left_out = copied_windows(one.jaxpr) if jax.default_backend() == "cpu" else 0
     total = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
     total += left_out - analysis.alias_size_in_bytes
     known, image, given = _nbytes(fixed), _nbytes(pixels), _nbytes(outputs)

@@ -2,6 +2,9 @@
 
 What a step gives lies some pixels behind what it reads. It is put together into the same tiles as elsewhere: tile i is
 all outputs over the image pixels from `i * step` on. A strip can begin at any tile, since all begin at one phase.
+
+Of an image that is not padded, steps are numbered in the same way: the first ones would lie before the image, where
+there is nothing to compute. They are left out.
 """
 
 from __future__ import annotations
@@ -11,8 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from shiftjax._arithmetic import ceil_div
-from shiftjax.tiling._axis_tiles import AxisTiles
-from shiftjax.tiling._exact_window import Window
+from shiftjax.tiling._geometry.axis_tiles import AxisTiles
+from shiftjax.tiling._geometry.exact_window import Window
 
 
 @dataclass(frozen=True)
@@ -38,13 +41,28 @@ class StreamAxis(AxisTiles):
         return max(1, *(math.ceil(out.size * out.stride / self.step) for out in self.outputs))
 
     @property
-    def filling(self) -> int:
-        """Steps that only fill what the stream holds: tile i is complete after step `i + filling` of a strip."""
+    def latency(self) -> int:
+        """Tile i is complete after step `i + latency`."""
         return max(ceil_div(self.behind(k), self.kept(k)) for k in range(len(self.outputs)))
 
+    @property
+    def idle(self) -> int:
+        """Steps that would lie before an image that is not padded."""
+        return 0 if self.padded else self.before // self.step
+
+    @property
+    def filling(self) -> int:
+        """Steps at the beginning of a strip that give nothing, and only fill what the stream holds."""
+        return self.latency - self.idle
+
+    def steps(self, first: int, last: int) -> range:
+        """The steps that tiles `first` to `last` need."""
+        return range(max(first, self.idle), last + self.latency + 1)
+
     def behind(self, k: int) -> int:
-        """How many pixels of output `k` the first step gives in vain."""
-        return (self.outputs[k].first or 0) - self.leads[k]
+        """How many pixels of output `k` the step of a tile gives before the first one of the tile."""
+        out = self.outputs[k]
+        return (math.floor(self.before / out.stride) if out.first is None else out.first) - self.leads[k]
 
     def origin(self, i: int) -> int:
         """Image pixel where the input of step i begins; negative, or too large, beyond the border."""
@@ -73,6 +91,7 @@ def streamed(along: AxisTiles, step: int, leads: Sequence[int], window: Window) 
         leads: per output.
         window: of a tile; the padded image has its size and whole steps more, as with tiles.
     """
+    before = along.before if along.padded else ceil_div(along.before, step) * step  # so that one step begins with it
     outputs = tuple(replace(out, whole=math.floor(step / out.stride)) for out in along.outputs)
     padded = window.size + (ceil_div(along.image, step) - 1) * step
-    return StreamAxis(along.image, step, step, along.before, outputs, tuple(leads), padded)
+    return StreamAxis(along.image, step, step, before, outputs, tuple(leads), padded)

@@ -16,9 +16,9 @@ import numpy as np
 from shiftjax._ahead import read_ahead
 from shiftjax._checks import fail, shown
 from shiftjax.tiling._compiled import CompiledFunction, Fn
+from shiftjax.tiling._geometry.stream_axis import StreamAxis
 from shiftjax.tiling._plan import TileIndex, TilePlan
-from shiftjax.tiling._stream_axis import StreamAxis
-from shiftjax.tiling._stream_call import constants, derived, initial, step
+from shiftjax.tiling._streaming.call import constants, derived, initial, step
 
 Tile = TypeVar("Tile")
 
@@ -54,7 +54,7 @@ def run_strips(
     function = CompiledFunction.of(fn, plan.certificate.fingerprint)
     function = function if device is None else function.to(device)
     traced = jax.ShapeDtypeStruct(plan.certificate.shape, plan.dtype)
-    stream = derived(function, traced, axis, places)
+    stream = derived(function, traced, axis, places, plan.streamed_ends)
     if stream.leads != plan.leads or plan.tile_output[axis] % stream.period:
         fail("plan", "the stream that was planned", "one that runs otherwise, of another version", "plan again")
     tree: Any = jax.tree.structure(function.returned(traced))
@@ -65,30 +65,26 @@ def run_strips(
         kept = dict(zip(places, parts, strict=True))
         return tile, jax.tree.unflatten(tree, [kept.get(k) for k in range(tree.num_leaves)])
 
-    for strip in _strips(tiles, index, axis, along.filling):
+    for strip in _strips(tiles, index, axis, along.latency):
         starts = None if plan.pad is not None else np.array(plan.crop_starts(strip.at), np.int32)
         state = jax.device_put(initial(stream), device)
-        joined, running = _Joined(along, axis), deque[Any]()
+        joined, running = _Joined(along, axis), deque[tuple[int, Any]]()
         first, last = min(strip.tiles), max(strip.tiles)
         known = next(iter(strip.tiles.values()))
-        steps = [strip.tiles.get(i) or _moved(known, axis, len(strip.at), i) for i in _range(first, last, along)]
-        for number, (_, pixels) in enumerate(read_ahead(read_tile, steps, ahead=int(jax.default_backend() != "cpu"))):
-            state, outputs = step(fixed, state, jax.device_put(pixels, device), starts, stream, plan.crops)
-            running.append(outputs)
+        numbers = along.steps(first, last)
+        steps = [strip.tiles.get(i) or _moved(known, axis, len(strip.at), i) for i in numbers]
+        ahead = read_ahead(read_tile, steps, ahead=int(jax.default_backend() != "cpu"))
+        for number, (_, pixels) in zip(numbers, ahead, strict=True):
+            turn = number - along.idle
+            at = np.int32(turn) if stream.has_ends and stream.meets_an_end(turn, along.step) else None
+            state, outputs = step(fixed, state, jax.device_put(pixels, device), at, starts, stream, plan.crops)
+            running.append((number, outputs))
             del pixels
-            if len(running) > 1 and (images := joined.add(running.popleft())) is not None:
-                i = first + number - 1 - along.filling
-                if i in strip.tiles:
-                    yield delivered(strip.tiles[i], images)
+            if len(running) > 1 and (i := joined.add(*running.popleft())) in strip.tiles:
+                yield delivered(strip.tiles[i], joined.tile())
         del state  # before the next strip has one of its own
-        images = joined.add(running.popleft())
-        assert images is not None
-        yield delivered(strip.tiles[last], images)
-
-
-def _range(first: int, last: int, along: StreamAxis) -> range:
-    """The steps after which these tiles are complete."""
-    return range(first, last + along.filling + 1)
+        assert joined.add(*running.popleft()) == last
+        yield delivered(strip.tiles[last], joined.tile())
 
 
 def _moved(tile: Any, axis: int, ndim: int, to: int) -> Any:
@@ -117,19 +113,20 @@ class _Joined:
     """What the steps of a strip give, put together into tiles."""
 
     def __init__(self, along: StreamAxis, axis: int) -> None:
-        self._along, self._axis, self._steps = along, axis + 1, 0
+        self._along, self._axis = along, axis + 1
         # A tile of output k begins in its oldest step here, so many pixels behind what that gave first.
         places = [divmod(along.behind(k), along.kept(k)) for k in range(len(along.outputs))]
         self._begins = [begin for _, begin in places]
-        self._kept = [deque[np.ndarray](maxlen=along.filling - skipped + 1) for skipped, _ in places]
+        self._kept = [deque[np.ndarray](maxlen=along.latency - skipped + 1) for skipped, _ in places]
 
-    def add(self, outputs: Iterable[Any]) -> list[np.ndarray] | None:
-        """The outputs of the tile that a further step completes; None while the stream fills."""
-        self._steps += 1
+    def add(self, number: int, outputs: Iterable[Any]) -> int:
+        """Adds what a step gave; returns the number of the tile that it completes, if that is one of the strip."""
         for kept, output in zip(self._kept, outputs, strict=True):
             kept.append(np.asarray(output))
-        if self._steps <= self._along.filling:
-            return None
+        return number - self._along.latency
+
+    def tile(self) -> list[np.ndarray]:
+        """The outputs of that tile."""
         return list(map(self._tile, self._kept, self._begins))
 
     def _tile(self, kept: Sequence[np.ndarray], begin: int) -> np.ndarray:

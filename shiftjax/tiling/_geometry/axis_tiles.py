@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from shiftjax._arithmetic import ceil_div
-from shiftjax.tiling._exact_window import Borders, Window
+from shiftjax.tiling._geometry.exact_window import Borders, Window
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from shiftjax.certifier import AxisCertificate, Certificate
-from shiftjax.tiling._axis_tiles import AxisTiles, OutputAxis
+from shiftjax.tiling._geometry.axis_tiles import AxisTiles, OutputAxis
 
 Index = tuple[slice, ...]
 

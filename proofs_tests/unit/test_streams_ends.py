@@ -1,0 +1,179 @@
+"""Streams of padded functions: exact up to both ends of the image, which is not padded itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from jax import lax
+from jax.tree_util import Partial
+
+import shiftjax as sj
+from proofs_tests.certifier.test_random_programs import QUIET
+from proofs_tests.support.profiles import examples
+from proofs_tests.support.streamed import an_end_off_by_a_step, compare_up_to_the_ends, late
+from proofs_tests.unit.test_streams import conv, doubled, pooled
+from shiftjax._streams import Stream
+from shiftjax.tiling import TilePlan, run_tiles
+
+Layer = Callable[[Any], Any]
+RNG = np.random.default_rng(0)
+LOWEST = jnp.iinfo(jnp.int32).min
+
+
+def padded(x: Any, left: int, right: int, mode: str, **options: Any) -> Any:
+    return jnp.pad(x, ((0, 0), (left, right), (0, 0)), mode=mode, **options)
+
+
+def largest(x: Any, stride: int = 1) -> Any:
+    return lax.reduce_window(x, LOWEST, lax.max, (1, 3, 1), (1, stride, 1), [(0, 0), (1, 1), (0, 0)])
+
+
+def average(x: Any) -> Any:
+    """Three times what an average is that leaves padding out, in whole numbers."""
+    sums = [lax.reduce_window(y, 0, lax.add, (1, 3, 1), (1, 1, 1), "SAME") for y in (x, jnp.ones_like(x))]
+    return sums[0] * (7 - sums[1])
+
+
+def skipped(x: Any) -> Any:
+    inner = doubled(conv(pooled(conv(x, padding="SAME") + 2), padding="SAME") + 3)
+    return jnp.concatenate([conv(x, padding="SAME") + 1, inner], -1)[..., :2]
+
+
+LAYERS: dict[str, Layer] = {
+    "same": lambda x: conv(x, padding="SAME") + 5,
+    "valid": lambda x: conv(x) + 1,
+    "causal": lambda x: conv(x, padding=[(4, 0)]) + 7,
+    "full": lambda x: conv(x, padding=[(2, 3)]) - 3,
+    "dilated": lambda x: conv(x, padding=[(3, 3)], rhs_dilation=(3,)) + 2,
+    "strided and back": lambda x: conv(conv(x, stride=2, padding=[(1, 1)]) + 1, lhs_dilation=(2,), padding=[(1, 2)]),
+    "reflected": lambda x: conv(padded(x, 2, 1, "reflect")) + 4,
+    "mirrored": lambda x: conv(padded(x, 1, 3, "symmetric")),
+    "its last pixel": lambda x: conv(padded(x, 3, 2, "edge")) + 6,
+    "a number": lambda x: conv(padded(x, 1, 2, "constant", constant_values=9)),
+    "the largest": largest,
+    "an average": average,
+    "added": lambda x: conv(x, padding="SAME") + x,
+    "nearest": lambda x: conv(doubled(pooled(largest(x))), padding="SAME"),
+    "a skip": skipped,
+}
+
+
+def certificate(fn: Any, n: int) -> sj.Certificate:
+    return sj.certify(fn, jax.ShapeDtypeStruct((1, n, 2), jnp.int32))
+
+
+def in_turn(names: list[str]) -> Layer:
+    def fn(x: Any) -> Any:
+        for name in names:
+            x = LAYERS[name](x)
+        return x
+
+    return fn
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_every_pixel_is_that_of_the_image_in_one_piece(name: str) -> None:
+    assert compare_up_to_the_ends(LAYERS[name], certificate(LAYERS[name], 24), 0, 2, RNG) == ""
+
+
+@settings(max_examples=max(4, examples() // 5), **QUIET)
+@given(st.lists(st.sampled_from(sorted(LAYERS)), min_size=2, max_size=4), st.integers(1, 3), st.integers(0, 3))
+def test_random_networks(names: list[str], turns: int, more: int) -> None:
+    fn = in_turn(names)
+    try:
+        cert = certificate(fn, 64 + more)
+    except Exception:  # the network takes no image of this size
+        return
+    assert compare_up_to_the_ends(fn, cert, 0, turns, RNG) in ("", "the longer image is another map")
+
+
+@settings(max_examples=max(2, examples() // 10), **QUIET)
+@given(st.sampled_from(["same", "causal", "reflected", "a skip", "the largest", "an average"]), st.integers(0, 9))
+def test_control_an_end_off_by_a_step(name: str, seed: int) -> None:
+    fn, rng = in_turn(["same", name, "same"]), np.random.default_rng(seed)
+    assert compare_up_to_the_ends(fn, certificate(fn, 64), 0, 1, rng) == ""
+    with pytest.raises(AssertionError, match="differs at an end"):
+        compare_up_to_the_ends(fn, certificate(fn, 64), 0, 1, rng, change=an_end_off_by_a_step)
+
+
+def test_control_a_delay_off_by_one() -> None:
+    with pytest.raises(AssertionError, match="differs at an end"):
+        compare_up_to_the_ends(skipped, certificate(skipped, 64), 0, 1, RNG, change=late)
+
+
+def several(x: Any) -> Any:
+    y = conv(x, padding="SAME") + 1
+    return {"coarse": conv(y, stride=2, padding=[(1, 1)]), "fine": largest(y), "twice": doubled(y)}
+
+
+@pytest.mark.parametrize("n", [40, 54])
+@pytest.mark.parametrize("tile", [6, 100])
+def test_plans_give_the_function_itself(n: int, tile: int) -> None:
+    image = RNG.integers(-99, 99, (2, n, 2)).astype(np.int32)
+    plan = sj.plan_tiles(several, image.shape, tile=tile, pad=None, dtype=jnp.int32, stream=0)
+    assert plan.equals_whole
+    assert TilePlan.from_json(plan.to_json()) == plan
+    ours, whole = sj.predict_tiled(several, image, plan), several(image)
+    assert all(np.array_equal(ours[name], whole[name]) for name in whole)
+    tiles = sj.plan_tiles(several, image.shape, tile=6, pad=None, dtype=jnp.int32)
+    assert tile > 6 or plan.redundancy < tiles.redundancy
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_a_network_with_same_padding_and_tiles_across(axis: int) -> None:
+    net = sj.UNet(2, features=2, factors=(2,), convs=1, padding="SAME", param_dtype=jnp.int32)
+    image = RNG.integers(-99, 99, (1, 42, 30, 1)).astype(np.int32)
+    fn = Partial(net.apply, sj.testing.integer_variables(jax.random.key(0), net, jnp.asarray(image)))
+    plan = sj.plan_tiles(fn, image.shape, tile=8, pad=None, dtype=jnp.int32, stream=axis)
+    assert min(plan.grid) > 1
+    np.testing.assert_array_equal(sj.predict_tiled(fn, image, plan), fn(jnp.asarray(image)))
+
+
+def test_slices_of_a_volume_in_loops() -> None:
+    """Where a network computes slabs of slices in a loop, a stream along it joins what they compute."""
+    net = sj.UNet(1, ndim=3, features=1, factors=((2, 1, 1),), convs=1, padding="SAME", param_dtype=jnp.int32)
+    shape = jax.ShapeDtypeStruct((1, 40, 8, 8, 1), jnp.int32)
+    fn = Partial(net.apply, sj.testing.integer_variables(jax.random.key(0), net, jnp.zeros(shape.shape, jnp.int32)))
+    assert compare_up_to_the_ends(fn, sj.certify(fn, shape), 0, 2, RNG) == ""
+
+
+def test_strips_that_begin_in_the_middle() -> None:
+    fn = in_turn(["same", "a skip", "same"])
+    image = RNG.integers(-99, 99, (1, 64, 2)).astype(np.int32)
+    plan = sj.plan_tiles(fn, image.shape, tile=4, pad=None, dtype=jnp.int32, stream=0)
+    whole = np.asarray(fn(image))
+    tiles = [(1,), (2,), (7,), (9,), (15,)]
+    found = run_tiles(fn, plan, lambda tile: plan.read_input(tile, lambda at: image[(slice(None), *at)]), tiles, tuple)
+    for tile, output in found:
+        np.testing.assert_array_equal(output, whole[(slice(None), *plan.delivered(tile)[0])])
+
+
+def halved(x: Any) -> Any:
+    """Other ends in either half."""
+    n = x.shape[1] // 2
+    return jnp.concatenate([conv(x[:, :n], padding="SAME"), conv(x[:, n:], padding="SAME")], 1)
+
+
+def test_two_ends_inside_are_refused() -> None:
+    with pytest.raises(ValueError, match="put together of different maps"):
+        Stream(halved, jax.ShapeDtypeStruct((1, 24, 2), jnp.int32), 0, [0], 48)
+
+
+def test_an_edited_plan_is_refused() -> None:
+    fn = LAYERS["same"]
+    plan = sj.plan_tiles(fn, (1, 60, 2), tile=8, pad=None, dtype=jnp.int32, stream=0)
+    data = json.loads(plan.to_json())
+    for entry in ({"leads": [-2]}, {"leads": [1]}):
+        other = TilePlan.from_json(json.dumps({**data, **entry}))
+        with pytest.raises(ValueError, match="plan again"):
+            sj.predict_tiled(fn, np.zeros((1, 60, 2), np.int32), other)
+    with pytest.raises(ValueError, match="expected a tile plan"):
+        TilePlan.from_json(json.dumps({**data, "image_shape": [1, 5, 2]}))
