@@ -97,6 +97,19 @@ class Record:
     approximations: list[str] = field(default_factory=list)  # what holds up to rounding only
     border_approximations: list[str] = field(default_factory=list)  # likewise, but only at the image's border
 
+    def mark(self) -> list[int]:
+        """How much of the derivation there is."""
+        return [len(entries) for entries in self._derivation]
+
+    def back_to(self, mark: Sequence[int]) -> None:
+        """Forgets what has been derived since, as the attempt has failed."""
+        for entries, count in zip(self._derivation, mark, strict=True):
+            del entries[count:]
+
+    @property
+    def _derivation(self) -> tuple[list[Any], ...]:
+        return self.steps, self.misaligned, self.assumptions, self.approximations, self.border_approximations
+
 
 @dataclass(frozen=True)
 class Equation:
