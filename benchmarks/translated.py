@@ -3,7 +3,7 @@
     python benchmarks/translated.py
 
 A plain U-Net as PyTorch users write it: padded convolutions, batch norm, transposed convolutions. Both sides run on the
-same threads, turn by turn; the outputs are compared first. Training is the gradient of all weights in JAX and in PyTorch.
+same threads, turn by turn; the outputs are compared first. Training is the gradient of all weights.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from shiftjax.nets import operators
-from shiftjax.translation._torch._operations.table import each, operation
+from shiftjax.translation._torch._operations.table import channels_first, channels_last, each, operation
 
 Ints = int | Sequence[int]
 
@@ -53,7 +53,7 @@ def _as_in_networks(x: Any, weight: Any, pads: Sequence[tuple[int, int]]) -> Any
     if not same and any(map(any, pads)):
         x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), (0, 0, 0), *((before, after, 0) for before, after in pads)])
     kernel = jnp.moveaxis(weight, (1, 0), (-2, -1))
-    return _channels_first(operators.convolve(_channels_last(x), kernel, padding="SAME" if same else "VALID"))
+    return channels_first(operators.convolve(channels_last(x), kernel, padding="SAME" if same else "VALID"))
 
 
 def convolve_transposed(
@@ -73,8 +73,8 @@ def convolve_transposed(
     steps, pads, extra = each(dilation, ndim), each(padding, ndim), each(output_padding, ndim)
     spans = [d * (k - 1) for d, k in zip(steps, weight.shape[2:], strict=True)]
     if each(stride, ndim) == weight.shape[2:] and groups == 1 and {*steps} == {1} and not any((*pads, *extra)):
-        y = operators.upsample_learned(_channels_last(x), jnp.moveaxis(weight, (0, 1), (-2, -1)))  # blocks side by side
-        y = _channels_first(y)
+        y = operators.upsample_learned(channels_last(x), jnp.moveaxis(weight, (0, 1), (-2, -1)))  # blocks side by side
+        y = channels_first(y)
         return y if bias is None else y + _per_channel(bias, ndim)
     incoming, outgoing = weight.shape[:2]
     kernel = jnp.flip(weight, tuple(range(2, weight.ndim))).reshape(
@@ -112,14 +112,6 @@ def convolution(
     if transposed:
         return convolve_transposed(x, weight, bias, stride, padding, output_padding, groups, dilation)
     return convolve(x, weight, bias, stride, padding, dilation, groups)
-
-
-def _channels_last(x: Any) -> Any:
-    return jnp.moveaxis(x, 1, -1)
-
-
-def _channels_first(x: Any) -> Any:
-    return jnp.moveaxis(x, -1, 1)
 
 
 def _per_channel(bias: Any, ndim: int) -> Any:
