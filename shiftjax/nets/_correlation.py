@@ -22,7 +22,7 @@ from jax import lax
 
 from shiftjax._typing import Array
 from shiftjax._xla_cpu import cpu_form
-from shiftjax.nets._forms import Form, direct, form_for, padded
+from shiftjax.nets._forms import Form, direct, for_kernels, form_for, in_form, padded
 from shiftjax.nets._slabs import is_volume, slab_by_slab
 
 Layers = Sequence[tuple[Array, Array]]  # kernel and bias of each
@@ -36,12 +36,14 @@ POINTWISE += [jax.nn.selu, jax.nn.gelu, jax.nn.silu, jax.nn.softplus, jax.nn.sig
 
 def correlate(x: Array, kernel: Array, padding: str) -> Array:
     """`(batch, *space, channel)` with `(*window, channel, features)`."""
-    on_cpu = _fast_on_cpu(x, kernel, padding)
     if _whole_numbers(x):
-        return (on_cpu if jax.default_backend() == "cpu" else _one_product)(x, kernel, padding)
-    if on_cpu is direct:
+        return (_on_cpu if jax.default_backend() == "cpu" else _one_product)(x, kernel, padding)
+    form = form_for(kernel.shape, padding, sums=_sums(x))
+    if form is direct and not (is_volume(x) and math.prod(kernel.shape[:-2]) > 1):
         return direct(x, kernel, padding)
-    return cpu_form(lambda x, w: on_cpu(x, w, padding), lambda x, w: direct(x, w, padding), x, kernel)
+    if is_volume(x):
+        return cpu_form(lambda x, w: _volume(x, w, padding), lambda x, w: direct(x, w, padding), x, kernel)
+    return in_form(x, kernel, padding, form)
 
 
 def correlate_in_turn(xs: Sequence[Array], layers: Layers, activation: Activation, padding: str) -> Array:
@@ -110,13 +112,9 @@ def _one_product(x: Array, kernel: Array, padding: str) -> Array:
 
 def _on_cpu(x: Array, kernel: Array, padding: str = "VALID") -> Array:
     """In the form that XLA's CPU backend runs fast."""
-    return _fast_on_cpu(x, kernel, padding)(x, kernel, padding)
-
-
-def _fast_on_cpu(x: Array, kernel: Array, padding: str) -> Form:
-    if is_volume(x) and math.prod(kernel.shape[:-2]) > 1:
-        return _volume
-    return form_for(kernel.shape, padding, sums=_sums(x))
+    if math.prod(kernel.shape[:-2]) == 1:
+        return direct(x, kernel, padding)
+    return (_volume if is_volume(x) else form_for(kernel.shape, padding))(x, kernel, padding)
 
 
 def _sums(x: Array) -> bool:
@@ -146,10 +144,11 @@ def _valid_in_depth(x: Array, kernel: Array, padding: str) -> Array:
 def _(padding: str, primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     """The product rule, in forms without a loop, whose gradient would keep the image once per turn."""
     (x, kernel), (dx, dkernel) = primals, tangents
-    return _valid_in_depth(x, kernel, padding), _sum_of_slices(dx, kernel, padding) + _as_channels(x, dkernel, padding)
+    by_kernel = _as_channels(x, dkernel, padding, for_kernels)
+    return _valid_in_depth(x, kernel, padding), _sum_of_slices(dx, kernel, padding) + by_kernel
 
 
-def _as_channels(x: Array, kernel: Array, padding: str) -> Array:
+def _as_channels(x: Array, kernel: Array, padding: str, form: Form | None = None) -> Array:
     """All slices that one output slice reads, side by side as channels: the sum over channels is then that over depth.
 
     `out[i] = sum_k x[i + k] * kernel[k] = concat_k(x[i + k]) * concat_k(kernel[k])`, with `*` the 2-D correlation.
@@ -158,7 +157,7 @@ def _as_channels(x: Array, kernel: Array, padding: str) -> Array:
     slices = x.shape[1] - depth + 1
     side_by_side = jnp.concatenate([lax.slice_in_dim(x, k, k + slices, axis=1) for k in range(depth)], axis=-1)
     flat = jnp.moveaxis(kernel, 0, -3).reshape(*window, depth * channels, features)
-    return _slice_by_slice(side_by_side, flat, padding)
+    return _slice_by_slice(side_by_side, flat, padding, form)
 
 
 def _sum_of_slices(x: Array, kernel: Array, padding: str) -> Array:
@@ -170,8 +169,8 @@ def _sum_of_slices(x: Array, kernel: Array, padding: str) -> Array:
     return sum(parts[1:], start=parts[0])
 
 
-def _slice_by_slice(x: Array, kernel: Array, padding: str) -> Array:
+def _slice_by_slice(x: Array, kernel: Array, padding: str, form: Form | None = None) -> Array:
     """A 2-D correlation of every slice: slices are images of one batch."""
-    form = form_for(kernel.shape, padding)
+    form = form or form_for(kernel.shape, padding)
     y = form(x.reshape(-1, *x.shape[2:]), kernel, padding)
     return y.reshape(*x.shape[:2], *y.shape[1:])
