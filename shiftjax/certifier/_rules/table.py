@@ -139,7 +139,11 @@ class Equation:
     @property
     def source(self) -> str:
         """ "file:line" of the user's code; that of the call around it where JAX's own functions made the equation."""
-        return _jaxpr.source(self.call.info) or (self.outer.source if self.outer else "unknown")
+        own, around = _jaxpr.source(self.call.info), self.outer.source if self.outer else "unknown"
+        # What an operator of this library is made of, where something else than a network of this library calls it.
+        if own.startswith(_jaxpr.NETWORKS) and around != "unknown" and not around.startswith(_jaxpr.NETWORKS):
+            return around
+        return own or around
 
     @property
     def scope(self) -> str:
