@@ -12,12 +12,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+import jax
 from jax import lax
 
 Value = TypeVar("Value")
 
 # Bytes. A host array that begins at a multiple of this goes to the device as it is; any other one is copied first.
 ALIGNMENT = 64
+
+# Whether this XLA copies all windows of a 2-D convolution without padding: that of JAX 0.12 no longer does.
+COPIES_WINDOWS = jax.__version_info__[:2] < (0, 12)
 
 # A 2-D convolution without padding first copies every window of the image into a matrix, and multiplies that. At up to
 # this many products per output pixel by this many features it runs as a loop without the copy: on an image of 1000^2

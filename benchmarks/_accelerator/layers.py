@@ -15,7 +15,7 @@ import jax.numpy as jnp
 
 from _accelerator.session import Session
 from _accelerator.timing import compiled, of_jax, seconds_per_call
-from shiftjax.nets import _correlation
+from shiftjax.nets import _correlation, _forms
 
 REPLICAS = 8
 LAYERS = {"50^2, 8 to 8": (50, 8, 8), "21^2, 16 to 16": (21, 16, 16), "202^2, 16 to 16": (202, 16, 16)}
@@ -38,7 +38,7 @@ def _layer(session: Session, name: str, side: int, channels: int, features: int)
     def gradients(form: Callable[..., Any]) -> Callable[..., Any]:
         return jax.grad(lambda x, kernel: jnp.sum(form(x, kernel, padding="VALID") ** 2), argnums=(0, 1))
 
-    direct, product = gradients(_correlation._direct), gradients(_correlation._one_product)
+    direct, product = gradients(_forms.direct), gradients(_correlation._one_product)
     programs = {
         "one": (direct, x[0], kernel[0]),
         "one, product": (product, x[0], kernel[0]),

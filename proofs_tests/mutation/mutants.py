@@ -386,9 +386,11 @@ MUTANTS = {
     ),
     "a border one pixel late": Mutant("shiftjax._streams._graph:_WithEnds._read", border_one_pixel_late, "streaming"),
     "loss blind to coinciding means": Mutant(
-        "shiftjax._losses:_push", loss_blind_to_coinciding_means, "training-window"
+        "shiftjax._losses._discriminative:_push", loss_blind_to_coinciding_means, "training-window"
     ),
-    "loss with a margin squared": Mutant("shiftjax._losses:_pull", loss_with_a_margin_squared, "loss-zero-recovers"),
+    "loss with a margin squared": Mutant(
+        "shiftjax._losses._discriminative:_pull", loss_with_a_margin_squared, "loss-zero-recovers"
+    ),
     "splitting by the label": Mutant(
         "shiftjax.testing._splitting_map:_first_phases", splitting_by_the_label, "training-window"
     ),

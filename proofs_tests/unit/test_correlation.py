@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import shiftjax as sj
 from shiftjax.nets import _correlation as correlation
+from shiftjax.nets import _forms as forms
 from shiftjax.nets import _slabs as slabs
 from shiftjax.nets import operators
 
@@ -16,6 +18,9 @@ CASES = {
     "few features of many channels": ((9, 8), (3, 2), 40, 3),
     "channels that do not divide evenly": ((7, 7), (3, 3), 17, 16),
     "many features": ((7, 7), (3, 3), 17, 17),
+    "few channels": ((9, 8), (3, 2), 3, 7),
+    "three rows as channels": ((9, 8), (3, 3), 16, 33),
+    "deep": ((6, 7), (3, 2), 64, 65),
     "one pixel": ((5, 6), (1, 1), 4, 3),
     "three dimensions": ((6, 7, 8), (3, 2, 1), 2, 3),
     "three dimensions, even depth, many channels": ((6, 5, 6), (4, 3, 2), 35, 2),
@@ -39,16 +44,53 @@ def _arrays(space, window, channels, features):
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
 def test_all_forms_give_the_same_sums(case, padding):
     x, kernel = _arrays(*case)
-    expected = correlation._direct(x, kernel, padding)
+    expected = forms.direct(x, kernel, padding)
     y = correlation.correlate(x, kernel, padding)
     assert y.shape == expected.shape
     assert np.array_equal(y, expected)
 
 
+@pytest.mark.parametrize(
+    "form", [forms.sum_of_products, forms.rows_as_channels, forms.without_copies, forms.for_kernels]
+)
+@pytest.mark.parametrize("case", ["few channels", "three rows as channels"])
+def test_forms_of_an_image_give_the_same_sums(form, case):
+    """Also those that whole numbers, or this XLA, are not handed to."""
+    x, kernel = _arrays(*CASES[case])
+    assert np.array_equal(form(x, kernel, "VALID"), forms.direct(x, kernel))
+    assert not np.array_equal(form(x, kernel.at[-1, -1, -1].add(1), "VALID"), forms.direct(x, kernel))
+    if form in (forms.sum_of_products, forms.for_kernels):
+        assert np.array_equal(form(x, kernel, "SAME"), forms.direct(x, kernel, "SAME"))
+
+
+@pytest.mark.parametrize(("channels", "features"), [(1, 16), (3, 32), (3, 64), (16, 32), (64, 64), (32, 16)])
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+@pytest.mark.parametrize("copies", [True, False])
+def test_the_table_by_shape(channels, features, padding, copies, monkeypatch):
+    """Values, gradients and certificates are those of the plain form, whichever XLA runs it."""
+    monkeypatch.setattr(forms, "COPIES_WINDOWS", copies)
+    x, kernel = (jnp.float32(_draw(*shape) % 3) for shape in ((1, 6, 5, channels), (3, 3, channels, features)))
+
+    def fast(x, kernel):
+        return correlation.correlate(x, kernel, padding)
+
+    def plain(x, kernel):
+        return forms.direct(x, kernel, padding)
+
+    for one, other in (
+        (fast, plain),
+        *((jax.grad(lambda *a, f=f: (f(*a) ** 2).sum(), (0, 1)) for f in (fast, plain)),),
+    ):
+        for a, b in zip(*map(jax.tree.leaves, (one(x, kernel), other(x, kernel))), strict=True):
+            assert np.array_equal(a, b)
+    proved, expected = (sj.certify(jax.tree_util.Partial(f, kernel=kernel), x) for f in (fast, plain))
+    assert proved.axes == expected.axes
+
+
 def test_control_channels_that_are_left_out_show():
     x, kernel = _arrays(*CASES["few features of many channels"])
     less = kernel.at[..., 20:, :].set(0)
-    assert not np.array_equal(correlation.correlate(x, less, "VALID"), correlation._direct(x, kernel, "VALID"))
+    assert not np.array_equal(correlation.correlate(x, less, "VALID"), forms.direct(x, kernel, "VALID"))
 
 
 def _layers(ndim, channels):
@@ -58,7 +100,7 @@ def _layers(ndim, channels):
 def _one_by_one(xs, layers, padding):
     x = jnp.concatenate(xs, -1)
     for kernel, bias in layers:
-        x = jax.nn.relu(correlation._direct(x, kernel, padding) + bias)
+        x = jax.nn.relu(forms.direct(x, kernel, padding) + bias)
     return x
 
 
@@ -109,7 +151,7 @@ def test_an_activation_that_may_read_more_sees_whole_layers():
     centred = lambda y: y - y.max()  # noqa: E731
     x = xs[0]
     for kernel, bias in layers:
-        x = centred(correlation._direct(x, kernel, "VALID") + bias)
+        x = centred(forms.direct(x, kernel, "VALID") + bias)
     assert np.array_equal(operators.convolve_in_turn(xs, layers, centred), x)
     ones_x, ones_layers = jax.tree.map(lambda a: jnp.ones(a.shape), (xs, layers))
     slope = jax.grad(lambda a: operators.convolve_in_turn(ones_x, ones_layers, lambda y: a * y).sum())(1.0)
@@ -146,7 +188,7 @@ def test_a_volume_takes_less_than_two_copies_of_its_widest_layer():
 def test_accelerators_multiply_whole_numbers_as_matrices(case, padding, monkeypatch):
     """cuDNN convolves none. The same sums, and nothing is convolved in a program that is traced beside a GPU."""
     x, kernel = _arrays(*case)
-    expected = correlation._direct(x, kernel, padding)
+    expected = forms.direct(x, kernel, padding)
     assert np.array_equal(correlation._one_product(x, kernel, padding), expected)
     assert "conv" in str(jax.make_jaxpr(lambda x, w: correlation.correlate(x, w, padding))(x, kernel))
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shiftjax import _pairs
-from shiftjax._pairs import pairs_shortfall
+from shiftjax._losses import _pairs
+from shiftjax._losses._pairs import pairs_shortfall
 
 COUNT, REACH = 700, 1.5  # more than one block of rows and of columns, in both forms
 RNG = np.random.default_rng(0)

@@ -1,12 +1,14 @@
 """Sums over segments, and rows of a table, which are each other's transpose, in the forms of all platforms."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from shiftjax import _segments
-from shiftjax._segments import rows_of, segment_sum
+from shiftjax._losses import _segments
+from shiftjax._losses._segments import rows_of, segment_sum
 
 PIXELS, COUNT = 9000, 7
 RNG = np.random.default_rng(0)
@@ -43,3 +45,10 @@ def test_control_a_gradient_that_is_not_the_transpose_shows(monkeypatch):
     table = jnp.asarray(EXPECTED)
     wrong = jax.grad(lambda v: jnp.sum(segment_sum(v, IDS, COUNT) * table))(VALUES)
     assert not np.array_equal(wrong, table[IDS])
+
+
+def test_no_table_of_sums_is_made_for_every_block():
+    """So that a generous bound on the instances costs nothing."""
+    program = jax.jit(lambda v, i: segment_sum(v, i, 8000)).lower(VALUES, IDS).compile()
+    analysis: Any = program.memory_analysis()
+    assert analysis.temp_size_in_bytes < 3 * 8000 * 3 * 4

@@ -95,7 +95,7 @@ def _convolution(op: Operation, result: Array, k: int) -> Rule:
         left=p["padding"][d][0],
     )
     # Padding along the streamed axis falls away; where it was the only one, another axis gets a row of it: XLA's CPU
-    # backend computes 2-D convolutions without padding in a slower form (`nets/_correlation.py`), and says so by it.
+    # backend computes 2-D convolutions without padding in a slower form (`nets/_forms.py`), and says so by it.
     others = [e for e in range(len(p["padding"])) if e != d]
     unpadded = any(p["padding"][d]) and not any(any(p["padding"][e]) for e in others)
     spare = others[0] if others and unpadded else None

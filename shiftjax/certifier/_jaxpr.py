@@ -267,6 +267,8 @@ def _probed() -> dict[str, Any]:
 STANDARD = sysconfig.get_path("stdlib")
 LIBRARIES = ("jax", "flax", "equinox", "haiku", "jaxtyping", "beartype")
 BETWEEN = ("certifier", "translation")  # rooms of this library between the user's code and JAX
+NETWORKS = tuple(str(Path(__file__).parents[1] / name) for name in ("nets", "_xla_cpu.py"))
+OPERATIONS = str(Path(__file__).parents[1] / "translation" / "_torch" / "_operations")
 
 
 @functools.lru_cache(maxsize=4096)
@@ -285,6 +287,8 @@ def source(info: Any) -> str:
     JAX cuts the frames at a jitted function, so that what its own functions do inside shows none.
     """
     frames = getattr(getattr(info, "traceback", None), "frames", None) or ()
+    at = next((k for k, f in enumerate(frames) if f.file_name.startswith(OPERATIONS)), -1)  # innermost first
+    frames = frames[at + 1 :]  # without what an operation of another library is made of
     return next((f"{f.file_name}:{f.line_num}" for f in frames if is_user_code(f.file_name)), "")
 
 

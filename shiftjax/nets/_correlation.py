@@ -1,11 +1,9 @@
 """Cross-correlation at stride 1: the one place that knows which form of it each platform runs fast.
 
-GPUs and TPUs take it as it is, but for whole numbers, which cuDNN does not convolve. XLA's CPU backend is slow at two
-forms, and gives the same sums faster in others:
-- a 2-D correlation without padding copies every window of the image, many times the memory of the image and 3 to 10
-  times as long (up to the XLA of JAX 0.10; that of JAX 0.12 does not). With one row of padding it does not;
-- a 3-D correlation is computed as a 2-D one of each slice, with the slices that it reads side by side as channels: 3 to
-  8 times faster. Slab by slab, it takes no memory but that of its operand and its result.
+GPUs and TPUs take it as it is, but for whole numbers, which cuDNN does not convolve. XLA's CPU backend is slow at that,
+and gives the same sums faster in other forms: of images those of `_forms.py`; and a 3-D correlation as a 2-D one of
+each slice, with the slices that it reads side by side as channels: 3 to 8 times faster. Slab by slab, it takes no
+memory but that of its operand and its result.
 
 Every form adds up the same products, so that in int32, where sums wrap around, all of them agree bit for bit. Which
 form is taken never depends on the image's size, so that a tile and a whole image are computed alike.
@@ -23,7 +21,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from shiftjax._typing import Array
-from shiftjax._xla_cpu import copies_windows, cpu_form
+from shiftjax._xla_cpu import cpu_form
+from shiftjax.nets._forms import Form, direct, for_kernels, form_for, in_form, padded
 from shiftjax.nets._slabs import is_volume, slab_by_slab
 
 Layers = Sequence[tuple[Array, Array]]  # kernel and bias of each
@@ -37,12 +36,14 @@ POINTWISE += [jax.nn.selu, jax.nn.gelu, jax.nn.silu, jax.nn.softplus, jax.nn.sig
 
 def correlate(x: Array, kernel: Array, padding: str) -> Array:
     """`(batch, *space, channel)` with `(*window, channel, features)`."""
-    on_cpu = _fast_on_cpu(x, kernel, padding)
     if _whole_numbers(x):
-        return (on_cpu if jax.default_backend() == "cpu" else _one_product)(x, kernel, padding)
-    if on_cpu is _direct:
-        return _direct(x, kernel, padding)
-    return cpu_form(lambda x, w: on_cpu(x, w, padding), lambda x, w: _direct(x, w, padding), x, kernel)
+        return (_on_cpu if jax.default_backend() == "cpu" else _one_product)(x, kernel, padding)
+    form = form_for(kernel.shape, padding, sums=_sums(x))
+    if form is direct and not (is_volume(x) and math.prod(kernel.shape[:-2]) > 1):
+        return direct(x, kernel, padding)
+    if is_volume(x):
+        return cpu_form(lambda x, w: _volume(x, w, padding), lambda x, w: direct(x, w, padding), x, kernel)
+    return in_form(x, kernel, padding, form)
 
 
 def correlate_in_turn(xs: Sequence[Array], layers: Layers, activation: Activation, padding: str) -> Array:
@@ -83,18 +84,6 @@ def _(activation: Activation, primals: tuple[Any, Layers], tangents: tuple[Any, 
     return jax.jvp(lambda xs, layers: _layer_by_layer(xs, layers, activation, _on_cpu), primals, tangents)
 
 
-def _direct(x: Array, kernel: Array, padding: str | Sequence[tuple[int, int]] = "VALID") -> Array:
-    """The definition, in one operation."""
-    ndim = x.ndim - 2
-    space = tuple(range(1, ndim + 1))
-    layout = lax.ConvDimensionNumbers(
-        lhs_spec=(0, ndim + 1, *space),
-        rhs_spec=(ndim + 1, ndim, *range(ndim)),
-        out_spec=(0, ndim + 1, *space),
-    )
-    return lax.conv_general_dilated(x, kernel, (1,) * ndim, padding, dimension_numbers=layout)
-
-
 def _whole_numbers(x: Array) -> bool:
     """Whether this is a proof in exact arithmetic, which runs where it is traced.
 
@@ -105,14 +94,13 @@ def _whole_numbers(x: Array) -> bool:
 
 def _plainly(x: Array, kernel: Array) -> Array:
     """Valid, in the form that accelerators run fast."""
-    return (_one_product if _whole_numbers(x) else _direct)(x, kernel, "VALID")
+    return (_one_product if _whole_numbers(x) else direct)(x, kernel, "VALID")
 
 
 def _one_product(x: Array, kernel: Array, padding: str) -> Array:
     """Every window's values side by side as channels: one product of matrices, where cuDNN knows no whole numbers."""
     *window, channels, features = kernel.shape
-    if padding == "SAME":
-        x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), *(((n - 1) // 2, n // 2, 0) for n in window), (0, 0, 0)])
+    x = padded(x, window, padding)
     for axis, n in enumerate(window, start=1):  # an axis at a time: the last one's index varies slowest
         size = x.shape[axis] - n + 1
         x = jnp.concatenate([lax.slice_in_dim(x, k, k + size, axis=axis) for k in range(n)], axis=-1)
@@ -124,25 +112,17 @@ def _one_product(x: Array, kernel: Array, padding: str) -> Array:
 
 def _on_cpu(x: Array, kernel: Array, padding: str = "VALID") -> Array:
     """In the form that XLA's CPU backend runs fast."""
-    return _fast_on_cpu(x, kernel, padding)(x, kernel, padding)
-
-
-def _fast_on_cpu(x: Array, kernel: Array, padding: str) -> Callable[[Array, Array, str], Array]:
     if math.prod(kernel.shape[:-2]) == 1:
-        return _direct
-    if is_volume(x):
-        return _volume
-    copied = padding == "VALID" and copies_windows(math.prod(kernel.shape[:-1]), kernel.shape[-1])
-    return _without_copies if copied else _direct
+        return direct(x, kernel, padding)
+    return (_volume if is_volume(x) else form_for(kernel.shape, padding))(x, kernel, padding)
 
 
-def _without_copies(x: Array, kernel: Array, padding: str) -> Array:
-    """Valid, with one row of padding at the end, where XLA would copy all windows, and without the result's last row.
+def _sums(x: Array) -> bool:
+    """Whether sums of products may be written out: not in half precision, where each would be rounded.
 
-    That row alone reads the padding. Leaving it out is free: XLA fuses the slice with the next operation.
+    Nor in whole numbers, whose proofs are traced more often than they are run.
     """
-    longer = _direct(x, kernel, [(0, 1)] + [(0, 0)] * (x.ndim - 3))
-    return lax.slice_in_dim(longer, 0, x.shape[1] - kernel.shape[0] + 1, axis=1)
+    return bool(jnp.issubdtype(x.dtype, jnp.floating)) and x.dtype.itemsize >= 4
 
 
 def _volume(x: Array, kernel: Array, padding: str) -> Array:
@@ -164,10 +144,11 @@ def _valid_in_depth(x: Array, kernel: Array, padding: str) -> Array:
 def _(padding: str, primals: tuple[Array, Array], tangents: tuple[Array, Array]) -> tuple[Array, Array]:
     """The product rule, in forms without a loop, whose gradient would keep the image once per turn."""
     (x, kernel), (dx, dkernel) = primals, tangents
-    return _valid_in_depth(x, kernel, padding), _sum_of_slices(dx, kernel, padding) + _as_channels(x, dkernel, padding)
+    by_kernel = _as_channels(x, dkernel, padding, for_kernels)
+    return _valid_in_depth(x, kernel, padding), _sum_of_slices(dx, kernel, padding) + by_kernel
 
 
-def _as_channels(x: Array, kernel: Array, padding: str) -> Array:
+def _as_channels(x: Array, kernel: Array, padding: str, form: Form | None = None) -> Array:
     """All slices that one output slice reads, side by side as channels: the sum over channels is then that over depth.
 
     `out[i] = sum_k x[i + k] * kernel[k] = concat_k(x[i + k]) * concat_k(kernel[k])`, with `*` the 2-D correlation.
@@ -176,7 +157,7 @@ def _as_channels(x: Array, kernel: Array, padding: str) -> Array:
     slices = x.shape[1] - depth + 1
     side_by_side = jnp.concatenate([lax.slice_in_dim(x, k, k + slices, axis=1) for k in range(depth)], axis=-1)
     flat = jnp.moveaxis(kernel, 0, -3).reshape(*window, depth * channels, features)
-    return _slice_by_slice(side_by_side, flat, padding)
+    return _slice_by_slice(side_by_side, flat, padding, form)
 
 
 def _sum_of_slices(x: Array, kernel: Array, padding: str) -> Array:
@@ -188,7 +169,8 @@ def _sum_of_slices(x: Array, kernel: Array, padding: str) -> Array:
     return sum(parts[1:], start=parts[0])
 
 
-def _slice_by_slice(x: Array, kernel: Array, padding: str) -> Array:
+def _slice_by_slice(x: Array, kernel: Array, padding: str, form: Form | None = None) -> Array:
     """A 2-D correlation of every slice: slices are images of one batch."""
-    y = _on_cpu(x.reshape(-1, *x.shape[2:]), kernel, padding)
+    form = form or form_for(kernel.shape, padding)
+    y = form(x.reshape(-1, *x.shape[2:]), kernel, padding)
     return y.reshape(*x.shape[:2], *y.shape[1:])

@@ -57,15 +57,16 @@ def cond(interpreter: Interpreter, eqn: Equation, index: Value, *values: Value) 
     if isinstance(index, Known):
         return interpreter.prove(branches[int(np.clip(int(index.value), 0, len(branches) - 1))], values, eqn)
     results, recorded = [], []
-    steps = eqn.record.steps
-    before = len(steps)
+    steps, misaligned = eqn.record.steps, eqn.record.misaligned
+    before, aligned = len(steps), len(misaligned)
     for branch in branches:
         results.append(interpreter.prove(branch, values, eqn))
-        recorded.append(steps[before:])
-        del steps[before:]
-    if eqn.params.get("branches_platforms") is not None:
-        recorded = [min(recorded, key=len)]  # forms of one program for several platforms: the page shows the shortest
-    steps += itertools.chain(*recorded)
+        recorded.append((steps[before:], misaligned[aligned:]))
+        del steps[before:], misaligned[aligned:]
+    if eqn.params.get("branches_platforms") is not None:  # forms of one program: the page speaks of the shortest
+        recorded = [min(recorded, key=lambda entries: len(entries[0]))]
+    steps += itertools.chain(*(own for own, _ in recorded))
+    misaligned += itertools.chain(*(own for _, own in recorded))
     return [
         join_branches(eqn, alternatives, eqn.call.out_shapes[k], index.key())
         for k, alternatives in enumerate(zip(*results, strict=True))

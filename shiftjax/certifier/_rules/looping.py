@@ -17,6 +17,7 @@ from shiftjax.certifier._domain.tags import following, mapped
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules.branching import BRANCH, join_branches
+from shiftjax.certifier._rules.sliding import slide
 from shiftjax.certifier._rules.table import Equation, Interpreter, rule
 
 TURNS = 256  # turns of a loop that are followed one by one before bounds are tried that hold for any number of them
@@ -45,7 +46,14 @@ def scan(interpreter: Interpreter, eqn: Equation, *values: Value) -> list[Value]
         return _along_image(eqn, turn, start, rows)
 
     def follow() -> list[Value]:
-        return _follow(eqn, lambda carry, at: turn(carry, [_row(row, at) for row in rows]), start, length)
+        return _by_slices(
+            interpreter,
+            eqn,
+            body,
+            fixed,
+            start,
+            lambda run: _follow(eqn, lambda carry, at: run([*carry, *(_row(row, at) for row in rows)]), start, length),
+        )
 
     if length <= TURNS:
         return follow()
@@ -60,6 +68,24 @@ def scan(interpreter: Interpreter, eqn: Equation, *values: Value) -> list[Value]
             raise
         return follow()
     return [*carry, *(_stack(eqn, [v], eqn.call.out_shapes[carried + k]) for k, v in enumerate(outputs))]
+
+
+def _by_slices(
+    interpreter: Interpreter,
+    eqn: Equation,
+    body: _jaxpr.Program,
+    fixed: Sequence[Value],
+    start: Sequence[Value],
+    follow: Callable[[Callable[[Sequence[Value]], list[Value]]], list[Value]],
+) -> list[Value]:
+    """`follow(turn)`, with what all turns do to a slice each done once, if that succeeds."""
+    mark = eqn.record.mark()
+    try:
+        if sliding := slide(interpreter, eqn, body, fixed, start):
+            return follow(sliding.turn)
+    except CertificationError:  # perhaps of a value that nothing needs
+        eqn.record.back_to(mark)
+    return follow(lambda given: interpreter.prove(body, [*fixed, *given], eqn))
 
 
 _loops = itertools.count(1)
@@ -113,7 +139,7 @@ def _follow(eqn: Equation, turn: Callable[..., list[Value]], carry: list[Value],
     distinct: dict[Any, tuple[Equation, Image]] = {}
     for at in order:
         results = turn(carry, at)
-        for step in steps[before:]:
+        for step in steps[before + len(distinct) :]:
             distinct.setdefault(_appearance(step), step)
         steps[before:] = distinct.values()
         carry = results[:count]

@@ -97,6 +97,19 @@ class Record:
     approximations: list[str] = field(default_factory=list)  # what holds up to rounding only
     border_approximations: list[str] = field(default_factory=list)  # likewise, but only at the image's border
 
+    def mark(self) -> list[int]:
+        """How much of the derivation there is."""
+        return [len(entries) for entries in self._derivation]
+
+    def back_to(self, mark: Sequence[int]) -> None:
+        """Forgets what has been derived since, as the attempt has failed."""
+        for entries, count in zip(self._derivation, mark, strict=True):
+            del entries[count:]
+
+    @property
+    def _derivation(self) -> tuple[list[Any], ...]:
+        return self.steps, self.misaligned, self.assumptions, self.approximations, self.border_approximations
+
 
 @dataclass(frozen=True)
 class Equation:
@@ -126,7 +139,11 @@ class Equation:
     @property
     def source(self) -> str:
         """ "file:line" of the user's code; that of the call around it where JAX's own functions made the equation."""
-        return _jaxpr.source(self.call.info) or (self.outer.source if self.outer else "unknown")
+        own, around = _jaxpr.source(self.call.info), self.outer.source if self.outer else "unknown"
+        # What an operator of this library is made of, where something else than a network of this library calls it.
+        if own.startswith(_jaxpr.NETWORKS) and around != "unknown" and not around.startswith(_jaxpr.NETWORKS):
+            return around
+        return own or around
 
     @property
     def scope(self) -> str:

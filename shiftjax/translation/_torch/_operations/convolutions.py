@@ -8,7 +8,8 @@ from typing import Any
 import jax.numpy as jnp
 from jax import lax
 
-from shiftjax.translation._torch._operations.table import each, operation
+from shiftjax.nets import operators
+from shiftjax.translation._torch._operations.table import channels_first, channels_last, each, operation
 
 Ints = int | Sequence[int]
 
@@ -36,8 +37,23 @@ def convolve(
     else:
         assert not isinstance(padding, str)
         pads = [(p, p) for p in each(padding, ndim)]
-    y = lax.conv_general_dilated(x, weight, each(stride, ndim), pads, rhs_dilation=steps, feature_group_count=groups)
+    if groups == 1 and {*each(stride, ndim), *steps} == {1}:
+        y = _as_in_networks(x, weight, pads)
+    else:
+        y = lax.conv_general_dilated(
+            x, weight, each(stride, ndim), pads, rhs_dilation=steps, feature_group_count=groups
+        )
     return y if bias is None else y + _per_channel(bias, ndim)
+
+
+def _as_in_networks(x: Any, weight: Any, pads: Sequence[tuple[int, int]]) -> Any:
+    """At stride 1, in the forms of this library's own networks, each of which its platform runs fast."""
+    window = weight.shape[2:]
+    same = list(pads) == [((k - 1) // 2, k // 2) for k in window]
+    if not same and any(map(any, pads)):
+        x = lax.pad(x, x.dtype.type(0), [(0, 0, 0), (0, 0, 0), *((before, after, 0) for before, after in pads)])
+    kernel = jnp.moveaxis(weight, (1, 0), (-2, -1))
+    return channels_first(operators.convolve(channels_last(x), kernel, padding="SAME" if same else "VALID"))
 
 
 def convolve_transposed(
@@ -56,6 +72,10 @@ def convolve_transposed(
         return convolve_transposed(x[None], weight, bias, stride, padding, output_padding, groups, dilation)[0]
     steps, pads, extra = each(dilation, ndim), each(padding, ndim), each(output_padding, ndim)
     spans = [d * (k - 1) for d, k in zip(steps, weight.shape[2:], strict=True)]
+    if each(stride, ndim) == weight.shape[2:] and groups == 1 and {*steps} == {1} and not any((*pads, *extra)):
+        y = operators.upsample_learned(channels_last(x), jnp.moveaxis(weight, (0, 1), (-2, -1)))  # blocks side by side
+        y = channels_first(y)
+        return y if bias is None else y + _per_channel(bias, ndim)
     incoming, outgoing = weight.shape[:2]
     kernel = jnp.flip(weight, tuple(range(2, weight.ndim))).reshape(
         groups, incoming // groups, outgoing, *weight.shape[2:]

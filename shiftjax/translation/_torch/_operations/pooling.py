@@ -10,7 +10,8 @@ import numpy as np
 from jax import lax
 
 from shiftjax._arithmetic import ceil_div
-from shiftjax.translation._torch._operations.table import Unsupported, each, operation
+from shiftjax.nets import operators
+from shiftjax.translation._torch._operations.table import Unsupported, channels_first, channels_last, each, operation
 
 Ints = int | Sequence[int]
 
@@ -74,12 +75,25 @@ def _reduce(x: Any, windows: Sequence[Windows], empty: Any, join: Callable[..., 
     return y[(..., *(slice(w.number) for w in windows))]
 
 
+def _side_by_side(w: Windows) -> bool:
+    """Whether windows are blocks within the image."""
+    return w.kernel == w.stride and w.pad == 0 and w.dilation == 1 and w.number * w.kernel <= w.size
+
+
+def _largest_of_blocks(x: Any, windows: Sequence[Windows]) -> Any:
+    """As this library's networks compute it: with channels last, with a fast gradient, which equal values share."""
+    x = x[(..., *(slice(w.number * w.kernel) for w in windows))]
+    return channels_first(operators.max_pool(channels_last(x), [w.kernel for w in windows]))
+
+
 def _max_pool(ndim: int) -> Callable[..., Any]:
     def max_pool(
         x: Any, kernel_size: Ints, stride: Ints = (), padding: Ints = 0, dilation: Ints = 1, ceil_mode: bool = False
     ) -> Any:
         """out[i] = the largest of x[stride * i + dilation * k - padding] within the image."""
         windows = _windows(x.shape[-ndim:], kernel_size, stride, padding, dilation, ceil_mode)
+        if x.ndim == ndim + 2 and all(map(_side_by_side, windows)):
+            return _largest_of_blocks(x, windows)
         least = -jnp.inf if jnp.issubdtype(x.dtype, jnp.floating) else jnp.iinfo(x.dtype).min
         return _reduce(x, windows, np.array(least, x.dtype), lax.max)
 

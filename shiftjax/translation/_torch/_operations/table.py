@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax.numpy as jnp
+
 OPERATIONS: dict[str, Callable[..., Any]] = {}
 
 
@@ -32,3 +34,13 @@ def each(value: int | Sequence[int], count: int) -> tuple[int, ...]:
     """One integer per spatial axis; PyTorch lets a single one, or a list of one, stand for all."""
     values = (value,) if isinstance(value, int) else tuple(value)
     return values * count if len(values) == 1 else values
+
+
+def channels_last(x: Any) -> Any:
+    """From PyTorch's layout to this library's."""
+    return jnp.moveaxis(x, 1, -1)
+
+
+def channels_first(x: Any) -> Any:
+    """From this library's layout to PyTorch's."""
+    return jnp.moveaxis(x, -1, 1)

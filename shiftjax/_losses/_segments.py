@@ -22,9 +22,10 @@ def segment_sum(
 ) -> Shaped[Array, " {count} *rest"]:
     """Sum of the values of every segment.
 
-    XLA's scatter is as fast for 500 segments as for 5 (256^2 pixels of 16 channels on a CPU: 0.5 ms, where a product
+    XLA's scatter is as fast for 8000 segments as for 5 (256^2 pixels of 16 channels on a CPU: 0.5 ms, where a product
     with one-hot rows takes 0.8 to 50 ms and sorting 12 to 20). It adds one pixel after the other, so the sums are
-    taken in blocks, which costs nothing and keeps the rounding error of a million pixels at that of a thousand.
+    taken in blocks, one after the other, which costs nothing and keeps the rounding error of a million pixels at that
+    of some thousands.
 
     A GPU adds many pixels at once, and waits where two of them meet in one sum, as neighbours of one object do (1024^2
     pixels of 16 channels and 500 segments, in blocks: 190 ms on an H200). There neighbours are added to different
@@ -35,21 +36,24 @@ def segment_sum(
         ids: the segment of each, in 0..count-1.
         count: of the segments.
     """
+    copies = max(1, min(COPIES, ROOM // count, len(ids)))
+    return cpu_form(partial(_block_by_block, count=count), partial(_dealt_out, count=count, copies=copies), values, ids)
+
+
+def _block_by_block(values: Array, ids: Array, *, count: int) -> Array:
     blocks = ceil_div(len(ids), BLOCK)
-    copies = max(blocks, min(COPIES, ROOM // count, len(ids)), 1)
-    pixel = jnp.arange(len(ids))
-    in_blocks = partial(_sum_of_copies, count=count, copies=blocks)
-    dealt_out = partial(_sum_of_copies, count=count, copies=copies)
-    return cpu_form(
-        lambda values, ids: in_blocks(values, ids, pixel // BLOCK),
-        lambda values, ids: dealt_out(values, ids, pixel % copies),
-        values,
-        ids,
-    )
+    missing = blocks * BLOCK - len(ids)
+    values = jnp.pad(values, [(0, missing)] + [(0, 0)] * (values.ndim - 1)).reshape(blocks, BLOCK, *values.shape[1:])
+    ids = jnp.pad(ids, (0, missing), constant_values=count).reshape(blocks, BLOCK)  # no segment: added nowhere
+
+    def add(block: Array, sums: Array) -> Array:
+        return sums + jax.ops.segment_sum(values[block], ids[block], count)
+
+    return jax.lax.fori_loop(0, blocks, add, jnp.zeros((count, *values.shape[2:]), values.dtype))
 
 
-def _sum_of_copies(values: Array, ids: Array, copy: Array, *, count: int, copies: int) -> Array:
-    sums = jax.ops.segment_sum(values, ids + count * copy, count * copies)
+def _dealt_out(values: Array, ids: Array, *, count: int, copies: int) -> Array:
+    sums = jax.ops.segment_sum(values, ids + count * (jnp.arange(len(ids)) % copies), count * copies)
     return jnp.sum(sums.reshape(copies, count, *values.shape[1:]), axis=0)
 
 

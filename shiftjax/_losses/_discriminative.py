@@ -1,4 +1,4 @@
-"""The discriminative loss of De Brabandere, Neven and Van Gool, without a loop over instances."""
+"""The discriminative loss: its face, its checks, and its three terms."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import array, concrete, fail, floating, integer, integers, number, one_of, room
-from shiftjax._pairs import pairs_shortfall
-from shiftjax._segments import rows_of, segment_sum
+from shiftjax._losses._pairs import pairs_shortfall
+from shiftjax._losses._segments import rows_of, segment_sum
 from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, Integer
 
 LARGEST = 1e18  # of a weight or a distance, whose square float32 must hold
