@@ -1,8 +1,9 @@
 """What of the PyTorch networks of the field is translated, equal to PyTorch, certified, and exact in tiles?
 
 Packages are asked where they are installed: `pip install monai dynamic-network-architectures pytorch3dunet
-segmentation-models-pytorch timm torch-em careamics instanseg-torch cellseg-models-pytorch`. Networks are small and
-have random weights. `--only WORD` chooses, `--out FILE` keeps a line of JSON per network, from which a run goes on.
+segmentation-models-pytorch timm torch-em careamics instanseg-torch cellseg-models-pytorch spandrel "cellpose<4"`.
+Networks are small and have random weights. `--only WORD` chooses, `--out FILE` keeps a line of JSON per network, from
+which a run goes on. What takes longer than `--seconds` is left out.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import argparse
 import datetime
 import json
 import re
+import signal
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,11 @@ from shiftjax._checks import told
 
 Row = dict[str, Any]
 LARGEST = {2: 700, 3: 128}  # pixels per axis of an image that is tiled here
+WHOLE = {2: (256, 256), 3: (64, 64, 64)}  # of one whose statistics are frozen
+FIXED = ("UNETR", "SwinUNETR", "vit_tiny, features")  # which take one size of the image
 
 
-def measured(entry: Entry) -> Row:
+def measured(entry: Entry, seconds: int) -> Row:
     """A line of the table."""
     row: Row = {"name": entry.name, "package": entry.package}
     begin = time.perf_counter()
@@ -51,8 +55,10 @@ def measured(entry: Entry) -> Row:
         )
     except sj.CertificationError as refusal:
         row.update(refused=refusal.source, operation=refusal.primitive, reason=refusal.reason)
+        row["frozen"] = within(seconds, lambda: frozen(entry, module, net))
     else:
-        row["tiles"] = tiles(entry, module, net, row)
+        row["tiles"] = within(seconds, lambda: tiles(entry, module, net, row))
+        row["redundancy"] = within(seconds, lambda: redundancy(entry, net))
     row["seconds"] = round(time.perf_counter() - begin, 1)
     return row
 
@@ -75,6 +81,61 @@ def tiles(entry: Entry, module: Any, net: sj.translation.Network, row: Row) -> s
     return f"{int(np.prod(plan.grid))} of {' x '.join(map(str, plan.tile_input))} px: {difference:.0e}"
 
 
+def frozen(entry: Entry, module: Any, net: sj.translation.Network) -> str:
+    """What a refused network says after its statistics are frozen, and its tiles beside PyTorch's whole image."""
+    ndim = len(entry.shape) - 2
+    shape = (1, *(max(n, m) for n, m in zip(entry.shape[1:-1], WHOLE[ndim], strict=True)), entry.shape[-1])
+    if entry.name in FIXED:
+        shape = entry.shape
+    image = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    whole = by_module(module, image)
+    tile = tuple(n // 2 for n in shape[1:-1])
+    try:
+        measured = sj.freeze_statistics(net, image, tile=tile, progress=False)
+        plan = sj.plan_tiles(measured, shape, pad=None, tile=tile)
+        tiled = jax.tree.leaves(sj.predict_tiled(measured, image, plan))
+    except sj.CertificationError as refusal:
+        return f"refused at `{_short(refusal.source)}`: {refusal.reason}"
+    except ValueError as error:
+        return told(error)[:160]
+    difference = largest_difference(tiled, whole)
+    by = "" if not measured.why_jax else ", by JAX"
+    count = f"{int(np.prod(plan.grid))} tiles" if np.prod(plan.grid) > 1 else "one tile (its field is the image)"
+    return f"certified, {measured.cut.passes} passes; {count}{by}: {difference:.0e}"
+
+
+def redundancy(entry: Entry, net: sj.translation.Network) -> str:
+    """Pixels computed for one of the image, of a plan within 1 GiB."""
+    large = {2: 4096, 3: 512}[len(entry.shape) - 2]
+    shape = (1, *(n + (large - n) // 32 * 32 for n in entry.shape[1:-1]), entry.shape[-1])
+    try:
+        plan = sj.plan_tiles(net, shape, pad=None, memory_bytes="1GiB")
+    except (ValueError, sj.CertificationError) as error:
+        return told(error)[:120]
+    return f"{plan.redundancy:.2f}"
+
+
+class _Late(Exception):
+    """Raised where the time is over."""
+
+
+def within(seconds: int, measure: Callable[[], str]) -> str:
+    """What is measured, if it takes no longer."""
+
+    def late(*_: Any) -> None:
+        raise _Late
+
+    before = signal.signal(signal.SIGPROF, late)
+    signal.setitimer(signal.ITIMER_PROF, seconds)  # of this process, however busy the machine is
+    try:
+        return measure()
+    except _Late:
+        return f"not within {seconds} s"
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, before)
+
+
 def by_module(module: Any, image: np.ndarray) -> list[np.ndarray]:
     """The outputs of the module, channels last."""
     with torch.no_grad(), warnings.catch_warnings():
@@ -93,21 +154,40 @@ def largest_difference(found: list[Any], expected: list[np.ndarray]) -> float:
 def table(rows: list[Row]) -> Iterator[str]:
     """The rows as a page."""
     tiles = "tiles by PyTorch beside its whole image"
-    yield f"| network | package | equal to PyTorch within | verdict | period | field | exact from | {tiles} |"
-    yield "|---|---|---|---|---|---|---|---|"
+    begin = "| network | package | equal to PyTorch within | verdict | period | field | margin | redundancy"
+    yield f"{begin} | {tiles}, or after freezing |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for row in rows:
         if "not translated" in row:
-            yield f"| {row['name']} | {row['package']} | - | not translated: {row['not translated']} | | | | |"
+            yield f"| {row['name']} | {row['package']} | - | not translated: {row['not translated']} | | | | | |"
             continue
         verdict = f"refused at `{_short(row['refused'])}`" if "refused" in row else "certified"
         numbers = [" x ".join(map(str, row.get(key, []))) for key in ("period", "field", "margin")]
         begin = f"| {row['name']} | {row['package']} | {row['error']:.0e} | {verdict} |"
-        yield f"{begin} {' | '.join(numbers)} | {row.get('tiles', '')} |"
+        last = row.get("tiles", row.get("frozen", "not measured after freezing"))
+        yield f"{begin} {' | '.join(numbers)} | {row.get('redundancy', '')} | {last} |"
 
 
 def _short(source: str) -> str:
     """A line of a package, from the package's name on."""
     return re.sub(r"^.*(site-packages/|(?=benchmarks/))", "", source)
+
+
+SIZE = "true: with `align_corners=True` the weights of an upsampling depend on the image's size"
+EVERYWHERE = "true: attention over all pixels"
+PYRAMID = "true: means over parts of the image whose number is fixed, so that their sizes are the image's"
+CAUSES = {  # of refusals that freezing does not lift, as they are found when each is looked at
+    "U-Net, bilinear, align_corners=True": SIZE,
+    "BasicUNet, batch norm, upsample=nontrainable": SIZE,
+    "PAN, resnet18": SIZE,
+    "UNETR": f"{EVERYWHERE}, and a place for each",
+    "vit_tiny, features": f"{EVERYWHERE}, and a place for each",
+    "Segformer, mit_b0": EVERYWHERE,
+    "MAnet, resnet18": EVERYWHERE,
+    "PSPNet, resnet18": PYRAMID,
+    "UPerNet, resnet18": PYRAMID,
+    "SwinUNETR": "not decided: windows counted from the image's corner, larger than its deepest layers here",
+}
 
 
 INTRODUCTION = """# PyTorch networks of the field, and what is proved of them
@@ -117,10 +197,12 @@ packages make them, small, with random weights and statistics. Of {total} networ
 all equal to PyTorch within {error:.0e} of the largest output; {certified} are certified, {refused} refused at the
 line that is named.
 
-*Period* and *field* (the receptive field) are in pixels of the image, *exact from* in pixels of the output: as far as
-padding inside the network reaches from the border, "-" where it reaches all over this image. The last column compares
-the tiles that the module computes, of an image that is not padded (`pad=None`), with what it computes of the whole
-image, again by the largest difference over the largest value.
+*Period* and *field* (the receptive field) are in pixels of the image, the *margin* in pixels of the output: as far as
+padding inside the network reaches from the border, "-" where it reaches all over this image. The *redundancy* is pixels
+computed for one of a large image, of a plan within 1 GiB; blank where it was not measured. The last column compares the
+tiles that the module computes, of an image that is not padded (`pad=None`), with what it computes of the whole image,
+again by the largest difference over the largest value. Of a refused network it says whether it is certified after
+`shiftjax.freeze_statistics`, and its tiles then; where its field is as large as the image there is one tile alone.
 
 """
 
@@ -138,7 +220,18 @@ def page(rows: list[Row]) -> str:
         certified=sum("period" in row for row in rows),
         refused=sum("refused" in row for row in rows),
     )
-    return begin + "\n".join(table(rows)) + "\n"
+    return begin + "\n".join(table(rows)) + "\n" + "\n".join(causes(rows)) + "\n"
+
+
+def causes(rows: list[Row]) -> Iterator[str]:
+    """What is known of each refusal that freezing does not lift."""
+    yield "\n## What stays refused\n"
+    yield "A refusal is *true* where no tiling gives the whole image, and *false* where one does that is not proved.\n"
+    for row in rows:
+        after = row.get("frozen", "")
+        if "refused" in row and (row["name"] in CAUSES or after) and not after.startswith("certified"):
+            cause = CAUSES.get(row["name"], "not looked at")
+            yield f"- {row['name']} ({row['package']}): {cause}."
 
 
 def main() -> None:
@@ -146,6 +239,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a word of the network's or the package's name")
     parser.add_argument("--out", type=Path, help="lines of JSON, read and added to")
     parser.add_argument("--page", type=Path, help="file for the table, such as docs/networks_of_the_field.md")
+    parser.add_argument("--seconds", type=int, default=60, help="that a tiling, a freezing or a plan may take")
     options = parser.parse_args()
     lines = options.out.read_text().splitlines() if options.out and options.out.exists() else []
     done = {(row["name"], row["package"]): row for row in map(json.loads, lines)}
@@ -155,7 +249,7 @@ def main() -> None:
             continue
         key = (entry.name, entry.package)
         if key not in done:
-            done[key] = measured(entry)
+            done[key] = measured(entry, options.seconds)
             if options.out:
                 with options.out.open("a") as file:
                     file.write(json.dumps(done[key]) + "\n")

@@ -104,6 +104,11 @@ def whole_pool(x: jax.Array) -> jax.Array:
     return lax.reduce_window(x, np.int32(0), lax.add, (1, *x.shape[1:3], 1), (1, 1, 1, 1), "VALID")
 
 
+def repeated(x: jax.Array, times: tuple[int, ...]) -> jax.Array:
+    """One axis after the other."""
+    return jnp.repeat(jnp.repeat(x, times[0], 1), times[1], 2)
+
+
 def masked(x: jax.Array) -> jax.Array:
     """What marks the border before a statistic."""
     mask = jnp.ones((1, *x.shape[1:3], 1), jnp.int32).at[:, :1].set(5)
@@ -117,6 +122,7 @@ WRITTEN: dict[str, Any] = {
     "no statistics": conv,
     "the number of pixels": lambda x: x - x.sum((1, 2), keepdims=True) // (x.shape[1] * x.shape[2]),
     "spread by hand": lambda x: x + jnp.broadcast_to(x.max((1, 2), keepdims=True), x.shape),
+    "spread axis by axis": lambda x: x + repeated(x.max((1, 2), keepdims=True), x.shape[1:3]),
     "any": lambda x: jnp.where((x > 48).any((1, 2), keepdims=True), x, -x),
     "one window": lambda x: x * whole_pool(x),
     "vmapped": jax.vmap(lambda y: y - y.sum((0, 1)) // 4),

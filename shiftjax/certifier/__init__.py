@@ -5,6 +5,7 @@ from shiftjax.certifier._batchwise import batchwise
 from shiftjax.certifier._certificate import Certificate, Misalignment
 from shiftjax.certifier._certify import certify
 from shiftjax.certifier._cutting.cut import Cut
+from shiftjax.certifier._cutting.noted import Noted
 from shiftjax.certifier._dataflow import Along, Array, Constant, Dataflow, Operation
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._witnesses.witness import Witness
@@ -19,6 +20,7 @@ __all__ = [
     "Cut",
     "Dataflow",
     "Misalignment",
+    "Noted",
     "Operation",
     "Witness",
     "batchwise",

@@ -213,8 +213,8 @@ def _name(eqn: Equation, operands: Sequence[Constant], out: int) -> str:
             v.name if isinstance(v, Unknown) else v.key({k: 1 for k in uniform if v.shape and v.uniform(k)})
             for v in operands
         )
-    elif periods and eqn.name in ("tile", "reshape"):
-        params = None  # the sizes say it all, once those of repeated axes are left out
+    elif (periods and eqn.name in ("tile", "reshape")) or _only_ones(eqn, operands, out):
+        params = None  # the sizes say it all, once those of repeated and of uniform axes are left out
     else:
         keys = (*keys, *(str(v.shape) for v in operands))
     chance = object() if eqn.name in CHANCE else None  # a name like no other
@@ -268,6 +268,13 @@ def _uniform_axes(eqn: Equation, operands: Sequence[Constant], out: int) -> froz
     if name == "squeeze" or (name == "reshape" and eqn.params["dimensions"] is None):  # else they are transposed first
         return _uniform_after_reshape(first, eqn.call.out_shapes[out])
     return frozenset()
+
+
+def _only_ones(eqn: Equation, operands: Sequence[Constant], out: int) -> bool:
+    """Whether an operation only adds or drops axes of size 1."""
+    if eqn.name != "squeeze" and not (eqn.name == "reshape" and eqn.params["dimensions"] is None):
+        return False
+    return [n for n in operands[0].shape if n != 1] == [n for n in eqn.call.out_shapes[out] if n != 1]
 
 
 def _uniform_after_reshape(value: Constant, shape: tuple[int, ...]) -> frozenset[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from jax.tree_util import GetAttrKey, Partial
 from shiftjax._checks import fail
 from shiftjax.certifier import Cut
 from shiftjax.freezing._file import described, write_statistics
+from shiftjax.translation import Network
 
 Fn = Callable[[Any], Any]
 
@@ -82,6 +83,19 @@ class Frozen:
     @property
     def __wrapped__(self) -> Fn:
         return self.fn
+
+    def tile_function(self) -> Callable[[np.ndarray], Any] | None:
+        """How the library of a translated network computes tiles, given the statistics; None where JAX is to."""
+        return self.fn.tile_function(self) if isinstance(self.fn, Network) else None
+
+    def versions(self) -> Mapping[str, str]:
+        """Of the programs that compute tiles, besides JAX."""
+        return self.fn.versions(self.cut) if isinstance(self.fn, Network) else {}
+
+    @property
+    def why_jax(self) -> str:
+        """Of a translated network: why JAX computes its tiles, in words; empty where the network's library does."""
+        return self.fn.why_jax(self.cut) if isinstance(self.fn, Network) else "the function is one of JAX"
 
     def __repr__(self) -> str:
         of = f"{self.sample} of an image" if self.sample else "an image"

@@ -10,6 +10,23 @@ import jax
 import numpy as np
 
 from shiftjax._checks import fail, images
+from shiftjax.certifier import Cut
+
+
+@runtime_checkable
+class Given(Protocol):
+    """A network whose statistics of the whole image are given, as `shiftjax.freeze_statistics` returns it."""
+
+    @property
+    def cut(self) -> Cut:
+        """Where they are in the network."""
+
+    @property
+    def values(self) -> Sequence[Any]:
+        """Of the statistics."""
+
+    def __call__(self, image: Any) -> Any:
+        """The network in JAX, given them."""
 
 
 @runtime_checkable
@@ -23,11 +40,14 @@ class Program(Protocol):
     def evaluate(self, arrays: Sequence[Any], image: Any) -> Any:
         """The network in JAX."""
 
-    def tile_function(self, network: Network) -> Callable[[np.ndarray], Any] | None:
+    def tile_function(self, network: Network, given: Given | None = None) -> Callable[[np.ndarray], Any] | None:
         """How the library itself computes tiles; None where JAX is to."""
 
-    def versions(self) -> Mapping[str, str]:
+    def versions(self, cut: Cut | None = None) -> Mapping[str, str]:
         """Of the programs that compute, besides JAX."""
+
+    def why_jax(self, cut: Cut | None = None) -> str:
+        """Why JAX computes tiles, in words; empty where the library itself does."""
 
 
 @jax.tree_util.register_pytree_with_keys_class
@@ -51,17 +71,24 @@ class Network:
         images("image", image)
         return _compiled(self.arrays, image, self.program)
 
-    def tile_function(self) -> Callable[[np.ndarray], Any] | None:
+    def tile_function(self, given: Given | None = None) -> Callable[[np.ndarray], Any] | None:
         """How the library itself computes tiles `(tile, *size, channel)` on the host; None where JAX is to.
+
+        Args:
+            given: this network with statistics of the whole image; None for the network as it is.
 
         Raises:
             ValueError: the library's network is no longer the one that was translated.
         """
-        return self.program.tile_function(self)
+        return self.program.tile_function(self, given)
 
-    def versions(self) -> Mapping[str, str]:
-        """Of the programs that compute tiles, besides JAX."""
-        return self.program.versions()
+    def versions(self, cut: Cut | None = None) -> Mapping[str, str]:
+        """Of the programs that compute tiles, besides JAX; given statistics, if it is cut at them."""
+        return self.program.versions(cut)
+
+    def why_jax(self, cut: Cut | None = None) -> str:
+        """Why JAX computes tiles, in words, given statistics if it is cut at them; empty where the library does."""
+        return self.program.why_jax(cut)
 
     def __repr__(self) -> str:
         return f"Network({self.program.name}, {len(self.arrays)} arrays)"

@@ -27,9 +27,12 @@ Fn = Callable[[Any], Any]
 class Cut:
     """A function of an image, and where its statistics are.
 
+    Attributes:
+        own: the function at the size of the image that they are of.
+
     Args:
         fn: the function.
-        x: shape and type of the image that they are of.
+        x: shape and type of that image.
 
     Raises:
         CertificationError: no output follows the image, or one is a statistic.
@@ -39,27 +42,27 @@ class Cut:
         self.shape, self.dtype = tuple(x.shape), x.dtype
         self._known: dict[tuple[int, ...], Analysis] = {}
         self._lock = threading.Lock()
-        self._own = self._analysis(fn, self.shape)
-        check_outputs(self._own)
+        self.own = self._analysis(fn, self.shape)
+        check_outputs(self.own)
 
     @property
     def measures(self) -> tuple[Measure, ...]:
         """What is to be measured, in order."""
-        return self._own.measures
+        return self.own.measures
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
         """What follows from it, in order."""
-        return self._own.statistics
+        return self.own.statistics
 
     @property
     def passes(self) -> int:
         """How many statistics there are in the longest chain."""
-        return self._own.passes
+        return self.own.passes
 
     def key(self, fn: Fn) -> str:
         """Digest of the program, and of all parameters and constants: statistics are those of one network."""
-        program = self._own.flat.program
+        program = self.own.flat.program
         values = (*program.constants, *take_apart(fn).arrays)
         arrays = [_jaxpr.key_data(value) if (host := _jaxpr.concrete(value)) is None else host for value in values]
         return digest("cut", self.shape, str(self.dtype), program_name(program), arrays)
@@ -80,7 +83,7 @@ class Cut:
 
     def centre(self, fn: Fn, statistics: Sequence[Any], which: Statistic) -> Any:
         """About what a statistic sums squares, given earlier statistics: of its shape."""
-        (value,) = self._own.flat.run(self._derivation(self._own, fn, statistics), [which.centre])
+        (value,) = self.own.flat.run(self._derivation(self.own, fn, statistics), [which.centre])
         operand = _jaxpr.shape(self.measures[which.measure].operand)
         kept = [k for k in range(len(operand)) if k not in which.axes]
         alike = jnp.reshape(value, [jnp.shape(value)[k] for k in kept])
@@ -88,7 +91,7 @@ class Cut:
 
     def derived(self, fn: Fn, statistics: Sequence[Any]) -> list[Any]:
         """All that is derived from the statistics and meets the image, before it is written out over it."""
-        own = self._own
+        own = self.own
         small = {atom for atom in own.found.derived if atom not in own.found.spread}
         _, used = own.flat.needed(own.flat.program.outputs, small.__contains__)
         return own.flat.run(self._derivation(own, fn, statistics), used)
@@ -97,12 +100,12 @@ class Cut:
         self, here: Analysis, fn: Fn, statistics: Sequence[Any], image: Any, wanted: Sequence[Any]
     ) -> list[Any]:
         """Variables of the program at the size of an image."""
-        own = self._own
+        own = self.own
         pairs = zip(here.found.derived, own.found.derived, strict=True)
         twins = {mine: theirs for mine, theirs in pairs if theirs not in own.found.spread and _alike(mine, theirs)}
         _, used = here.flat.needed(wanted, twins.__contains__)
         derived = own.flat.run(self._derivation(own, fn, statistics), [twins[atom] for atom in used])
-        env = _inputs(here, fn)
+        env = inputs_of(here, fn)
         env[here.flat.program.inputs[-1]] = jnp.asarray(image)
         env.update((atom, self._for_batch(atom, value)) for atom, value in zip(used, derived, strict=True))
         return here.flat.run(env, wanted)
@@ -117,7 +120,7 @@ class Cut:
     def _derivation(self, own: Analysis, fn: Fn, statistics: Sequence[Any]) -> dict[Any, Any]:
         """What statistics are derived from at the measured size: they, parameters and constants."""
         given = zip(own.statistics, statistics, strict=True)
-        return {**_inputs(own, fn), **{one.result: value for one, value in given if value is not None}}
+        return {**inputs_of(own, fn), **{one.result: value for one, value in given if value is not None}}
 
     def _at(self, fn: Fn, image: Any) -> Analysis:
         shape = tuple(image.shape)
@@ -139,15 +142,17 @@ class Cut:
 
     def _check_alike(self, here: Analysis, shape: tuple[int, ...]) -> None:
         """Refuses a size at which the function takes other statistics, or derives something else from them."""
-        own = self._own
+        own = self.own
         makers = [[analysis.flat.maker[atom].name for atom in analysis.found.derived] for analysis in (here, own)]
-        kinds = [
-            [(s.operation, s.measure, s.stage, analysis.measures[s.measure].layout.form) for s in analysis.statistics]
-            for analysis in (here, own)
-        ]
-        if makers[0] != makers[1] or kinds[0] != kinds[1] or _numbers(here, own) != _numbers(own, own):
+        if makers[0] != makers[1] or kinds_of(here) != kinds_of(own) or _numbers(here, own) != _numbers(own, own):
             found = f"other ones at {shape} than at {self.shape}, which was measured"
             fail("fn", "a function that takes the same statistics at every size", found)
+
+
+def kinds_of(analysis: Analysis) -> list[Any]:
+    """What of the statistics is the same at every size."""
+    measures = analysis.measures
+    return [(s.operation, s.measure, s.stage, measures[s.measure].layout.form) for s in analysis.statistics]
 
 
 def _numbers(analysis: Analysis, own: Analysis) -> list[float | None]:
@@ -157,7 +162,7 @@ def _numbers(analysis: Analysis, own: Analysis) -> list[float | None]:
     return [number(atom, analysis.found) for call in calls for atom in call.operands]
 
 
-def _inputs(analysis: Analysis, fn: Fn) -> dict[Any, Any]:
+def inputs_of(analysis: Analysis, fn: Fn) -> dict[Any, Any]:
     """Constants and parameters of the program."""
     program = analysis.flat.program
     values = (*program.constants, *take_apart(fn).arrays)

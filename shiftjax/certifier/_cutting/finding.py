@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -168,7 +169,16 @@ def _spread(flat: Flat, values: Mapping[Any, Result], derived: Container[Any]) -
         atom = todo.pop()
         if atom not in found:
             found.add(atom)
-            operands = flat.maker[atom].operands
-            alike = [o for o in operands if _jaxpr.literal(o) is None and _jaxpr.shape(o) == _jaxpr.shape(atom)]
-            todo += [o for o in alike if o in derived]
+            own = [o for o in flat.maker[atom].operands if _jaxpr.literal(o) is None and o in derived]
+            todo += [o for o in own if _jaxpr.shape(o) == _jaxpr.shape(atom) or _repeated(o, flat)]
     return found
+
+
+def _repeated(atom: Any, flat: Flat) -> bool:
+    """Whether a variable repeats another one: on the way to the image's size, axis after axis."""
+    call = flat.maker.get(atom)
+    while call is not None and call.name in ("reshape", "squeeze"):
+        call = flat.maker.get(call.operands[0])
+    if call is None or call.name != "broadcast_in_dim":
+        return False
+    return math.prod(call.out_shapes[0]) > math.prod(call.in_shapes[0])

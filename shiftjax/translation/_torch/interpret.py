@@ -7,8 +7,9 @@ knows it by value. The shape of every result is compared with the one that PyTor
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any, NoReturn
 
 import jax
@@ -19,6 +20,7 @@ from shiftjax._checks import told
 from shiftjax.translation._error import TranslationError
 from shiftjax.translation._torch import source
 from shiftjax.translation._torch._operations import Unsupported
+from shiftjax.translation._torch._operations.norms import Normed
 from shiftjax.translation._torch._operations.pooling import Places
 from shiftjax.translation._torch.exported import Graph, function_of, packet_of
 from shiftjax.translation._torch.tensors import dtype_of, narrowed, to_numpy, torch
@@ -30,23 +32,29 @@ WITH_PLACES = (  # whose second results are places of maxima, which are refused 
 )
 BY_PIXELS = ("_local_scalar_dense", "item", "nonzero", "masked_select")
 BY_SHAPES = "Compute with tensors all the way."
+Apply = Callable[[Any, Mapping[str, Any]], Any]  # a node and the values by name, to the node's value
 OTHERWISE = "Leave it out, compute it in JAX after the network, or open an issue that names it."
 
 
-def evaluate(graph: Graph, state: Mapping[str, Any], image: Any) -> list[Any]:
+Noted = dict[str, Any]  # by the name of a node: its result, or the `Moments` of a norm
+
+
+def evaluate(graph: Graph, state: Mapping[str, Any], image: Any, noted: Noted | None = None) -> list[Any]:
     """The outputs of a graph, in PyTorch's layout.
 
     Args:
         graph: of the module, for the shape and type of this image.
         state: parameters and buffers by name: arrays, or tensors where their values are known.
         image: `(batch, channel, *space)`.
+        noted: where what is computed on the way is to be noted.
 
     Raises:
         TranslationError: an operation has no translation.
     """
     values: dict[str, Any] = {graph.image: image, **graph.constants}
     values.update({node: state[name] for node, name in graph.state.items()})
-    return [value_of(output, values) for output in _run(graph.nodes, values, graph.outputs)]
+    apply = partial(_apply, noted={} if noted is None else noted)
+    return [value_of(output, values) for output in run(graph.nodes, values, graph.outputs, apply)]
 
 
 def value_of(output: Any, values: Mapping[str, Any]) -> Any:
@@ -56,7 +64,7 @@ def value_of(output: Any, values: Mapping[str, Any]) -> Any:
     return value
 
 
-def _run(nodes: tuple[Any, ...], values: dict[str, Any], outputs: Any) -> list[Any]:
+def run(nodes: Sequence[Any], values: dict[str, Any], outputs: Any, apply: Apply) -> list[Any]:
     """Evaluates nodes in order, and forgets each value after its last use."""
     last: dict[str, Any] = {}
     for node in nodes:
@@ -64,28 +72,28 @@ def _run(nodes: tuple[Any, ...], values: dict[str, Any], outputs: Any) -> list[A
             last[used.name] = node
     for node in nodes:
         if node.op == "call_function":
-            values[node.name] = _apply(node, values)
+            values[node.name] = apply(node, values)
         elif node.op not in ("placeholder", "output"):
             _refuse(node, "it is no operation on tensors")
         if node.op != "output":
             for used in node.all_input_nodes:
                 if last[used.name] is node and used is not node:
                     values.pop(used.name, None)
-    return [_resolved(output, values) for output in outputs]
+    return [resolved(output, values) for output in outputs]
 
 
-def _resolved(value: Any, values: Mapping[str, Any]) -> Any:
+def resolved(value: Any, values: Mapping[str, Any]) -> Any:
     """An argument of a node with the values of the nodes in it."""
     if isinstance(value, list | tuple):
-        return [_resolved(v, values) for v in value]
+        return [resolved(v, values) for v in value]
     if isinstance(value, slice):
-        return slice(*(_resolved(v, values) for v in (value.start, value.stop, value.step)))
+        return slice(*(resolved(v, values) for v in (value.start, value.stop, value.step)))
     return values[value.name] if hasattr(value, "op") and hasattr(value, "meta") else value
 
 
-def _apply(node: Any, values: Mapping[str, Any]) -> Any:
-    args = _resolved(node.args, values)
-    options = {name: _resolved(value, values) for name, value in node.kwargs.items()}
+def _apply(node: Any, values: Mapping[str, Any], noted: Noted) -> Any:
+    args = resolved(node.args, values)
+    options = {name: resolved(value, values) for name, value in node.kwargs.items()}
     target = node.target
     if target is operator.getitem:
         return args[0][args[1]]
@@ -118,11 +126,22 @@ def _apply(node: Any, values: Mapping[str, Any]) -> Any:
             _refuse(node, str(reason))
         except TypeError as error:
             _refuse(node, f"it has options that are not translated ({told(error)})")
-        return call(_checked, node, result)
+        result = call(_checked, node, _without_moments(node, result, noted))
+        noted.setdefault(node.name, result)
+        return result
 
 
 def _plainly(function: Any, *args: Any, **options: Any) -> Any:
     return function(*args, **options)
+
+
+def _without_moments(node: Any, result: Any, noted: Noted) -> Any:
+    """What an operation gives; of norms, their moments are noted."""
+    first = result[0] if isinstance(result, tuple) else result
+    if not isinstance(first, Normed):
+        return result
+    noted[node.name] = first.moments
+    return (first.result, *result[1:]) if isinstance(result, tuple) else first.result
 
 
 def _checked(node: Any, result: Any) -> Any:

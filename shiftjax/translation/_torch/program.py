@@ -13,8 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import fail
-from shiftjax.translation._network import Network
+from shiftjax._patience import say
+from shiftjax.certifier import Cut, Noted
+from shiftjax.translation._network import Given, Network
 from shiftjax.translation._torch.exported import Graph, export
+from shiftjax.translation._torch.given import GivenModule, notes_of
 from shiftjax.translation._torch.interpret import evaluate
 from shiftjax.translation._torch.outputs import plain
 from shiftjax.translation._torch.tensors import to_numpy, torch
@@ -37,13 +40,14 @@ class TorchProgram:
 
     def __init__(self, module: Any, *, run: str, name: str, exported: Any = None) -> None:
         self.module, self.run, self.name, self.exported = module, run, name, exported
-        tensors = state(module)
+        tensors = state_of(module)
         self._known = {key: t.detach().to("cpu").clone() for key, t in tensors.items() if not t.is_floating_point()}
         weights = {key: t for key, t in tensors.items() if key not in self._known}
         self.names = tuple(weights)
         self.arrays = tuple(_leaf(key, t) for key, t in weights.items())
         self.fingerprint = fingerprint(module)
         self._graphs: OrderedDict[Any, Graph] = OrderedDict()
+        self._noted: tuple[Cut, Noted] | None = None
 
     def __reduce__(self) -> Any:
         if self.exported is None:
@@ -52,20 +56,25 @@ class TorchProgram:
         torch().export.save(self.exported, saved)
         return _opened_again, (saved.getvalue(), self.run, self.device)
 
+    def state(self) -> dict[str, Any]:
+        """Parameters and buffers of the module by name."""
+        return state_of(self.module)
+
     @property
     def device(self) -> Any:
         """Where the module is."""
-        return next((t.device for t in state(self.module).values()), torch().device("cpu"))
+        return next((t.device for t in self.state().values()), torch().device("cpu"))
 
-    def evaluate(self, arrays: Sequence[Any], image: Any) -> Any:
-        """The module in JAX, of an image `(batch, *space, channel)`."""
+    def evaluate(self, arrays: Sequence[Any], image: Any, noted: dict[str, Any] | None = None) -> Any:
+        """The module in JAX, of an image `(batch, *space, channel)`; what is computed on the way is noted."""
         moved = jnp.moveaxis(image, -1, 1)
-        graph = self._graph(tuple(moved.shape), np.dtype(image.dtype))
+        graph = self.graph(tuple(moved.shape), np.dtype(image.dtype))
         weights = {**self._known, **dict(zip(self.names, arrays, strict=True))}
-        outputs = [_channels_last(y, image.ndim) for y in evaluate(graph, weights, moved)]
+        outputs = [_channels_last(y, image.ndim) for y in evaluate(graph, weights, moved, noted)]
         return plain(torch().utils._pytree.tree_unflatten(outputs, graph.tree))
 
-    def _graph(self, shape: tuple[int, ...], dtype: np.dtype) -> Graph:
+    def graph(self, shape: tuple[int, ...], dtype: np.dtype) -> Graph:
+        """The module for images `(batch, channel, *space)` of a shape and type."""
         key = (shape, dtype)
         if key not in self._graphs:
             self.check_unchanged()
@@ -85,18 +94,42 @@ class TorchProgram:
             found = "one whose weights, mode or types have changed since"
             fail("module", "the module as it was translated", found, "translate it again with `from_torch`")
 
-    def tile_function(self, network: Network) -> Callable[[np.ndarray], Any] | None:
+    def tile_function(self, network: Network, given: Given | None = None) -> Callable[[np.ndarray], Any] | None:
         """How the module computes tiles; None where JAX is to."""
         if self.run == "jax":
             return None
-        return TileFunction(network, self)
+        if given is None:
+            return TileFunction(network, self, self.module, network)
+        if why := self.why_jax(given.cut):
+            say(f"JAX computes the tiles, and not PyTorch: {why}")
+            return None
+        batch, *space, channels = given.cut.shape
+        values = self._notes(given.cut).values(network, given.values)
+        module = GivenModule(self, values, ((batch, channels, *space), np.dtype(given.cut.dtype)))
+        return TileFunction(network, self, module, given)
 
-    def versions(self) -> Mapping[str, str]:
+    def why_jax(self, cut: Cut | None = None) -> str:
+        """Why JAX computes the tiles, given statistics if there are any; empty where PyTorch does."""
+        if self.run == "jax":
+            return 'the module was translated with run="jax"'
+        if cut is None or not cut.statistics or (missing := self._notes(cut).missing) == ():
+            return ""
+        if missing is None:
+            return "the statistics are not those of the module's operations"
+        return f"the statistic at {missing[0]} is taken inside of an operation that is no norm"
+
+    def _notes(self, cut: Cut) -> Noted:
+        """What follows from statistics alone, kept for the last cut."""
+        if self._noted is None or self._noted[0] is not cut:
+            self._noted = cut, notes_of(self, cut)
+        return self._noted[1]
+
+    def versions(self, cut: Cut | None = None) -> Mapping[str, str]:
         """PyTorch's, where it computes the tiles."""
-        return {"torch": torch().__version__} if self.run == "torch" else {}
+        return {} if self.why_jax(cut) else {"torch": torch().__version__}
 
 
-def state(module: Any) -> dict[str, Any]:
+def state_of(module: Any) -> dict[str, Any]:
     """Parameters and buffers by name, each once for every name."""
     named = dict(module.named_parameters(remove_duplicate=False))
     return {**named, **dict(module.named_buffers(remove_duplicate=False))}
@@ -105,7 +138,7 @@ def state(module: Any) -> dict[str, Any]:
 def fingerprint(module: Any) -> str:
     """A digest of all that may change in a module: weights, types, modes."""
     total = hashlib.blake2b()
-    for name, tensor in state(module).items():
+    for name, tensor in state_of(module).items():
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device} ".encode())
         total.update(np.ascontiguousarray(to_numpy(tensor)).reshape(-1).view(np.uint8).data)
     for name, part in module.named_modules():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -22,12 +23,21 @@ TENSOR_CORES = 1e-2  # accelerators multiply float32 with 10 bits unless told ot
 
 
 class TileFunction:
-    """Computes tiles `(tile, *size, channel)` on the host, with the module on its device."""
+    """Computes tiles `(tile, *size, channel)` on the host, with the module on its device.
 
-    def __init__(self, network: Network, program: TorchProgram) -> None:
+    Args:
+        network: of the module.
+        program: of the network.
+        module: a function of a tensor: the module, or the module given statistics.
+        translated: the same in JAX.
+    """
+
+    def __init__(
+        self, network: Network, program: TorchProgram, module: Callable[[Any], Any], translated: Callable[[Any], Any]
+    ) -> None:
         unchanged(network)
         program.check_unchanged()
-        self._network, self._program = network, program
+        self._program, self._module, self._translated = program, module, translated
         self._types: list[np.dtype] = []  # of the outputs; empty until the first tiles are compared
 
     def __call__(self, tiles: np.ndarray) -> Any:
@@ -38,7 +48,7 @@ class TileFunction:
         """
         outputs = self._by_module(tiles)
         if not self._types:
-            translated = self._network(jnp.asarray(tiles))
+            translated = self._translated(jnp.asarray(tiles))
             self._compare(outputs, translated)
             self._types = [np.dtype(y.dtype) for y in jax.tree.leaves(translated)]
         leaves, tree = jax.tree.flatten(outputs)
@@ -47,13 +57,12 @@ class TileFunction:
         return jax.tree.unflatten(tree, typed)
 
     def _by_module(self, tiles: np.ndarray) -> Any:
-        module, device = self._program.module, self._program.device
-        image = to_torch(np.moveaxis(tiles, -1, 1)).to(device)
+        image = to_torch(np.moveaxis(tiles, -1, 1)).to(self._program.device)
         # A copy in either case: a module may write into its image.
-        image = image.clone(memory_format=_memory_format(module, image.ndim))
+        image = image.clone(memory_format=_memory_format(self._program.module, image.ndim))
         try:
             with torch().no_grad():
-                outputs = module(image)
+                outputs = self._module(image)
         except Exception as error:  # whatever the module raises
             mend = "give `batch_size=1`" if len(tiles) > 1 else "translate the module that was planned for"
             fail("fn", f"a module that takes tiles {tiles.shape}", f"one that raises {told(error)}", mend)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 from jax import lax
@@ -12,20 +13,38 @@ from jax import lax
 from shiftjax.translation._torch._operations.table import Unsupported, operation
 
 
+class Moments(NamedTuple):
+    """What a norm takes of its operand, with axes of size 1 for those that they are taken over."""
+
+    mean: Any
+    variance: Any
+
+
+@dataclass(frozen=True)
+class Normed:
+    """What a norm by moments of its own gives, and these."""
+
+    result: Any
+    moments: Moments
+
+
 def _wide(x: Any) -> Any:
     """In float32 where the type is narrower, as PyTorch computes statistics."""
     return x.astype(jnp.float32) if x.dtype in (jnp.float16, jnp.bfloat16) else x
 
 
-def _standardized(x: Any, axes: tuple[int, ...], eps: float) -> Any:
+def _standardized(x: Any, axes: tuple[int, ...], eps: float) -> Normed:
     mean = jnp.mean(x, axes, keepdims=True)
     variance = jnp.mean(jnp.square(x - mean), axes, keepdims=True)
-    return (x - mean) * lax.rsqrt(variance + eps)
+    return Normed((x - mean) * lax.rsqrt(variance + eps), Moments(mean, variance))
 
 
-def _scaled(x: Any, weight: Any, bias: Any, shape: Sequence[int]) -> Any:
+def _scaled(normed: Normed, weight: Any, bias: Any, shape: Sequence[int], like: Any) -> Normed:
+    """Times a weight and plus a bias of each channel, in the shape and type of the operand."""
+    x = normed.result.reshape(like.shape)
     x = x if weight is None else x * _wide(weight).reshape(shape)
-    return x if bias is None else x + _wide(bias).reshape(shape)
+    x = x if bias is None else x + _wide(bias).reshape(shape)
+    return replace(normed, result=x.astype(like.dtype))
 
 
 @operation("batch_norm")
@@ -45,8 +64,7 @@ def batch_norm(
         raise Unsupported("a batch norm that is training, which changes its statistics")
     if training or running_mean is None:
         shape = (-1, *(1,) * (x.ndim - 2))
-        normed = _standardized(_wide(x), (0, *range(2, x.ndim)), eps)
-        return _scaled(normed, weight, bias, shape).astype(x.dtype)
+        return _scaled(_standardized(_wide(x), (0, *range(2, x.ndim)), eps), weight, bias, shape, x)
     return _by_running_statistics(x, weight, bias, running_mean, running_var, eps)
 
 
@@ -96,7 +114,7 @@ def instance_norm(
     if not use_input_stats:
         return _by_running_statistics(x, weight, bias, running_mean, running_var, eps)
     normed = _standardized(_wide(x), tuple(range(2, x.ndim)), eps)
-    return _scaled(normed, weight, bias, (-1, *(1,) * (x.ndim - 2))).astype(x.dtype)
+    return _scaled(normed, weight, bias, (-1, *(1,) * (x.ndim - 2)), x)
 
 
 @operation("group_norm")
@@ -105,8 +123,8 @@ def group_norm(
 ) -> Any:
     """Groups of channels by their mean and variance over space."""
     groups = _wide(x).reshape(x.shape[0], num_groups, x.shape[1] // num_groups, *x.shape[2:])
-    normed = _standardized(groups, tuple(range(2, groups.ndim)), eps).reshape(x.shape)
-    return _scaled(normed, weight, bias, (-1, *(1,) * (x.ndim - 2))).astype(x.dtype)
+    normed = _standardized(groups, tuple(range(2, groups.ndim)), eps)
+    return _scaled(normed, weight, bias, (-1, *(1,) * (x.ndim - 2)), x)
 
 
 @operation("native_group_norm")
@@ -130,7 +148,7 @@ def layer_norm(
 ) -> Any:
     """By the mean and variance over the last axes."""
     axes = tuple(range(x.ndim - len(normalized_shape), x.ndim))
-    return _scaled(_standardized(_wide(x), axes, eps), weight, bias, normalized_shape).astype(x.dtype)
+    return _scaled(_standardized(_wide(x), axes, eps), weight, bias, normalized_shape, x)
 
 
 @operation("native_layer_norm")

@@ -141,7 +141,10 @@ def _bins(n: int, count: int) -> list[slice]:
 def _adaptive(ndim: int, reduce: Callable[..., Any]) -> Callable[..., Any]:
     def adaptive_pool(x: Any, output_size: Ints) -> Any:
         """So many windows that cover the image: their sizes depend on that of the image."""
-        for axis, count in enumerate(each(output_size, ndim), start=x.ndim - ndim):
+        counts, space = each(output_size, ndim), tuple(range(x.ndim - ndim, x.ndim))
+        if all(count == 1 for count in counts):  # a statistic of the whole image, by which it is known
+            return reduce(x, axis=space, keepdims=True)
+        for axis, count in zip(space, counts, strict=True):
             n = x.shape[axis]
             if count == 1:
                 x = reduce(x, axis=axis, keepdims=True)

@@ -36,9 +36,16 @@ def _ratio(old: int, new: int, factor: float) -> np.float32:
 
 def _nearest(x: Any, axis: int, new: int, factor: float, *, exact: bool) -> Any:
     old = x.shape[axis]
+    if old == 1:
+        return _spread(x, axis, new)
     middle = np.float32(0.5 if exact else 0)
     places = np.floor((np.arange(new, dtype=np.float32) + middle) * _ratio(old, new, factor))
     return _take(x, axis, np.minimum(places.astype(np.int64), old - 1))
+
+
+def _spread(x: Any, axis: int, new: int) -> Any:
+    """The only pixel everywhere, whose weights are 1 together: so statistics of the whole image are spread again."""
+    return jnp.broadcast_to(x, [new if k == axis else n for k, n in enumerate(x.shape)])
 
 
 def _take(x: Any, axis: int, index: np.ndarray) -> Any:
@@ -55,6 +62,8 @@ def _take(x: Any, axis: int, index: np.ndarray) -> Any:
 def _interpolate(x: Any, axis: int, new: int, factor: float, taps: Taps, *, align_corners: bool, clamp: bool) -> Any:
     """Weighted sums of the pixels around each position."""
     old = x.shape[axis]
+    if old == 1:
+        return _spread(x, axis, new)
     if align_corners:
         corners = np.arange(new) * np.float64(np.float32(old - 1) / np.float32(max(new - 1, 1)))
         return _gathered(x, axis, corners, taps)
