@@ -1,0 +1,19 @@
+"""What a reader of the table should know of a row in its small size: how it departs from the paper, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+WHOLE = (
+    "Discs that the training window cuts do not count in the loss: in a window of three discs a side they are most of "
+    "all, and as what is left of a cut disc looks different, networks lowered the loss by cutting discs in pieces."
+)
+NOTES: Mapping[str, str] = {
+    "fl_spaced": WHOLE,
+    "fl-1_spaced_learned": WHOLE,
+    "fl-1_spaced_fixed": WHOLE,
+    "spheres_no_noise": WHOLE,
+    "spheres_noise": WHOLE,
+    "spheres_noise_wrong_crop": WHOLE,
+    "fl_spaced_elastic": f"{WHOLE} Control points are 10 px apart, since discs are half as far apart as the paper's.",
+}
