@@ -155,21 +155,23 @@ def test_an_interrupted_run_goes_on_to_the_same_files(tiny, tmp_path, monkeypatc
         monkeypatch.setattr(whole_run, "row", stub)
         return command.main(["--out", str(tmp_path / name), "--replicas", "3"])
 
-    finished = []
+    ran: list[str] = []
+
+    def recorded(experiment, owner, **options):
+        ran.append(experiment.name)
+        return _stub(experiment, owner, **options)
 
     def interrupted(experiment, owner, **options):
-        if len(finished) == 2:
+        if len(ran) == 2:
             raise KeyboardInterrupt
-        finished.append(experiment.name)
-        return _stub(experiment, owner, **options)
+        return recorded(experiment, owner, **options)
 
     assert run("undisturbed", _stub) == 0
     assert run("stopped", interrupted) == command.INTERRUPTED
     assert "continue with the same command" in capsys.readouterr().err
     assert (tmp_path / "stopped" / "results.md").read_text().count("not run |") == len(NAMES) - 2
-    again = []
-    assert run("stopped", lambda e, o, **k: again.append(e.name) or _stub(e, o, **k)) == 0
-    assert again == list(NAMES[2:])
+    assert run("stopped", recorded) == 0
+    assert ran == list(NAMES)
     for path in (tmp_path / "undisturbed").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "stopped" / path.relative_to(tmp_path / "undisturbed")).read_bytes()
     assert command.main(["--out", str(tmp_path / "stopped"), "--replicas", "2"]) == command.BAD_INPUT

@@ -9,6 +9,11 @@ WHOLE = (
     "all, and as what is left of a cut disc looks different, networks lowered the loss by cutting discs in pieces."
 )
 NOTES: Mapping[str, str] = {
+    "const_inp_same": (
+        "The centre differs from the paper's account, and `sj.certify` proves why: the receptive field of this network "
+        "spans 40 px, so in an image of 40 px no output pixel is out of the border's reach. In front of the last two "
+        "convolutions 4 pixels per axis are, which is what the 4 px count."
+    ),
     "fl_spaced": WHOLE,
     "fl-1_spaced_learned": WHOLE,
     "fl-1_spaced_fixed": WHOLE,
