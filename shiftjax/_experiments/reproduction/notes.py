@@ -15,10 +15,14 @@ NOTES: Mapping[str, str] = {
         "convolutions 4 pixels per axis are, which is what the 4 px count."
     ),
     "fl_spaced": WHOLE,
-    "fl-1_spaced_learned": WHOLE,
+    "fl-1_spaced_learned": f"{WHOLE} Where one code is missing, two of the 16 lie less than 3 apart.",
     "fl-1_spaced_fixed": WHOLE,
     "spheres_no_noise": WHOLE,
     "spheres_noise": WHOLE,
     "spheres_noise_wrong_crop": WHOLE,
+    "tile_consistent": (
+        "In every seed the stitched output equals the whole image's up to rounding. Where discs are split, the whole "
+        "image's output splits them in the same places: the network has not learned enough, and tiling adds nothing."
+    ),
     "fl_spaced_elastic": f"{WHOLE} Control points are 10 px apart, since discs are half as far apart as the paper's.",
 }

@@ -75,7 +75,11 @@ def draw(result: Result, name: str, path: Path) -> None:
         spread.draw(result, path)
         return
     first = next(iter(result.views or result.windows))
-    kept = {key: [one for one in result.metrics[key] if one["name"] == first] for key in ("stitchings", "outcomes")}
+    title = f"{name}/seed {result.metrics['config']['seed']}"  # checkpoints may be another experiment's
+    chosen = {
+        key: [one | {"name": title} for one in result.metrics[key] if one["name"] == first]
+        for key in ("stitchings", "outcomes")
+    }
     parts = ("views", "windows", "pictures", "references")
-    chosen = {part: {k: v for k, v in getattr(result, part).items() if k == first} for part in parts}
-    figure.draw(Result({**result.metrics, **kept}, **chosen), path)
+    shown = {part: {title: getattr(result, part)[first]} for part in parts if first in getattr(result, part)}
+    figure.draw(Result({**result.metrics, **chosen}, **shown), path)
