@@ -58,9 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--experiment", default=DEFAULT, help="see --list; default: %(default)s")
     parser.add_argument("--size", choices=sorted(EXPERIMENTS), default="small", help="default: %(default)s")
-    parser.add_argument("--steps", type=_count(0), help="training steps, instead of the experiment's own")
-    parser.add_argument("--seed", type=_count(0), default=0)
-    parser.add_argument("--replicas", type=_count(1), default=1, help="train this many seeds, from --seed on")
+    parser.add_argument("--steps", type=count(0), help="training steps, instead of the experiment's own")
+    parser.add_argument("--seed", type=count(0), default=0)
+    parser.add_argument("--replicas", type=count(1), default=1, help="train this many seeds, from --seed on")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the computation")
     parser.add_argument("--out", type=Path, help="output folder; default: runs/EXPERIMENT-SIZE-seedS")
     parser.add_argument("--resume", action="store_true", help="continue the run in the output folder")
@@ -72,7 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _count(least: int) -> Any:
+def count(least: int) -> Any:
+    """The type of an option that is an integer from `least` on."""
+
     def integer(text: str) -> int:
         if not text.isdigit() or not least <= int(text) <= MOST:
             raise argparse.ArgumentTypeError(f"expected an integer from {least} to {MOST}, found {text!r}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from shiftjax import synthetic
 from shiftjax._arithmetic import ceil_div
@@ -13,6 +14,8 @@ from shiftjax._typing import Array, PRNGKeyArray
 from shiftjax._windows import window
 from shiftjax.labelling import relabel
 from shiftjax.training import SampleBatch
+
+IGNORED = -1  # label of pixels that count for nothing
 
 
 class Picture(NamedTuple):
@@ -32,7 +35,7 @@ def render(scene: Scene, size: int, key: PRNGKeyArray, *, origin: int | None = N
     )
     elastic_key, noise_key = jax.random.split(key)
     if scene.elastic:
-        image, labels = synthetic.elastic(elastic_key, image, labels)
+        image, labels = synthetic.elastic(elastic_key, image, labels, spacing=scene.elastic)
     if scene.noise:
         image = synthetic.noise(noise_key, image, variance=scene.noise)
     return image, labels
@@ -54,6 +57,17 @@ def under_output(labels: Array, training: Training) -> Array:
     """The labels `(batch, rows, columns)` of an input under the network's output window, numbered from 1."""
     size, offset = training.window
     return relabel(window(labels, (offset,) * 2, (size,) * 2))
+
+
+def ignore_cut(labels: Array, bound: int) -> Array:
+    """Labels `(batch, rows, columns)` below `bound`, with `IGNORED` for objects that touch the window's border."""
+
+    def ignore(labels: Array) -> Array:
+        border = jnp.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+        cut = jnp.zeros(bound, bool).at[border].set(True).at[0].set(False)
+        return jnp.where(cut[labels], IGNORED, labels)
+
+    return jax.vmap(ignore)(labels)
 
 
 def max_instances(training: Training) -> int:

@@ -21,7 +21,7 @@ class Scene:
         pitch: of the square lattice of the discs' centres, in pixels.
         radius: a disc is all pixels closer than this to its centre.
         origin: the first centre, in pixels along both axes.
-        elastic: whether the discs are deformed.
+        elastic: the discs are deformed by control points this many pixels apart; 0: they are not.
         noise: its variance.
         binning: real images are first averaged over blocks of so many pixels per axis; all sizes count blocks then.
     """
@@ -31,7 +31,7 @@ class Scene:
     pitch: int = 0
     radius: float = 0.0
     origin: int = 0
-    elastic: bool = False
+    elastic: int = 0
     noise: float = 0.0
     binning: int = 1
 
@@ -41,7 +41,8 @@ class Training:
     """One network and how it is trained: by Adam, on random crops of `input_size` px, with a loss on the whole output.
 
     `decay` lets the learning rate fall to zero along a cosine, so that training settles in few steps; `clip` bounds the
-    norm of the gradient. The other options are those of `UNet`.
+    norm of the gradient. With `whole`, objects that the output window cuts count for nothing: in a small window they
+    are most of all, and what is left of them looks different. The other options are those of `UNet`.
     """
 
     scene: Scene
@@ -60,6 +61,7 @@ class Training:
     growth: int = 2
     decay: bool = False
     clip: float | None = None
+    whole: bool = False
 
     def net(self, **changes: object) -> UNet:
         """The network, with `changes` to its options."""

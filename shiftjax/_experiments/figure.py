@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from shiftjax._colours import colours, label_colours
 from shiftjax._experiments.evaluate import Stitched, Whole, departure, rms, verdict
+from shiftjax._experiments.experiment import DELTA_DIST
 from shiftjax._experiments.run import Result
 from shiftjax._extras import require
 from shiftjax._figure import stamp
@@ -86,7 +88,7 @@ def _tile(axes: np.ndarray, view: Stitched, row: dict[str, Any], at: tuple[slice
     words, colour = _verdict(row)
     multiple = f"= {row['tile'] // row['period']} x {row['period']}"
     tile = f"{row['tile']} {multiple}" if row["legal_tile"] else f"{row['tile']}, off the grid"
-    axes[0].imshow(colours(view.embedding[0], view.true[0] > 0)[at])
+    axes[0].imshow(colours(view.embedding[0], view.true[0] > 0, least=2 * DELTA_DIST)[at])
     axes[0].set_title(f"tile {tile}\n{words}", fontsize=9, color=colour)
     axes[1].imshow(label_colours(view.instances[0])[at])
     axes[1].set_title(f"{row['false_splits']} false splits, AP {row['average_precision']:.2f}", fontsize=9)
@@ -127,7 +129,8 @@ def _windows(result: Result) -> Any:
         row[0].imshow(image[0, ..., 0], cmap="gray", vmin=0, vmax=1)
         row[0].set_title(f"{name}\ninput", fontsize=9)
         row[1].imshow(shown_as)
-        row[1].set_title(f"embedding of the output window\nexpected: {outcome['expected']}", fontsize=9)
+        expected = textwrap.fill(f"expected: {outcome['expected']}", 48)
+        row[1].set_title(f"embedding of the output window\n{expected}", fontsize=9)
         shown = labels[0] > 0
         row[2].scatter(*embedding[0][shown][:, :2].T, s=6, c=shown_as[shown])
         row[2].set_title(

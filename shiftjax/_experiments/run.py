@@ -178,7 +178,7 @@ def _examine_window(experiment: Experiment, trained: Trained, result: Result) ->
     embedding = np.asarray(jax.jit(trained.net.apply)(trained.variables, image), np.float32)
     scene = trained.training.scene
     constant = scene.kind == "constant"
-    objects = np.asarray(labels) if constant else _uncut(np.asarray(labels))
+    objects = np.asarray(labels) if constant else uncut(np.asarray(labels))
     tolerance = SAME_EMBEDDING if constant else DELTA_DIST
     clusters = mean_shift(embedding, bandwidth=experiment.bandwidth, key=key_of(trained.seed, 3))
     result.windows[trained.name] = np.asarray(image), embedding, np.asarray(labels)
@@ -194,7 +194,7 @@ def _examine_window(experiment: Experiment, trained: Trained, result: Result) ->
     )
 
 
-def _uncut(labels: np.ndarray) -> np.ndarray:
+def uncut(labels: np.ndarray) -> np.ndarray:
     """The labels without the objects that the border cuts: the mean of a part is not that of the object."""
     inner = (slice(None), *(slice(1, -1),) * (labels.ndim - 1))
     border = labels.copy()

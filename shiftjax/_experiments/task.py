@@ -39,7 +39,13 @@ def scene_task(training: Training) -> Task:
 
     def loss(embedding: Array, labels: Array) -> Array:
         value, _ = discriminative_loss(
-            embedding, labels, max_instances=bound, delta_var=DELTA_VAR, delta_dist=DELTA_DIST, gamma=GAMMA
+            embedding,
+            data.ignore_cut(labels, bound) if training.whole else labels,
+            max_instances=bound,
+            delta_var=DELTA_VAR,
+            delta_dist=DELTA_DIST,
+            gamma=GAMMA,
+            ignore_label=data.IGNORED,
         )
         return value
 

@@ -1,0 +1,209 @@
+"""The paper's table: claims reject what contradicts them, runs resume, and the page that is kept is that of its run."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from shiftjax import synthetic
+from shiftjax._cli import reproduce_paper as command
+from shiftjax._experiments.experiment import Experiment, Scene, Training
+from shiftjax._experiments.reproduction import whole_run
+from shiftjax._experiments.reproduction.claims import NAMES, Check, claims, judge
+from shiftjax._experiments.reproduction.measure import of_constant, of_objects
+from shiftjax._experiments.reproduction.page import measured, page
+from shiftjax._experiments.settings import find
+
+KEPT = Path(__file__).parents[2] / "docs" / "reproduction"
+PERIOD, PITCH = 4, 7
+LARGEST = 150_000  # bytes of a figure
+
+# What a network that does as the paper says would score, and one that contradicts it.
+SEAMLESS = {
+    "legal_tile": True,
+    "seam_disagreement": 0.0,
+    "grid_disagreement": 0.0,
+    "seam_or_grid": 0.0,
+    "false_splits": 0,
+    "average_precision": 1.0,
+}
+CUT = {
+    "legal_tile": False,
+    "seam_disagreement": 1.0,
+    "grid_disagreement": 1.0,
+    "seam_or_grid": 1.0,
+    "false_splits": 9,
+    "average_precision": 0.3,
+}
+ALIKE, APART = {"codes": 1, "told_apart": 0.0, "repeat": 0.0}, {"codes": 16, "told_apart": 1.0, "repeat": 0.0}
+AS_CLAIMED: dict[str, list[dict[str, Any]]] = {
+    "const_inp_fixed": [ALIKE],
+    "const_inp_learned": [APART],
+    "const_inp_same": [{"codes": 900, "centre": 1}],
+    "fl_spaced": [ALIKE | SEAMLESS],
+    "fl-1_spaced_learned": [APART | SEAMLESS],
+    "fl-1_spaced_fixed": [APART | SEAMLESS],
+    "fl_spaced_elastic": [APART | SEAMLESS],
+    "spheres_no_noise": [ALIKE | SEAMLESS],
+    "spheres_noise": [APART | SEAMLESS],
+    "spheres_noise_wrong_crop": [APART | CUT],
+    "tile_consistent": [APART | SEAMLESS, APART | SEAMLESS],
+    "tile_inconsistent_too_small": [APART | CUT, APART | CUT],
+    "tile_inconsistent_wrong_crop": [APART | CUT],
+    "tile_size_sweep": [APART | SEAMLESS, APART | CUT],
+}
+OTHERWISE = {"codes": 7, "centre": 4, "told_apart": 0.3, "repeat": 2.0, "average_precision": 0.5, "false_splits": 3}
+SWAPPED = {"seam_disagreement": 0.3, "grid_disagreement": 0.3, "seam_or_grid": 0.3}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_claim_holds_where_it_should_and_control_nowhere_else(name):
+    rows, checks = AS_CLAIMED[name], claims(name, PERIOD)
+    contradicting = [row | {key: v for key, v in (OTHERWISE | SWAPPED).items() if key in row} for row in rows]
+    undefined = [row | {check.score: np.nan for check in checks} for row in rows]
+    row = judge(checks, [rows, contradicting, undefined])
+    assert (row["holds"], row["replicas"]) == (1, 3)
+    assert all(check["holds"] < 3 for check in row["checks"])
+
+
+def test_a_check_looks_at_the_tile_that_contradicts_it_most():
+    rows = [{"score": 0.2, "legal_tile": True}, {"score": 0.9, "legal_tile": False}]
+    assert Check("", "score", most=0.5).measure(rows) == 0.9
+    assert Check("", "score", least=0.5).measure(rows) == 0.2
+    assert Check("", "score", most=0.5, tiles="legal").measure(rows) == 0.2
+    assert Check("", "score", 1, 1).expected == "1"
+
+
+def _discs(code):
+    """An embedding of discs on a lattice, each filled by a code of its own place, and the discs."""
+    _, labels = (np.asarray(a) for a in synthetic.disc_lattice((70, 70), pitch=PITCH, radius=2.6))
+    row, column = np.indices((70, 70)) // PITCH
+    embedding = np.where(labels[0] > 0, code(row, column), 0)[None, ..., None] * np.ones(3, np.float32)
+    return of_objects(embedding, labels, period=PERIOD, pitch=PITCH)
+
+
+def test_what_is_measured_of_discs():
+    by_phase = _discs(lambda i, j: 10 * (i % PERIOD) + 100 * (j % PERIOD))
+    assert by_phase == {"codes": 16, "told_apart": 1.0, "repeat": 0.0}
+    assert _discs(lambda i, j: 5 + 0 * i) == {"codes": 1, "told_apart": 0.0, "repeat": 0.0}
+    rows_apart = _discs(lambda i, j: 10 * i)
+    assert rows_apart["told_apart"] == 0.5
+    assert rows_apart["repeat"] > 1
+
+
+def test_what_is_measured_of_a_constant_image():
+    row, column = np.indices((12, 12))
+    labels = 1 + np.arange(144).reshape(1, 12, 12)
+    periodic = (row % PERIOD + 10 * (column % PERIOD))[None, ..., None] * np.ones(3, np.float32)
+    assert of_constant(periodic, labels, period=PERIOD) == {"codes": 16, "centre": 16, "repeat": 0.0}
+    assert of_constant(periodic, labels, period=3)["repeat"] > 0
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [([1, 1], "1"), ([0.25, 0.5, 1], "0.50 (0.25 to 1)"), ([np.nan, 2], "2, 1 not defined"), ([np.nan], "not defined")],
+)
+def test_spread_in_words(values, words):
+    assert measured(values) == words
+
+
+TINY = Training(
+    Scene("discs", 32, pitch=6, radius=2.2, origin=3), 30, levels=1, features=2, learning_rate=1e-2, steps=3, whole=True
+)
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    """All experiments in a size that trains in no time."""
+    monkeypatch.setattr(
+        whole_run, "find", lambda name, size: Experiment(name, {name: TINY}, 1.0, "as claimed", (4,), area=20)
+    )
+
+
+def test_a_tiny_run_from_training_to_page(tiny, tmp_path, capsys):
+    names, others = ("fl_spaced", "spheres_no_noise"), ("--replicas", "2", "--size", "small")
+    assert command.main(["--out", str(tmp_path / "run"), *others, "--only", *names]) == 0
+    assert "spheres_no_noise" in capsys.readouterr().out
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    rows = {row["name"]: row for row in results["rows"]}
+    assert list(rows) == list(NAMES)
+    assert {name for name, row in rows.items() if "checks" in row} == set(names)
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["const_inp_fixed"]  # of both
+    assert rows["fl_spaced"]["scores"] == rows["spheres_no_noise"]["scores"]  # made twice from one training
+    assert (tmp_path / "run" / "results.md").read_text() == page(results)
+    assert all((tmp_path / "run" / f"{name}.png").stat().st_size > 5000 for name in names)
+    before = (tmp_path / "run" / "rows" / "fl_spaced.json").read_bytes()
+    assert command.main(["--out", str(tmp_path / "again"), *others, "--only", "fl_spaced"]) == 0
+    assert (tmp_path / "again" / "rows" / "fl_spaced.json").read_bytes() == before
+
+
+def _stub(experiment, owner, *, out, seed, replicas, steps):
+    """A row without training."""
+    (out / f"{experiment.name}.png").write_bytes(b"")
+    scores = {str(own): AS_CLAIMED[experiment.name] for own in range(seed, seed + replicas)}
+    kept = {"window": 8, "period": PERIOD, "steps": 3, "tiles": list(experiment.tiles), "training": asdict(TINY)}
+    return {"name": experiment.name, "expected": experiment.expected, **kept, "scores": scores}
+
+
+def test_an_interrupted_run_goes_on_to_the_same_files(tiny, tmp_path, monkeypatch, capsys):
+    def run(name, stub):
+        monkeypatch.setattr(whole_run, "row", stub)
+        return command.main(["--out", str(tmp_path / name), "--replicas", "3"])
+
+    ran: list[str] = []
+
+    def recorded(experiment, owner, **options):
+        ran.append(experiment.name)
+        return _stub(experiment, owner, **options)
+
+    def interrupted(experiment, owner, **options):
+        if len(ran) == 2:
+            raise KeyboardInterrupt
+        return recorded(experiment, owner, **options)
+
+    assert run("undisturbed", _stub) == 0
+    assert run("stopped", interrupted) == command.INTERRUPTED
+    assert "continue with the same command" in capsys.readouterr().err
+    assert (tmp_path / "stopped" / "results.md").read_text().count("not run |") == len(NAMES) - 2
+    assert run("stopped", recorded) == 0
+    assert ran == list(NAMES)
+    for path in (tmp_path / "undisturbed").rglob("*.*"):
+        assert path.read_bytes() == (tmp_path / "stopped" / path.relative_to(tmp_path / "undisturbed")).read_bytes()
+    assert command.main(["--out", str(tmp_path / "stopped"), "--replicas", "2"]) == command.BAD_INPUT
+    assert "other replicas" in capsys.readouterr().err
+
+
+def kept():
+    return json.loads((KEPT / "results.json").read_text())
+
+
+def test_the_page_that_is_kept_is_that_of_the_run():
+    results = kept()
+    assert (KEPT / "results.md").read_text() == page(results)
+    assert [row["name"] for row in results["rows"]] == list(NAMES)
+
+
+def test_control_other_numbers_make_another_page():
+    results = kept()
+    row = next(row for row in results["rows"] if "checks" in row)
+    row["holds"] += 1
+    assert (KEPT / "results.md").read_text() != page(results)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_that_is_kept_is_of_the_experiment_as_it_is_now(name):
+    (row,) = (row for row in kept()["rows"] if row["name"] == name)
+    if "checks" not in row:
+        return
+    experiment = find(name, "small")
+    (training,) = experiment.trainings.values()
+    assert row["training"] == json.loads(json.dumps(asdict(training))), f"run --only {name} again"
+    assert row["tiles"] == list(experiment.tiles)
+    judged = judge(claims(name, row["period"]), list(row["scores"].values()))
+    assert json.dumps(judged) == json.dumps({key: row[key] for key in judged})
+    assert 5000 < (KEPT / f"{name}.png").stat().st_size < LARGEST

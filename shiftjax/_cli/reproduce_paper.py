@@ -1,0 +1,60 @@
+"""The command line of `scripts/reproduce_paper.py`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from shiftjax._cli.train_synthetic import BAD_INPUT, INTERRUPTED, count
+from shiftjax._experiments.reproduction.claims import NAMES
+from shiftjax._experiments.reproduction.whole_run import reproduce
+from shiftjax._experiments.settings import EXPERIMENTS
+from shiftjax._extras import require
+from shiftjax.training import TrainingDivergedError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit code: 0, 1 for a diverged run, 2 for bad input, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    try:
+        for module in ("orbax.checkpoint", "tqdm", "matplotlib"):
+            require(module, "train")
+        results = reproduce(
+            options.out,
+            size=options.size,
+            seed=options.seed,
+            replicas=options.replicas,
+            steps=options.steps,
+            only=options.only,
+        )
+    except KeyboardInterrupt as interrupt:
+        print(f"\n{interrupt or 'stopped'}; continue with the same command", file=sys.stderr)
+        return INTERRUPTED
+    except TrainingDivergedError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except (ValueError, TypeError, ImportError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BAD_INPUT
+    for row in results["rows"]:
+        holds = f"holds in {row['holds']} of {row['replicas']}" if "checks" in row else "not run"
+        print(f"{row['name']:30}{holds}")
+    print(f"written: {options.out / 'results.md'}, {options.out / 'results.json'}")
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="reproduce_paper.py",
+        description="The paper's experiments with several seeds, their claims as checks on numbers. The same command "
+        "goes on where an interrupted one stopped.",
+    )
+    parser.add_argument("--out", type=Path, required=True, help="folder of the results")
+    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
+    parser.add_argument("--size", choices=sorted(EXPERIMENTS), default="small", help="default: %(default)s")
+    parser.add_argument("--replicas", type=count(1), default=8, help="seeds per row; default: %(default)s")
+    parser.add_argument("--seed", type=count(0), default=0, help="the first of them; default: %(default)s")
+    parser.add_argument("--steps", type=count(0), help="training steps, instead of each experiment's own")
+    return parser

@@ -1,0 +1,32 @@
+"""What a reader of the table should know of a row in its small size: how it departs from the paper, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+WHOLE = (
+    "Discs that the training window cuts do not count in the loss: in a window of three discs a side they are most of "
+    "all, and as what is left of a cut disc looks different, networks lowered the loss by cutting discs in pieces."
+)
+NOTES: Mapping[str, str] = {
+    "const_inp_same": (
+        "The centre differs from the paper's account, and `sj.certify` proves why: the receptive field of this network "
+        "spans 40 px, so in an image of 40 px no output pixel is out of the border's reach. In front of the last two "
+        "convolutions 4 pixels per axis are, which is what the 4 px count."
+    ),
+    "fl_spaced": WHOLE,
+    "fl-1_spaced_learned": f"{WHOLE} Where one code is missing, two of the 16 lie less than 3 apart.",
+    "fl-1_spaced_fixed": WHOLE,
+    "spheres_no_noise": WHOLE,
+    "spheres_noise": (
+        f"{WHOLE} Discs get the embedding of the noise they show, which varies from disc to disc without steps and "
+        "also within a disc: neighbours are told apart by their means, but mean shift as narrow as in the other rows "
+        "still cuts discs, on no grid, hence the low AP50. The stitched output equals the whole image's."
+    ),
+    "spheres_noise_wrong_crop": WHOLE,
+    "tile_consistent": (
+        "In every seed the stitched output equals the whole image's up to rounding. Where discs are split, the whole "
+        "image's output splits them in the same places: the network has not learned enough, and tiling adds nothing."
+    ),
+    "fl_spaced_elastic": f"{WHOLE} Control points are 10 px apart, since discs are half as far apart as the paper's.",
+}
