@@ -384,7 +384,7 @@ MUTANTS = {
     "steps delivered one pixel late": Mutant(
         "shiftjax.tiling._geometry.stream_axis:StreamAxis.behind", steps_delivered_one_pixel_late, "streaming"
     ),
-    "a border one pixel late": Mutant("shiftjax._streams._graph:_WithEnds._read", border_one_pixel_late, "streaming"),
+    "a border one pixel late": Mutant("shiftjax._streams._search:_WithEnds._read", border_one_pixel_late, "streaming"),
     "loss blind to coinciding means": Mutant(
         "shiftjax._losses._discriminative:_push", loss_blind_to_coinciding_means, "training-window"
     ),

@@ -134,7 +134,7 @@ FUNCTIONS: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {
     "what a stream takes": (partial(call.constants, stream=STREAM), ((),)),
     "what a stream holds": (partial(call.initial, stream=STREAM), ()),
     "a step of a stream": (
-        lambda x: call.step(STREAM.constants([]), STREAM.initial(), x, None, STREAM, (((0, 8), (0, 8)),)),
+        lambda x: call.step(STREAM.constants([]), STREAM.initial(), x, None, None, STREAM, (((0, 8), (0, 8)),)),
         (IMAGE,),
     ),
     "statistics": (

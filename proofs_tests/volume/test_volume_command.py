@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from contextlib import suppress
 from typing import Any
 
@@ -46,7 +47,9 @@ def test_plan(source, capsys):
     assert main(["plan", *NET, source, "--tile", "4,8,8", "--stream", "0", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["stream"] == 0
     assert main(["plan", *NET, source, "--tile", "4,8,8", "--stream", "auto"]) == 0
-    assert "streamed: a stream along spatial axis 2 would compute" in capsys.readouterr().out
+    assert re.search(r"not streamed: along spatial axis \d a stream would take", capsys.readouterr().out)
+    assert main(["plan", *NET, source, "--memory", "1MiB", "--stream", "never", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["stream"] is None
     for wrong in ("3", "x", "-1"):
         with suppress(SystemExit):
             assert main(["plan", *NET, source, "--tile", "4,8,8", "--stream", wrong]) == 2

@@ -10,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._streams._graph import Graph, Link, Node, graph
+from shiftjax._streams._graph import Graph, Link, Node
 from shiftjax._streams._read import Read
 from shiftjax._streams._refusal import NotStreamable
 from shiftjax._streams._rule import refuse, sizes
+from shiftjax._streams._search import graph
 from shiftjax.certifier import CertificationError, Constant, Dataflow
 
 State = list[Any]
