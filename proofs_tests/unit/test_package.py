@@ -43,7 +43,7 @@ def named_by(module: ModuleType) -> set[str]:
         return {name for name in own if not name.startswith("_")}
     assert module.__file__ is not None
     tree = ast.parse(Path(module.__file__).read_text())
-    aliases = [alias for node in tree.body if isinstance(node, ast.ImportFrom) for alias in node.names]
+    aliases = [alias for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for alias in node.names]
     return {alias.name for alias in aliases if alias.asname == alias.name} | LATE.get(module.__name__, set())
 
 
