@@ -271,8 +271,64 @@ def _instanseg() -> Iterator[Entry]:
 
 
 def _cellseg() -> Iterator[Entry]:
-    stardist = importlib.import_module("cellseg_models_pytorch.models.stardist.stardist_unet").StarDistUnet
-    yield Entry("StarDistUnet", "cellseg-models-pytorch", lambda: stardist(n_rays=8), COLOURS)
+    _torchvision()
+    stardist = importlib.import_module("cellseg_models_pytorch.models.stardist.stardist_unet").stardist_nuclei
+    make = lambda: stardist(8, 3, enc_name="resnet18", enc_pretrain=False)  # noqa: E731
+    yield Entry("StarDist (stardist_nuclei), resnet18", "cellseg-models-pytorch", make, COLOURS)
+
+
+def _cellpose() -> Iterator[Entry]:
+    _torchvision()
+    net = importlib.import_module("cellpose.resnet_torch").CPnet  # until version 3
+
+    class First(importlib.import_module("torch").nn.Module):  # type: ignore[misc]
+        """The flows, without the style vector."""
+
+        def __init__(self, style: bool = True) -> None:
+            super().__init__()
+            self.net = net([2, 8, 16, 32], 3, 3)
+            self.net.style_on = style
+
+        def forward(self, image: Any) -> Any:
+            return self.net(image)[0]
+
+    yield Entry("CPnet (style vector)", "cellpose", First, (1, 128, 128, 2))
+    yield Entry("CPnet, style_on=False", "cellpose", lambda: First(style=False), (1, 128, 128, 2))
+
+
+def _spandrel() -> Iterator[Entry]:
+    _torchvision()
+
+    def entry(name: str, module: str, cls: str, **options: Any) -> Entry:
+        found = importlib.import_module(f"spandrel.architectures.{module}")
+        return Entry(name, "spandrel", lambda: getattr(found, cls)(**options), (1, 128, 128, 3))
+
+    yield entry("ESRGAN", "ESRGAN", "ESRGAN", num_filters=8, num_blocks=2)
+    yield entry("DRUNet", "DRUNet", "DRUNet", in_nc=3, out_nc=3, nc=[8, 8, 16, 16], nb=1)
+    yield entry("DnCNN", "DnCNN", "DnCNN", in_nc=3, out_nc=3, nc=8)
+    blocks = {"middle_blk_num": 1, "enc_blk_nums": [1, 1], "dec_blk_nums": [1, 1]}
+    yield entry("NAFNet", "NAFNet", "NAFNet", width=8, **blocks)
+    yield entry("RCAN", "RCAN", "RCAN", n_resgroups=1, n_resblocks=2, n_feats=16)
+    yield entry("SwinIR", "SwinIR", "SwinIR", img_size=64, embed_dim=12, depths=[2], num_heads=[2], window_size=8)
+
+
+def _vision() -> Iterator[Entry]:
+    _torchvision()
+    nets = importlib.import_module("torchvision.models.segmentation")
+    nn = importlib.import_module("torch").nn
+
+    class Out(nn.Module):  # type: ignore[name-defined]
+        """The image among the outputs."""
+
+        def __init__(self, name: str) -> None:
+            super().__init__()
+            self.net = getattr(nets, name)(weights=None, weights_backbone=None, num_classes=2)
+
+        def forward(self, image: Any) -> Any:
+            return self.net(image)["out"]
+
+    for name in ("lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large", "fcn_resnet50"):
+        yield Entry(name, "torchvision", lambda name=name: Out(name), COLOURS)
 
 
 FAMILIES = {
@@ -286,4 +342,7 @@ FAMILIES = {
     "careamics": _careamics,
     "instanseg-torch": _instanseg,
     "cellseg-models-pytorch": _cellseg,
+    "cellpose": _cellpose,
+    "spandrel": _spandrel,
+    "torchvision": _vision,
 }

@@ -1,8 +1,9 @@
 """What of the PyTorch networks of the field is translated, equal to PyTorch, certified, and exact in tiles?
 
 Packages are asked where they are installed: `pip install monai dynamic-network-architectures pytorch3dunet
-segmentation-models-pytorch timm torch-em careamics instanseg-torch cellseg-models-pytorch`. Networks are small and
-have random weights. `--only WORD` chooses, `--out FILE` keeps a line of JSON per network, from which a run goes on.
+segmentation-models-pytorch timm torch-em careamics instanseg-torch cellseg-models-pytorch spandrel "cellpose<4"`.
+Networks are small and have random weights. `--only WORD` chooses, `--out FILE` keeps a line of JSON per network, from
+which a run goes on. What takes longer than `--seconds` is left out.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import argparse
 import datetime
 import json
 import re
+import signal
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +29,11 @@ from shiftjax._checks import told
 
 Row = dict[str, Any]
 LARGEST = {2: 700, 3: 128}  # pixels per axis of an image that is tiled here
+WHOLE = {2: (256, 256), 3: (64, 64, 64)}  # of one whose statistics are frozen
+FIXED = ("UNETR", "SwinUNETR", "vit_tiny, features")  # which take one size of the image
 
 
-def measured(entry: Entry) -> Row:
+def measured(entry: Entry, seconds: int) -> Row:
     """A line of the table."""
     row: Row = {"name": entry.name, "package": entry.package}
     begin = time.perf_counter()
@@ -51,8 +55,10 @@ def measured(entry: Entry) -> Row:
         )
     except sj.CertificationError as refusal:
         row.update(refused=refusal.source, operation=refusal.primitive, reason=refusal.reason)
+        row["frozen"] = within(seconds, lambda: frozen(entry, module, net))
     else:
-        row["tiles"] = tiles(entry, module, net, row)
+        row["tiles"] = within(seconds, lambda: tiles(entry, module, net, row))
+        row["redundancy"] = within(seconds, lambda: redundancy(entry, net))
     row["seconds"] = round(time.perf_counter() - begin, 1)
     return row
 
@@ -75,6 +81,61 @@ def tiles(entry: Entry, module: Any, net: sj.translation.Network, row: Row) -> s
     return f"{int(np.prod(plan.grid))} of {' x '.join(map(str, plan.tile_input))} px: {difference:.0e}"
 
 
+def frozen(entry: Entry, module: Any, net: sj.translation.Network) -> str:
+    """What a refused network says after its statistics are frozen, and its tiles beside PyTorch's whole image."""
+    ndim = len(entry.shape) - 2
+    shape = (1, *(max(n, m) for n, m in zip(entry.shape[1:-1], WHOLE[ndim], strict=True)), entry.shape[-1])
+    if entry.name in FIXED:
+        shape = entry.shape
+    image = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    whole = by_module(module, image)
+    tile = tuple(n // 2 for n in shape[1:-1])
+    try:
+        measured = sj.freeze_statistics(net, image, tile=tile, progress=False)
+        plan = sj.plan_tiles(measured, shape, pad=None, tile=tile)
+        tiled = jax.tree.leaves(sj.predict_tiled(measured, image, plan))
+    except sj.CertificationError as refusal:
+        return f"refused at `{_short(refusal.source)}`: {refusal.reason}"
+    except ValueError as error:
+        return told(error)[:160]
+    difference = largest_difference(tiled, whole)
+    by = "" if not measured.why_jax else ", by JAX"
+    count = f"{int(np.prod(plan.grid))} tiles" if np.prod(plan.grid) > 1 else "one tile (its field is the image)"
+    return f"certified, {measured.cut.passes} passes; {count}{by}: {difference:.0e}"
+
+
+def redundancy(entry: Entry, net: sj.translation.Network) -> str:
+    """Pixels computed for one of the image, of a plan within 1 GiB."""
+    large = {2: 4096, 3: 512}[len(entry.shape) - 2]
+    shape = (1, *(n + (large - n) // 32 * 32 for n in entry.shape[1:-1]), entry.shape[-1])
+    try:
+        plan = sj.plan_tiles(net, shape, pad=None, memory_bytes="1GiB")
+    except (ValueError, sj.CertificationError) as error:
+        return told(error)[:120]
+    return f"{plan.redundancy:.2f}"
+
+
+class _Late(Exception):
+    """Raised where the time is over."""
+
+
+def within(seconds: int, measure: Callable[[], str]) -> str:
+    """What is measured, if it takes no longer."""
+
+    def late(*_: Any) -> None:
+        raise _Late
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.alarm(seconds)
+    try:
+        return measure()
+    except _Late:
+        return f"not within {seconds} s"
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, before)
+
+
 def by_module(module: Any, image: np.ndarray) -> list[np.ndarray]:
     """The outputs of the module, channels last."""
     with torch.no_grad(), warnings.catch_warnings():
@@ -93,16 +154,18 @@ def largest_difference(found: list[Any], expected: list[np.ndarray]) -> float:
 def table(rows: list[Row]) -> Iterator[str]:
     """The rows as a page."""
     tiles = "tiles by PyTorch beside its whole image"
-    yield f"| network | package | equal to PyTorch within | verdict | period | field | exact from | {tiles} |"
-    yield "|---|---|---|---|---|---|---|---|"
+    begin = "| network | package | equal to PyTorch within | verdict | period | field | margin | redundancy"
+    yield f"{begin} | {tiles}, or after freezing |"
+    yield "|---|---|---|---|---|---|---|---|---|"
     for row in rows:
         if "not translated" in row:
-            yield f"| {row['name']} | {row['package']} | - | not translated: {row['not translated']} | | | | |"
+            yield f"| {row['name']} | {row['package']} | - | not translated: {row['not translated']} | | | | | |"
             continue
         verdict = f"refused at `{_short(row['refused'])}`" if "refused" in row else "certified"
         numbers = [" x ".join(map(str, row.get(key, []))) for key in ("period", "field", "margin")]
         begin = f"| {row['name']} | {row['package']} | {row['error']:.0e} | {verdict} |"
-        yield f"{begin} {' | '.join(numbers)} | {row.get('tiles', '')} |"
+        last = row.get("tiles", row.get("frozen", ""))
+        yield f"{begin} {' | '.join(numbers)} | {row.get('redundancy', '')} | {last} |"
 
 
 def _short(source: str) -> str:
@@ -146,6 +209,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a word of the network's or the package's name")
     parser.add_argument("--out", type=Path, help="lines of JSON, read and added to")
     parser.add_argument("--page", type=Path, help="file for the table, such as docs/networks_of_the_field.md")
+    parser.add_argument("--seconds", type=int, default=60, help="that a tiling, a freezing or a plan may take")
     options = parser.parse_args()
     lines = options.out.read_text().splitlines() if options.out and options.out.exists() else []
     done = {(row["name"], row["package"]): row for row in map(json.loads, lines)}
@@ -155,7 +219,7 @@ def main() -> None:
             continue
         key = (entry.name, entry.package)
         if key not in done:
-            done[key] = measured(entry)
+            done[key] = measured(entry, options.seconds)
             if options.out:
                 with options.out.open("a") as file:
                     file.write(json.dumps(done[key]) + "\n")

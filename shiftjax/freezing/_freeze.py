@@ -24,6 +24,7 @@ from shiftjax.freezing._summary import Summary, over_channels, squares_about, to
 from shiftjax.tiling import PADS, TilePlan, plan_tiles
 
 Fn = Callable[[Any], Any]
+FEW = 8  # tiles, for which a program of every pass would take longer to compile than one that measures all to run
 
 
 def freeze_statistics(
@@ -155,7 +156,7 @@ def _measured(fn: Fn, whole: Picture, sample: str, choice: dict[str, Any], journ
     kept = Journal(frozen, journal, whole.identity)
     before, values = kept.finished()
     for stage in range(before + 1, cut.passes + 1):
-        which = tuple(k for k, one in enumerate(cut.measures) if one.stage == stage)
+        which = every.which if np.prod(plan.grid) <= FEW else _measured_in(cut, stage)
         with _bar(plan, stage, cut.passes, progress) as finished:
             found = measure(
                 Operands(frozen.given(_placeholders(values)), which),
@@ -172,6 +173,10 @@ def _measured(fn: Fn, whole: Picture, sample: str, choice: dict[str, Any], journ
     done = unmeasured(fn, cut, sample=sample, remark=plan.why).given(values)
     _check_finite(done)
     return done
+
+
+def _measured_in(cut: Cut, stage: int) -> tuple[int, ...]:
+    return tuple(k for k, one in enumerate(cut.measures) if one.stage == stage)
 
 
 def _placeholders(values: Sequence[Any]) -> list[Any]:

@@ -84,10 +84,18 @@ def own_positions(plan: TilePlan, tile: TileIndex) -> Bounds:
 
 
 class _Program:
-    """What of the operands is no parameter, for JAX to compile once."""
+    """What of the operands is no parameter, for JAX to compile once for all passes that have it in common."""
 
     def __init__(self, leaves: Sequence[Any], tree: Any, kinds: tuple[str, ...]) -> None:
-        self.leaves, self.tree, self.kinds = leaves, tree, kinds
+        self.leaves, self.tree, self.kinds = tuple(leaves), tree, kinds
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Program) or (self.kinds, self.tree) != (other.kinds, other.tree):
+            return False
+        return all(one is another for one, another in zip(self.leaves, other.leaves, strict=True))
+
+    def __hash__(self) -> int:
+        return hash(self.kinds)
 
 
 @partial(jax.jit, static_argnames=("program",))
