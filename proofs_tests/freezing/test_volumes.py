@@ -62,11 +62,11 @@ def test_an_interrupted_measurement_goes_on_after_the_last_pass(volume, tmp_path
     file, passes = tmp_path / "passes.npz", []
     measured = _freeze.measure
 
-    def counted(operands, *arguments):
-        passes.append(operands.which)
+    def counted(work, *arguments):
+        passes.append(work.operands.which)
         if len(passes) == 3:
             raise KeyboardInterrupt
-        return measured(operands, *arguments)
+        return measured(work, *arguments)
 
     monkeypatch.setattr(_freeze, "measure", counted)
     options: dict[str, Any] = {"tile": (4, 8, 8), "progress": False}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from shiftjax._network import network
 from shiftjax.certifier import CertificationError, Cut
 from shiftjax.freezing._frozen import Frozen, Operands, unmeasured
 from shiftjax.freezing._journal import Journal
-from shiftjax.freezing._pass import measure
+from shiftjax.freezing._pass import Work, measure
 from shiftjax.freezing._picture import Picture, picture
 from shiftjax.freezing._preprocess import preprocessed
 from shiftjax.freezing._summary import Summary, over_channels, squares_about, total, variance
+from shiftjax.freezing._workers import on_workers
 from shiftjax.tiling import PADS, TilePlan, plan_tiles
 
 Fn = Callable[[Any], Any]
@@ -41,6 +43,7 @@ def freeze_statistics(
     preprocess: Callable[[Any], Any] | None = None,
     journal: str | Path | None = None,
     progress: bool = True,
+    client: Any = None,
 ) -> Frozen:
     """Measures what a function reduces over the whole image, and returns the function with these numbers as parameters.
 
@@ -71,6 +74,8 @@ def freeze_statistics(
         journal: path of a file in which finished passes are kept: the same call goes on after the last of them. In the
             end it is what `Frozen.save` writes.
         progress: whether to show a bar, where tqdm is installed.
+        client: of `dask.distributed`, or None for this process: its workers read and compute the tiles of each pass,
+            with the same result bit for bit. They have to reach the image.
 
     Returns:
         A function like `fn`; its `statistics` say what was measured.
@@ -115,7 +120,7 @@ def freeze_statistics(
             plan = plan_tiles(unmeasured(fn, _cut(fn, whole)), whole.shape, pad=pad, **choice)
         whole = whole.padded(plan.pad_width, pad)
         choice = {**choice, "tile": plan.tile_output, "memory_bytes": None}
-    return _measured(fn, whole, sample, choice, journal, progress)
+    return _measured(fn, whole, sample, choice, journal, progress, client)
 
 
 def _part(whole: Picture, region: Any) -> tuple[Picture, str]:
@@ -134,7 +139,9 @@ def _cut(fn: Fn, whole: Picture) -> Cut:
     return Cut(fn, jax.ShapeDtypeStruct(whole.shape, whole.dtype))
 
 
-def _measured(fn: Fn, whole: Picture, sample: str, choice: dict[str, Any], journal: Any, progress: bool) -> Frozen:
+def _measured(
+    fn: Fn, whole: Picture, sample: str, choice: dict[str, Any], journal: Any, progress: bool, client: Any
+) -> Frozen:
     """All passes over an image that is not padded any more."""
     cut = _cut(fn, whole)
     frozen = unmeasured(fn, cut, sample=sample)
@@ -158,13 +165,9 @@ def _measured(fn: Fn, whole: Picture, sample: str, choice: dict[str, Any], journ
     for stage in range(before + 1, cut.passes + 1):
         which = every.which if np.prod(plan.grid) <= FEW else _measured_in(cut, stage)
         with _bar(plan, stage, cut.passes, progress) as finished:
-            found = measure(
-                Operands(frozen.given(_placeholders(values)), which),
-                plan,
-                which,
-                lambda t: whole.tile(plan, t),
-                finished,
-            )
+            work = Work(Operands(frozen.given(_placeholders(values)), which), plan, which, whole)
+            tell = work.told if client is None else partial(on_workers, client, work)
+            found = measure(work, tell, finished)
         summaries = dict(zip(which, found, strict=True))
         for k, one in enumerate(cut.statistics):
             if one.stage == stage:

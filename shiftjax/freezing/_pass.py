@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -14,64 +15,80 @@ import numpy as np
 from shiftjax._ahead import read_ahead
 from shiftjax._parameters import put_together, take_apart
 from shiftjax.freezing._frozen import Operands
+from shiftjax.freezing._picture import Picture
 from shiftjax.freezing._summary import Summary, merged, on_host, summarise
 from shiftjax.tiling import TileIndex, TilePlan
 
+Told = list[tuple[int, tuple[np.ndarray, ...]]]  # for each output, positions and what a tile tells of them
 Bounds = tuple[tuple[slice, ...], ...]  # for each output, pixels per spatial axis
 
 
-def measure(
-    operands: Operands,
-    plan: TilePlan,
-    places: Sequence[int],
-    read: Callable[[TileIndex], np.ndarray],
-    finished: Callable[[], None],
-) -> list[Summary]:
-    """Goes over all tiles.
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is done in a pass, here or on a worker.
 
-    Args:
+    Attributes:
         operands: the function that gives what is measured.
         plan: of a function that gives at least that, for an image that is not padded.
         places: which outputs of that function these are.
-        read: gives the input of a tile.
+        image: that is measured.
+    """
+
+    operands: Operands
+    plan: TilePlan
+    places: tuple[int, ...]
+    image: Picture
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Of what is measured: "sum", "max" or "min"."""
+        measures = self.operands.frozen.cut.measures
+        return tuple(measures[k].kind for k in self.operands.which)
+
+    def told(self, tiles: Iterable[TileIndex]) -> Iterator[Told]:
+        """What tiles tell, in order; one is computed while the next one is read."""
+        parts = take_apart(self.operands)
+        program, arrays = _Program(parts.leaves, parts.tree, self.kinds), jax.device_put(parts.arrays)
+        running = deque[tuple[Bounds, Any]]()
+        for tile, pixels in read_ahead(partial(self.image.tile, self.plan), tiles, ahead=1):
+            bounds = own_positions(self.plan, tile)
+            bounds = tuple(bounds[k] for k in self.places)
+            starts, stops = (
+                np.array([[getattr(p, end) for p in own] for own in bounds], np.int32) for end in ("start", "stop")
+            )
+            running.append((bounds, _told(arrays, jax.device_put(pixels), starts, stops, program)))
+            if len(running) > 1:
+                jax.block_until_ready(running[0][1])
+                yield _counted(*running.popleft())
+        for bounds, numbers in running:
+            yield _counted(bounds, numbers)
+
+
+def measure(
+    work: Work, tell: Callable[[Iterable[TileIndex]], Iterator[Told]], finished: Callable[[], Any]
+) -> list[Any]:
+    """Goes over all tiles.
+
+    Args:
+        work: of this pass.
+        tell: gives what tiles tell, in order: `work.told`, or workers that do it.
         finished: called after each tile.
 
     Returns:
         Of each operand, what all of its positions give together.
     """
-    kinds = tuple(operands.frozen.cut.measures[k].kind for k in operands.which)
-    parts = take_apart(operands)
-    program = _Program(parts.leaves, parts.tree, kinds)
-    arrays = jax.device_put(parts.arrays)
-    together: list[Summary | None] = [None] * len(kinds)
-    for bounds, told in _computed(arrays, program, plan, places, read):
-        for k, (kind, own, numbers) in enumerate(zip(kinds, bounds, told, strict=True)):
-            count = math.prod(part.stop - part.start for part in own)
+    together: list[Summary | None] = [None] * len(work.kinds)
+    for told in tell(work.plan.tiles()):
+        for k, (kind, (count, numbers)) in enumerate(zip(work.kinds, told, strict=True)):
             together[k] = merged(kind, together[k], on_host(count, numbers))
         finished()
     return [summary for summary in together if summary is not None]
 
 
-def _computed(
-    arrays: Any,
-    program: _Program,
-    plan: TilePlan,
-    places: Sequence[int],
-    read: Callable[[TileIndex], np.ndarray],
-) -> Iterator[tuple[Bounds, Any]]:
-    """What each tile tells; one tile is computed while the next one is read."""
-    running = deque[tuple[Bounds, Any]]()
-    for tile, pixels in read_ahead(read, plan.tiles(), ahead=1):
-        bounds = own_positions(plan, tile)
-        bounds = tuple(bounds[k] for k in places)
-        starts, stops = (
-            np.array([[getattr(p, end) for p in own] for own in bounds], np.int32) for end in ("start", "stop")
-        )
-        running.append((bounds, _told(arrays, jax.device_put(pixels), starts, stops, program)))
-        if len(running) > 1:
-            jax.block_until_ready(running[0][1])
-            yield running.popleft()
-    yield from running
+def _counted(bounds: Bounds, told: Sequence[Sequence[Any]]) -> Told:
+    """What a device told, on the host, with how many positions it is of."""
+    counts = [math.prod(part.stop - part.start for part in own) for own in bounds]
+    return [(n, tuple(map(np.asarray, numbers))) for n, numbers in zip(counts, told, strict=True)]
 
 
 def own_positions(plan: TilePlan, tile: TileIndex) -> Bounds:

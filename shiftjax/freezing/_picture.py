@@ -41,23 +41,14 @@ class Picture:
 
     def part(self, region: Sequence[slice]) -> Picture:
         """A part of it as an image of its own."""
-        starts = [r.start for r in region]
-
-        def read(slices: Slices) -> np.ndarray:
-            return self.read(tuple(slice(a + s.start, a + s.stop) for a, s in zip(starts, slices, strict=True)))
-
+        read = _OfPart(self.read, tuple(r.start for r in region))
         space = [r.stop - r.start for r in region]
         identity = f"{self.identity}, pixels {[(r.start, r.stop) for r in region]}"
         return Picture((self.shape[0], *space, self.shape[-1]), self.dtype, identity, read)
 
     def padded(self, width: Sequence[tuple[int, int]], pad: str) -> Picture:
         """The image continued beyond its border, as `jnp.pad` does."""
-        before = [a for a, _ in width[1:-1]]
-
-        def read(slices: Slices) -> np.ndarray:
-            start = [s.start - a for a, s in zip(before, slices, strict=True)]
-            return read_window(self.read, self.space, start, [s.stop - s.start for s in slices], pad)
-
+        read = _OfPadded(self.read, self.space, tuple(a for a, _ in width[1:-1]), pad)
         identity = f"{self.identity}, padded by {pad} {[tuple(w) for w in width]}"
         space = [n + a + b for n, (a, b) in zip(self.space, width[1:-1], strict=True)]
         return Picture((self.shape[0], *space, self.shape[-1]), self.dtype, identity, read)
@@ -103,7 +94,7 @@ def picture(image: Any, dtype: Any | None, axes: str | None, channel: int | None
             fail("image", f"values that {own.dtype} holds", host.dtype, "scale them, or convert them to floats")
         host = own
         identity = hashlib.blake2b(np.ascontiguousarray(host).view(np.uint8).data, digest_size=12).hexdigest()
-        return Picture(host.shape, host.dtype, identity, lambda slices: host[(slice(None), *slices)])
+        return Picture(host.shape, host.dtype, identity, _OfArray(host))
     if not isinstance(image, str | Path | Source) and not hasattr(image, "shape"):
         fail("image", "an array, or the path or URI of a volume", shown(image))
     return _volume(open_source(image, axes=axes, channel=channel), dtype)
@@ -119,6 +110,47 @@ def _volume(source: Source, wanted: Any | None) -> Picture:
     )
     if not holds:
         fail("image", f"values that {dtype} holds", source.dtype, "make a plan with the source's dtype and give it")
-    at = source.at()
     shape = (1, *source.space, source.channels)
-    return Picture(shape, np.dtype(dtype), source.stamp, lambda slices: at(slices).astype(dtype, copy=False))
+    return Picture(shape, np.dtype(dtype), source.stamp, _OfVolume(source, np.dtype(dtype)))
+
+
+# How each kind of image is read, in any process that it is sent to.
+
+
+@dataclass(frozen=True)
+class _OfArray:
+    pixels: np.ndarray
+
+    def __call__(self, slices: Slices) -> np.ndarray:
+        found: np.ndarray = self.pixels[(slice(None), *slices)]
+        return found
+
+
+@dataclass(frozen=True)
+class _OfVolume:
+    source: Source
+    dtype: np.dtype
+
+    def __call__(self, slices: Slices) -> np.ndarray:
+        return self.source.at()(slices).astype(self.dtype, copy=False)
+
+
+@dataclass(frozen=True)
+class _OfPart:
+    read: Callable[[Slices], np.ndarray]
+    starts: tuple[int, ...]
+
+    def __call__(self, slices: Slices) -> np.ndarray:
+        return self.read(tuple(slice(a + s.start, a + s.stop) for a, s in zip(self.starts, slices, strict=True)))
+
+
+@dataclass(frozen=True)
+class _OfPadded:
+    read: Callable[[Slices], np.ndarray]
+    space: tuple[int, ...]
+    before: tuple[int, ...]
+    pad: str
+
+    def __call__(self, slices: Slices) -> np.ndarray:
+        start = [s.start - a for a, s in zip(self.before, slices, strict=True)]
+        return read_window(self.read, self.space, start, [s.stop - s.start for s in slices], self.pad)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import jax
@@ -27,31 +26,49 @@ def preprocessed(raw: Picture, preprocess: Callable[[Any], Any]) -> Picture:
         ValueError: what does not act on each pixel alone; when that is read too, since it may depend on the shape.
     """
     function("preprocess", preprocess)
-    dtype = jax.dtypes.canonicalize_dtype(raw.dtype)
-
-    @cache
-    def proved(shape: tuple[int, ...]) -> Any:
-        image = jax.ShapeDtypeStruct(shape, dtype)
-        try:
-            certificate = certify(preprocess, image)
-            returned = jax.tree.leaves(jax.eval_shape(preprocess, image))
-        except (CertificationError, TypeError, ValueError) as refusal:
-            fail("preprocess", EXPECTED, f"no proof of that ({told(refusal)})")
-        alone = all(axis.pointwise and axis.output_axis == axis.input_axis for axis in certificate.axes)
-        if len(returned) != 1 or returned[0].shape[:-1] != shape[:-1] or not alone:
-            fail("preprocess", EXPECTED, f"one with receptive fields {[axis.field for axis in certificate.axes]}")
-        return certificate.fingerprint, returned[0]
-
-    run = jax.jit(preprocess)
-
-    def read(slices: Slices) -> np.ndarray:
-        pixels = raw.read(slices).astype(dtype, copy=False)
-        proved(pixels.shape)
-        return np.asarray(run(pixels))
-
-    fingerprint, result = proved((raw.shape[0], *(min(SIZE, n) for n in raw.space), raw.shape[-1]))
+    reading = _Preprocessing(raw.read, preprocess, jax.dtypes.canonicalize_dtype(raw.dtype))
+    fingerprint, result = reading.proved((raw.shape[0], *(min(SIZE, n) for n in raw.space), raw.shape[-1]))
     values = hashlib.blake2b(digest_size=12)
     for array in take_apart(preprocess).arrays:
         values.update(np.asarray(jnp.asarray(array)).tobytes())
     identity = f"{raw.identity}, preprocessed by {fingerprint} with {values.hexdigest()}"
-    return Picture((*raw.shape[:-1], result.shape[-1]), np.dtype(result.dtype), identity, read)
+    return Picture((*raw.shape[:-1], result.shape[-1]), np.dtype(result.dtype), identity, reading)
+
+
+class _Preprocessing:
+    """Reads slices of an image and preprocesses them, in any process that it is sent to."""
+
+    def __init__(self, read: Callable[[Slices], np.ndarray], preprocess: Callable[[Any], Any], dtype: Any) -> None:
+        self._read, self._preprocess, self._dtype = read, preprocess, dtype
+        self._run = jax.jit(preprocess)
+        self._known: dict[tuple[int, ...], Any] = {}
+
+    def __reduce__(self) -> Any:
+        return _Preprocessing, (self._read, self._preprocess, self._dtype)
+
+    def __call__(self, slices: Slices) -> np.ndarray:
+        pixels = self._read(slices).astype(self._dtype, copy=False)
+        self.proved(pixels.shape)
+        return np.asarray(self._run(pixels))
+
+    def proved(self, shape: tuple[int, ...]) -> tuple[str, Any]:
+        """Fingerprint, and shape and type of the result, for images of a shape.
+
+        Raises:
+            ValueError: no proof that it acts on each pixel alone.
+        """
+        if shape not in self._known:
+            self._known[shape] = self._proof(jax.ShapeDtypeStruct(shape, self._dtype))
+        found: tuple[str, Any] = self._known[shape]
+        return found
+
+    def _proof(self, image: jax.ShapeDtypeStruct) -> tuple[str, Any]:
+        try:
+            certificate = certify(self._preprocess, image)
+            returned = jax.tree.leaves(jax.eval_shape(self._preprocess, image))
+        except (CertificationError, TypeError, ValueError) as refusal:
+            fail("preprocess", EXPECTED, f"no proof of that ({told(refusal)})")
+        alone = all(axis.pointwise and axis.output_axis == axis.input_axis for axis in certificate.axes)
+        if len(returned) != 1 or returned[0].shape[:-1] != image.shape[:-1] or not alone:
+            fail("preprocess", EXPECTED, f"one with receptive fields {[axis.field for axis in certificate.axes]}")
+        return certificate.fingerprint, returned[0]

@@ -1,5 +1,6 @@
 """Volumes larger than memory, tile by tile from storage to storage: Zarr, OME-Zarr and TIFF, local or remote."""
 
+from shiftjax.volume._jobs.cluster import Cluster as Cluster
 from shiftjax.volume._normalize import normalize as normalize
 from shiftjax.volume._predict import predict_volume as predict_volume
 from shiftjax.volume._segment import Segmented as Segmented

@@ -36,9 +36,13 @@ class Cluster:
 
     Args:
         client: of `dask.distributed`.
+
+    Raises:
+        ValueError: it is none, or is not connected.
     """
 
     def __init__(self, client: Any) -> None:
+        check_client(client)
         self._client, self._seen = client, time.monotonic()
 
     def workers(self) -> int:
