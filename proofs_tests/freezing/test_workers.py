@@ -35,9 +35,13 @@ def path(tmp_path):
 
 def test_the_same_statistics(client, path, monkeypatch):
     fn, scale = with_weights(PlainUNet(), (1, 8, 8, 8, 1)), sj.volume.normalize(path)
-    computed = []
-    here = _workers.Work.told
-    monkeypatch.setattr(_workers.Work, "told", lambda work, tiles: computed.append(1) or here(work, tiles))
+    computed, here = [], _workers.Work.told
+
+    def told(work: Any, tiles: Any) -> Any:
+        computed.append(work)
+        return here(work, tiles)
+
+    monkeypatch.setattr(_workers.Work, "told", told)
     there = sj.freeze_statistics(fn, path, preprocess=scale, client=client, **OPTIONS)
     assert not computed  # nothing of it in this process
     local = sj.freeze_statistics(fn, path, preprocess=scale, **OPTIONS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -26,7 +27,7 @@ from shiftjax.freezing._workers import on_workers
 from shiftjax.tiling import PADS, TilePlan, plan_tiles
 
 Fn = Callable[[Any], Any]
-FEW = 8  # tiles, for which a program of every pass would take longer to compile than one that measures all to run
+FEW = 2**20  # pixels, for which a program of every pass takes longer to compile than one that measures all to run
 
 
 def freeze_statistics(
@@ -162,8 +163,9 @@ def _measured(
         )
     kept = Journal(frozen, journal, whole.identity)
     before, values = kept.finished()
+    few = math.prod(plan.grid) * math.prod(plan.tile_input) <= FEW
     for stage in range(before + 1, cut.passes + 1):
-        which = every.which if np.prod(plan.grid) <= FEW else _measured_in(cut, stage)
+        which = every.which if few else _measured_in(cut, stage)
         with _bar(plan, stage, cut.passes, progress) as finished:
             work = Work(Operands(frozen.given(_placeholders(values)), which), plan, which, whole)
             tell = work.told if client is None else partial(on_workers, client, work)
