@@ -72,6 +72,25 @@ class SegResNet(nn.Module):
         return nn.Conv(2, (1,) * ndim)(nn.relu(nn.GroupNorm(num_groups=2)(block(wide + first))))
 
 
+class StarDist(nn.Module):
+    """As StarDist has it: a U-Net below a grid of 1 x 2 x 2, which gives a probability and distances along rays."""
+
+    features: int = 4
+    rays: int = 6
+
+    @nn.compact
+    def __call__(self, x: Any) -> Any:
+        def block(x: Any, features: int) -> Any:
+            return nn.relu(nn.Conv(features, (3, 3, 3))(x))
+
+        x = nn.max_pool(block(x, self.features), (1, 2, 2), (1, 2, 2))
+        deep = block(nn.max_pool(block(x, self.features), (2, 2, 2), (2, 2, 2)), 2 * self.features)
+        for axis in (1, 2, 3):
+            deep = jnp.repeat(deep, 2, axis)
+        x = block(jnp.concatenate([x, deep], -1), self.features)
+        return jnp.concatenate([nn.sigmoid(nn.Conv(1, (1, 1, 1))(x)), nn.Conv(self.rays, (1, 1, 1))(x)], -1)
+
+
 def with_weights(net: nn.Module, shape: tuple[int, ...]) -> Partial:
     """A network with random weights, as a function of an image; compiled as users run it."""
     return Partial(net.apply, jax.jit(net.init)(jax.random.key(0), jnp.zeros(shape)))

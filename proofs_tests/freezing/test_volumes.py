@@ -12,7 +12,7 @@ import pytest
 import zarr
 
 import shiftjax as sj
-from proofs_tests.freezing.norms import PlainUNet, SegResNet, with_weights
+from proofs_tests.freezing.norms import PlainUNet, SegResNet, StarDist, with_weights
 from proofs_tests.volume.harm import Dead, killed
 from shiftjax.freezing import _freeze
 from shiftjax.volume import VolumeError
@@ -53,6 +53,20 @@ def test_from_volume_to_volume(name, volume, tmp_path, capsys):
         sj.predict_volume(loaded, path, target, plan, progress=False)
     stored = sj.predict_volume(loaded, path, target, plan, progress=False)
     whole = np.asarray(jax.jit(fn)(image))
+    np.testing.assert_allclose(np.moveaxis(stored[:], 0, -1), whole[0], rtol=0, atol=1e-5 * np.abs(whole).max())
+
+
+def test_outputs_on_a_coarser_grid_without_statistics(volume, tmp_path):
+    path, image = volume
+    fn = with_weights(StarDist(), (1, 8, 8, 8, 1))
+    plan = sj.plan_tiles(fn, image.shape, tile=(4, 8, 8), pad=None)
+    assert np.prod(plan.grid) > 1
+    target = str(tmp_path / "out.zarr")
+    with killed(20), suppress(Dead, VolumeError):
+        sj.predict_volume(fn, path, target, plan, progress=False)
+    stored = sj.predict_volume(fn, path, target, plan, progress=False)
+    whole = np.asarray(jax.jit(fn)(image))
+    assert whole.shape == (1, 12, 8, 10, 7)
     np.testing.assert_allclose(np.moveaxis(stored[:], 0, -1), whole[0], rtol=0, atol=1e-5 * np.abs(whole).max())
 
 

@@ -182,11 +182,15 @@ def _tiles() -> Iterator[Door]:
     yield Door("predict_tiled", sj.predict_tiled, good, takes)
     good = {"fn": below_the_largest, "image": IMAGE, "plan": None, "tile": 4, "memory_bytes": None, "pad": None}
     good |= {"region": None, "axes": None, "channel": None, "preprocess": None}
-    good |= {"journal": None, "progress": False}
-    takes = {"image": picture, "memory_bytes": either(NONE, lambda value: isinstance(value, int) and value > 2**20)}
+    good |= {"journal": None, "progress": False, "client": None}
+    takes = {
+        "image": picture,
+        "client": NONE,
+        "memory_bytes": either(NONE, lambda value: isinstance(value, int) and value > 2**20),
+    }
     takes |= {"tile": either(NONE, count(1), plane), "pad": either(NONE, one("reflect", "edge", "constant"))}
     takes |= {"plan": NONE, "region": NONE, "axes": NONE, "channel": NONE, "progress": one(True)}
-    takes |= {"journal": either(NONE, PATHS), "preprocess": NONE}
+    takes |= {"journal": either(NONE, PATHS), "preprocess": NONE, "client": NONE}
     yield Door("freeze_statistics", sj.freeze_statistics, good, takes)
     yield Door("TilePlan.from_json", sj.TilePlan.from_json, {"text": plan.to_json()})
     yield Door("Certificate.from_json", sj.Certificate.from_json, {"text": plan.certificate.to_json()})

@@ -25,6 +25,7 @@ from shiftjax.freezing._preprocess import preprocessed
 from shiftjax.freezing._summary import Summary, over_channels, squares_about, total, variance
 from shiftjax.freezing._workers import on_workers
 from shiftjax.tiling import PADS, TilePlan, plan_tiles
+from shiftjax.volume import Cluster
 
 Fn = Callable[[Any], Any]
 FEW = 2**20  # pixels, for which a program of every pass takes longer to compile than one that measures all to run
@@ -96,6 +97,8 @@ def freeze_statistics(
     """
     fn = network("fn", fn)
     switch("progress", progress)
+    if client is not None:
+        Cluster(client)
     if plan is not None and not isinstance(plan, TilePlan):
         fail("plan", "a plan from `plan_tiles`", shown(plan))
     if pad is not None:
