@@ -173,6 +173,23 @@ def _short(source: str) -> str:
     return re.sub(r"^.*(site-packages/|(?=benchmarks/))", "", source)
 
 
+SIZE = "true: with `align_corners=True` the weights of an upsampling depend on the image's size"
+EVERYWHERE = "true: attention over all pixels"
+PYRAMID = "true: means over parts of the image whose number is fixed, so that their sizes are the image's"
+CAUSES = {  # of refusals that freezing does not lift, as they are found when each is looked at
+    "U-Net, bilinear, align_corners=True": SIZE,
+    "BasicUNet, batch norm, upsample=nontrainable": SIZE,
+    "PAN, resnet18": SIZE,
+    "UNETR": f"{EVERYWHERE}, and a place for each",
+    "vit_tiny, features": f"{EVERYWHERE}, and a place for each",
+    "Segformer, mit_b0": EVERYWHERE,
+    "MAnet, resnet18": EVERYWHERE,
+    "PSPNet, resnet18": PYRAMID,
+    "UPerNet, resnet18": PYRAMID,
+    "SwinUNETR": "not decided: its windows are counted from the image's corner, and larger than its deepest layers here",
+}
+
+
 INTRODUCTION = """# PyTorch networks of the field, and what is proved of them
 
 By `python benchmarks/networks_of_the_field.py`, {date}, PyTorch {torch}, JAX {jax}, on a CPU. Networks are as their
@@ -180,10 +197,12 @@ packages make them, small, with random weights and statistics. Of {total} networ
 all equal to PyTorch within {error:.0e} of the largest output; {certified} are certified, {refused} refused at the
 line that is named.
 
-*Period* and *field* (the receptive field) are in pixels of the image, *exact from* in pixels of the output: as far as
-padding inside the network reaches from the border, "-" where it reaches all over this image. The last column compares
-the tiles that the module computes, of an image that is not padded (`pad=None`), with what it computes of the whole
-image, again by the largest difference over the largest value.
+*Period* and *field* (the receptive field) are in pixels of the image, the *margin* in pixels of the output: as far as
+padding inside the network reaches from the border, "-" where it reaches all over this image. The *redundancy* is pixels
+computed for one of a large image, of a plan within 1 GiB; blank where it was not measured. The last column compares the
+tiles that the module computes, of an image that is not padded (`pad=None`), with what it computes of the whole image,
+again by the largest difference over the largest value. Of a refused network it says whether it is certified after
+`shiftjax.freeze_statistics`, and its tiles then; where its field is as large as the image there is one tile alone.
 
 """
 
@@ -201,7 +220,17 @@ def page(rows: list[Row]) -> str:
         certified=sum("period" in row for row in rows),
         refused=sum("refused" in row for row in rows),
     )
-    return begin + "\n".join(table(rows)) + "\n"
+    return begin + "\n".join(table(rows)) + "\n" + "\n".join(causes(rows)) + "\n"
+
+
+def causes(rows: list[Row]) -> Iterator[str]:
+    """What is known of each refusal that freezing does not lift."""
+    yield "\n## What stays refused\n"
+    yield "A refusal is *true* where no tiling gives the whole image, and *false* where one does that is not proved.\n"
+    for row in rows:
+        if "refused" in row and not row.get("frozen", "").startswith("certified"):
+            cause = CAUSES.get(row["name"], "not looked at")
+            yield f"- {row['name']} ({row['package']}): {cause}."
 
 
 def main() -> None:
