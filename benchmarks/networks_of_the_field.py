@@ -164,7 +164,7 @@ def table(rows: list[Row]) -> Iterator[str]:
         verdict = f"refused at `{_short(row['refused'])}`" if "refused" in row else "certified"
         numbers = [" x ".join(map(str, row.get(key, []))) for key in ("period", "field", "margin")]
         begin = f"| {row['name']} | {row['package']} | {row['error']:.0e} | {verdict} |"
-        last = row.get("tiles", row.get("frozen", ""))
+        last = row.get("tiles", row.get("frozen", "not measured after freezing"))
         yield f"{begin} {' | '.join(numbers)} | {row.get('redundancy', '')} | {last} |"
 
 
@@ -186,7 +186,7 @@ CAUSES = {  # of refusals that freezing does not lift, as they are found when ea
     "MAnet, resnet18": EVERYWHERE,
     "PSPNet, resnet18": PYRAMID,
     "UPerNet, resnet18": PYRAMID,
-    "SwinUNETR": "not decided: its windows are counted from the image's corner, and larger than its deepest layers here",
+    "SwinUNETR": "not decided: windows counted from the image's corner, larger than its deepest layers here",
 }
 
 
@@ -228,7 +228,8 @@ def causes(rows: list[Row]) -> Iterator[str]:
     yield "\n## What stays refused\n"
     yield "A refusal is *true* where no tiling gives the whole image, and *false* where one does that is not proved.\n"
     for row in rows:
-        if "refused" in row and not row.get("frozen", "").startswith("certified"):
+        after = row.get("frozen", "")
+        if "refused" in row and (row["name"] in CAUSES or after) and not after.startswith("certified"):
             cause = CAUSES.get(row["name"], "not looked at")
             yield f"- {row['name']} ({row['package']}): {cause}."
 
