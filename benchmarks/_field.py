@@ -9,6 +9,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -328,7 +329,7 @@ def _vision() -> Iterator[Entry]:
             return self.net(image)["out"]
 
     for name in ("lraspp_mobilenet_v3_large", "deeplabv3_mobilenet_v3_large", "fcn_resnet50"):
-        yield Entry(name, "torchvision", lambda name=name: Out(name), COLOURS)
+        yield Entry(name, "torchvision", partial(Out, name), COLOURS)
 
 
 FAMILIES = {

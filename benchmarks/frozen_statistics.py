@@ -93,7 +93,7 @@ def chain_over(side: int, tile: int) -> None:
     for norms in (1, 2, 4, 8) if side < 1000 else (2, 8):
         fn = function(Chain(norms))
         cut = Cut(fn, jax.ShapeDtypeStruct(x.shape, x.dtype))
-        _freeze._cut = lambda *_, cut=cut: cut  # type: ignore[assignment]  # one for all calls: they compile once
+        _freeze._cut = lambda *_, cut=cut: cut  # one for all calls: they compile once
         begin = time.perf_counter()
         frozen = sj.freeze_statistics(fn, x, tile=tile, progress=False)
         plan = sj.plan_tiles(frozen, x.shape, tile=tile, pad=None)
