@@ -40,6 +40,28 @@ def alternating(part: Any) -> Any:
     return part * jnp.where(jnp.arange(part.shape[1]) % 2 == 0, 1.0, 2.0)[:, None]
 
 
+def reflected(x: Any) -> Any:
+    """Its left border is written by a loop."""
+
+    def fill(i: Any, y: Any) -> Any:
+        return lax.dynamic_update_slice_in_dim(y, lax.dynamic_slice_in_dim(x, 4 - i, 1, 1) * 3, i, 1)
+
+    return lax.fori_loop(0, 4, fill, jnp.pad(x * 3, ((0, 0), (4, 0), (0, 0))))
+
+
+def unfolded(x: Any) -> Any:
+    """Neighbours as channels, and a layer that pads after them."""
+    length = x.shape[1] - 5
+
+    def fill(i: Any, y: Any) -> Any:
+        part = lax.dynamic_slice_in_dim(x, i, length, 1) * 3
+        return lax.dynamic_update_slice_in_dim(y, part[:, :, None], i, 2)
+
+    y = lax.fori_loop(0, 6, fill, jnp.zeros((1, length, 6, x.shape[2])))
+    y = jnp.pad(y.reshape(1, length, -1), ((0, 0), (1, 1), (0, 0)))
+    return y[:, 2:] * 3 + y[:, :-2]
+
+
 FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "pointwise": filled(lambda part, turn, x: jnp.sin(part)),
     "a window": filled(lambda part, turn, x: part[:, 2:] * part[:, :-2], lost=2, out=N - 4),
@@ -58,6 +80,9 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "another slice beside it": filled(lambda part, turn, x: part + x[:, : part.shape[1]]),
     "pooled": filled(lambda part, turn, x: part[:, ::2] + part[:, 1::2], out=N // 2, stride=2, turns=3),
     "a slice of one index": filled(lambda part, turn, x: part.squeeze(1)[:, None] * 3, turns=N),
+    "a border": reflected,
+    "a border, then padded": lambda x: (y := jnp.pad(reflected(x), ((0, 0), (1, 1), (0, 0))))[:, 2:] - y[:, :-2],
+    "along the channels": unfolded,
     "summed inside each slice": filled(lambda part, turn, x: part + part.sum(1, keepdims=True)),
 }
 
@@ -67,7 +92,8 @@ def certified(fn: Callable[[Any], Any]) -> Any:
         certificate = sj.certify(fn, X)
     except sj.CertificationError as refusal:
         return refusal.primitive
-    return certificate.axes, certificate.fingerprint
+    (leaf,) = certificate.leaves
+    return certificate.axes, certificate.fingerprint, leaf.borders
 
 
 @pytest.fixture

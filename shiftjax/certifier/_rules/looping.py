@@ -82,10 +82,29 @@ def _by_slices(
     mark = eqn.record.mark()
     try:
         if sliding := slide(interpreter, eqn, body, fixed, start):
-            return follow(sliding.turn)
+            results = follow(sliding.turn)
+            if all(map(_knows_its_ends, results, [*start, *results[len(start) :]])):
+                return results
     except CertificationError:  # perhaps of a value that nothing needs
-        eqn.record.back_to(mark)
+        pass
+    eqn.record.back_to(mark)
     return follow(lambda given: interpreter.prove(body, [*fixed, *given], eqn))
+
+
+def _knows_its_ends(value: Value, before: Value) -> bool:
+    """Whether the ends of every axis have names, and as much is known towards them as before the loop.
+
+    What is moved names no ends. Where it continues the array that it fills, nobody asks for them; where it lies along a
+    channel, or is a border of another map, too little would be known.
+    """
+    if not isinstance(value, Image):
+        return True
+    axes = [tag for tag in value.axes if isinstance(tag, Axis)]
+    earlier = [before.along(axis.image) if isinstance(before, Image) else None for axis in axes]
+    return all(
+        all(axis.border) and (was is None or (axis.start <= was.start and axis.stop >= was.stop))
+        for axis, was in zip(axes, earlier, strict=True)
+    )
 
 
 _loops = itertools.count(1)

@@ -237,7 +237,8 @@ def _taken_apart(
 
 
 def _reads_fixed(call: _jaxpr.Call, fixed: Values) -> bool:
-    return isinstance(fixed.get(call.operands[0]), Image)
+    array = call.operands[0]
+    return _jaxpr.literal(array) is None and isinstance(fixed.get(array), Image)
 
 
 def _program(calls: Sequence[_jaxpr.Call], outputs: Sequence[Any], constants: Sequence[Any] = ()) -> _jaxpr.Program:
