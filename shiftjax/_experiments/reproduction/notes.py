@@ -34,7 +34,7 @@ NOTES: Mapping[str, str] = {
     ),
     "fl_spaced_elastic": (
         f"{WHOLE} Control points are 10 px apart, since discs are half as far apart as the paper's. Codes vary within "
-        "a disc, so that mean shift as narrow as in the other rows cuts discs, on no grid, hence the low AP50; twice as "
-        "wide it takes all discs for one code in half of the seeds."
+        "a disc, so that mean shift as narrow as in the other rows cuts discs, on no grid, hence the low AP50; twice "
+        "as wide it takes all discs for one code in half of the seeds."
     ),
 }
