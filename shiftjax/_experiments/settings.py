@@ -125,7 +125,7 @@ _TABLE = {
     "fl_spaced_elastic": _Row(
         "separated, no seams",
         paper=_Size(_discs(replace(_PAPER, learning_rate=5e-5, steps=400_000), elastic=20), bw=1.0, tiles=(48,)),
-        small=_Size(_discs(replace(_SMALL_WIDE, steps=2000), elastic=10), bw=8.0, tiles=(12,)),
+        small=_Size(_discs(replace(_SMALL_WIDE, steps=2000), elastic=10), bw=2.0, tiles=(12,)),
     ),
     "spheres_no_noise": _Row(
         "all discs collapse to one embedding",
