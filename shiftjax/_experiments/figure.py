@@ -134,7 +134,8 @@ def _windows(result: Result) -> Any:
         shown = labels[0] > 0
         row[2].scatter(*embedding[0][shown][:, :2].T, s=6, c=shown_as[shown])
         row[2].set_title(
-            f"{outcome['distinct_embeddings']} distinct embeddings,\nat most {outcome['capacity']}", fontsize=9
+            f"{outcome['distinct_embeddings']} distinct embeddings\n(without padding at most {outcome['capacity']})",
+            fontsize=9,
         )
         row[2].set_xlabel("channel 0", fontsize=8)
         row[2].set_ylabel("channel 1", fontsize=8)
