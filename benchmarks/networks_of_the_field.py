@@ -202,8 +202,8 @@ padding inside the network reaches from the border, "-" where it reaches all ove
 computed for one of a large image, of a plan within 1 GiB; blank where it was not measured. The last column compares the
 tiles that the module computes, of an image that is not padded (`pad=None`), with what it computes of the whole image,
 again by the largest difference over the largest value. Of a refused network it says whether it is certified after
-`shiftjax.freeze_statistics`, and its tiles then; where its field is as large as the image there is one tile alone. Some of
-these were computed with XLA's optimisation switched off, which compiles sooner.
+`shiftjax.freeze_statistics`, and its tiles then; where its field is as large as the image there is one tile alone.
+Some of these were computed with XLA's optimisation switched off, which compiles sooner.
 
 """
 
