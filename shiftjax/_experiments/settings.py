@@ -150,7 +150,7 @@ _TABLE = {
     "tile_inconsistent_too_small": _Row(
         "seams",
         paper=_Size(_PAPER_NARROW, bw=0.1, tiles=(16, 32)),
-        small=_Size(_SMALL_NARROW, bw=2.0, tiles=(4, 8)),
+        small=_Size(_SMALL_NARROW, bw=1.0, tiles=(4, 8)),  # half that of tile_consistent, as in the paper
     ),
     "tile_inconsistent_wrong_crop": _Row(
         "seams",
