@@ -253,6 +253,8 @@ def _lookup(made: _Made) -> tuple[tuple[int, ...], int] | None:
 class _Walk(Interpreter):
     """Keeps what every value is made by. Of forms for several platforms it takes the one that runs here."""
 
+    every_turn = True
+
     def __init__(self, record: Record) -> None:
         super().__init__(record)
         self.made: dict[int, _Made] = {}

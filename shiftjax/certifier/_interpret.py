@@ -37,6 +37,8 @@ class Interpreter:
     What is refused stops only what is computed from it, so that each output of a function is judged by itself.
     """
 
+    every_turn = False
+
     def __init__(self, record: Record) -> None:
         self._record = record
 

@@ -81,7 +81,7 @@ def _by_slices(
     """`follow(turn)`, with what all turns do to a slice each done once, if that succeeds."""
     mark = eqn.record.mark()
     try:
-        if sliding := slide(interpreter, eqn, body, fixed, start):
+        if not interpreter.every_turn and (sliding := slide(interpreter, eqn, body, fixed, start)):
             results = follow(sliding.turn)
             if all(map(_knows_its_ends, results, [*start, *results[len(start) :]])):
                 return results

@@ -266,7 +266,13 @@ def _constant_name(value: Any) -> Any:
 
 @runtime_checkable
 class Interpreter(Protocol):
-    """What control rules may ask for."""
+    """What control rules may ask for.
+
+    Attributes:
+        every_turn: whether every turn of a loop is wanted, and not only what comes of it.
+    """
+
+    every_turn: bool
 
     def run(self, program: _jaxpr.Program, values: Sequence[Result], outer: Equation) -> list[Result]:
         """The results of a program that an equation runs, refused ones among them."""
