@@ -10,12 +10,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shiftjax._streams._constants import Use, repeated, without_repetitions
 from shiftjax._streams._graph import Graph, Link, Node
+from shiftjax._streams._held import joined, part
 from shiftjax._streams._read import Read
 from shiftjax._streams._refusal import NotStreamable
-from shiftjax._streams._rule import refuse, sizes
+from shiftjax._streams._rule import sizes
 from shiftjax._streams._search import graph
-from shiftjax.certifier import CertificationError, Constant, Dataflow
+from shiftjax.certifier import CertificationError, Dataflow
 
 State = list[Any]
 MOST_PIXELS = 2**26  # along an axis whose ends count: their places are 32-bit numbers, of finer layers too
@@ -174,48 +176,17 @@ class Stream:
     def constants(self, parameters: Sequence[Any]) -> list[Any]:
         """All that does not depend on the image, from the function's parameters: computed once."""
         values = self._flow.evaluate(self._graph.constants, parameters)
-        return [self._cut(values[n], *self._use[n]) for n in range(len(values))]
+        return [without_repetitions(values[n], *self._use[n], ends=self.has_ends) for n in range(len(values))]
 
     @cached_property
-    def _use(self) -> dict[int, tuple[Constant, Node, int | None]]:
+    def _use(self) -> dict[int, Use]:
         """Of every constant, the node that takes it, and its axis along the streamed one."""
-        use: dict[int, tuple[Constant, Node, int | None]] = {}
+        use: dict[int, Use] = {}
         for node in self._graph.nodes:
             for link, aligned in zip(node.links, node.rule.aligned if node.rule else (), strict=True):
                 if isinstance(link, int):
                     use[link] = (self._graph.constants[link], node, aligned)
         return use
-
-    def _cut(self, value: Any, constant: Constant, node: Node, aligned: int | None) -> Any:
-        """A constant without its repetitions along the streamed axis."""
-        if aligned is None or constant.shape[aligned] == 1:
-            return value
-        form = constant.form(aligned)
-        if form is None or (self._whole is None and form[0] + form[2] > constant.shape[aligned] // 2):
-            assert node.operation is not None
-            refuse(node.operation, "a constant varies along the axis")
-        left, period, right = form
-        size = constant.shape[aligned]
-        kept = [*range(left + period), *(range(size - right, size) if self._whole is not None else ())]
-        return value[(slice(None),) * aligned + (np.array(kept),)]
-
-    def _spread(self, value: Any, number: int, lead: int, count: int, turn: Any) -> Any:
-        """A constant at the indices of a step: of a repeated one, those that lie there."""
-        constant, node, aligned = self._use[number]
-        if aligned is None or constant.shape[aligned] == 1:
-            return value
-        left, period, right = constant.form(aligned) or (0, 1, 0)
-        if count % period:
-            assert node.operation is not None
-            refuse(node.operation, "a constant repeats along the axis with another period than the image")
-        at = np.arange(count) + lead
-        repeated = left + (at - left) % period
-        if turn is None or not (left or right):
-            return jnp.take(value, repeated, axis=aligned)
-        at += turn * count
-        last = constant.shape[aligned] + self._longer_by(node) - right
-        behind = jnp.where(at >= last, jnp.minimum(at - last, right - 1) + left + period, repeated)
-        return jnp.take(value, jnp.where(at < left, jnp.maximum(at, 0), behind), axis=aligned)
 
     def _longer_by(self, node: Node) -> int:
         """How many indices more an array has in the whole image than where it was traced."""
@@ -250,10 +221,10 @@ class Stream:
             count = self._count(node, step)
             value = self._computed(node, lead, count, constants, values, step, at) if node.rule else pixels
             if kept:
-                new, value = value, _joined(next(held), value, node, kept, count)
+                new, value = value, joined(next(held), value, node, kept, count)
                 # Cut from what is new where that is enough: of what is joined, XLA would join it once more.
                 enough = (new, count) if kept <= count else (value, kept + count)
-                after.append(_part(enough[0], node, enough[1], enough[1] - kept, enough[1]))
+                after.append(part(enough[0], node, enough[1], enough[1] - kept, enough[1]))
             values.append(value)
         return after, [self._output(values, at, step) for at in self._places]
 
@@ -269,14 +240,15 @@ class Stream:
         operands, ends = [], []
         for link, read in zip(node.links, node.reads, strict=True):
             if isinstance(link, int):
-                operands.append(self._spread(constants[link], link, lead, count, turn))
+                use = self._use[link]
+                operands.append(repeated(constants[link], use, lead, count, turn, self._longer_by(use[1])))
                 continue
             assert read is not None
             source = self._graph.nodes[link.node]
             length, left, right = read.part(lead, count)
             start = self._kept[link.node] - read.kept(self._leads[link.node], lead)
             total = self._kept[link.node] + self._count(source, step)
-            operands.append(_part(values[link.node], source, total, start, start + length))
+            operands.append(part(values[link.node], source, total, start, start + length))
             ends.append((left, right))
         self._put_outside(node, operands, lead, step, turn)
         if node.rule.located is not None:
@@ -308,31 +280,4 @@ class Stream:
         assert link is not None
         node, kept = self._graph.nodes[link.node], self._kept[link.node]
         count = self._count(node, step)
-        return _part(values[link.node], node, kept + count, kept, kept + count)
-
-
-def _joined(held: Any, value: Any, node: Node, kept: int, count: int) -> Any:
-    """What was kept, and behind it what is new."""
-    along = node.along
-    if along.before == along.after == 1:
-        return jax.lax.concatenate([held, value], along.axis)
-    a, b = _opened(held, node, kept), _opened(value, node, count)
-    return jnp.concatenate([a, b], node.along.axis + 1).reshape(sizes(node.array, node.along, kept + count))
-
-
-def _part(value: Any, node: Node, total: int, start: int, stop: int) -> Any:
-    """Some of the indices of an array along the streamed axis."""
-    if (start, stop) == (0, total):
-        return value
-    along = node.along
-    if along.before == along.after == 1:
-        return jax.lax.slice_in_dim(value, start, stop, axis=along.axis)
-    part = jax.lax.slice_in_dim(_opened(value, node, total), start, stop, axis=along.axis + 1)
-    return part.reshape(sizes(node.array, along, stop - start))
-
-
-def _opened(value: Any, node: Node, count: int) -> Any:
-    """The streamed axis apart from what is flattened with it: `(..., before, count, after, ...)`."""
-    along = node.along
-    shape = (*value.shape[: along.axis], along.before, count, along.after, *value.shape[along.axis + 1 :])
-    return value.reshape(shape)
+        return part(values[link.node], node, kept + count, kept, kept + count)

@@ -7,7 +7,6 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from fractions import Fraction
 from functools import cached_property
 from itertools import product
 from typing import Any
@@ -26,6 +25,7 @@ from shiftjax.tiling._geometry.exact_window import Window, borders, exact_throug
 from shiftjax.tiling._geometry.stream_axis import streamed
 from shiftjax.tiling._geometry.tile_output import Index, TileOutput, tile_outputs
 from shiftjax.tiling._padding import Read, read_window
+from shiftjax.tiling._plain import as_tuple, plain
 
 FORMAT = 1  # of the JSON
 DERIVED = ["dtype", "period", "tile_input", "tile_stride", "origin", "grid", "pad_width", "redundancy", "outputs"]
@@ -270,7 +270,7 @@ class TilePlan:
         """
         entries = {name: getattr(self, name) for name in _facts() + DERIVED}
         certificate = json.loads(self.certificate.to_json(witnesses=False))
-        return json.dumps({"format": FORMAT, **entries, "certificate": certificate}, default=_plain)
+        return json.dumps({"format": FORMAT, **entries, "certificate": certificate}, default=plain)
 
     @classmethod
     def from_json(cls, text: str) -> TilePlan:
@@ -282,7 +282,7 @@ class TilePlan:
         try:
             data = json.loads(text)
             certificate = Certificate.from_json(json.dumps(data["certificate"]))
-            facts: dict[str, Any] = {name: _tuple(data[name]) for name in _facts()}
+            facts: dict[str, Any] = {name: as_tuple(data[name]) for name in _facts()}
             plan = cls(**facts, certificate=certificate)
             readable = data["format"] == FORMAT and consistent(plan)
         except (AttributeError, KeyError, TypeError, ValueError):
@@ -295,14 +295,3 @@ class TilePlan:
 def _facts() -> list[str]:
     """The fields that are plain values."""
     return [field.name for field in dataclasses.fields(TilePlan) if field.name != "certificate"]
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _plain(value: Any) -> Any:
-    """Outputs and their crops, as JSON takes them."""
-    if isinstance(value, slice):
-        return [value.start, value.stop]
-    return str(value) if isinstance(value, Fraction) else vars(value)

@@ -13,16 +13,16 @@ turn that reads others is followed as it is, as is the rest of every turn.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from shiftjax.certifier import _jaxpr
-from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain.axis import UNKNOWN, Axis
+from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._domain.constants import Known
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules.indexing import clamped_start
+from shiftjax.certifier._rules.moved import as_image, further, is_exact
 from shiftjax.certifier._rules.table import Equation, Interpreter
 
 CHANCE = frozenset({"rng_uniform", "pure_callback"})  # every turn may find something else
@@ -129,7 +129,7 @@ class Sliding:
         ((along, by),) = [move for move in moves if move is not None]
         if along not in self.moves:
             self.moves[along] = self._moves_along(along)
-        return [_further(v, along, by) for v in self.known.results] if self.moves[along] else None
+        return [further(v, along, by) for v in self.known.results] if self.moves[along] else None
 
     def _move(self, read: int, starts: tuple[tuple[int, ...], tuple[int, ...]]) -> tuple[int, int] | None:
         """Along which image axis a slice has moved, by how many indices; None if not along just one."""
@@ -154,13 +154,13 @@ class Sliding:
             return False
         mark = self.eqn.record.mark()
         try:
-            alone = self._same([_as_image(v, along) for v in self.known.slices])
+            alone = self._same([as_image(v, along) for v in self.known.slices])
         except CertificationError:
             return False
         finally:
             self.eqn.record.back_to(mark)
         pairs = zip(self.known.results, alone, strict=True)
-        return all(_exact(v, along) and _exact(own, along, alone=True) for v, own in pairs)
+        return all(is_exact(v, along) and is_exact(own, along, alone=True) for v, own in pairs)
 
 
 def slide(
@@ -269,41 +269,4 @@ def _by_chance(program: _jaxpr.Program) -> bool:
     return any(
         call.effects or call.name in CHANCE or any(_by_chance(_jaxpr.program(p)) for p in _jaxpr.programs(call.params))
         for call in program.calls
-    )
-
-
-def _as_image(value: Value, along: int) -> Value:
-    """A slice taken for the image itself along one axis."""
-    if not isinstance(value, Image):
-        return value
-    axes = [
-        domain.whole(along, tag.size) if isinstance(tag, Axis) and tag.image == along else tag for tag in value.axes
-    ]
-    offset = {k: n for k, n in value.offset.items() if k != along}
-    return replace(value, axes=tuple(axes), offset=offset, made_by=None, zero=False, parts=())
-
-
-def _exact(value: Value, along: int, *, alone: bool = False) -> bool:
-    """Whether all indices along an image axis are exact and, of `same` alone, one index moves as one of the slices."""
-    if not isinstance(value, Image):
-        return True
-    axis = value.along(along) or next((axis for _, axis in value.detached if axis.image == along), None)
-    if axis is None or value.resized or axis.exact != (0, axis.size):
-        return False
-    return not alone or axis.period == axis.phases == 1
-
-
-def _further(value: Value, along: int, by: int) -> Value:
-    """The same map, read so many indices further along, where it is exact throughout."""
-    if not isinstance(value, Image):
-        return value
-
-    def moved(axis: Axis) -> Axis:
-        further = domain.window(axis, axis.size, left=-by)
-        return replace(further, exact=(0, axis.size), start=0, stop=axis.size, border=UNKNOWN)
-
-    axes = [moved(tag) if isinstance(tag, Axis) and tag.image == along else tag for tag in value.axes]
-    detached = tuple((loop, moved(axis) if axis.image == along else axis) for loop, axis in value.detached)
-    return replace(
-        value.shifted(value.shape, axes, {along: by * value.strides[along]}), made_by=None, detached=detached
     )
