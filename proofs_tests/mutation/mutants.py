@@ -299,8 +299,8 @@ def delay_one_pixel_too_long(original: Original) -> Original:
 def stream_that_forgets(original: Original) -> Original:
     """Every step finds what the first one found."""
 
-    def advance(self: Any, constants: Any, state: Any, pixels: Any) -> Any:
-        return state, original(self, constants, state, pixels)[1]
+    def advance(self: Any, constants: Any, state: Any, pixels: Any, at: Any = None) -> Any:
+        return state, original(self, constants, state, pixels, at)[1]
 
     return advance
 
