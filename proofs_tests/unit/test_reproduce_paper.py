@@ -12,6 +12,7 @@ import pytest
 
 from shiftjax import synthetic
 from shiftjax._cli import reproduce_paper as command
+from shiftjax._cli.train_synthetic import BAD_INPUT, INTERRUPTED
 from shiftjax._experiments.experiment import Experiment, Scene, Training
 from shiftjax._experiments.reproduction import whole_run
 from shiftjax._experiments.reproduction.claims import NAMES, Check, claims, judge
@@ -175,15 +176,32 @@ def test_an_interrupted_run_goes_on_to_the_same_files(tiny, tmp_path, monkeypatc
         return recorded(experiment, owner, **options)
 
     assert run("undisturbed", _stub) == 0
-    assert run("stopped", interrupted) == command.INTERRUPTED
+    assert run("stopped", interrupted) == INTERRUPTED
     assert "continue with the same command" in capsys.readouterr().err
     assert (tmp_path / "stopped" / "results.md").read_text().count("not run |") == len(NAMES) - 2
     assert run("stopped", recorded) == 0
     assert ran == list(NAMES)
     for path in (tmp_path / "undisturbed").rglob("*.*"):
         assert path.read_bytes() == (tmp_path / "stopped" / path.relative_to(tmp_path / "undisturbed")).read_bytes()
-    assert command.main(["--out", str(tmp_path / "stopped"), "--replicas", "2"]) == command.BAD_INPUT
+    assert command.main(["--out", str(tmp_path / "stopped"), "--replicas", "2"]) == BAD_INPUT
     assert "other replicas" in capsys.readouterr().err
+
+
+def test_folders_that_hold_something_else_are_refused(tiny, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(whole_run, "row", _stub)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "x").touch()
+    assert command.main(["--out", str(tmp_path / "other")]) == BAD_INPUT
+    assert "--out: expected a run" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "other").iterdir()] == ["x"]
+    words = ["--out", str(tmp_path / "run"), "--only", "fl_spaced"]
+    assert command.main(words) == 0
+    damaged = tmp_path / "run" / "rows" / "fl_spaced.json"
+    damaged.write_text(damaged.read_text()[:40])
+    assert command.main(words) == BAD_INPUT
+    (line,) = capsys.readouterr().err.splitlines()
+    assert str(damaged) in line
+    assert "delete that file" in line
 
 
 def kept():

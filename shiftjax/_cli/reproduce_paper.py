@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from shiftjax._cli.train_synthetic import BAD_INPUT, INTERRUPTED, count
+from shiftjax._cli.train_synthetic import count, exit_code, require_training
 from shiftjax._experiments.reproduction.claims import NAMES
 from shiftjax._experiments.reproduction.whole_run import reproduce
 from shiftjax._experiments.settings import EXPERIMENTS
-from shiftjax._extras import require
-from shiftjax.training import TrainingDivergedError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit code: 0, 1 for a diverged run, 2 for bad input, 130 after Ctrl-C."""
     options = _parser().parse_args(arguments)
-    try:
-        for module in ("orbax.checkpoint", "tqdm", "matplotlib"):
-            require(module, "train")
-        results = reproduce(
-            options.out,
-            size=options.size,
-            seed=options.seed,
-            replicas=options.replicas,
-            steps=options.steps,
-            only=options.only,
-        )
-    except KeyboardInterrupt as interrupt:
-        print(f"\n{interrupt or 'stopped'}; continue with the same command", file=sys.stderr)
-        return INTERRUPTED
-    except TrainingDivergedError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except (ValueError, TypeError, ImportError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return BAD_INPUT
+    return exit_code(lambda: _run(options), goes_on="continue with the same command")
+
+
+def _run(options: argparse.Namespace) -> int:
+    require_training()
+    results = reproduce(
+        options.out,
+        size=options.size,
+        seed=options.seed,
+        replicas=options.replicas,
+        steps=options.steps,
+        only=options.only,
+    )
     for row in results["rows"]:
         holds = f"holds in {row['holds']} of {row['replicas']}" if "checks" in row else "not run"
         print(f"{row['name']:30}{holds}")

@@ -38,10 +38,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.list:
         print(_listing(options.size))
         return 0
+    return exit_code(lambda: _run(options), goes_on="continue with --resume")
+
+
+def exit_code(run: Callable[[], int], *, goes_on: str) -> int:
+    """What a run returns, or what its end by an error or by Ctrl-C, which `goes_on` says how to undo, is told by."""
     try:
-        return _run(options)
+        return run()
     except KeyboardInterrupt as interrupt:
-        print(f"\n{interrupt or 'stopped'}; continue with --resume", file=sys.stderr)
+        print(f"\n{interrupt or 'stopped'}; {goes_on}", file=sys.stderr)
         return INTERRUPTED
     except TrainingDivergedError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -100,8 +105,7 @@ def _run(options: argparse.Namespace) -> int:
     # Whatever can fail does so before a folder is made: images that do not fit, a missing package.
     for training in experiment.trainings.values():
         task(training)
-    for module in ("orbax.checkpoint", "tqdm", "matplotlib"):
-        require(module, "train")
+    require_training()
     out = options.out or Path("runs") / f"{experiment.name}-{options.size}-seed{options.seed}"
     open_folder(out, _config(options), resume=options.resume)
     done = out / "metrics.json"
@@ -123,6 +127,16 @@ def _run(options: argparse.Namespace) -> int:
     print(f"\nexpected: {experiment.expected}\n\n{_table(result.metrics)}\n")
     print(f"written: {done}, {out / 'figure.png'}")
     return 0
+
+
+def require_training() -> None:
+    """Asks for the packages that training and its figures need.
+
+    Raises:
+        ImportError: one is missing.
+    """
+    for module in ("orbax.checkpoint", "tqdm", "matplotlib"):
+        require(module, "train")
 
 
 def _config(options: argparse.Namespace) -> dict[str, Any]:

@@ -49,8 +49,10 @@ class ExistingRunError(ValueError):
     """The output folder holds a run already."""
 
 
-def open_folder(out: Path, config: dict[str, Any], *, resume: bool) -> None:
+def open_folder(out: Path, config: dict[str, Any], *, resume: bool, option: str = "--resume") -> None:
     """Claims `out` for a run with `config`; never touches a folder that holds anything else.
+
+    Errors name the `option` by which a run goes on.
 
     Raises:
         ExistingRunError: the folder is not empty and `resume` is not set, or it holds a run with another config.
@@ -60,7 +62,7 @@ def open_folder(out: Path, config: dict[str, Any], *, resume: bool) -> None:
         raise ExistingRunError(f"--out: expected a folder, found the file {out}; choose another --out")
     if resume and not out.exists():
         raise ExistingRunError(
-            f"--resume: expected a run in {out}, found no such folder; leave --resume out to start it"
+            f"{option}: expected a run in {out}, found no such folder; leave {option} out to start it"
         )
     begun = set(out.iterdir()) if out.exists() else set()
     if not begun - {path.with_suffix(".tmp")}:  # nothing, or what a process left that was killed here
@@ -72,12 +74,12 @@ def open_folder(out: Path, config: dict[str, Any], *, resume: bool) -> None:
     try:
         started_with = dict(json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
-        raise ExistingRunError(f"--resume: expected a run in {out}, found no readable config.json there") from None
+        raise ExistingRunError(f"{option}: expected a run in {out}, found no readable config.json there") from None
     as_read = json.loads(json.dumps(config))
     other = sorted(k for k in as_read.keys() | started_with.keys() if as_read.get(k) != started_with.get(k))
     if other:
         raise ExistingRunError(
-            f"--resume: expected the options that {out} was started with, found other {', '.join(other)}; repeat them, "
+            f"{option}: expected the options that {out} was started with, found other {', '.join(other)}; repeat them, "
             "or choose another --out"
         )
 

@@ -18,7 +18,7 @@ from shiftjax._experiments.experiment import Experiment
 from shiftjax._experiments.reproduction.claims import NAMES, claims, judge
 from shiftjax._experiments.reproduction.page import page
 from shiftjax._experiments.reproduction.row import row
-from shiftjax._experiments.run import open_folder, write_json
+from shiftjax._experiments.run import ExistingRunError, open_folder, write_json
 from shiftjax._experiments.settings import find
 
 
@@ -34,7 +34,7 @@ def reproduce(
     """
     experiments = {name: find(name, size) for name in NAMES}
     options = {"size": size, "seed": seed, "replicas": replicas, "steps": steps}
-    open_folder(out, {**options, "experiments": _settings(experiments)}, resume=out.exists())
+    open_folder(out, {**options, "experiments": _settings(experiments)}, resume=out.exists(), option="--out")
     kept = out / "rows"
     kept.mkdir(exist_ok=True)
     for name in (name for name in NAMES if name in only):
@@ -66,7 +66,12 @@ def _judged(folder: Path, experiment: Experiment) -> dict[str, Any]:
     """The row of an experiment, judged anew from its scores; one that was not run has neither."""
     path = folder / f"{experiment.name}.json"
     if path.exists():
-        row = dict(json.loads(path.read_text()))
+        try:
+            row = dict(json.loads(path.read_text()))
+        except ValueError:
+            raise ExistingRunError(
+                f"--out: expected the scores of a row in {path}, found none; delete that file"
+            ) from None
         return row | judge(claims(experiment.name, row["period"]), list(row["scores"].values()))
     return {"name": experiment.name, "expected": experiment.expected}
 
