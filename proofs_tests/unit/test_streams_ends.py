@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jax import lax
 from jax.tree_util import Partial
@@ -90,9 +90,9 @@ def test_random_networks(names: list[str], turns: int, more: int) -> None:
     fn = in_turn(names)
     try:
         cert = certificate(fn, 64 + more)
-    except Exception:  # the network takes no image of this size
-        return
-    assert compare_up_to_the_ends(fn, cert, 0, turns, RNG) in ("", "the longer image is another map")
+    except ValueError:  # the network takes no image of this size
+        assume(False)
+    assert compare_up_to_the_ends(fn, cert, 0, turns, RNG) == ""
 
 
 @settings(max_examples=max(2, examples() // 10), **QUIET)
