@@ -83,6 +83,12 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "a border": reflected,
     "a border, then padded": lambda x: (y := jnp.pad(reflected(x), ((0, 0), (1, 1), (0, 0))))[:, 2:] - y[:, :-2],
     "along the channels": unfolded,
+    "a slice of an image padded behind": lambda x: filled(
+        lambda part, turn, y: part[:, 2:] + part[:, :-2], lost=2, out=N + 2
+    )(jnp.pad(x, ((0, 0), (0, 2), (0, 0)))),
+    "slices that move differently": filled(
+        lambda part, turn, x: part + lax.dynamic_slice_in_dim(x, turn * 2, part.shape[1], 1)
+    ),
     "summed inside each slice": filled(lambda part, turn, x: part + part.sum(1, keepdims=True)),
 }
 
@@ -100,10 +106,10 @@ def certified(fn: Callable[[Any], Any]) -> Any:
 def every_turn(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Any], Any]], Any]:
     """The certificate of a function whose loops are followed turn by turn."""
 
-    def run(fn: Callable[[Any], Any]) -> Any:
+    def run(fn: Callable[[Any], Any], look: Callable[[Callable[[Any], Any]], Any] = certified) -> Any:
         with monkeypatch.context() as patch:
             patch.setattr(looping, "slide", lambda *args: None)
-            return certified(fn)
+            return look(fn)
 
     return run
 
@@ -126,6 +132,46 @@ def test_a_turn_is_followed_once_however_many_there_are(monkeypatch):
         followed.clear()
         certified(filled(lambda part, turn, x: jnp.sin(part), turns=turns))
         assert len(followed) == 2  # the first turn, and by itself
+
+
+def test_what_every_turn_draws_anew_is_not_one_map():
+    fn = filled(lambda part, turn, x: part * lax.rng_uniform(0.0, 1.0, ()))
+    (axis,) = sj.certify(fn, X).axes
+    assert axis.exact == (0, N // TURNS)  # one turn's part
+    control = filled(lambda part, turn, x: part * lax.rng_uniform(0.0, 1.0, ()), turns=1)
+    assert sj.certify(control, X).axes[0].exact == (0, N)
+
+
+def test_a_table_that_the_program_holds_is_no_image(every_turn):
+    """Where the program has it as a literal, it is nothing that can be looked up among the variables either."""
+    table = np.array([0, 4, 8, 12, 16, 20], np.int32)
+
+    def fn(x: Any) -> Any:
+        def fill(turn: Any, carry: Any) -> Any:
+            y, at = carry
+            place = lax.dynamic_slice(table, (at[0],), (1,))[0]
+            part = lax.dynamic_slice_in_dim(x, turn * 4, 4, 1) * 3
+            return lax.dynamic_update_slice_in_dim(y, part, place, 1), at + 1
+
+        return lax.fori_loop(0, TURNS, fill, (jnp.zeros((1, N, 4)), jnp.zeros(1, jnp.int32)))[0]
+
+    jax.config.update("jax_use_simplified_jaxpr_constants", True)
+    try:
+        found, expected = certified(fn), every_turn(fn)
+    finally:
+        jax.config.update("jax_use_simplified_jaxpr_constants", False)
+    assert found == expected
+    assert found[0][0].exact == (0, N)
+
+
+@pytest.mark.parametrize("name", ["a border", "along the channels"])
+def test_what_was_followed_in_vain_leaves_no_trace(name, every_turn):
+    """Where too little is known of what is moved, the page is that of following every turn."""
+
+    def page(fn: Callable[[Any], Any]) -> str:
+        return sj.certify(fn, X).explain()
+
+    assert page(FUNCTIONS[name]) == every_turn(FUNCTIONS[name], page)
 
 
 @pytest.mark.parametrize("name", ["a pattern inside each slice", "padded inside each slice"])
