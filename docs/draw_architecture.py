@@ -19,11 +19,9 @@ sys.path.insert(0, str(ROOT / "scripts"))
 from _floors import Room  # noqa: E402
 from _house import House, HouseError  # noqa: E402
 from _picture import draw  # noqa: E402
-from count_code import code_lines  # noqa: E402
 
 PICTURE, PAGE = Path("docs/images/architecture.svg"), Path("docs/architecture.md")
 BEGIN, END = "<!-- begin: written by docs/draw_architecture.py -->", "<!-- end -->"
-ROUNDED = 50  # lines of code, so that not every edit makes the table stale
 
 
 def picture(house: House) -> str:
@@ -45,23 +43,18 @@ def picture(house: House) -> str:
 
 def table(house: House) -> str:
     """The rooms from the roof down, as Markdown."""
-    lines = ["| floor | room | what lives there | files | lines of code | imports from |", "|---|---|---|---|---|---|"]
+    lines = ["| floor | room | what lives there | files | imports from |", "|---|---|---|---|---|"]
     for package in sorted(house.packages, key=lambda name: (-house.floors[name], name)):
         for room in [package, *house.inner(package)]:
             below = sorted(b for a, b in house.arrows if a == room)
             names = [f"`{b}`" for b in below if b not in house.foundation]
             names += ["helpers"] * any(b in house.foundation for b in below)
-            cells = f"{house.floors[package]} | `{room}` | {house.sentence(room)} | {_sizes(house.sources(room))}"
+            cells = f"{house.floors[package]} | `{room}` | {house.sentence(room)} | {len(house.sources(room))}"
             lines.append(f"| {cells} | {', '.join(names) or '-'} |")
     helpers = ", ".join(f"`{name}`" for name in house.foundation)
-    sizes = _sizes([path for name in house.foundation for path in house.sources(name)])
-    lines.append(f"| 0 | helpers | Small modules at the root, for everybody: {helpers} | {sizes} | - |")
+    files = sum(len(house.sources(name)) for name in house.foundation)
+    lines.append(f"| 0 | helpers | Small modules at the root, for everybody: {helpers} | {files} | - |")
     return "\n".join(lines)
-
-
-def _sizes(files: list[Path]) -> str:
-    lines = sum(map(code_lines, files))
-    return f"{len(files)} | {f'about {round(lines / ROUNDED) * ROUNDED}' if lines >= ROUNDED else f'under {ROUNDED}'}"
 
 
 def main(arguments: list[str] | None = None) -> int:
