@@ -3,12 +3,14 @@
     python benchmarks/unet.py
 
 Both run in one process on the same number of threads, turn by turn. The twin is plain PyTorch in its faster memory
-layout, channels last. On an accelerator, or without torch, only the JAX side runs.
+layout, channels last. On an accelerator, or without torch, only the JAX side runs. *Compile* is tracing, lowering and
+compiling, once.
 """
 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -30,27 +32,37 @@ OUT_CHANNELS = 3
 
 def main() -> None:
     """Prints one table."""
-    print(f"{'':32}{'pass':>10}{'JAX ms':>10}{'torch ms':>10}{'JAX/torch':>11}")
+    print(f"JAX {jax.__version__} on {jax.default_backend()}, {os.cpu_count()} cores")
+    print(f"{'':32}{'pass':>10}{'JAX ms':>10}{'torch ms':>10}{'JAX/torch':>11}{'compile s':>11}")
     for name, (options, size) in CASES.items():
         for kind, times in _measure(options, size).items():
             jax_ms, torch_ms = (1e3 * times.get(side, float("nan")) for side in ("jax", "torch"))
-            print(f"{name:32}{kind:>10}{jax_ms:10.1f}{torch_ms:10.1f}{jax_ms / torch_ms:11.2f}")
+            ratio = jax_ms / torch_ms
+            print(f"{name:32}{kind:>10}{jax_ms:10.1f}{torch_ms:10.1f}{ratio:11.2f}{times['compile']:11.1f}", flush=True)
 
 
 def _measure(options: dict[str, Any], size: int) -> dict[str, dict[str, float]]:
     net = sj.UNet(OUT_CHANNELS, **options)
     image = np.random.default_rng(0).normal(size=(1, *(size,) * net.ndim, 1)).astype(np.float32)
     variables = jax.jit(net.init)(jax.random.key(0), image)
-    forward = jax.jit(net.apply)
     apply: Callable[..., Any] = net.apply
-    backward = jax.jit(jax.grad(lambda v, x: jnp.sum(apply(v, x) ** 2)))
+    forward, forward_compile = _compiled(apply, variables, image)
+    backward, backward_compile = _compiled(jax.grad(lambda v, x: jnp.sum(apply(v, x) ** 2)), variables, image)
     sides: dict[str, dict[str, Callable[[], Any]]] = {
         "forward": {"jax": lambda: jax.block_until_ready(forward(variables, image))},
         "training": {"jax": lambda: jax.block_until_ready(backward(variables, image))},
     }
     for kind, run in _torch_sides(net, variables, image, np.asarray(forward(variables, image))).items():
         sides[kind]["torch"] = run
-    return {kind: time_alternating(runs, repeats=7) for kind, runs in sides.items()}
+    times = {kind: time_alternating(runs, repeats=7) for kind, runs in sides.items()}
+    times["forward"]["compile"], times["training"]["compile"] = forward_compile, backward_compile
+    return times
+
+
+def _compiled(fn: Callable[..., Any], *operands: Any) -> tuple[Callable[..., Any], float]:
+    """The function for operands like these, and how many seconds it took to compile it."""
+    start = time.perf_counter()
+    return jax.jit(fn).lower(*operands).compile(), time.perf_counter() - start
 
 
 def _torch_sides(net: sj.UNet, variables: Any, image: np.ndarray, expected: np.ndarray) -> dict[str, Callable[[], Any]]:
