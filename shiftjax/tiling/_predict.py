@@ -51,8 +51,8 @@ def predict_tiled(
         for bit in integer arithmetic, up to rounding in floating point.
 
     Raises:
-        ValueError: the image has another shape or holds NaN, `fn` is another function, or `batch_size` is above 1 where
-            the plan forbids it.
+        ValueError: the image has another shape, or holds NaN or infinity; `fn` is another function; or `batch_size` is
+            above 1 where the plan forbids it.
     """
     if not isinstance(plan, TilePlan):
         fail("plan", "a plan from `plan_tiles`", shown(plan))
