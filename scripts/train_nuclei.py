@@ -79,7 +79,7 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, help="of training, instead of --minutes")
     parser.add_argument("--images", type=int, default=240, help="to train on (default: 240)")
     parser.add_argument("--batch", type=int, help="windows per step (default: 8, on a CPU 1)")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
     parser.add_argument("--image", type=Path, help="a real image, TIFF")
     parser.add_argument("--labels", type=Path, help="its labels, TIFF")
     return parser.parse_args()

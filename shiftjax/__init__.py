@@ -1,4 +1,8 @@
-"""shiftjax: shift equivariance, exact tiling and certificates for encoder-decoders in JAX."""
+"""shiftjax: shift equivariance, exact tiling and certificates for encoder-decoders in JAX.
+
+Begin with `fit` or `pretrained` for your own images, with `certify`, `plan_tiles` and `predict_tiled` for your own
+network, with `from_torch` for one of PyTorch, and with `predict_volume` and `segment_volume` for volumes.
+"""
 
 import importlib as _importlib
 from typing import TYPE_CHECKING as _TYPE_CHECKING

@@ -11,12 +11,16 @@ from collections.abc import Sequence
 from shiftjax._cli.network import UsageError, one_line
 
 INTERRUPTED = 130  # as shells have it
+ABOUT = (
+    "Labels objects in images of any size, predicts volumes by exact tiles, and proves how networks tile. "
+    "`python -m shiftjax COMMAND --help` says what a command takes."
+)
 COMMANDS = {
     "train": ("shiftjax._cli.train", "train a network on labelled images, for images like them"),
     "label": ("shiftjax._cli.label", "label the objects of images with a trained model"),
     "certify": ("shiftjax._cli.certify", "prove how a network tiles, or say what stops the proof"),
     "check": ("shiftjax._cli.check", "try to contradict the claims about a network, where they are not proved"),
-    "plan": ("shiftjax._cli.plan", "lay out the tiles of a volume, and say what they cost"),
+    "plan": ("shiftjax._cli.plan", "lay out the tiles of an image or volume, and say what they cost"),
     "predict": ("shiftjax._cli.predict", "predict a volume tile by tile, from storage to storage"),
     "segment": ("shiftjax._cli.segment", "label the objects of a volume, from its embedding or its image"),
 }
@@ -25,7 +29,7 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns 0, 1 where the answer is no, or 2 for bad usage."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    parser = argparse.ArgumentParser(prog="python -m shiftjax", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m shiftjax", description=ABOUT)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     for name, (module, summary) in COMMANDS.items():
         command = commands.add_parser(name, help=summary, description=summary)

@@ -17,7 +17,7 @@ from shiftjax._checks import fail, integer, per_axis, shown
 
 
 def capacity(period: Sequence[int]) -> int:
-    """Upper bound on the embeddings that objects can get which look the same over their receptive fields.
+    """Upper bound on the number of embeddings of objects that look the same over their receptive fields.
 
     Args:
         period: of the network, in input pixels per axis.
@@ -60,7 +60,8 @@ def nearest_capacity(factors: Sequence[int], pitch: int) -> int:
         pitch: distance of the copies, in input pixels.
 
     Returns:
-        The number of embeddings: from the first level on whose map repeats within one pooling window, all is constant.
+        The number of embeddings. From the first level on at which the copies repeat within one pooling window, all
+        deeper levels are constant and tell none apart.
 
     Raises:
         ValueError: a factor or a pitch that is no positive integer.

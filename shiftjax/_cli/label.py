@@ -23,12 +23,14 @@ TIFF = (".tif", ".tiff")
 def arguments(parser: argparse.ArgumentParser) -> None:
     """What the command takes."""
     parser.add_argument("model", help="folder that `train` or `Model.save` wrote, or the name of a model: nuclei")
-    parser.add_argument("image", help="a TIFF file, a folder of TIFF files, or a volume: Zarr, OME-Zarr, HDF5 or N5")
-    parser.add_argument("target", metavar="labels", help="to be written: .tif, a folder of them, or an OME-Zarr group")
-    parser.add_argument("--axes", help="of the image: t, c, z, y, x in its order (default: its metadata, else zyx)")
+    text = "a TIFF file, a folder of TIFF files, or a volume: Zarr, OME-Zarr, HDF5 (FILE.h5/DATASET) or N5"
+    parser.add_argument("image", help=text)
+    text = "to be written: a .tif file, for a folder a folder of them, or an OME-Zarr group"
+    parser.add_argument("target", metavar="labels", help=text)
+    parser.add_argument("--axes", help=f"of the image: {shared.AXES}")
     parser.add_argument("--channel", type=int, help="the only one of the image to be used, from 0 (default: all)")
-    parser.add_argument("--tile", type=network.shape, help="output pixels of a tile, per axis or one for all")
-    parser.add_argument("--memory", type=shared.memory, help="what one call may take on the device, such as 2GiB")
+    parser.add_argument("--tile", type=network.shape, help=f"{shared.TILE}; labels do not depend on it")
+    parser.add_argument("--memory", type=shared.memory, help=shared.MEMORY)
     parser.add_argument("--overwrite", action="store_true", help="replace TIFF files that exist")
     parser.add_argument("--quiet", action="store_true", help="show no bar")
 

@@ -16,6 +16,10 @@ import numpy as np
 from shiftjax._network import network as given_network
 from shiftjax.translation import open_model, translated
 
+NETWORK = (
+    "package.module:callable of one array, or of no arguments that returns such a function; a PyTorch module, or a "
+    ".pt2 file"
+)
 FILES = (".pt2", ".pt", ".pth", ".onnx", ".keras")  # of networks; all but the first are refused with advice
 MOST = 2**40  # pixels along an axis
 LONGEST = 1000  # characters of somebody else's error
@@ -33,9 +37,10 @@ def one_line(error: BaseException) -> str:
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declares the arguments that name a function and an image."""
-    parser.add_argument("function", help="package.module:callable of one array, or of no arguments that returns one")
+    parser.add_argument("function", help=NETWORK)
     parser.add_argument("--shape", required=True, type=shape, help="batch, space, channel: 1,236,236,1")
-    parser.add_argument("--spatial", type=axes, help="axes that are space (default: all but the first and the last)")
+    text = "array axes that are space, counted from 0: 1,2 (default: all but the first and the last)"
+    parser.add_argument("--spatial", type=axes, help=text)
     parser.add_argument("--dtype", default="float32", help="of the image (default: float32)")
 
 

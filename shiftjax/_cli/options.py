@@ -18,34 +18,36 @@ from shiftjax.tiling import PADS, TilePlan, plan_tiles
 from shiftjax.volume import Source, VolumeError, normalize, open_source
 
 NAMES = ("nuclei",)  # of models that come with the library
-MISSING = "what a chunk of the source stands for that is not there: its fill value, or an error (default: fill)"
+MISSING = "chunks that the source lacks: take them for its fill value, or stop with an error (default: fill)"
 VERIFY = (
-    "what a resumed run looks at again: `all` the source of finished tiles too; `none`: only whether chunks exist "
-    "(default: what is stored of the target, and some of the source)"
+    "what a resumed run checks again; `all`: the target, and the source of all finished tiles; `none`: only whether "
+    "chunks exist (default: the target, and the source of some tiles)"
 )
 ACCEPT = "resume a target that other versions of jax or shiftjax began"
-WAIT = "for a source that is a prediction in the making (default: 0, refuse it)"
-
-
+WAIT = "wait so long for a source that is an unfinished prediction (default: 0, refuse it)"
+AXES = "their letters among t, c, z, y and x, in order, such as czyx (default: its metadata, else zyx or yx)"
+TILE = "image pixels that a tile stands for, one number or one per axis; rounded down to whole periods"
+MEMORY = "the most that predicting may take on the device, such as 2GiB"
 NO_PAD = "none"  # on a command line
 
 
 def network_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """The network, its tiles, and how the source is read."""
+    parser.add_argument("--net", required=required, help=network.NETWORK)
+    parser.add_argument("--tile", type=network.shape, help=f"{TILE}: 64,128,128")
+    parser.add_argument("--memory", type=memory, help=MEMORY)
     text = (
-        "package.module:callable of one array, or of none that returns such a function; a PyTorch module or a .pt2 file"
+        "how the image goes on beyond its border (default: reflect); none: nothing is added, and the result is the "
+        "network's own, border included"
     )
-    parser.add_argument("--net", required=required, help=text)
-    parser.add_argument(
-        "--tile", type=network.shape, help="output pixels of a tile, per axis or one for all: 64,128,128"
-    )
-    parser.add_argument("--memory", type=memory, help="what one call may take on the device, such as 2GiB")
-    text = "the image beyond its border (default: reflect); none: as it is, with the network's own padding"
     parser.add_argument("--pad", choices=(*PADS, NO_PAD), help=text)
-    text = "spatial axis, from 0, along which nothing is computed twice; auto: where that takes less; never: tiles"
+    text = (
+        "compute in strips along this spatial axis, from 0, and nothing twice along it; auto: where that takes less "
+        "work; never: in tiles (default: auto with --memory and no --tile on one CPU, else never)"
+    )
     parser.add_argument("--stream", type=stream, metavar="AXIS|auto|never", help=text)
     parser.add_argument("--dtype", help="of the image as the network takes it (default: float32)")
-    parser.add_argument("--axes", help="of the source: t, c, z, y, x in its order (default: its metadata, else zyx)")
+    parser.add_argument("--axes", help=f"of the source: {AXES}")
     parser.add_argument("--level", type=int, default=0, help="of an OME-Zarr or TIFF source (default: 0, the finest)")
     parser.add_argument("--channel", type=int, help="the only one of the source to be used, from 0 (default: all)")
     parser.add_argument("--planes", action="store_true", help="take each plane along z as an image of its own")
@@ -75,8 +77,10 @@ def run_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--plan", type=Path, help="file with the output of `plan --json`, instead of --tile and the like"
     )
-    parser.add_argument("--normalize", type=percentiles, metavar="LOW,HIGH", help="percentiles that become 0 and 1")
-    parser.add_argument("--preprocess", help="package.module:callable, a JAX function of each pixel alone")
+    text = "scale intensities, so that these percentiles of the whole source become 0 and 1: 1,99.8"
+    parser.add_argument("--normalize", type=percentiles, metavar="LOW,HIGH", help=text)
+    text = "package.module:callable, a JAX function of an image that acts on each pixel alone"
+    parser.add_argument("--preprocess", help=text)
     parser.add_argument("--new", action="store_true", help="refuse a target that exists, instead of resuming it")
     parser.add_argument("--quiet", action="store_true", help="show no bar")
     parser.add_argument("--missing", choices=("fill", "error"), default="fill", help=MISSING)

@@ -19,7 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--region", type=region, help="only tiles that meet these pixels: 0:64,:,100:200")
     parser.add_argument("--target-dtype", help="of the target, such as bfloat16 (default: the network's)")
     parser.add_argument("--zarr-format", type=int, choices=(2, 3), help="of the target (default: the source's, else 3)")
-    parser.add_argument("--levels", type=int, help="resolutions of the target, each half as large (default: 1)")
+    text = "resolutions of the target, each of half the pixels per axis (default: 1)"
+    parser.add_argument("--levels", type=int, help=text)
 
 
 def region(text: str) -> tuple[slice, ...]:

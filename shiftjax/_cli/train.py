@@ -23,9 +23,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--start", help="a model to begin with: its folder, nuclei, or none (default: nuclei if it suits)"
     )
     parser.add_argument("--steps", type=int, help="of training (default: as many as fit into --minutes)")
-    parser.add_argument("--minutes", type=float, default=8, help="what all of it may take (default: 8)")
-    parser.add_argument("--validation", type=float, help="share that is held out (default: 0.2, of one image 0.25)")
-    parser.add_argument("--window", type=network.shape, help="output pixels of a training window: 128, or 32,64,64")
+    parser.add_argument("--minutes", type=float, default=8, help="what the whole run may take (default: 8)")
+    text = "share that is held out, to score the model on (default: 0.2, of one image 0.25)"
+    parser.add_argument("--validation", type=float, help=text)
+    text = "output pixels of a training window: 128, or 32,64,64 (default: chosen by the size of the objects)"
+    parser.add_argument("--window", type=network.shape, help=text)
     parser.add_argument("--batch", type=int, default=1, help="windows per step (default: 1)")
     parser.add_argument("--rate", type=float, default=2e-3, help="the largest learning rate (default: 0.002)")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")

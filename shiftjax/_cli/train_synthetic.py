@@ -64,7 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--experiment", default=DEFAULT, help="see --list; default: %(default)s")
     parser.add_argument("--size", choices=sorted(EXPERIMENTS), default="small", help="default: %(default)s")
     parser.add_argument("--steps", type=count(0), help="training steps, instead of the experiment's own")
-    parser.add_argument("--seed", type=count(0), default=0)
+    parser.add_argument("--seed", type=count(0), default=0, help="of weights and images; default: %(default)s")
     parser.add_argument("--replicas", type=count(1), default=1, help="train this many seeds, from --seed on")
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the computation")
     parser.add_argument("--out", type=Path, help="output folder; default: runs/EXPERIMENT-SIZE-seedS")

@@ -27,11 +27,14 @@ class AxisCertificate:
         phases: output pixels.
         lo: first input pixel read, for each phase.
         hi: last input pixel read, for each phase; `lo - 1` where a phase reads nothing.
-        exact: (start, stop) of the output pixels that equal those of an infinite image; all of this holds there.
-        start: output pixels from here on equal those of an image that ends where this one does and goes on to the left;
-            only the left end of the image can spoil an output. With `stop`: where `same_map(other, borders=True)`.
-        stop: output pixels before this one equal those of an image that begins where this one does and goes on to the
-            right.
+        exact: (start, stop) of the output pixels that equal those of an infinite image; for them all of the above
+            holds.
+        start: output pixels from here on equal those of an image that ends where this one does and goes on for ever to
+            the left: what the function does at the left end of the image does not reach them. The same pixels of two
+            sizes agree, counted from the end, where `same_map(other, borders=True)`; likewise, counted from the
+            beginning, those before `stop`.
+        stop: output pixels before this one equal those of an image that begins where this one does and goes on for ever
+            to the right.
         size: input pixels of the certified image.
         out: output pixels of the certified image.
         input_axis: which axis of the input array.
@@ -56,14 +59,15 @@ class AxisCertificate:
     def minimal(self) -> bool:
         """Whether a witness shows that no smaller shift moves the output by whole pixels.
 
-        Looked for when first asked, which may take seconds; False says that it was not shown. The claim is about the
-        function with the parameters that it holds; of those that it holds as `jax.ShapeDtypeStruct`, about some values.
+        The witness is looked for when this is first asked, which may take seconds; False says "not shown". The claim is
+        about the function with the parameter values that it holds; where it holds a `jax.ShapeDtypeStruct`, about some
+        values of that parameter.
         """
         return self.period == 1 or self.search("minimal") is not None
 
     @property
     def attained(self) -> bool:
-        """Whether a witness shows that every phase reads both ends of its field; as `minimal`, False: not shown."""
+        """Whether a witness shows that every phase reads both ends of its field; False says "not shown", as above."""
         return self.search("attained") is not None
 
     def witness(self, kind: str) -> Witness:
@@ -79,7 +83,7 @@ class AxisCertificate:
         return found
 
     def plain(self, witnesses: bool) -> dict[str, Any]:
-        """Numbers, and witnesses or none, as JSON takes them."""
+        """The numbers as JSON takes them; with `witnesses` also the witnesses, which are then looked for."""
         numbers = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "search"}
         found = [self.search(kind) for kind in KINDS] if witnesses else []
         return {**numbers, "witnesses": [dataclasses.asdict(witness) for witness in found if witness]}
@@ -113,7 +117,7 @@ class AxisCertificate:
 
     @property
     def halo(self) -> tuple[int, int]:
-        """Input pixels that some output reads before and after its own place, `offset + stride * index`."""
+        """How many input pixels an output reads, at most, before and after its own place, `offset + stride * index`."""
         at = [self.offset + floor(self.stride * r) for r in range(self.phases)]
         before = max(a - lo for a, lo in zip(at, self.lo, strict=True))
         after = max(hi - a for a, hi in zip(at, self.hi, strict=True))
@@ -125,7 +129,7 @@ class AxisCertificate:
         return min(at + self.lo[r] for at, r in fields), max(at + self.hi[r] for at, r in fields) + 1
 
     def _ends(self, start: int, stop: int) -> list[int]:
-        """Indices that hold both ends: a full turn of phases from either side."""
+        """Indices among which the extremes lie: one of each phase from either side."""
         if stop - start <= 2 * self.phases:
             return list(range(start, stop))
         return [*range(start, start + self.phases), *range(stop - self.phases, stop)]

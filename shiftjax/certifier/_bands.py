@@ -1,4 +1,4 @@
-"""Large known matrices of which only a band is not zero, as those of resizing, in memory that grows with their length.
+"""Large known matrices that are zero outside a band, as those of resizing, in memory that grows with their length only.
 
 A matrix of (elements, outputs) that is computed pointwise from vectors is never written out. Interval arithmetic on
 blocks of it shows which of them are zero however XLA computes them; the others are evaluated.
@@ -16,14 +16,14 @@ from shiftjax._arithmetic import ceil_div
 from shiftjax.certifier._domain.constants import Known
 from shiftjax.certifier._domain.rounding import FLOATS, SAFETY, Rounding
 
-LARGE = 1 << 20  # elements from which on a matrix is not written out
+LARGE = 1 << 20  # elements; a larger matrix is not written out
 
 Interval = tuple[np.ndarray, np.ndarray]  # least and greatest, in float64
 Evaluate = Callable[[Known, list[np.ndarray], list[Rounding]], tuple[np.ndarray, Rounding]]
 
 
 class Band(NamedTuple):
-    """All of a matrix that may not be zero, column by column.
+    """All elements of a matrix that may differ from zero, column by column.
 
     Attributes:
         start: for each column, the first row that is kept.
@@ -39,7 +39,7 @@ class Band(NamedTuple):
 
 
 def _block(shape: Sequence[int]) -> int:
-    """Rows and columns of a block: so many that blocks and elements near the band take about equally long."""
+    """Rows and columns of a block: as many as make all blocks, and all elements near the band, take about as long."""
     return max(16, round(shape[0] ** (1 / 3)))
 
 
@@ -48,7 +48,7 @@ def is_large(shape: Sequence[int]) -> bool:
 
 
 def band(matrix: Known, evaluate: Evaluate) -> Band | None:
-    """The band of a matrix (elements, outputs); None where it is none, or is not computed pointwise from vectors.
+    """The band of a matrix (elements, outputs); None where it has none, or is not computed pointwise from vectors.
 
     Args:
         matrix: a large matrix.
@@ -77,7 +77,7 @@ def band(matrix: Known, evaluate: Evaluate) -> Band | None:
 
 
 def _vector(known: Known) -> tuple[np.ndarray, Rounding] | None:
-    """A small operand with two axes of which one at least has size 1, and its rounding; else None."""
+    """A small operand as an array of two axes, at least one of size 1, and its rounding; None where it is larger."""
     operand, axes = known, tuple(range(2 - len(known.shape), 2))
     if known.is_large and known.made is not None and known.made[0].name == "broadcast_in_dim":
         eqn, (operand,), _ = known.made

@@ -20,17 +20,18 @@ def batchwise(
 ) -> bool:
     """Proves that `fn` treats each image of a batch alone, whatever else is in the batch.
 
-    The batch is taken for one more image axis, along which the certificate must be that of doing nothing. It must be
-    of one map for all these numbers of images: a function may see how many there are, so nothing is said of others.
+    The batch is taken for one more image axis, along which every output must read its own image and no other. The
+    function must be the same map for each of these numbers of images: it may see how many there are, so nothing is said
+    of other numbers.
 
     Args:
         fn: as for `certify`.
         x: `(batch, ...)` as for `certify`; its first axis is the batch, whatever its size.
-        images: numbers of images in a batch.
+        images: for which numbers of images in a batch.
         spatial_axes: as for `certify`.
 
     Returns:
-        Whether the proof succeeds; False says that there is none, not that images are mixed.
+        Whether it is proved; False does not say that images are mixed.
     """
     space = tuple(range(1, len(x.shape) - 1)) if spatial_axes is None else tuple(spatial_axes)
     try:

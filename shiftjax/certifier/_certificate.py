@@ -46,7 +46,7 @@ class Misalignment:
 
 @dataclass(frozen=True)
 class Constant:
-    """An array that the function closes over: it counts by value, which `digest` names."""
+    """An array that the function closes over; the proof holds for its value, which `digest` names."""
 
     name: str
     shape: tuple[int, ...]
@@ -63,8 +63,8 @@ class Output:
         shape: of the array.
         axes: one entry per spatial axis of the input.
         fingerprint: digest of its derivation, sizes along image axes left out.
-        borders: per spatial axis, digests of how the image's left and right end are treated, places counted from that
-            end; empty where nothing is known of them.
+        borders: per spatial axis, digests of how the image's left and right end are treated, with places counted from
+            that end; empty where nothing is known of them.
     """
 
     name: str
@@ -92,13 +92,13 @@ class Certificate:
         shape: of the input.
         dtype: of the input.
         leaves: one entry per output array that has a proof.
-        left_out: the output arrays that have none, where others do; tiling leaves them out too.
-        parameters: names of the array leaves of the function; their values are unknown to the proof.
-        constants: arrays closed over, which count by value.
+        left_out: the output arrays without a proof, where others have one; tiling leaves them out too.
+        parameters: names of the array leaves of the function; the proof holds whatever their values.
+        constants: arrays that the function closes over; the proof holds for these values.
         assumptions: what the proof takes for granted about larger images.
         approximations: what holds up to rounding only, with a bound: rounded weights of a resizing. Tiles then need not
             equal the whole bit for bit.
-        border_approximations: likewise, of the border windows alone.
+        border_approximations: likewise, what concerns the border windows alone.
         misaligned: joins of branches that are not centred on each other.
         steps: the derivation.
     """
@@ -129,7 +129,11 @@ class Certificate:
 
     @property
     def axes(self) -> tuple[AxisCertificate, ...]:
-        """One entry per spatial axis of the input. Only for a single output: take `outputs` apart otherwise."""
+        """One entry per spatial axis of the input.
+
+        Raises:
+            AttributeError: the function has several outputs; ask each of `outputs`.
+        """
         return self._single.axes
 
     @property
@@ -140,17 +144,17 @@ class Certificate:
 
     @property
     def output_shape(self) -> tuple[int, ...]:
-        """Shape of the output."""
+        """Shape of the output. Only for a single one, as `axes`."""
         return self._single.shape
 
     @property
     def output_axes(self) -> tuple[int, ...]:
-        """Where the spatial axes lie in the output."""
+        """Which axes of the output the spatial axes are. Only for a single output, as `axes`."""
         return tuple(axis.output_axis for axis in self.axes)
 
     @property
     def period(self) -> tuple[int, ...]:
-        """Input pixels, per axis."""
+        """Input pixels by which the image may be moved, per axis. Only for a single output, as `axes`."""
         return tuple(axis.period for axis in self.axes)
 
     @property
@@ -165,18 +169,21 @@ class Certificate:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Digest of the derivation up to sizes along image axes: equal ones at two shapes are the same map."""
+        """Digest of the derivation without sizes along image axes: where two shapes have one, they are of one map."""
         return "-".join(leaf.fingerprint for leaf in self.leaves)
 
     def same_map(self, other: Certificate, *, borders: bool = False) -> bool:
-        """Whether both shapes give the same map of an infinite image, so that exact outputs at the same place agree.
+        """Whether both are of one map of an infinite image, so that exact outputs at the same place agree.
 
-        Parameters count as equal if their places in the function are.
+        Parameters are compared by their place in the function, never by value.
 
         Args:
             other: a certificate of the same function, or of another one.
             borders: whether both must treat the ends of the image alike, too. Then outputs before `stop` agree where
                 both images begin alike, and outputs from `start` on, counted from the end, where both end alike.
+
+        Returns:
+            True if that is proved; False says that it is not, for the two may still agree.
         """
         own, others = ((c.fingerprint, c.places, len(c.left_out), c.parameters) for c in (self, other))
         if not borders or own != others:
@@ -209,17 +216,17 @@ class Certificate:
         return draw(self)
 
     def to_json(self, *, witnesses: bool = True) -> str:
-        """The certificate as JSON text, with witnesses that are looked for now, which may take seconds, or without."""
+        """The certificate as JSON text. Witnesses are looked for first, which may take seconds, unless told not to."""
         leaves = [{**vars(leaf), "axes": [axis.plain(witnesses) for axis in leaf.axes]} for leaf in self.leaves]
         rest = dataclasses.asdict(dataclasses.replace(self, leaves=()))
         return json.dumps({"format": FORMAT, **rest, "leaves": leaves}, default=str, indent=1)
 
     @classmethod
     def from_json(cls, text: str) -> Certificate:
-        """Reads what `to_json` wrote. What has no witness there is not shown.
+        """Reads what `to_json` wrote. A claim without a witness in the text counts as not shown.
 
         Raises:
-            ValueError: if the text is no certificate of this version.
+            ValueError: the text is no certificate of this format.
         """
         try:
             return cls._from_plain(_tuples(json.loads(text)))

@@ -37,11 +37,12 @@ def certify(
 
     Args:
         fn: any callable of one array, or a function without arguments that returns one. If it is a pytree
-            (`jax.tree_util.Partial(net.apply, variables)`, an Equinox module), its array leaves are parameters with
-            unknown values; `jax.ShapeDtypeStruct` leaves will do. Arrays that it closes over count by value.
-        x: the image, or a `jax.ShapeDtypeStruct` of its shape.
+            (`jax.tree_util.Partial(net.apply, variables)`, an Equinox module), its array leaves are parameters: the
+            proof holds for any values of them, and `jax.ShapeDtypeStruct` leaves will do. Of arrays that it closes over
+            it holds for the values that they have.
+        x: the image, mostly `(batch, *space, channel)`, or a `jax.ShapeDtypeStruct` of its shape.
         spatial_axes: the axes of `x` that are space; by default all but the first and the last.
-        output_axes: where they must lie in every output; by default wherever they are found.
+        output_axes: which axes of every output these must be, in the same order; by default any.
 
     Returns:
         The certificate, for the shape of `x`: period, receptive field per phase, exact window, capacity. Outputs that
@@ -49,6 +50,7 @@ def certify(
 
     Raises:
         CertificationError: where no output has a proof; it names the operation and the source line.
+        ValueError: bad arguments, or an error that `fn` itself raises for an image of this shape.
 
     Example:
         >>> import jax

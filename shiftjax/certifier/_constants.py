@@ -1,4 +1,4 @@
-"""Values that do not depend on the image: computed where known, else only followed for where they are uniform."""
+"""Values that do not depend on the image: computed where known; else only where they are uniform is kept track of."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from shiftjax.certifier._rules.pointwise import PASSED_ON, POINTWISE
 from shiftjax.certifier._rules.table import Equation, plain_parameters
 
 CHANCE = frozenset({"rng_uniform", "pure_callback"})  # every call may give something else
-DEPENDENT = CHANCE | {"platform_index"}  # on the machine, which is one for all tiles: `devices` are of one platform
+DEPENDENT = CHANCE | {"platform_index"}  # or on the machine, alike for all tiles: `devices` are of one platform
 
 # Operations whose results NumPy gives bit for bit as XLA does; each spares a compilation.
 NUMPY: dict[str, Callable[..., np.ndarray]] = {
@@ -57,13 +57,13 @@ NUMPY_FLOATS: dict[str, Callable[..., np.ndarray]] = {  # likewise, where the re
 def fold(eqn: Equation, operands: Sequence[Constant]) -> list[Constant]:
     """The results of an operation on constants.
 
-    They are known if they can be computed, and if rounding does not decide what a discontinuous operation gives.
+    They are known if they can be computed, unless rounding may decide what a discontinuous operation gives.
     """
 
     def derive(k: int) -> Unknown:
         sources = [
             v.derivation if isinstance(v, Known) and v.is_large else v for v in operands
-        ]  # not written out for it
+        ]  # large values are not computed for this
         uniform, periods = _uniform_axes(eqn, sources, k), _periods(eqn, sources, k)
         made = (eqn, operands, k) if len(known) < len(operands) else None  # else rounding decides, or chance
         return Unknown(eqn.call.out_shapes[k], _name(eqn, sources, k), uniform, tuple(sorted(periods.items())), made)
@@ -139,7 +139,7 @@ def _evaluate(eqn: Equation, operands: Sequence[Known]) -> list[tuple[np.ndarray
 
 
 def _band_sum(found: Band) -> tuple[np.ndarray, Rounding]:
-    """The sum of each column of a band, and its rounding: what is zero adds nothing."""
+    """The sum of each column of a band, and its rounding: what lies outside is zero and adds nothing."""
     values, before = found.blocks
     sums = values.sum(axis=1)
     (total,) = rounding("reduce_sum", {"axes": (1,)}, [values], [before], [sums], lambda errors: errors)
@@ -148,7 +148,7 @@ def _band_sum(found: Band) -> tuple[np.ndarray, Rounding]:
 
 
 def _selection(eqn: Equation, values: Sequence[np.ndarray]) -> Callable[[Sequence[np.ndarray]], Sequence[np.ndarray]]:
-    """Selects among errors as an operation does among values; indices stay what they are."""
+    """What an operation that selects values does to their errors; operands that are indices stay what they are."""
     chosen = selected_from(eqn.name, len(values))
 
     def select(errors: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -197,7 +197,7 @@ def _compute(eqn: Equation, operands: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def _name(eqn: Equation, operands: Sequence[Constant], out: int) -> str:
-    """Sizes along axes that a broadcast or repetition made are left out, so that a bias has one name at every size."""
+    """The name of a result, without sizes along broadcast or repeated axes: a bias has one name at every size."""
     uniform, periods = _uniform_axes(eqn, operands, out), _periods(eqn, operands, out)
     sizes = tuple(
         None if k in uniform else f"period {periods[k]}" if k in periods else n
@@ -242,7 +242,7 @@ def _periods(eqn: Equation, operands: Sequence[Constant], out: int) -> dict[int,
 
 
 def _periods_after_reshape(value: Constant, shape: tuple[int, ...]) -> dict[int, int | None]:
-    """A uniform axis that is merged with the one behind it repeats that."""
+    """The periods after a reshape: a uniform axis that is merged with the one behind it repeats that one."""
     for k in range(len(shape)):
         merged = (*value.shape[:k], prod(value.shape[k : k + 2]), *value.shape[k + 2 :])
         if len(value.shape) == len(shape) + 1 and merged == shape and value.uniform(k):

@@ -1,7 +1,7 @@
 """How the arrays of a function are made of each other: the certifier's walk over the equations, written down.
 
-For those who compute a function in another order than it was written in, as a stream does. Calls, branches by platform
-and loops that the certifier follows turn by turn are opened, so that what is left are operations on arrays.
+For code that computes a function in another order than it was written in, as a stream does. Calls, branches by platform
+and loops that the certifier follows turn by turn are written out, so that only operations on arrays are left.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Along:
     """Where and how an array runs along one image axis.
 
     Attributes:
-        axis: of the array.
-        before: size of what is flattened into that axis and varies slower; 1 where nothing is.
-        after: size of what varies faster.
+        axis: the array axis that does.
+        before: size of what is flattened into that axis and varies slower than the image axis; 1 where nothing is.
+        after: size of what varies faster; 1 where nothing does.
         stride: image pixels per index; negative where it runs backwards.
         period: image pixels after which the array is computed in the same way again.
     """
@@ -52,9 +52,9 @@ class Array:
     """An array that depends on the image.
 
     Attributes:
-        shape: of it.
+        shape: its sizes.
         dtype: name of its type.
-        map: digest of the map from the image, whatever part of it the array holds.
+        map: digest of the map from the image, whichever part of the map's output the array holds.
     """
 
     def __init__(self, image: Image, dtype: str) -> None:
@@ -72,9 +72,9 @@ class Array:
         return None
 
     def continues(self, other: Array, image_axis: int, by: int) -> bool:
-        """Whether it is the map of another array, read along one image axis from index `by` of that one on.
+        """Whether it continues another array: index 0 of it is index `by` of the other, along one image axis.
 
-        Said of the maps: what either array holds at its ends is left aside.
+        This is about their maps: what either array holds at its ends may differ.
         """
         along = other.along(image_axis)
         if along is None or self.map != other.map:
@@ -87,8 +87,8 @@ class Constant:
     """An array that does not depend on the image.
 
     Attributes:
-        shape: of it.
-        value: where it is known exactly, else None.
+        shape: its sizes.
+        value: its elements where they are known exactly, else None.
     """
 
     def __init__(self, value: Known | Unknown) -> None:
@@ -97,7 +97,7 @@ class Constant:
         self.value: np.ndarray | None = value.value if isinstance(value, Known) and value.exact else None
 
     def form(self, axis: int) -> tuple[int, int, int] | None:
-        """How it runs along an axis: elements before those that repeat, after how many these do, and elements after.
+        """How it runs along an axis: (elements before those that repeat, their period in elements, elements after).
 
         None where that is not proved.
         """
@@ -119,14 +119,14 @@ class Operation:
     """What an array is computed by.
 
     Attributes:
-        primitive: of JAX.
+        primitive: JAX's object for it.
         params: its parameters.
         operands: the arrays and constants that it takes.
         result: which of its results the array is.
-        source: "file:line" of the function.
-        pointwise: whether it looks at one index of all operands at a time.
-        lookup: of a gather of single indices that are known and regular: what outputs `0 .. q - 1` read, and by how
-            much further along the next q of them do; None for all else.
+        source: "file:line" of the user's code.
+        pointwise: whether it reads all operands at the index that it computes.
+        lookup: of a gather of single indices that are known and regular: the elements that outputs `0 .. q - 1` read,
+            and how many elements further along the next q outputs read; None for all else.
     """
 
     primitive: Any
@@ -139,7 +139,7 @@ class Operation:
 
     @property
     def name(self) -> str:
-        """Of the primitive."""
+        """Name of the primitive."""
         return self.primitive.name
 
 
@@ -251,7 +251,7 @@ def _lookup(made: _Made) -> tuple[tuple[int, ...], int] | None:
 
 
 class _Walk(Interpreter):
-    """Keeps what every value is made by. Of forms for several platforms it takes the one that runs here."""
+    """Keeps what every value is made by. Of branches for several platforms it takes the one that runs here."""
 
     every_turn = True
 

@@ -34,7 +34,7 @@ def rules() -> dict[Any, Rule]:
 class Interpreter:
     """Interprets programs and keeps what is learnt in a record.
 
-    What is refused stops only what is computed from it, so that each output of a function is judged by itself.
+    A refusal stops only what is computed from the refused value, so that each output of a function is judged by itself.
     """
 
     every_turn = False
@@ -128,7 +128,7 @@ class Interpreter:
 
 
 def _check(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> None:
-    """What every rule must keep: the traced shapes, each image axis exactly once, exact indices inside the array."""
+    """What the results of every rule must have: the traced shapes, each image axis once, exact indices in the array."""
     for result, shape in zip(results, eqn.call.out_shapes, strict=True):
         if result.shape != shape:
             eqn.refuse(f"the rule expects shape {result.shape}, the trace has {shape}", REPORT)
@@ -144,7 +144,7 @@ def _check(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> 
 
 
 def _note(eqn: Equation, images: Sequence[Image], results: Sequence[Value]) -> None:
-    """Records, for the page, a step that changes how the image is read."""
+    """Records a step that changes how the image is read, for the table of `explain`."""
     first = next((r for r in results if isinstance(r, Image)), None)
     if first is None or first.broken:
         return

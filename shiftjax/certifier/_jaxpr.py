@@ -63,7 +63,7 @@ class Program:
     """A jaxpr, open or closed, of any supported JAX."""
 
     inputs: tuple[Any, ...]  # constants first
-    constants: tuple[Any, ...]  # their values; short where the caller passes them as operands
+    constants: tuple[Any, ...]  # their values; fewer where the caller passes them as operands
     calls: tuple[Call, ...]
     outputs: tuple[Any, ...]
 
@@ -106,7 +106,7 @@ def _plain(value: Any) -> Any:
 
 
 def _needed(calls: Sequence[Call], outputs: Sequence[Any]) -> tuple[Call, ...]:
-    """Without the calls whose results nobody uses: what is not run needs no proof. Effects stay."""
+    """The calls whose results are used: what is not run needs no proof. Those with effects stay."""
     used = {v for v in outputs if literal(v) is None}
     needed = []
     for call in reversed(calls):
@@ -196,7 +196,7 @@ def concrete(value: Any) -> np.ndarray | None:
 
 
 def key_data(value: Any) -> Any:
-    """What names a constant that has no value on the host: the bits of a random key; for a tracer, nothing."""
+    """What identifies a constant without a value on the host: the bits of a random key; for a tracer, nothing."""
     try:
         return str(value.dtype), np.asarray(jax.random.key_data(value))
     except (AttributeError, TypeError, ValueError, jax.errors.JAXTypeError):
@@ -230,7 +230,7 @@ def scan_parts(params: dict[str, Any], operands: int) -> tuple[int, int]:
 
 
 def form_on(params: dict[str, Any], backend: str) -> Any | None:
-    """Of a `cond` that chooses by platform, as `jax.lax.platform_dependent` makes it, the branch of a backend."""
+    """The branch for a backend of a `cond` that `jax.lax.platform_dependent` made; None for any other operation."""
     names = {backend, *({"cuda", "rocm"} if backend == "gpu" else ())}
     pairs = zip(params.get("branches", ()), params.get("branches_platforms") or (), strict=False)
     return next((branch for branch, platforms in pairs if platforms is None or names & set(platforms)), None)
@@ -266,7 +266,7 @@ def _probed() -> dict[str, Any]:
 
 STANDARD = sysconfig.get_path("stdlib")
 LIBRARIES = ("jax", "flax", "equinox", "haiku", "jaxtyping", "beartype")
-BETWEEN = ("certifier", "translation")  # rooms of this library between the user's code and JAX
+BETWEEN = ("certifier", "translation")  # packages of this library between the user's code and JAX
 NETWORKS = tuple(str(Path(__file__).parents[1] / name) for name in ("nets", "_xla_cpu.py"))
 OPERATIONS = str(Path(__file__).parents[1] / "translation" / "_torch" / "_operations")
 
@@ -275,7 +275,7 @@ OPERATIONS = str(Path(__file__).parents[1] / "translation" / "_torch" / "_operat
 def is_user_code(file: str) -> bool:
     """Whether a file is the user's code, not Python's, JAX's or a neural network library's."""
     modules = [getattr(sys.modules.get(name), "__file__", None) for name in LIBRARIES]
-    own = Path(__file__).parents[1]  # of which some evaluate what the user has written
+    own = Path(__file__).parents[1]  # some of its packages evaluate what the user has written
     folders = [str(Path(module).parent) for module in modules if module] + [str(own / name) for name in BETWEEN]
     standard = file.startswith(STANDARD) and "-packages" not in file
     return not standard and not file.startswith(("<", *folders))

@@ -53,21 +53,22 @@ def fit(
     that it learns to have no seams. The network's first channel learns the foreground, with a gap between objects that
     touch, the others an embedding that differs between neighbours. From time to time the images held out are labelled
     and scored. The last weights are taken, unless earlier ones scored better by more than chance; a run whose scores
-    only fall ends early. At the end the threshold, the bandwidth and the smallest size are chosen that score best.
-    Ctrl-C ends the training early and keeps what there is.
+    only fall ends early. At the end, the foreground threshold, the bandwidth and the smallest size are chosen that
+    score best. Ctrl-C ends the training early and keeps what there is.
 
     Args:
         images: of one kind, of any sizes: an array `(*space)` or `(*space, channel)`, the path of a TIFF file, of a
             folder of TIFF files, or of a volume of any format that `shiftjax.volume.open_source` reads, what it
-            returns, or a list of these. Volumes that are large are read window by window.
+            returns, or a list of these. Large volumes are read window by window.
         labels: likewise, `(*space)`, integers, 0 = background, a number of its own for each object.
         net: a Linen module whose output has two channels or more and stride 1; by default a valid `UNet` whose
             receptive field holds a typical object.
-        start: a model to begin with, or False for a network without experience. By default
-            `shiftjax.pretrained("nuclei")` where its network is the one that would be chosen: 2-D, one channel, objects
-            of up to some 40 px. What it knows of round bright objects is worth more than the first thousand steps.
-        steps: of training; by default as many as fit into `minutes`, 200 to 6000.
-        minutes: what all of it may take, measured at the beginning, on a machine that stays as fast as it is then.
+        start: a model to begin with, or False for random weights. By default `shiftjax.pretrained("nuclei")` where its
+            network is the one that would be chosen: 2-D, one channel, objects of up to some 40 px. On round bright
+            objects it saves more than the first thousand steps.
+        steps: of training; by default as many as fit into `minutes`, but at least 200 and at most 6000.
+        minutes: how long the whole call may take. The number of steps is chosen by the speed at the beginning: on a
+            machine that slows down later the call takes longer.
         validation: the share that is held out, `(images, labels)` to be used instead, or False for none. By default the
             last fifth of several images, or the last quarter of a single one along its longest axis.
         augment: whether windows are mirrored, turned, bent, magnified, made brighter, darker and noisier at random.
@@ -76,9 +77,9 @@ def fit(
         batch: windows per step.
         rate: the largest learning rate of Adam; it warms up over 50 steps, and falls to zero along a cosine.
         key: of all that is random; by default `jax.random.key(0)`.
-        out: folder for checkpoints and the best model so far; needs the package orbax-checkpoint. The same call goes on
-            after a crash, and its result is that of an undisturbed run, bit for bit.
-        resume: whether to go on with a run in `out`; otherwise it is begun anew.
+        out: folder for checkpoints and the best model so far; needs the package orbax-checkpoint. After a crash the
+            same call resumes, and its result is that of an undisturbed run, bit for bit.
+        resume: whether to resume a run in `out`; otherwise it is begun anew.
         progress: whether to show a bar with the time left, and the scores.
 
     Returns:
@@ -86,11 +87,11 @@ def fit(
 
     Raises:
         ValueError: images and labels that do not match, labels that do not tell objects apart, images that are empty,
-            hold NaN, or are smaller than a window or too few to hold any out, or options out of range.
+            hold NaN or infinity, or are smaller than a window or too few to hold any out, or options out of range.
         TypeError: labels that are not integers.
         CertificationError: a network that cannot be certified.
         shiftjax.training.TrainingDivergedError: the loss is no longer finite.
-        ImportError: optax is not installed.
+        ImportError: a package of the extras `train` or `volume` is missing.
     """
     key = jax.random.key(0) if key is None else key
     single_key(key)

@@ -53,7 +53,7 @@ class Model:
 
     @property
     def fn(self) -> jax.tree_util.Partial:
-        """The network as a function of prepared images `(batch, *space, channel)`; the weights are its parameters."""
+        """The network as a function of images `(batch, *space, channel)` that are scaled by `intensities`."""
         return jax.tree_util.Partial(self.net.apply, self.variables)
 
     @property
@@ -72,14 +72,15 @@ class Model:
 
         Args:
             image: `(*space)`, or `(*space, channel)`, of any real type; its intensities are scaled as a whole.
-            tile: wished output pixels of a tile; see `plan_tiles`. Labels do not depend on it.
+            tile: wished image pixels that a tile stands for; see `plan_tiles`. Labels do not depend on it.
             memory_bytes: the most that predicting may take on a device; see `plan_tiles`.
 
         Returns:
             int32 labels `(*space)`: 0 = background, objects 1, 2, 3... by first pixel.
 
         Raises:
-            ValueError: other axes or channels than the model was trained for, NaN, or an image without contrast.
+            ValueError: other axes or channels than the model was trained for, NaN or infinity, or an image without
+                contrast.
         """
         return labels_of(self._output(image, tile, memory_bytes), self.settings)[0]
 
@@ -94,7 +95,7 @@ class Model:
 
         Args:
             image: as `segment` takes it.
-            tile: likewise, in output pixels.
+            tile: likewise, in image pixels.
             memory_bytes: likewise.
 
         Returns:
@@ -132,7 +133,7 @@ class Model:
             channel: the only one that is used; by default all.
             embedding: where the network's output is kept, as `predict_volume` takes its target; by default nowhere, and
                 the network runs twice.
-            tile: wished output pixels of a tile.
+            tile: wished image pixels that a tile stands for.
             memory_bytes: the most that predicting may take on a device.
             progress: whether to show bars.
             **options: of `shiftjax.segment_volume`, such as `resume`, `client`, `name`, `samples` or `missing`.

@@ -51,42 +51,44 @@ def freeze_statistics(
 
     Instance and group norms, global pooling and squeeze-and-excite reduce over space and spread the result over it
     again. Between two such statistics the function is local: so they are measured tile by tile, in as many passes as
-    there are in a chain (mean and variance of a norm are one), and what is left certifies, plans and tiles like any
-    other function. It counts the pixels of the image that was measured, whatever it is called on.
+    the longest chain of them has statistics (mean and variance of a norm count as one), and what is left certifies,
+    plans and tiles like any other function. Where it divides by the number of pixels, that of the measured image
+    counts, whatever it is called on.
 
-    Integers and maxima are bit for bit those of the whole image. Sums and variances of floats are added up in blocks
-    about the mean of each tile and merged in float64, so that they are nearer to the truth than those of one call.
+    Sums of integers, and maxima, are bit for bit those of the whole image. Sums and variances of floats are added up in
+    blocks about the mean of each tile and merged in float64, so that they are nearer to the truth than those of one
+    call.
 
     Args:
         fn: any function of one image `(batch, *space, channel)`.
         image: such an array; or path or URI of a volume, or an array of zarr, dask or h5py: what
             `shiftjax.volume.open_source` takes, as one image `(1, *space, channel)`. Each image of a batch gets its own
             statistics.
-        plan: whose tiles, type of pixels and padding are used instead of the next three.
-        tile: wished pixels that a tile stands for, as `plan_tiles` takes them; by default, a small image is one tile.
+        plan: from `plan_tiles`: its tiles, type and padding are used instead of the next three.
+        tile: wished image pixels that a tile stands for, as `plan_tiles` takes them; by default, a small image is one.
         memory_bytes: as `plan_tiles` takes it.
         pad: None: the statistics of `fn(image)`. "reflect", "edge" or "constant": those of
             `fn(jnp.pad(image, plan.pad_width, mode=pad))`, which tiles of such a plan compute; give the plan where it
             is not made with the same `tile` and `memory_bytes`.
         region: slices in pixels, one per spatial axis: the statistics of this part, as a sample, are taken for those of
             the whole image; `frozen.sample` says so.
-        axes: of a volume: a letter for each, as `predict_volume` takes them.
-        channel: of a volume: the only one that the function sees.
+        axes: of a volume: a letter for each axis, as `predict_volume` takes them.
+        channel: of a volume: the only one that the function sees, from 0.
         preprocess: as `predict_volume` takes it: a JAX function that acts on each pixel alone, applied first.
-        journal: path of a file in which finished passes are kept: the same call goes on after the last of them. In the
-            end it is what `Frozen.save` writes.
+        journal: path of a file in which finished passes are kept: the same call resumes after the last of them. In the
+            end the file is what `Frozen.save` writes.
         progress: whether to show a bar, where tqdm is installed.
         client: of `dask.distributed`, or None for this process: its workers read and compute the tiles of each pass,
-            with the same result bit for bit. They have to reach the image.
+            with the same result, bit for bit. They have to reach the image by the same name.
 
     Returns:
         A function like `fn`; its `statistics` say what was measured.
 
     Raises:
-        CertificationError: a statistic that is not spread again, or a function that has no proof between them; the line
-            is named.
-        ValueError: bad arguments; pixels that are NaN, and where; a layer without any variance; or sizes at which the
-            function takes other statistics.
+        CertificationError: a statistic that is not spread over the image again, or something between the statistics
+            that has no proof; it names the line.
+        ValueError: bad arguments; pixels that are NaN or infinite, and where; a layer without any variance; or sizes at
+            which the function takes other statistics.
 
     Example:
         >>> import jax.numpy as jnp

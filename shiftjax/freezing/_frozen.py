@@ -28,8 +28,8 @@ class FrozenStatistic:
         source: "file:line" of the code that takes it.
         shape: of its value.
         value: what was measured.
-        count: numbers that each entry of the value is taken over.
-        measured_in: the number of the pass over the image that measured it, from 1.
+        count: how many numbers each entry of the value is taken over.
+        measured_in: which pass over the image measured it, from 1.
     """
 
     operation: str
@@ -49,8 +49,8 @@ class Frozen:
     Attributes:
         fn: the function.
         values: of the statistics, in the order of `statistics`.
-        cut: where they are in the function.
-        sample: what part of the image they are of, in words; empty where they are of all of it.
+        cut: where in the function they are taken.
+        sample: which part of the image they are of, in words; empty where they are of all of it.
         remark: what is proved only up to rounding, in words; empty where nothing is.
     """
 
@@ -61,7 +61,7 @@ class Frozen:
     remark: str = ""
 
     def __call__(self, image: Any) -> Any:
-        """The function of an image of any size, `(batch, *space, channel)`, given the statistics."""
+        """What the function gives for an image `(batch, *space, channel)` of any size, with the measured statistics."""
         return self.cut.outputs(self.fn, self.values, image)
 
     @property
@@ -89,7 +89,7 @@ class Frozen:
         return self.fn.tile_function(self) if isinstance(self.fn, Network) else None
 
     def versions(self) -> Mapping[str, str]:
-        """Of the programs that compute tiles, besides JAX."""
+        """Versions of the programs besides JAX that compute tiles, by name."""
         return self.fn.versions(self.cut) if isinstance(self.fn, Network) else {}
 
     @property
@@ -102,7 +102,7 @@ class Frozen:
         return f"<{len(self.values)} statistics of {of}, measured at {self.image_shape}>"
 
     def save(self, path: str | Path) -> None:
-        """Writes the statistics into an .npz file, without pickles: `load_statistics(fn, path)` reads them."""
+        """Writes the statistics into an .npz file without pickles, which `load_statistics(fn, path)` reads."""
         write_statistics(self, path)
 
     def given(self, values: Sequence[Any]) -> Frozen:

@@ -59,7 +59,7 @@ class AxisGeometry:
 
     @property
     def period(self) -> int:
-        """Product of the factors: the smallest shift, in pixels, that the levels let through."""
+        """Product of the factors: the smallest shift, in input pixels, that is whole pixels at every level."""
         return math.prod(self.factors)
 
     @property

@@ -41,11 +41,14 @@ class UNet(nn.Module):
         convs, decoder_convs: convolutions per pass; in the decoder the same number unless given.
         kernel_size, head_kernel_size: an integer, or one integer per axis.
         activation: follows every convolution but the head.
-        padding: "VALID" takes pixels off at every convolution and keeps the claims; "SAME" pads with zeros.
+        padding: "VALID" takes pixels off at every convolution, so that the whole output is exact; "SAME" pads with
+            zeros and keeps the size.
         upsample: "learned", a transposed convolution whose kernel equals its stride, or "nearest".
-        norm: None, "batch", "instance" or "group", in front of every activation. Instance and group norm read the whole
-            tile, and batch norm does in training, so stitching is exact only with None, or "batch" and `train=False`.
-        crop: crop valid output to a multiple of the period at no level (None), at the "top" only, or at "every" level.
+        norm: None, "batch", "instance" or "group", before every activation. Instance and group norm read the whole
+            tile, and batch norm does in training, so stitching is exact with None, with "batch" and `train=False`, or
+            once `shiftjax.freeze_statistics` has measured the norms.
+        crop: at which levels valid output is cropped to a multiple of the period: at none (None), the "top", or
+            "every".
         dtype: of the computation; by default that of input and parameters, promoted.
         param_dtype: of the parameters; with an integer type they start as small random integers.
 
@@ -119,7 +122,7 @@ class UNet(nn.Module):
 
     @property
     def period(self) -> tuple[int, ...]:
-        """Smallest shift per axis, in pixels, under which the output moves along: the product of the factors."""
+        """Smallest shift per axis, in pixels, with which the output moves along: the product of the factors."""
         return tuple(axis.period for axis in self.geometry)
 
     def legal_sizes(self, wish: int | Sequence[int]) -> tuple[tuple[tuple[int, int, int], ...], ...]:

@@ -232,7 +232,7 @@ def pitches(ndim: int, largest: int) -> st.SearchStrategy[tuple[int, ...]]:
 
 @st.composite
 def lattices(draw: Draw, ndim: int, *, largest: int = 6, full: bool = False) -> tuple[tuple[int, ...], ...]:
-    """Integer lattices, also sheared ones and such of lower rank.
+    """Integer lattices, sheared ones and ones of lower rank included.
 
     Args:
         ndim: number of axes.

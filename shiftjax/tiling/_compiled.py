@@ -73,7 +73,8 @@ class CompiledFunction:
             crops: what is kept of each output.
             places: where these outputs are among the leaves of what the function returns; None stands for the others.
             sharding: how tiles are spread over devices.
-            starts: `(tile, output, axis)` where the crop of each tile begins instead, its size being the same.
+            starts: `(tile, output, axis)` first pixel of the crop of each tile, in place of those of `crops`; the size
+                is the same.
         """
         return _cropped(self.arrays, tiles, starts, self.program, crops, places, sharding)
 
@@ -86,13 +87,13 @@ class CompiledFunction:
         return jax.tree.leaves(self.returned(tiles))
 
     def returned(self, tiles: jax.ShapeDtypeStruct) -> Any:
-        """The same in the pytree that the function returns."""
+        """Likewise, in the pytree that the function returns."""
         # A function made here: JAX would not trace one that it knows again, even where it has changed since.
         fresh = lambda arrays, x: _rebuilt(arrays, self.program)(x)  # noqa: E731
         return jax.eval_shape(fresh, self._avals, tiles)
 
     def memory_estimate(self, tiles: jax.ShapeDtypeStruct) -> MemoryEstimate:
-        """What one call without its crop takes, as XLA estimates it; on a CPU, with what XLA is known to leave out."""
+        """Memory of one call without its crop, as XLA estimates it; on a CPU, with what XLA is known to leave out."""
         traced = self.traced(tiles)
         analysis = traced.lower().compile().memory_analysis()
         if analysis is None:
@@ -116,7 +117,7 @@ class CompiledFunction:
 
 
 class _Leaf:
-    """A leaf of a function, as part of a program: equal to itself alone, since it may be unhashable or an array."""
+    """A leaf of a function, as part of a program: equal only to itself, since it may be unhashable or an array."""
 
     def __init__(self, value: Any) -> None:
         self.value = value

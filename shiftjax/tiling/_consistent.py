@@ -18,7 +18,7 @@ def _fits_in_windows(plan: TilePlan) -> bool:
 
 
 def _fits_between_borders(plan: TilePlan) -> bool:
-    """Whether every tile lies at phase 0, and what it delivers is no nearer to its ends than its border windows."""
+    """Whether every tile lies at phase 0, and delivers only what its border windows allow."""
     known = borders(plan.certificate)
     sizes = zip(plan.axes, known, strict=True)
     one_tile = all(along.count == 1 for along in plan.axes)
@@ -34,7 +34,7 @@ def _fits_between_borders(plan: TilePlan) -> bool:
 
 
 def _fits_as_stream(plan: TilePlan) -> bool:
-    """Whether the streamed axis is one, and its steps whole periods; the function itself is asked for the rest."""
+    """Whether there is such an axis, and its steps are whole periods; the function decides the rest."""
     axis = plan.stream
     if axis is None:
         return plan.leads == ()
@@ -57,7 +57,7 @@ def _unpadded(plan: TilePlan, axis: int) -> bool:
 
 
 def consistent(plan: TilePlan) -> bool:
-    """Whether `plan_tiles` could have made this plan; another one might claim that a seam is none."""
+    """Whether `plan_tiles` could have made this plan; any other might have seams and claim to have none."""
     image, tile = plan.image_shape, plan.certificate.shape
     counts = (*image, *plan.tile_output, plan.batch_size, 1 if plan.memory is None else plan.memory)
     return (

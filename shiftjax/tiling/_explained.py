@@ -42,7 +42,7 @@ def _tiles(plan: TilePlan, memory: str) -> list[str]:
 
 
 def _strips(plan: TilePlan, axis: int, memory: str) -> list[str]:
-    """The same of strips."""
+    """The same for strips."""
     count, steps = math.prod(plan.grid) // plan.grid[axis], plan.grid[axis] + plan.filling
     return [
         f"{count} {'strips' if count > 1 else 'strip'} along spatial axis {axis} of an image of "
@@ -59,7 +59,7 @@ def _residues(plan: TilePlan) -> list[int]:
 
 
 def _border(plan: TilePlan) -> list[str]:
-    """What happens at the image's border, and outputs that do not have the image's pixels."""
+    """What happens at the image's border, and the sizes of outputs that do not have the image's."""
     others = [output for output in plan.outputs if output.size != plan.image_shape[1:-1]]
     lines = [
         f"Output {output.name or 'of the function'} has {times(output.size)} px, one for {times(output.stride)} px of "

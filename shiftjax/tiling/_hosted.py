@@ -11,22 +11,22 @@ import numpy as np
 
 @runtime_checkable
 class Hosted(Protocol):
-    """A function that may have a way of its own to compute tiles, of the map that it computes as a JAX function."""
+    """A function whose tiles another library may compute: the same map as that of the JAX function."""
 
     def tile_function(self) -> Callable[[np.ndarray], Any] | None:
-        """Gives the outputs of tiles `(tile, *size, channel)`, on the host; None where JAX is to compute them."""
+        """What computes the outputs of tiles `(tile, *size, channel)`, on the host; None where JAX is to."""
 
     def versions(self) -> Mapping[str, str]:
-        """Of the programs that compute tiles, besides JAX, by their names."""
+        """Versions of the programs besides JAX that compute tiles, by name."""
 
 
 def tile_function(fn: Any) -> Callable[[np.ndarray], Any] | None:
-    """How a function computes tiles itself; None for all functions but those that say so."""
+    """How a function computes tiles itself; None for functions that do not."""
     return fn.tile_function() if isinstance(fn, Hosted) and not isinstance(fn, type) else None
 
 
 def computed_by(fn: Any) -> Mapping[str, str]:
-    """The programs besides JAX that compute a function's tiles, and their versions: another one rounds otherwise.
+    """The programs besides JAX that compute a function's tiles, and their versions: others may round differently.
 
     Args:
         fn: any function of images.

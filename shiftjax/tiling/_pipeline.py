@@ -24,7 +24,7 @@ from shiftjax.tiling._plan import TileIndex, TilePlan
 from shiftjax.tiling._streaming.strips import one_at_a_time, run_strips
 
 Tile = TypeVar("Tile")
-MOST_TILES = 2**31 - 1  # in a call: array sizes that XLA counts
+MOST_TILES = 2**31 - 1  # in a call: the largest array size for XLA
 
 
 class Lane(NamedTuple):
@@ -35,7 +35,7 @@ class Lane(NamedTuple):
     sharding: NamedSharding | None
 
     def send(self, tiles: np.ndarray) -> Any:
-        """The tiles where they are computed."""
+        """The tiles, sent to where they are computed."""
         return tiles if self.device is None else jax.device_put(tiles, self.device)
 
 
@@ -61,16 +61,16 @@ def run_tiles(
         plan: from `plan_tiles`.
         read_tile: gives the input of a tile, `(batch, *plan.tile_input, channel)`, as `plan.read_input` does; called
             ahead, in another thread.
-        tiles: the tiles in order, by anything that `read_tile` knows them by. Of a stream, in the order of `in_strips`,
-            and each a tuple that ends with the number of the tile along each axis.
+        tiles: the tiles in order, each as anything that `read_tile` and `index` take. For a stream, in the order of
+            `in_strips`, and each a tuple that ends with the number of the tile along each axis.
         index: gives the number of a tile along each spatial axis.
         batch_size: tiles per call; by default the plan's.
         devices: tiles are spread over these; by default all that this process has.
         mesh: a mesh of devices that shares out every single tile instead, one spatial axis per axis of the mesh.
-        checked: whether the caller has had `check_function` look at this function, plan and batch size.
+        checked: whether the caller has already called `check_function` for this function, plan and batch size.
 
     Yields:
-        A tile and its output `(batch, *space, channel)` on the host, the pixels that `plan.delivered` tells; a pytree
+        A tile and its output `(batch, *space, channel)` on the host, those pixels that `plan.delivered` names; a pytree
         of such where the function returns one, with None for an output that the certificate leaves out.
 
     Raises:
@@ -92,8 +92,8 @@ def run_tiles(
     def read(group: tuple[Tile, ...]) -> np.ndarray:
         return stacked([read_tile(tile) for tile in group], count)  # the last group too has the one compiled shape
 
-    # Beside the batch that is handed over next, one is read ahead for every other device, so that none waits. For
-    # accelerators one more is; a CPU shares its memory with the host, and there it would go beyond the estimate.
+    # Besides the batch that is handed over next, one is read ahead for every other device, so that none waits. For
+    # accelerators one more is; a CPU shares its memory with the host, where one more would exceed the estimate.
     ahead = len(lanes) - (jax.default_backend() == "cpu")
     for group, batch in read_ahead(read, _groups(tiles, count), ahead=ahead):
         lane = next(next_lane)
@@ -116,7 +116,7 @@ def run_tiles(
 
 
 def _crop_starts(plan: TilePlan, tiles: Sequence[TileIndex], count: int) -> np.ndarray:
-    """`(tile, output, axis)` the first pixel that is kept; the last tile stands for those that fill up the call."""
+    """`(tile, output, axis)` the first pixel that is kept; the last tile is repeated to fill up the call."""
     starts = np.array([plan.crop_starts(tile) for tile in tiles], np.int32)
     return starts[np.minimum(np.arange(count), len(tiles) - 1)]
 
@@ -129,7 +129,7 @@ def keeps_images_apart(fn: Fn, plan: TilePlan, count: int) -> bool:
 
 
 def check_function(fn: Fn, plan: TilePlan, *, batch_size: int | None = None) -> Certificate:
-    """Refuses any other function than the one planned for, also where its outputs have the planned shapes.
+    """Refuses any function other than the one planned for, even one whose outputs have the planned shapes.
 
     Args:
         fn: a function of images `(batch, *space, channel)`.
@@ -137,7 +137,7 @@ def check_function(fn: Fn, plan: TilePlan, *, batch_size: int | None = None) -> 
         batch_size: tiles per call; by default the plan's.
 
     Returns:
-        The certificate of `fn` at a tile's shape, for those that need its constants too.
+        The certificate of `fn` at a tile's shape.
 
     Raises:
         ValueError: `fn` computes something else, or may mix the images of a batch.

@@ -42,7 +42,7 @@ class TilePlan:
 
     Attributes:
         image_shape: `(batch, *space, channel)` of the image.
-        tile_output: pixels whose output a tile delivers; of an output of stride 2, half as many.
+        tile_output: pixels whose output a tile delivers; an output of stride 2 has half as many.
         pad: how the image continues beyond its border: "reflect", "edge" or "constant" (zeros); None where it does not,
             and the outer tiles touch the border.
         output_dtypes: one per output array of the function.
@@ -53,7 +53,8 @@ class TilePlan:
         certificate: of the function at a tile's shape.
         stream: the spatial axis, from 0, along which the image is computed step by step with no halo; `tile_output` is
             then that of one step. None where all axes are tiled.
-        leads: per output, its pixel that the first step gives first; what a stream holds must be filled before.
+        leads: per output, the pixel with which a stream's first step begins it, counted as in a tile's output; mostly
+            negative, since a step gives what lies behind the pixels that it reads. Empty without a stream.
         unstreamed: why the image is not streamed, where that was considered.
     """
 
@@ -72,17 +73,17 @@ class TilePlan:
 
     @property
     def dtype(self) -> str:
-        """Of the image."""
+        """Name of the image's type."""
         return self.certificate.dtype
 
     @property
     def period(self) -> tuple[int, ...]:
-        """Of the function, for all its outputs together: the least common multiple of theirs."""
+        """Period of the function for all its outputs together: the least common multiple of theirs."""
         return tuple(window.period for window in self._windows)
 
     @property
     def tile_input(self) -> tuple[int, ...]:
-        """Input pixels of a tile; along the axis of a stream, of a step."""
+        """Input pixels of a tile; along the axis of a stream, those of a step."""
         sizes = zip(self.certificate.shape[1:-1], self.tile_output, strict=True)
         return tuple(step if k == self.stream else n for k, (n, step) in enumerate(sizes))
 
@@ -98,7 +99,7 @@ class TilePlan:
 
     @cached_property
     def grid(self) -> tuple[int, ...]:
-        """Number of tiles."""
+        """Number of tiles along each axis."""
         return tuple(along.count for along in self.axes)
 
     @property
@@ -137,12 +138,16 @@ class TilePlan:
 
     @property
     def crop(self) -> Index:
-        """What is kept of a tile's output, as an index. Only for a single output: use `outputs` otherwise."""
+        """What is kept of a tile's output, as an index of `(batch, *space, channel)`. For several, see `outputs`.
+
+        Raises:
+            AttributeError: the function has several outputs.
+        """
         return self._single.crop
 
     @property
     def whole_crop(self) -> Index:
-        """What lies over the image in the output on the whole padded image, as an index.
+        """Which part of the function's output for the whole padded image lies over the image, as an index.
 
         Where `equals_whole`, `predict_tiled(fn, image, plan)` equals
         `fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]`, and `fn(image)` where nothing is padded.
@@ -162,7 +167,7 @@ class TilePlan:
 
     @property
     def in_phase(self) -> bool:
-        """Whether the tiles of this plan lie at one phase: a single tile does, whatever its size."""
+        """Whether the tiles of this plan lie at one phase; a single tile does, whatever its size."""
         return theory.share_one_phase(self.tile_stride, self.period, self.grid)
 
     @property
@@ -172,21 +177,21 @@ class TilePlan:
 
     @property
     def redundancy(self) -> float:
-        """Input pixels computed over output pixels delivered, with the tiles that fill up the last call or a stream."""
+        """Input pixels computed per image pixel, with the tiles that fill up the last call and the start of streams."""
         grid = [n + along.filling for n, along in zip(self.grid, self.axes, strict=True)]
         tiles = self.batch_size * ceil_div(math.prod(grid), self.batch_size)
         return tiles * math.prod(self.tile_input) / math.prod(self._space)
 
     @property
     def filling(self) -> int:
-        """Steps at the beginning of a strip that give nothing, while what a stream holds is filled."""
+        """Steps at the beginning of a strip that give nothing yet; 0 without a stream."""
         return sum(along.filling for along in self.axes)
 
     @property
     def streamed_ends(self) -> int | None:
-        """Image pixels along the axis of a stream that meets the image's ends as the function does, with its padding.
+        """Image pixels along the axis of a stream, where the function's own padding is added at the image's ends.
 
-        None where no such end is met: the image is padded, or the function pads nothing along this axis.
+        None where it is not: there is no stream, the image is padded, or the function pads nothing along this axis.
         """
         if self.stream is None or self.pad is not None or exact_throughout(self.certificate, self.stream):
             return None
@@ -226,14 +231,14 @@ class TilePlan:
         )
 
     def inside(self, tile: TileIndex) -> tuple[Index, ...]:
-        """For each output, where these lie in what a tile brings from the device, as an index."""
+        """For each output, where the pixels that a tile delivers lie in the array fetched for it, as an index."""
         return tuple(
             (slice(None), *(along.inside(i, k) for i, along in zip(tile, self.axes, strict=True)))
             for k in range(len(self.outputs))
         )
 
     def crop_starts(self, tile: TileIndex) -> tuple[tuple[int, ...], ...]:
-        """For each output, the first pixel of a tile's output that is kept, per spatial axis."""
+        """For each output, the first pixel of the tile's output that is kept, per spatial axis."""
         return tuple(
             tuple(along.kept_from(i, k) for i, along in zip(tile, self.axes, strict=True))
             for k in range(len(self.outputs))

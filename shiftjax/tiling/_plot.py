@@ -74,7 +74,7 @@ Shape = tuple[str, list[tuple[int, int]], dict[str, Any]]  # label, (start, size
 
 
 def _drawn(plan: TilePlan) -> tuple[int, ...]:
-    """The last two axes, or that of a stream and the last one beside it."""
+    """The last two axes; for a stream, its axis and the last of the others."""
     axes = range(len(plan.tile_output))
     if plan.stream is None or plan.stream in axes[-2:]:
         return tuple(axes[-2:])
@@ -82,7 +82,7 @@ def _drawn(plan: TilePlan) -> tuple[int, ...]:
 
 
 def _of_one(plan: TilePlan, along: list[Along], drawn: tuple[int, ...], strip: bool) -> list[Shape]:
-    """What is read and kept of the tile in the middle; of a stream, by its strip and by one step."""
+    """What the tile in the middle reads and keeps; for a stream, what its strip does and what one step does."""
     reads, keeps = [(a.start, a.reads) for a in along], [(a.tile, a.keeps) for a in along]
     light, dark = {"facecolor": READ, "alpha": 0.4}, {"facecolor": KEPT, "alpha": 0.7}
     if plan.stream is None:

@@ -38,21 +38,21 @@ def predict_tiled(
         fn: the function that was planned for.
         image: `(batch, *space, channel)`, of the shape that was planned for.
         plan: from `plan_tiles`.
-        batch_size: tiles per call of `fn`, stacked along its batch axis; by default as many as make a call worth while,
-            one where `fn` may mix the images of a batch, and where the plan is that of a stream.
+        batch_size: tiles per call of `fn`, stacked along its batch axis; by default the plan's, which is 1 where `fn`
+            may mix the images of a batch, and for a stream.
         devices: tiles are spread over these; by default all that this process has. A stream runs on one.
         mesh: a mesh of devices that shares out every single tile instead, one spatial axis per axis of the mesh.
 
     Returns:
-        `(batch, *space, channel)`, on the host; a pytree of such where `fn` returns one, with None for an output that
-        the certificate leaves out. An output of stride a has `ceil(n / a)` pixels for n of the image; where nothing is
-        padded, as many as that of `fn(image)`. Where `plan.equals_whole` the result equals
-        `fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]`, and `fn(image)` where `plan.pad` is None:
-        bit for bit in integer arithmetic.
+        `(batch, *space, channel)`, a NumPy array on the host; a pytree of such where `fn` returns one, with None for an
+        output that the certificate leaves out. An output of stride a has `ceil(n / a)` pixels for n of the image; where
+        nothing is padded, as many as that of `fn(image)`. Where `plan.equals_whole`, the result equals
+        `fn(jnp.pad(image, plan.pad_width, mode=plan.pad))[plan.whole_crop]`, or `fn(image)` if `plan.pad` is None: bit
+        for bit in integer arithmetic, up to rounding in floating point.
 
     Raises:
-        ValueError: the image has another shape or holds NaN, `fn` is another function, or `batch_size` is above 1 where
-            the plan forbids it.
+        ValueError: the image has another shape, or holds NaN or infinity; `fn` is another function; or `batch_size` is
+            above 1 where the plan forbids it.
     """
     if not isinstance(plan, TilePlan):
         fail("plan", "a plan from `plan_tiles`", shown(plan))

@@ -44,7 +44,7 @@ class Program(Protocol):
         """How the library itself computes tiles; None where JAX is to."""
 
     def versions(self, cut: Cut | None = None) -> Mapping[str, str]:
-        """Of the programs that compute, besides JAX."""
+        """Versions of the programs besides JAX that compute tiles, by name."""
 
     def why_jax(self, cut: Cut | None = None) -> str:
         """Why JAX computes tiles, in words; empty where the library itself does."""
@@ -83,24 +83,24 @@ class Network:
         return self.program.tile_function(self, given)
 
     def versions(self, cut: Cut | None = None) -> Mapping[str, str]:
-        """Of the programs that compute tiles, besides JAX; given statistics, if it is cut at them."""
+        """Versions of the programs besides JAX that compute tiles, by name; with `cut`, once it is frozen there."""
         return self.program.versions(cut)
 
     def why_jax(self, cut: Cut | None = None) -> str:
-        """Why JAX computes tiles, in words, given statistics if it is cut at them; empty where the library does."""
+        """Why JAX computes tiles, in words; empty where the library does. With `cut`, once it is frozen there."""
         return self.program.why_jax(cut)
 
     def __repr__(self) -> str:
         return f"Network({self.program.name}, {len(self.arrays)} arrays)"
 
     def tree_flatten_with_keys(self) -> tuple[list[tuple[Any, Any]], Program]:
-        """The weights by their names, and the rest, for JAX's pytrees."""
+        """The weights by their names, and everything else, for JAX's pytrees."""
         keys = map(jax.tree_util.GetAttrKey, self.program.names)
         return list(zip(keys, self.arrays, strict=True)), self.program
 
     @classmethod
     def tree_unflatten(cls, program: Program, arrays: Sequence[Any]) -> Network:
-        """The inverse."""
+        """The inverse of `tree_flatten_with_keys`, without the names."""
         return cls(program, arrays)
 
 

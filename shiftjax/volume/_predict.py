@@ -66,7 +66,7 @@ def predict_volume(
             (numpy, memmap, h5py, dask): what `shiftjax.volume.open_source` takes, or what it returns, for another level
             than the finest or a file system that needs options.
         target: path or fsspec URI. It becomes an OME-Zarr image whose array `0` has the axes t (where the source has
-            it), c, z, y, x; or one such image for each output of `fn`, in groups named after them. Another type or
+            it), c, z, y, x; or one such image for each output of `fn`, in groups named after them. For another type or
             format than the default, coarser levels, or a file system that needs options: `shiftjax.volume.new_target`.
         plan: from `plan_tiles`, for images `(1, *space, channel)` with space in the order z, y, x and the source's c as
             channels. A plan for images `(1, y, x, channel)` of a source with z takes each plane as an image of its own.
@@ -90,11 +90,11 @@ def predict_volume(
         batch_size: tiles per call; by default the plan's.
         devices: of this process, as `jax.devices()` lists them; by default all.
         mesh: of this process's devices, to share out each tile instead.
-        missing: what a chunk of a Zarr source stands for that is not there: "fill", the array's fill value (the tiles
-            that read some are counted, and computed again once the chunks are there), or "error".
-        verify: what a resumed run looks at again. None: what is stored of the target, and the source of some of the
-            finished tiles. True: the source of all of them. False: only whether the target's chunks exist. Lost and
-            damaged tiles are computed again.
+        missing: what to do where a Zarr source lacks a chunk: "fill" takes the array's fill value (the tiles that read
+            such chunks are counted, and computed again once the chunks are there), "error" stops.
+        verify: what a resumed run checks again. None: the stored target, and the source of some of the finished tiles.
+            True: the source of all of them. False: only whether the target's chunks exist. Lost and damaged tiles are
+            computed again.
         accept_versions: whether to resume a target that other versions of jax or shiftjax began, and to let workers
             with others take part; it is recorded in the target. The last bits of results may differ between versions.
 
@@ -103,9 +103,10 @@ def predict_volume(
 
     Raises:
         VolumeError: storage that fails, or pixels that are not finite or do not fit the target, with the tile and its
-            pixels (finished tiles are kept); a target that was made with another plan, net, source or preprocessing,
-            by other versions of jax or shiftjax, or not by shiftjax, or that another process writes; a source that has
-            changed, or is itself a prediction that is not finished; or workers that are lost or compute something else.
+            pixels (finished tiles are kept); a target that was made with another plan, network, source or
+            preprocessing, by other versions of jax or shiftjax, or not by shiftjax, or that another process writes; a
+            source that has changed, or is itself a prediction that is not finished; or workers that are lost or compute
+            something else.
         ValueError: a plan, source, function or option that does not fit the others.
     """
     new = check_arguments(plan, target, resume=resume, progress=progress, accept_versions=accept_versions)

@@ -64,7 +64,7 @@ def segment_volume(
     verify: bool | None = None,
     accept_versions: bool = False,
 ) -> Segmented:
-    """Labels the objects of a volume that need not fit in memory; across tiles they are what they are in one piece.
+    """Labels the objects of a volume that need not fit in memory, as if it were labelled in one piece.
 
     A network repeats its embeddings from one period to the next, so that a code stands for many objects. One codebook
     is found by mean shift on pixels drawn from the whole volume. Every pixel takes its nearest code, and an object is a
@@ -87,9 +87,9 @@ def segment_volume(
             that gives booleans `(1, *space)`, each from its pixel alone: `lambda y: y[..., 0] > 0`.
         min_size: pixels of the smallest object that is kept.
         key: decides which pixels are drawn.
-        channels: those that are the embedding, as an index.
+        channels: which channels are the embedding: a slice, or a list of numbers from 0.
         codebook: codes `(code, channel)` to use instead of looking for them.
-        samples: pixels drawn at most; they stay in memory.
+        samples: the most pixels that are drawn; they stay in memory.
         seeds: of mean shift; several times the number of codes, or some will be missed.
         axes: of a stored embedding, as `predict_volume` takes them; by default those that its metadata name.
         name: of the labels.

@@ -25,7 +25,7 @@ TRAINING = "A norm in training mode gives them out: run it in inference mode, or
 
 @dataclass(frozen=True)
 class Measure:
-    """What is to be known of one operand, from all of its positions.
+    """What has to be measured of one operand, over all of its positions.
 
     Attributes:
         operand: a variable of the program.
@@ -45,10 +45,10 @@ class Statistic:
     """A value that is alike everywhere, since it is taken over all of the image.
 
     Attributes:
-        result: the variable that it is the value of.
+        result: the variable of which it is the value.
         operation: "sum", "max", "min", "sum of squares" or "variance".
-        measure: the number of what is measured for it.
-        axes: of what is reduced, over which it is.
+        measure: which of the measures it follows from, from 0.
+        axes: the axes of the operand that are reduced.
         centre: the variable about which squares are summed; None for 0.
         stage: in which pass it is measured, from 1.
         source: "file:line" of the user's code.
@@ -122,7 +122,7 @@ def check_outputs(analysis: Analysis) -> None:
     """Refuses outputs that are statistics, and functions without any output that follows the image.
 
     Raises:
-        CertificationError: which says so.
+        CertificationError: there is one.
     """
     found, outputs = analysis.found, analysis.flat.program.outputs
     for name, atom in zip(analysis.names, outputs, strict=True):

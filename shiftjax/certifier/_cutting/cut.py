@@ -1,7 +1,7 @@
 """A function cut at its statistics of the whole image: computed at any size from those of one image.
 
-What is derived from statistics alone, such as a mean from a sum, is computed by the program at the size of the image
-that they are of: so the number of pixels is that image's, whatever the size of a tile.
+What is derived from statistics alone, such as a mean from a sum, is computed by the program for the size of the image
+that was measured: so the number of pixels by which it divides is that image's, whatever the size of a tile.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ Fn = Callable[[Any], Any]
 
 
 class Cut:
-    """A function of an image, and where its statistics are.
+    """A function of an image, and where in it statistics of the whole image are taken.
 
     Attributes:
-        own: the function at the size of the image that they are of.
+        own: the function at the size of the image that is measured.
 
     Args:
         fn: the function.
-        x: shape and type of that image.
+        x: shape and type of that image, `(batch, *space, channel)`.
 
     Raises:
         CertificationError: no output follows the image, or one is a statistic.
@@ -47,12 +47,12 @@ class Cut:
 
     @property
     def measures(self) -> tuple[Measure, ...]:
-        """What is to be measured, in order."""
+        """What has to be measured, in the order of the program."""
         return self.own.measures
 
     @property
     def statistics(self) -> tuple[Statistic, ...]:
-        """What follows from it, in order."""
+        """The statistics that follow from the measures, in the order of the program."""
         return self.own.statistics
 
     @property
@@ -61,14 +61,14 @@ class Cut:
         return self.own.passes
 
     def key(self, fn: Fn) -> str:
-        """Digest of the program, and of all parameters and constants: statistics are those of one network."""
+        """Digest of the program, all parameters and constants, by which statistics of another network are refused."""
         program = self.own.flat.program
         values = (*program.constants, *take_apart(fn).arrays)
         arrays = [_jaxpr.key_data(value) if (host := _jaxpr.concrete(value)) is None else host for value in values]
         return digest("cut", self.shape, str(self.dtype), program_name(program), arrays)
 
     def outputs(self, fn: Fn, statistics: Sequence[Any], image: Any) -> Any:
-        """What the function gives for an image of any size, given the statistics."""
+        """What the function gives for an image `(batch, *space, channel)` of any size, given the statistics."""
         here = self._at(fn, image)
         return jax.tree_util.tree_unflatten(
             here.tree, self._values(here, fn, statistics, image, here.flat.program.outputs)
@@ -82,7 +82,7 @@ class Cut:
         return [measure.layout.image(value) for measure, value in zip(measures, values, strict=True)]
 
     def centre(self, fn: Fn, statistics: Sequence[Any], which: Statistic) -> Any:
-        """About what a statistic sums squares, given earlier statistics: of its shape."""
+        """The value about which a statistic sums squares, of the statistic's shape, given earlier statistics."""
         (value,) = self.own.flat.run(self._derivation(self.own, fn, statistics), [which.centre])
         operand = _jaxpr.shape(self.measures[which.measure].operand)
         kept = [k for k in range(len(operand)) if k not in which.axes]
@@ -90,7 +90,7 @@ class Cut:
         return jnp.broadcast_to(alike, [operand[k] for k in kept]).reshape(which.shape)
 
     def derived(self, fn: Fn, statistics: Sequence[Any]) -> list[Any]:
-        """All that is derived from the statistics and meets the image, before it is written out over it."""
+        """All values derived from the statistics that meet the image, before they are broadcast to its size."""
         own = self.own
         small = {atom for atom in own.found.derived if atom not in own.found.spread}
         _, used = own.flat.needed(own.flat.program.outputs, small.__contains__)
@@ -111,14 +111,14 @@ class Cut:
         return here.flat.run(env, wanted)
 
     def _for_batch(self, atom: Any, value: Any) -> Any:
-        """A derived value for as many images as there are here: by the same operations for one as for several."""
+        """A derived value for the number of images at hand: one and several are computed by the same operations."""
         shape = _jaxpr.shape(atom)
         if self.shape[0] != 1 or not shape or jnp.shape(value)[0] != 1:
             return value
         return jnp.broadcast_to(jnp.reshape(value, shape[1:]), shape)
 
     def _derivation(self, own: Analysis, fn: Fn, statistics: Sequence[Any]) -> dict[Any, Any]:
-        """What statistics are derived from at the measured size: they, parameters and constants."""
+        """The known variables at the measured size: the statistics, the parameters and the constants."""
         given = zip(own.statistics, statistics, strict=True)
         return {**inputs_of(own, fn), **{one.result: value for one, value in given if value is not None}}
 
@@ -150,13 +150,13 @@ class Cut:
 
 
 def kinds_of(analysis: Analysis) -> list[Any]:
-    """What of the statistics is the same at every size."""
+    """The properties of the statistics that are the same at every size."""
     measures = analysis.measures
     return [(s.operation, s.measure, s.stage, measures[s.measure].layout.form) for s in analysis.statistics]
 
 
 def _numbers(analysis: Analysis, own: Analysis) -> list[float | None]:
-    """The numbers that statistics meet after they were written out over the image: there the size at hand counts."""
+    """The numbers that statistics meet after they were broadcast to the image: these are taken at the size at hand."""
     spread = [k for k, atom in enumerate(own.found.derived) if atom in own.found.spread]
     calls = [analysis.flat.maker[analysis.found.derived[k]] for k in spread]
     return [number(atom, analysis.found) for call in calls for atom in call.operands]
@@ -170,7 +170,7 @@ def inputs_of(analysis: Analysis, fn: Fn) -> dict[Any, Any]:
 
 
 def _alike(mine: Any, theirs: Any) -> bool:
-    """Whether a derived value does not depend on the size, but for the number of images where one was measured."""
+    """Whether a derived value has the same shape at two sizes, except for the number of images if one was measured."""
     here, there = _jaxpr.shape(mine), _jaxpr.shape(theirs)
     one_for_all = len(here) == len(there) > 0 and there[0] == 1 and here[1:] == there[1:]
     return here == there or one_for_all

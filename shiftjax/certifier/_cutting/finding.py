@@ -1,4 +1,4 @@
-"""Where a program reduces over all of the image, and what of it depends on that, on the image, or on neither."""
+"""Where a program reduces over all of the image, and which values depend on that, on the image, or on neither."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Reduction:
         operand: what is reduced.
         axes: over which it is reduced.
         kind: "sum", "max" or "min".
-        layout: of the operand.
+        layout: how the operand becomes an image.
         source: "file:line" of the user's code.
     """
 
@@ -53,10 +53,10 @@ class Found:
     """What is known of a flat program.
 
     Attributes:
-        values: of each variable, what the certifier knows, statistics being constants with unknown values.
-        derived: variables that are computed from statistics alone, in order; each is alike everywhere.
-        spread: those of them that are written out over the image, whose shape is that of the image then.
-        reductions: in order.
+        values: what the certifier knows of each variable; statistics are constants with unknown values.
+        derived: variables that are computed from statistics alone, in order; each is the same at every pixel.
+        spread: those of them that are broadcast over the image, and so have its size.
+        reductions: the reductions over all of the image, in order.
     """
 
     values: dict[Any, Result]
@@ -66,7 +66,7 @@ class Found:
 
 
 class Finder(Interpreter):
-    """Interprets a flat program, and takes what is reduced over all of the image for a constant."""
+    """Interprets a flat program, and takes the result of a reduction over all of the image for a constant."""
 
     def __init__(self, record: Record, batch: int) -> None:
         super().__init__(record)
@@ -119,7 +119,7 @@ class Finder(Interpreter):
         if reduced is None or not isinstance(operand, Image) or operand.detached:
             return None
         if call.name in OF_TRUTH and call.in_dtypes[0] != "bool":
-            return None  # of the bits of numbers
+            return None  # it reduces the bits of numbers
         tags = [operand.axes[k] for k in reduced]
         if any(isinstance(tag, Broken) for tag in operand.axes) or not image_axes(tags):
             return None
@@ -134,7 +134,7 @@ class Finder(Interpreter):
 
 
 def _outside(result: Result) -> Result:
-    """A refusal of a statistic that nobody looks for: in a loop or a branch."""
+    """The refusal of a statistic where none is looked for: in a loop or a branch."""
     if isinstance(result, Refused) and isinstance(why := result.why, CertificationError) and why.advice == FREEZE:
         inside = CertificationError(why.primitive, why.source, f"{why.reason}, in a loop or a branch", LOOP)
         return Refused(result.shape, inside)
@@ -142,7 +142,7 @@ def _outside(result: Result) -> Result:
 
 
 def _reduced(call: Call) -> tuple[int, ...] | None:
-    """The axes over which an equation reduces all there is; a pooling with one window does so too."""
+    """The axes along which an equation reduces all elements; a pooling with a single window does so too."""
     if call.name in KINDS:
         return tuple(call.params["axes"])
     if call.name not in POOLS or any(before or after for before, after in call.params["padding"]):
@@ -155,7 +155,7 @@ def _reduced(call: Call) -> tuple[int, ...] | None:
 
 
 def _spread(flat: Flat, values: Mapping[Any, Result], derived: Container[Any]) -> set[Any]:
-    """The derived variables that have the image's size: those that meet it so, and what they are computed from."""
+    """The derived variables that have the image's size: those that meet it in that size, and what they are made of."""
     todo = []
     for call in flat.program.calls:
         own = [atom for atom in call.operands if _jaxpr.literal(atom) is None]
@@ -175,7 +175,7 @@ def _spread(flat: Flat, values: Mapping[Any, Result], derived: Container[Any]) -
 
 
 def _repeated(atom: Any, flat: Flat) -> bool:
-    """Whether a variable repeats another one: on the way to the image's size, axis after axis."""
+    """Whether a variable only repeats another one, axis after axis, on the way to the image's size."""
     call = flat.maker.get(atom)
     while call is not None and call.name in ("reshape", "squeeze"):
         call = flat.maker.get(call.operands[0])

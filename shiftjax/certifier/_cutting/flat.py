@@ -1,4 +1,4 @@
-"""A program without calls: what it calls is written out, so that one list of equations is all of it."""
+"""A program without calls: the programs that it calls are written out, so that it is one list of equations."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from shiftjax.certifier._jaxpr import Call, Program
 
 
 class Variable:
-    """A variable of a flat program: JAX shares its own between calls of one function."""
+    """A variable of a flat program. Those of JAX would not do: calls of one function share them."""
 
     __slots__ = ("aval",)
 
@@ -28,7 +28,7 @@ class Flat:
 
     Attributes:
         program: its equations.
-        maker: of each variable that an equation makes, that equation.
+        maker: for each variable that an equation makes, that equation.
     """
 
     def __init__(self, program: Program) -> None:
@@ -39,7 +39,7 @@ class Flat:
         return {result: call for call in self.program.calls for result in call.results}
 
     def needed(self, wanted: Iterable[Any], known: Callable[[Variable], bool]) -> tuple[list[Call], list[Variable]]:
-        """The equations that wanted values take, in order, and the known variables that they start from."""
+        """The equations that compute wanted values, in order, and the known variables that these start from."""
         todo = [atom for atom in wanted if _jaxpr.literal(atom) is None]
         seen: dict[Variable, None] = {}
         while todo:
@@ -68,7 +68,7 @@ class Flat:
 
 
 def flatten(program: Program) -> Flat:
-    """A program with its calls written out; nothing else of it changes."""
+    """A program with its calls written out, and otherwise unchanged."""
     constants: list[tuple[Variable, Any]] = []
     calls: list[Call] = []
 

@@ -1,8 +1,8 @@
 """The moments that a norm takes, in the forms that libraries write them, so that they are measured in one pass.
 
-The sum of the squares of (y - c) about any c that is alike everywhere is M2 + n (mean - c)^2, where M2 is that about
-the mean: so n, mean and M2 of y are all that is to be measured. The variance as E[y^2] - E[y]^2 loses its digits where
-the mean is far from 0; M2 / n is what is meant.
+The sum of the squares of (y - c), for any c that is the same at every pixel, is M2 + n (mean - c)^2, where M2 is the
+sum for c = mean: so n, mean and M2 of y are all that has to be measured. The variance written as E[y^2] - E[y]^2 loses
+its digits where the mean is far from 0; M2 / n is the same number and does not.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ SAME_VALUES = ("reshape", "squeeze", "broadcast_in_dim", "expand_dims", "copy")
 
 @dataclass(frozen=True)
 class Squares:
-    """A sum of squares: of what, and about which centre, 0 if none."""
+    """A sum of squares: of what, and about which centre; None stands for 0."""
 
     reduction: Reduction
     centre: Any | None
 
 
 def squares(reduction: Reduction, flat: Flat, found: Found) -> Squares | None:
-    """The squares that a reduction sums, if it sums floating point squares of something of the image."""
+    """The squares that a reduction sums, if it sums squares of floats that depend on the image; else None."""
     call = flat.maker.get(reduction.operand)
     dtype = _jaxpr.dtype(reduction.operand)
     if reduction.kind != "sum" or call is None or not jnp.issubdtype(dtype, jnp.floating):
@@ -54,7 +54,7 @@ def squares(reduction: Reduction, flat: Flat, found: Found) -> Squares | None:
             isinstance(operand, Image)
             and c in found.derived
             and len(spread) == len(operand.shape)
-            and all(spread[k] == 1 for k in reduction.axes)  # alike for all numbers that are summed
+            and all(spread[k] == 1 for k in reduction.axes)  # the same for all numbers that are summed
             and operand.axes == value.axes
             and operand.shape == value.shape
         ):
@@ -70,7 +70,7 @@ def _of(reduction: Reduction, operand: Any, value: Image) -> Reduction:
 
 
 def _squared(call: Call) -> Any | None:
-    """What an equation squares."""
+    """What an equation squares; None where it does something else."""
     if call.name == "square" or (call.name == "integer_pow" and call.params["y"] == 2):
         return call.operands[0]
     if call.name == "mul" and call.operands[0] is call.operands[1]:
@@ -113,7 +113,7 @@ def variances(flat: Flat, found: Found, sums: dict[Any, tuple[int, Reduction]]) 
             and (left.power, left.squared, right.power, right.squared) == (2, False, 1, True)
             and left.of.operand is right.of.operand
             and (left.of.axes, left.of.layout) == (right.of.axes, right.of.layout)
-            and call.in_shapes[0] == call.in_shapes[1]  # else one would be repeated beside the other
+            and call.in_shapes[0] == call.in_shapes[1]  # else one of them would be broadcast
             and _means(left)
             and _means(right)
         ):
@@ -122,7 +122,7 @@ def variances(flat: Flat, found: Found, sums: dict[Any, tuple[int, Reduction]]) 
 
 
 def _means(moment: _Moment) -> bool:
-    """Whether a sum was divided by how many numbers there are, up to the rounding of 1 / n."""
+    """Whether a sum was divided by the number of its terms, up to the rounding of 1 / n."""
     return math.isclose(moment.divided, moment.of.layout.count, rel_tol=1e-6)
 
 

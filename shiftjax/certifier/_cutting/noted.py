@@ -1,4 +1,8 @@
-"""What a function computes on its way to the outputs, and what of that follows from its statistics alone."""
+"""Intermediate values of a function, and which of them follow from its statistics alone.
+
+A function with notes returns such values by name beside its outputs. Another library, which computes the tiles, takes
+those that the statistics decide in place of its own.
+"""
 
 from __future__ import annotations
 
@@ -13,16 +17,16 @@ from shiftjax.certifier._cutting.cut import Cut, inputs_of, kinds_of
 
 
 class Noted:
-    """Values of a function that are given by its statistics, for another program to take in their place.
+    """Intermediate values of a function that follow from its statistics, for another program to use.
 
     Attributes:
-        names: of those that are.
-        missing: "file:line" of statistics that the outputs take beside them; None where the function, told by its
-            notes, has other statistics than it was cut at.
+        names: the names of these values.
+        missing: "file:line" of statistics that the outputs depend on in other ways too; None where the function with
+            notes has other statistics than the one that was cut.
 
     Args:
         cut: of the function.
-        noting: the function with notes: of an image it gives `(outputs, {name: arrays})`.
+        noting: the function with notes: for an image it gives `(outputs, {name: arrays})`.
     """
 
     def __init__(self, cut: Cut, noting: Callable[[Any], Any]) -> None:
@@ -39,7 +43,7 @@ class Noted:
             self.missing = tuple(one.source for one in here.statistics if one.result in taken)
 
     def values(self, fn: Callable[[Any], Any], statistics: Sequence[Any]) -> dict[str, Any]:
-        """What the statistics decide, by its name.
+        """The values that the statistics decide, by name.
 
         Args:
             fn: the function that was cut.
@@ -52,7 +56,7 @@ class Noted:
 
 
 def _constant(here: Analysis, note: Any) -> bool:
-    """Whether all of a note is derived from statistics, and not yet written out over the image."""
+    """Whether all of a note is derived from statistics, and not yet broadcast over the image."""
     return all(
         _jaxpr.literal(atom) is None and atom in here.found.derived and atom not in here.found.spread
         for atom in jax.tree.leaves(note)

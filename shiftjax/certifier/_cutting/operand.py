@@ -1,4 +1,4 @@
-"""What a reduction over the whole image reduces, as an image `(batch, *space, channel)`."""
+"""The operand of a reduction over the whole image, laid out as an image `(batch, *space, channel)`."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ class Layout:
     """How an operand becomes an image, at the size of one trace.
 
     Attributes:
-        split: its axes, after flattened ones are taken apart.
-        order: of these, the batch axis if there is one, those along the image, and the others.
-        batch: images; 1 also where it has no axis for them.
-        space: pixels of this layer.
+        split: sizes of its axes, once flattened ones are taken apart.
+        order: these axes in the order of an image: the batch axis if there is one, those of space, and the others.
+        batch: number of images; 1 also where it has no axis for them.
+        space: pixels of this layer, per axis.
         others: sizes of the other axes, which become channels.
-        reduced: which of them are reduced too.
+        reduced: which of the others are reduced too.
     """
 
     split: Shape
@@ -41,12 +41,12 @@ class Layout:
 
     @property
     def count(self) -> int:
-        """Numbers that each result is reduced from."""
+        """How many numbers each result is reduced from."""
         return math.prod(self.space) * math.prod(n for n, gone in zip(self.others, self.reduced, strict=True) if gone)
 
     @property
     def form(self) -> tuple[Any, ...]:
-        """What is the same at every size."""
+        """The properties that are the same at every size."""
         return self.others, self.reduced
 
 

@@ -1,8 +1,9 @@
 """Arrays assembled from parts along an image axis.
 
 Parts of one map, each at its own indices, are that map again, however many there are and however each was computed.
-Anything else that lies beside them is a border. A border that is known from its own end alone, as reflected pixels or
-a row of zeros, belongs to the one-sided windows: beside the left end it is the same for every image that begins so.
+Anything else that lies beside them is a border. A border that follows from the image's end next to it alone, such as
+reflected pixels or a row of zeros, belongs to the one-sided windows (`start` and `stop`): at the left end it is the
+same for every image that begins alike.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Part:
         exact: those of them that are exact.
         start: those of them from here on are as in an image that goes on to the left.
         stop: those of them before this one are as in an image that goes on to the right.
-        border: what names the part from either end, beside its place.
+        border: the names of the part as seen from the left and from the right end, without its place.
     """
 
     image: Image | None
@@ -70,13 +71,13 @@ def part(image: Image, shape: Sequence[int], along: int, left: int) -> Part:
 
 
 def laid(image: Image, along: int) -> list[Part]:
-    """The parts of an array that others are laid over: those that it was assembled from, or itself."""
+    """The parts of an array over which others are written: those that it was assembled from, or itself."""
     known = [one for one in image.parts if one.along == along]
     return known or [part(image, image.shape, along, 0)]
 
 
 def unknown(along: int, written: Run) -> Part:
-    """Anything that covers these indices; nothing is claimed of it."""
+    """A part at these indices of which nothing is known."""
     return Part(None, along, written, (0, 0), written[1], written[0], ("", ""))
 
 
@@ -103,8 +104,8 @@ def _constant(value: Constant, main: Part, left: int) -> Part:
 def _other_image(image: Image, main_part: Part, left: int) -> Part:
     """Another map is known from the end at which it lies, if it was cut from the image there.
 
-    Sound, because it is that map wherever the other image axes are exact, or one-sided, in the part that it lies
-    beside; its border names what it does at their ends.
+    Sound, because the border is that other map wherever the part beside it is exact, or one-sided, along the other
+    image axes; its name says what the map does at their ends.
     """
     main, along = main_part.image, main_part.along
     assert main is not None
@@ -138,7 +139,7 @@ def _read_along(image: Image, along: int, direction: int) -> Axis | None:
 
 
 def _covers(tag: object, main: object) -> bool:
-    """Whether an axis follows the image as another one does, at least where that one does."""
+    """Whether an axis follows the image as the main part's does, at least wherever that one does."""
     if not isinstance(tag, Axis) or not isinstance(main, Axis):
         return False
     same = tag.image == main.image and tag.stride == main.stride and main.period % tag.period == 0
@@ -147,7 +148,7 @@ def _covers(tag: object, main: object) -> bool:
 
 
 def _from_the_other_end(axis: Axis, written: Run, part: Part) -> bool:
-    """Whether pixels lie on one side of a part and were cut from the image on the other, as those that wrap around."""
+    """Whether pixels lie on one side of a part and were cut from the image's other side (circular padding)."""
     assert part.image is not None
     main = _axis(part.image, part.along)
     own, others = centre(axis), centre(main)
@@ -162,7 +163,8 @@ def _from_the_other_end(axis: Axis, written: Run, part: Part) -> bool:
 def assemble(parts: Sequence[Part]) -> Image:
     """The array that parts make, written in this order. Those with an image are of one map, which is the result's.
 
-    It is exact on the longest run without a gap. Beside that, it is known from the left end as far as every part is.
+    It is exact on the longest run without a gap. Its one-sided windows reach from either end as far as every part is
+    known from that end.
     """
     seen: list[Part] = []
     for one in parts:  # a later part overwrites what earlier ones wrote, also where it is not exact itself
@@ -186,7 +188,7 @@ def assemble(parts: Sequence[Part]) -> Image:
 
 
 def _merged(seen: Sequence[Part]) -> list[Part]:
-    """The parts in order, neighbours that are exact throughout taken together: no border of theirs is asked for."""
+    """The parts in order, with neighbours that are exact throughout joined, since nobody asks for their borders."""
     merged: list[Part] = []
     for one in seen:
         last = merged[-1] if merged else None
@@ -204,7 +206,7 @@ def _merged(seen: Sequence[Part]) -> list[Part]:
 def _known_from_left(seen: Sequence[Part], end: int) -> tuple[list[tuple[int, int | None, str]], int]:
     """How far an array is known from the left end, and by which parts, each with its place.
 
-    Exact indices need no name. What lies behind `end` is measured from the other end.
+    Exact indices need no name. What lies from `end` on is described from the other end.
     """
     used: list[tuple[int, int | None, str]] = []
     known = 0
@@ -241,7 +243,7 @@ def _mirrored(one: Part, size: int) -> Part:
 
 
 def _as_far_as_parts_agree(image: Image, along: int, parts: Sequence[Part]) -> Image:
-    """The image, of whose ends nothing is said where the parts do not treat them alike.
+    """The image, with nothing said of the ends where its parts do not treat them alike.
 
     If parts of the image differ at the border of another axis, what lies there changes along this axis, at places that
     no larger image keeps. If nothing is known of a part, it may change along the other axes.

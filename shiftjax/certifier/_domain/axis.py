@@ -10,9 +10,9 @@ were padded. Three windows say where it does not:
   to the left. Only what lies at the left end can spoil them.
 - `stop`: indices before it equal those for an image that begins where this one does and goes on to the right.
 
-The last two speak of other images, so they hold between two sizes only where the ends are treated alike: `border` names
-how, at the left end with all places counted from there, and at the right end likewise. An index that reads nothing has
-the field (inf, -inf). The period of a mirrored axis, which reads backwards, is negative.
+The last two are about other images, so they hold between two sizes only where the ends are treated alike: `border`
+names how they are treated, at the left end with all places counted from there, and at the right end likewise. An index
+that reads nothing has the field (inf, -inf). The period of a mirrored axis, which reads backwards, is negative.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from shiftjax.certifier._domain.naming import digest
 
 Bound = int | float  # float only for the infinities
 Run = tuple[int, int]  # indices from the first up to, but not including, the second
-Border = tuple[str, str]  # names of the two ends; equal ones are treated alike; an empty one is like no other
+Border = tuple[str, str]  # names of the two ends; equal names mean equal treatment; an empty one equals no other
 UNKNOWN: Border = ("", "")
 MAX_PHASES = 1 << 16  # beyond this, the bounds of a single axis take megabytes
 
@@ -69,7 +69,7 @@ class Axis:
         return self.bordered(name, name)
 
     def bordered(self, left: str, right: str) -> Axis:
-        """The same axis after a step of which these names tell what it does at either end."""
+        """The same axis after a step that does at either end what these names say."""
         return replace(self, border=(_after(self.border[0], left), _after(self.border[1], right)))
 
     def without_borders(self) -> Axis:
@@ -77,9 +77,9 @@ class Axis:
         return replace(self, start=self.size, stop=0, border=UNKNOWN)
 
 
-@functools.lru_cache(maxsize=4096)  # the ends of an image's axes are mostly alike
+@functools.lru_cache(maxsize=4096)  # the same ends and steps come up again and again
 def _after(border: str, step: str) -> str:
-    """The name of an end after a step; of one that is unknown nothing is known after it either."""
+    """The name of an end after a step; an unknown end stays unknown."""
     return digest("after", border, step) if border else ""
 
 
@@ -110,7 +110,7 @@ def window(
     lo, hi = hulls(axis, (_elements(j, size, stride, dilation, base, left) for j in range(phases)))
 
     def outputs(first: int, end: int) -> Run:
-        """From where on no output reads an element before `first`, and up to where none reads one from `end` on."""
+        """The outputs that read no element before `first` and none from `end` on."""
         start, stop = _reached(first, end, size, stride, dilation, base, left)
         return int(min(max(start, 0), out)), int(min(max(stop, 0), out))
 
@@ -152,8 +152,8 @@ def hulls(axis: Axis, reads: Iterable[Iterable[int]]) -> tuple[tuple[Bound, ...]
 def _reached(first: int, end: int, size: int, stride: int, dilation: int, base: int, left: int) -> tuple[Bound, Bound]:
     """The first output from which on none reads an element before `first`, and the first that reads one from `end` on.
 
-    Which taps of the window meet elements, and not holes, depends on the output modulo `classes`. The first is the one
-    after the last output of any class that reads too early an element; likewise the other.
+    Which taps of the window meet elements, and not holes, depends on the output modulo `classes`. So each class is
+    asked for its last output that reads an element before `first`, and for its first that reads one from `end` on.
     """
     classes = base // gcd(base, stride)
     start, stop = -inf, inf
@@ -171,7 +171,7 @@ def _reached(first: int, end: int, size: int, stride: int, dilation: int, base: 
 def join(axes: Sequence[Axis]) -> Axis:
     """The axis of an array whose index `i` reads index `i` of all of these.
 
-    Its field is the hull of theirs. It follows the image at the shifts that all of them follow.
+    Its field is the hull of theirs. Its period is the smallest shift of the image that is whole periods of all of them.
     """
     first = axes[0]
     for other in axes[1:]:
@@ -199,7 +199,7 @@ def join(axes: Sequence[Axis]) -> Axis:
 
 
 def joined(names: Sequence[str]) -> str:
-    """The name of an end that several arrays have a part in."""
+    """The name of an end of an array that several others make up."""
     return digest("joined", names) if all(names) else ""
 
 
@@ -213,7 +213,7 @@ def with_phases(axis: Axis, phases: int) -> Axis:
 
 
 def narrowed(axis: Axis, left: int, right: int, name: str) -> Axis:
-    """The same axis where so many indices at either end are something else, of this name."""
+    """The same axis with so many indices at the left and right end replaced by something else, of this name."""
     begins = max(axis.exact[0], left)
     new = replace(
         axis,
@@ -227,7 +227,7 @@ def narrowed(axis: Axis, left: int, right: int, name: str) -> Axis:
 def mirrored(axis: Axis, size: int) -> Axis:
     """The axis of out[i] = a[size - 1 - i].
 
-    Sound, because index i + phases reads what a's index size - 1 - i - phases reads: a period of the image before.
+    Sound, because index i + phases reads what a's index size - 1 - i - phases reads: one period earlier in the image.
     """
     lo, hi = hulls(axis, ([size - 1 - i] for i in range(axis.phases)))
     return replace(

@@ -8,7 +8,7 @@ import numpy as np
 
 from shiftjax._arithmetic import ceil_div
 
-MOST = 4  # an end may be at most this part of the axis, so that at least half of it repeats
+MOST = 4  # an end may be at most a quarter of the axis, so that at least half of it repeats
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ class Form:
 
     @property
     def plain(self) -> tuple[int, int, int, int]:
-        """What two sizes of the constant have in common if they are alike: the ends, the period, and its phase."""
+        """What two sizes of one constant have in common: the lengths of the ends, the period, and its phase."""
         return self.left, self.period, self.right, self.size % self.period
 
 

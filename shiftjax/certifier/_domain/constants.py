@@ -35,10 +35,10 @@ class Unknown:
     name: str  # digest of how it was made
     uniform_axes: frozenset[int] = frozenset()  # axes along which a broadcast proves it uniform
     periods: tuple[tuple[int, int], ...] = ()  # axes along which it was repeated, and after how many elements
-    made: Made | None = field(default=None, compare=False, repr=False)  # where that may be followed
+    made: Made | None = field(default=None, compare=False, repr=False)  # by what, where a proof may rest on it
 
     def period(self, axis: int) -> int | None:
-        """After how many elements the value repeats along an axis, for sure; None where it may not."""
+        """After how many elements the value surely repeats along an axis; None where that is not sure."""
         return 1 if self.uniform(axis) else dict(self.periods).get(axis)
 
     def uniform(self, axis: int) -> bool:
@@ -54,8 +54,9 @@ class Unknown:
 class Known:
     """An array whose value does not depend on the image and can be computed. It is computed when asked for.
 
-    A value that may be off by rounding (`exact` is False) proves nothing about what the compiled network sees, so it
-    is named, and called uniform, by how it is derived. So is a large band, which is never written out.
+    A value that may be off by rounding (`exact` is False) proves nothing about what the compiled network sees. So such
+    an array gets its name from how it is derived, and only the derivation can show that it is uniform. The same holds
+    for a large band, which is never written out.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Known:
         self.made = made
         self.is_large = is_large  # a large matrix that is computed pointwise, so that it need not be written out
         self._band = band
-        self.quotient = quotient  # whether it comes of a division of floats
+        self.quotient = quotient  # whether it was computed from a division of floats
         self.origin = origin  # the name of the closed-over array that it is or comes from, if any
         self._keys: dict[tuple[Any, ...], str] = {}
         self._compute = compute
@@ -89,7 +90,7 @@ class Known:
             lambda: Unknown(value.shape, digest("value", value.shape, str(value.dtype), value.tobytes())),
             origin,
         )
-        known.value = value  # weights are named, and few are computed with: their rounding can wait
+        known.value = value  # most weights are only named, and few computed with: their rounding can wait
         known.exact = not (is_float(value.dtype) and subnormal(compact(value)).any())
         return known
 
@@ -104,7 +105,7 @@ class Known:
 
     @functools.cached_property
     def band(self) -> Any:
-        """All of a large matrix that may not be zero, if that is a band."""
+        """All elements of a large matrix that may differ from zero, if they form a band; else None."""
         return self._band(self) if self.is_large else None
 
     @functools.cached_property
@@ -142,7 +143,7 @@ class Known:
         return compact(self.value)
 
     def columns(self, rows: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The columns of a matrix, without what is surely zero.
+        """The columns of a matrix, without elements that are surely zero.
 
         Args:
             rows: the axis of the elements of a column.
@@ -158,7 +159,7 @@ class Known:
         return columns, np.zeros(len(columns), int), np.moveaxis(error, rows, 1)
 
     def period(self, axis: int) -> int | None:
-        """After how many elements the derivation of the value repeats it along an axis; None where it may not."""
+        """After how many elements the derivation repeats the value along an axis; None where it does not say so."""
         return 1 if self.uniform(axis) else self.derivation.period(axis)
 
     def uniform(self, axis: int) -> bool:
@@ -172,7 +173,7 @@ class Known:
         return all(row.tobytes() == rows[0].tobytes() for row in rows)
 
     def form(self, axis: int) -> Form | None:
-        """How the value runs along an axis, if it is exact and repeats there but for its ends; else None."""
+        """How the value runs along an axis, if it is exact and repeats there except at its ends; else None."""
         return form(self.compact, axis) if self.exact and self.band is None else None
 
     def ends(self, forms: Mapping[int, Form]) -> str:
@@ -184,7 +185,7 @@ class Known:
         return digest("ends", plain, value.shape, str(value.dtype), value.tobytes())
 
     def key(self, repeats: Repeats = NONE) -> str:
-        """The name of the value. Along an axis in `repeats` the elements that repeat name it, whatever its length."""
+        """The name of the value. Along an axis in `repeats` only the elements that repeat count, not its length."""
         if self.band is not None or not self.exact:
             return self.derivation.key(repeats)
         runs = {k: run if isinstance(run, tuple) else (0, run) for k, run in repeats.items()}

@@ -15,8 +15,8 @@ from shiftjax.certifier._domain.pattern import Pattern
 def gathered(axis: Axis, pattern: Pattern) -> Axis:
     """The axis whose index `j` reads the elements that the pattern says.
 
-    One-sided windows may hold outputs that follow no pattern: those at the left end where the image goes on to the
-    right, and those at the right end where it goes on to the left.
+    One-sided windows may hold outputs that do not follow the pattern: `stop` those at the left end, `start` those at
+    the right end, where they are the same in every image that begins, or ends, alike.
     """
     turn = len(pattern.first)
     turns = axis.phases // gcd(axis.phases, pattern.step)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 _opaque = itertools.count()
-PLAIN = frozenset([str, bool, int, float, complex, type(None)])  # most values by far, and the text tells which
+PLAIN = frozenset([str, bool, int, float, complex, type(None)])  # most values by far; their `repr` tells them apart
 SIZE = 12  # bytes
 
 

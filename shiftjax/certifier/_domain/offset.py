@@ -1,7 +1,7 @@
-"""How much further along a map is read: image pixels per image axis.
+"""How much further along a map's output an array begins: image pixels, for each image axis.
 
-Cutting or padding the image changes no map, only where it is read. Kept apart from the map's name, the offset shows
-that arrays cut out of one map at different indices are parts of that map.
+Cutting or padding an array does not change its map, only at which index of the map's output it begins. Since this
+offset is no part of the map's name, arrays cut out at different indices are seen to be parts of one map.
 """
 
 from __future__ import annotations

@@ -21,15 +21,15 @@ PROBE = 8  # outputs on either side of the middle that a period must explain bef
 
 @dataclass(frozen=True)
 class Pattern:
-    """Output `m * len(first) + r` reads from `first[r] + m * step` to `last[r] + m * step`, in `start .. stop - 1`.
+    """Outputs in `start .. stop - 1`: `m * len(first) + r` reads from `first[r] + m * step` to `last[r] + m * step`.
 
     Attributes:
         name: digest of the pattern and of the weights.
-        before: first and last element that each output before `start` reads, the last one included.
-        after: likewise those from `stop` on.
-        ends: digests of the weights there, as far as they are known.
+        before: first and last element that each output before `start` reads, both included.
+        after: likewise for those from `stop` on.
+        ends: digests of the weights there, to the digits that are known.
         ends_error: how far they may be off, by rounding.
-        error: how far weights that should be the same may be apart, by rounding.
+        error: how far apart weights that should be equal may be, by rounding.
     """
 
     first: tuple[int, ...]
@@ -51,14 +51,14 @@ class Pattern:
 
     @property
     def reads(self) -> np.ndarray:
-        """`(output, 2)` the first and last element that each output reads, also those that follow no pattern."""
+        """`(output, 2)` the first and last element that each output reads, those beside the pattern included."""
         turn, phase = np.divmod(np.arange(self.start, self.stop), len(self.first))
         run = [np.array(ends)[phase] + turn * self.step for ends in (self.first, self.last)]
         ends = [np.array(part, int).reshape(-1, 2) for part in (self.before, self.after)]
         return np.concatenate([ends[0], np.stack(run, axis=1), ends[1]])
 
     def assumption(self, what: str, source: str) -> str:
-        """What a proof that rests on this pattern takes for granted."""
+        """What a proof that rests on this pattern assumes."""
         turns = (self.stop - self.start) / len(self.first)
         return f"the {what} read at {source} continue at other sizes as they do at this one, for {turns:.3g} turns"
 
@@ -156,8 +156,8 @@ class _Bands:
 def _without_drift(bands: _Bands, found: _Repetition, error: float) -> _Repetition | None:
     """The part of a run whose outputs are all near those of one turn in its middle; None if that is only a few turns.
 
-    Each turn may be near the next one, and the last one far from the first all the same. Of many turns that cannot be:
-    what is within the error at both ends of a long run is no more than that apart at each turn.
+    A turn is one repetition. Each may be near the next one, and yet the last be far from the first. Comparison with the
+    middle rules that out: weights that drift from turn to turn leave the error behind within a long run.
     """
     start, stop = found.run
     period, columns = found.period, np.arange(start, stop)
@@ -185,8 +185,8 @@ def _bands(columns: np.ndarray, start: np.ndarray) -> _Bands:
 def _best_repetition(first: np.ndarray, same: Same) -> _Repetition | None:
     """The repetition that explains the most outputs: on a short run, a wrong period may fit by accident.
 
-    A longer period replaces a shorter one only if it explains a turn more. A multiple of the shorter one cannot, for
-    where the shorter one ends the multiple meets the same two outputs.
+    A longer period replaces a shorter one only if it explains one more turn. A multiple of the shorter one cannot:
+    where the run of the shorter one ends, the multiple compares the same two outputs.
     """
     best: _Repetition | None = None
     count = len(first)
@@ -196,7 +196,7 @@ def _best_repetition(first: np.ndarray, same: Same) -> _Repetition | None:
     likely = (steps >= 1) & same(middles, middles + periods, steps)
     for period, middle, step in zip(*(each[likely].tolist() for each in (periods, middles, steps)), strict=True):
         if best and count < best.length + best.period:
-            break  # nothing can explain a turn more
+            break  # nothing can explain one more turn
         if best and period % best.period == 0:
             continue
 
@@ -227,7 +227,7 @@ def _run_around(holds: np.ndarray, middle: int) -> Run | None:
 
 
 def _band(bands: _Bands, repetition: _Repetition, ends_error: float) -> Pattern:
-    """The bounds hold every weight of the run, also one so small that only some of its columns show it."""
+    """The pattern of a run. Its bounds hold every weight, also one so small that only some of the columns show it."""
     period, step, (start, stop) = repetition.period, repetition.step, repetition.run
     columns = np.arange(start, stop)
     moved = columns // period * step
@@ -243,7 +243,7 @@ def _band(bands: _Bands, repetition: _Repetition, ends_error: float) -> Pattern:
         tuple((int(a), int(b)) for a, b in zip(bands.first[part], bands.last[part], strict=True))
         for part in (before, after)
     ]
-    # Of weights that are known up to rounding, as many digits as are sure; two that are cut apart count as different.
+    # Weights that are known up to rounding are named by the digits that are sure; so near ones may count as different.
     sure = 0 < ends_error < LARGEST_ERROR * float(np.abs(bands.weights).max(initial=0))
     digits = int(-np.log10(2 * ends_error)) if sure else 0
     known = np.round(bands.weights, digits) + 0 if sure else bands.weights

@@ -23,13 +23,13 @@ FLOATS = {  # largest relative error of one rounding, and smallest normal number
     "float64": (2.0**-53, 2.0**-1022),
 }
 WHOLE = ("int", "uint", "bool", "key<")  # beginnings of the names of types whose values are not rounded
-SAFETY = 4  # an expression may be rewritten into one with a few roundings more
+SAFETY = 4  # bounds count so many times: an expression may be rewritten into one with a few more roundings
 REORDERING = "broadcast_in_dim concatenate pad reshape rev slice split squeeze stack tile transpose unstack"
 CHOOSING = "copy dynamic_slice dynamic_update_slice gather name scatter select_n stop_gradient"
 SELECTING = frozenset(f"{REORDERING} {CHOOSING}".split())
 COMPARING = "eq ne lt le gt ge eq_to le_to lt_to"
 CUTTING = "floor ceil round convert_element_type sign"
-STEPS = frozenset(f"{COMPARING} {CUTTING}".split())  # where rounding moves a value over a step, they give another
+STEPS = frozenset(f"{COMPARING} {CUTTING}".split())  # discontinuous: rounding may move a value over a step
 
 
 class Rounding(NamedTuple):
@@ -38,7 +38,7 @@ class Rounding(NamedTuple):
     Attributes:
         error: a bound for each element, broadcast to the array; zero where exact, infinite where nothing is known.
         unit: a power of two of which all exact elements, and all numbers they were computed from, are multiples.
-        size: a bound on the sum of the magnitudes of the numbers that an element was added up from.
+        size: a bound on the sum of the magnitudes of the numbers that any element was added up from.
     """
 
     error: np.ndarray
@@ -138,8 +138,8 @@ def selected_from(name: str, operands: int) -> Sequence[int]:
 def undecided(name: str, values: Sequence[np.ndarray], before: Sequence[Rounding], *, quotient: bool) -> bool:
     """Whether rounding may decide what a discontinuous operation gives: a value lies within its error of a step.
 
-    A quotient that is cut lies on a step or not whatever its size. It counts as undecided there even where its
-    rounding happens to be none, so that what depends on a ratio is decided alike at every size.
+    A quotient that lies on a step counts as undecided even if it happens to be exact, so that the answer for a ratio of
+    sizes does not depend on the sizes.
     """
     if not quotient and all(not operand.error.any() for operand in before):
         return False
@@ -221,7 +221,7 @@ def _rounded(inherited: Any, unit: float, size: float, dtype: Any, *, roundings:
 
 
 def _of_quotient(values: Sequence[Any], before: Sequence[Rounding], dtype: Any) -> Rounding:
-    """By powers of two a quotient is exact; by anything else it may become a product with a rounded reciprocal."""
+    """A quotient by a power of two is exact; one by anything else may become a product with a rounded reciprocal."""
     a, b = before
     divisor = np.abs(values[1])
     smallest, greatest = float(divisor.min(initial=np.inf)), float(divisor.max(initial=0.0))
@@ -229,7 +229,7 @@ def _of_quotient(values: Sequence[Any], before: Sequence[Rounding], dtype: Any) 
         return UNKNOWN
     uncertain = bool(b.error.any())
     if smallest == greatest and not uncertain:
-        divisor = np.asarray(smallest)  # one for all
+        divisor = np.asarray(smallest)  # a single number
     least = divisor - b.error
     more = np.abs(values[0]) / divisor * b.error if uncertain else 0.0
     inherited = (a.error + more) / np.where(least > 0, least, np.nan)

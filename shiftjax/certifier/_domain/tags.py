@@ -24,7 +24,7 @@ class Broken:
     Attributes:
         image: which image axis.
         why: the refusal.
-        pixel: the axis of the one index that was spread over it, where it is that.
+        pixel: where a single index was spread over the axis, what that index reads; else None.
     """
 
     image: int

@@ -21,10 +21,10 @@ class Resized:
     """A map resized along some of its axes, in whatever order, since products along different axes commute.
 
     Attributes:
-        map: that was resized.
-        bands: for each image axis, all that names its resizing.
+        map: what was resized.
+        bands: for each image axis that was, the name of its resizing.
         layout: for each array axis, which axis of the map it is.
-        borders: for each image axis, how its ends are treated, by its own resizing alone.
+        borders: for each image axis that was, how its ends are treated, by its own resizing alone.
     """
 
     map: str
@@ -41,17 +41,17 @@ class Resized:
 class Image:
     """An array that depends on the image.
 
-    Each image axis runs along exactly one of its axes, or is detached: this array is then one index of an array that
-    it runs along. The other axes are channels.
+    Each image axis runs along exactly one array axis, or is detached: then this array is one index of a larger array,
+    along whose missing axis the image runs. The other array axes are channels.
     """
 
     shape: tuple[int, ...]
     axes: tuple[AxisTag, ...]
     map: str  # digest of the map from the image, up to sizes along image axes and to the offset
     offset: Offset = field(default_factory=dict)  # where along the map index 0 lies
-    made_by: Resized | None = None  # what the map is the name of, where it is that
-    zero: bool = False  # whether all of it is 0 or -0 if the image is finite; only a product says so of its result
-    detached: tuple[tuple[int, Axis], ...] = ()  # which index: 0 or the turn of the loop of this number; and the axis
+    made_by: Resized | None = None  # the resizing that the map is, if it is one
+    zero: bool = False  # whether all elements are 0 or -0 for a finite image; only products with zero set it
+    detached: tuple[tuple[int, Axis], ...] = ()  # 0 for index 0, or the loop whose turn is the index; and the axis
     parts: tuple[Any, ...] = ()  # that it was assembled from, if nothing was done to it since
 
     @property
@@ -110,9 +110,9 @@ class Image:
         return replace(self, axes=axes, detached=detached, parts=())
 
     def as_resized(self, resized: Resized) -> Image:
-        """The same array under the name of a map that was resized.
+        """The same array, its map and borders named as those of a resized map.
 
-        The products commute, and which comes first may depend on the size: neither map nor borders tell.
+        The products commute, and which comes first may depend on the size: the names do not depend on the order.
         """
         own = dict(resized.borders)
         axes = tuple(mapped(tag, lambda axis: replace(axis, border=own[axis.image])) for tag in self.axes)
@@ -134,7 +134,7 @@ class Image:
         return [*following(self.axes), *(axis for _, axis in self.detached)]
 
     def shifted(self, shape: Sequence[int], axes: Sequence[AxisTag], by: Offset) -> Image:
-        """The same map, read so much further along."""
+        """The same map, in an array that begins so much further along."""
         offset = offsets.plus(self.offset, by)
         return replace(self, shape=tuple(shape), axes=tuple(axes), offset=offset, zero=False, parts=())
 
@@ -150,16 +150,16 @@ class Image:
         )
 
     def detach(self, along: int, loop: int = 0) -> Image:
-        """One index of this array: 0 of an axis of size 1, or the index that is the turn of a loop."""
+        """One index of this array along an axis: 0 of an axis of size 1, or that of the turn of a loop."""
         axis = self.axes[along]
         assert isinstance(axis, Axis)
         detached = sorted([*self.detached, (loop, axis)], key=lambda entry: entry[1].image)
         return replace(self.without(along), detached=tuple(detached))
 
     def attach(self, along: int, size: int = 1, loop: int = 0, image: int | None = None) -> Image | None:
-        """The inverse of `detach`: the array of these indices.
+        """The inverse of `detach`: the array that this is one index of.
 
-        None unless just one axis is detached in that way, of this image axis if one is given.
+        None unless exactly one axis is detached in that way, and is the given image axis, if one is given.
         """
         own = [entry for entry in self.detached if entry[0] == loop and image in (None, entry[1].image)]
         if len(own) != 1:
@@ -177,7 +177,7 @@ def _without(entries: tuple[Any, ...], k: int) -> tuple[Any, ...]:
 
 @dataclass(frozen=True)
 class Refused:
-    """An array of which nothing is proved. Whatever is computed from it is refused for the same reason."""
+    """An array of which nothing is proved. Whatever is computed from it is refused, for the same reason."""
 
     shape: tuple[int, ...]
     why: Exception

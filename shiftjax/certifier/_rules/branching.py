@@ -36,7 +36,7 @@ def call(interpreter: Interpreter, eqn: Equation, *values: Result) -> list[Resul
 @rule("custom_vjp_call", inert="call_jaxpr fwd_jaxpr_thunk bwd num_consts out_trees symbolic_zeros", call=True)
 @rule("closed_call", inert="call_jaxpr", call=True)
 def inner_call(interpreter: Interpreter, eqn: Equation, *values: Result) -> list[Result]:
-    """out = program(in); the rules of differentiation play no part."""
+    """out = program(in); what the call says about derivatives does not matter."""
     return interpreter.run(_jaxpr.program(eqn.params["call_jaxpr"]), values, eqn)
 
 
@@ -74,9 +74,9 @@ def cond(interpreter: Interpreter, eqn: Equation, index: Value, *values: Value) 
 
 
 def join_branches(eqn: Equation, alternatives: Sequence[Value], shape: tuple[int, ...], choice: str) -> Value:
-    """The value that is one of these, by a choice that does not depend on the image.
+    """The value that is one of these, by an unknown choice that does not depend on the image.
 
-    Its bounds are those of all together, which hold whatever the choice is, the same for every tile.
+    Its bounds are the hull of all of theirs, which holds whatever is chosen; the choice is the same for every tile.
     """
     images = [v for v in alternatives if isinstance(v, Image)]
     if len(images) == len(alternatives) and all(_same_map(v, images[0]) for v in images):
@@ -107,7 +107,7 @@ def _same_map(one: Image, other: Image) -> bool:
 
 
 def _within_all(images: Sequence[Image], choice: str) -> Image:
-    """One map, whatever the choice: exact where all are, its ends named by the choice where they are not alike."""
+    """One of several arrays of one map: exact where all are, with the choice in the names of ends that differ."""
     if all(image == images[0] and image.borders == images[0].borders for image in images):
         return images[0]
 

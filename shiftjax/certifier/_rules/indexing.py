@@ -85,8 +85,8 @@ def gather(eqn: Equation, operand: Value, indices: Value) -> Image:
 def _image_dependent(eqn: Equation, operand: Value, indices: Image) -> Image:
     """out[i] = a[i, indices[i]]: pointwise, since only channels are looked up; a table may take the place of a.
 
-    The last axis of the indices holds coordinates. Image axes of the operand must be batching dimensions, where result
-    and indices and operand are read at the same index.
+    The last axis of the indices holds coordinates. Image axes of the operand must be batching dimensions, along which
+    result, indices and operand have the same index.
     """
     numbers = eqn.params["dimension_numbers"]
     batching = dict(zip(numbers.start_indices_batching_dims, numbers.operand_batching_dims, strict=True))
@@ -118,7 +118,7 @@ def _image_dependent(eqn: Equation, operand: Value, indices: Image) -> Image:
 def _indexed_axis(eqn: Equation, image: Image, axis: int, indices: Constant) -> tuple[int, Axis, Pattern]:
     """A known, regular list of indices along one image axis: which axis of the result it becomes, and the pattern.
 
-    out[m q + r] = a[first[r] + m step], so that moving the image by a turn of the pattern moves the result.
+    out[m q + r] = a[first[r] + m step], so that moving the image by one repetition of the pattern moves the result.
     """
     tag, total = image.axes[axis], image.shape[axis]
     numbers, mode = eqn.params["dimension_numbers"], str(eqn.params["mode"]).upper()

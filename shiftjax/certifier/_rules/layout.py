@@ -1,4 +1,4 @@
-"""Operations that move axes about: broadcast, transpose, concatenate, reverse."""
+"""Operations that move axes or put arrays together: broadcast, transpose, concatenate, reverse, split, stack, tile."""
 
 from __future__ import annotations
 
@@ -84,9 +84,9 @@ def concatenate(eqn: Equation, *values: Value) -> Image:
 
 
 def _slices(eqn: Equation, images: Sequence[Image | None], along: int) -> list[Image]:
-    """Slices of the image with the axis back that they were cut along; none if these are no slices, or are channels.
+    """Slices of the image, each with the axis along which it was cut; none if these are no slices, or become channels.
 
-    Both are sound, and what was meant shows in where they are put: channels come last.
+    Either reading is sound. Which was meant shows in where they are put: channels come last.
     """
     attached = [image and image.attach(along) for image in images]
     slices = [image for image in attached if image is not None]

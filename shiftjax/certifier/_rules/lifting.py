@@ -1,9 +1,9 @@
-"""Constants that run along the image, read as images that are uniform: how they are made tells where they vary.
+"""Constants that run along the image, treated as images: how they are computed tells where they vary.
 
-How many pixels each window of a pooling meets, or a mask of the border, varies near the ends of the image and nowhere
-else. Its values show that at one size. The rules that follow an image show it at every size, without computing a value:
-a uniform constant is an image that reads nothing and looks the same after every shift, and whatever windows, pads and
-slices make of it is exact, and named at its ends, as it would be of any image.
+The number of pixels in each window of a pooling, or a mask of the border, varies near the ends of the image and nowhere
+else. Its values show that at one size only. The rules that follow an image show it at every size, without computing a
+value: a uniform constant is an image that reads nothing and is the same after every shift. What windows, pads and
+slices make of it has an exact window, and names of its ends, like anything that they make of an image.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from shiftjax.certifier._domain.values import Constant, Image, Value
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules.table import Equation, Record
 
-DEEPEST = 200  # equations, one computed from the other
-KEEPING = frozenset(  # whose first operand has the axes of the result
+DEEPEST = 200  # equations in a chain
+KEEPING = frozenset(  # operations whose first operand has the axes of the result
     ["reduce_window_sum", "reduce_window_max", "reduce_window_min", "reduce_window", "pad", "slice", "rev"]
 )
 Along = Mapping[int, Axis]  # array axis of a constant -> the axis of an image that lies along it
 
 
 def lift(eqn: Equation, value: Constant, along: Along, pointwise: frozenset[str]) -> Image | None:
-    """A constant as an image; None where what it is made of is not uniform, or is made in another way.
+    """A constant as an image; None where it is made of something that is not uniform, or by unknown operations.
 
     Args:
         eqn: where it meets the image.
@@ -46,7 +46,7 @@ def lift(eqn: Equation, value: Constant, along: Along, pointwise: frozenset[str]
 
 
 def beside(tag: Axis, constant: Axis) -> Axis:
-    """The axis of an image joined with a constant's: after its phases the constant repeats, whatever the image does."""
+    """The axis of an image joined with that of a constant, which repeats after its phases, whatever the image does."""
     phases = domain.tracked(lcm(tag.phases, constant.phases))
     nothing = (inf,) * phases, (-inf,) * phases
     period = int(phases * tag.stride)
@@ -57,9 +57,9 @@ def beside(tag: Axis, constant: Axis) -> Axis:
 
 
 def shows_all(value: Constant, along: Along) -> bool:
-    """Whether the values tell, and are few: those of a constant that is long along one axis of the image at most.
+    """Whether to look at the values first, as they are known and few: long along one axis of the image at most.
 
-    They are asked first then, for they tell more: that what differs with the size is multiplied by zero, say.
+    They tell more than the derivation: that what differs with the size is multiplied by zero, for instance.
     """
     if sum(value.shape[k] > 1 for k in along) > 1:
         return False
@@ -112,7 +112,7 @@ class _Lifting:
         return self._done[done]
 
     def _repeating(self, value: Constant, along: Along) -> Image | None:
-        """By its values, where they repeat but for the ends."""
+        """By its values, where they repeat except at the ends."""
         if not isinstance(value, Known):
             return None
         found = {k: Form(0, 1, 0, value.shape[k]) if value.uniform(k) else value.form(k) for k in along}
@@ -167,7 +167,7 @@ def _sources(eqn: Equation, along: Along, pointwise: frozenset[str]) -> Sequence
     others: list[Along] = [{}] * (len(shapes) - 1)
     if eqn.name in pointwise:
         return [along] * len(shapes)
-    if eqn.name == "concatenate":  # along the image the longest part goes on, and the others are borders
+    if eqn.name == "concatenate":  # along the image the longest part is the image, and the others are borders
         beside = eqn.params["dimension"]
         longest = max(shape[beside] for shape in shapes)
         return [along if beside not in along or shape[beside] == longest else {} for shape in shapes]
@@ -193,7 +193,7 @@ def _sources(eqn: Equation, along: Along, pointwise: frozenset[str]) -> Sequence
 
 
 def _written(eqn: Equation, along: Along) -> Sequence[Along] | None:
-    """Where a block is written over most of an array, the block runs along the image; else what it is written over."""
+    """The same, of an update: a block of more than half of the array runs along the image, else the array does."""
     shape = eqn.call.in_shapes[0]
     others: list[Along] = [{} for _ in eqn.call.in_shapes[1:]]
     at, axes = 1, {k: k for k in range(len(shape))}

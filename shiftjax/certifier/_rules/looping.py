@@ -20,9 +20,9 @@ from shiftjax.certifier._rules.branching import BRANCH, join_branches
 from shiftjax.certifier._rules.sliding import slide
 from shiftjax.certifier._rules.table import Equation, Interpreter, rule
 
-TURNS = 256  # turns of a loop that are followed one by one before bounds are tried that hold for any number of them
+TURNS = 256  # turns that are followed one by one; of longer loops, bounds that hold for any number of turns are tried
 MOST_TURNS = 1 << 12  # turns that are followed where there are no such bounds, as where a loop fills an array
-ATTEMPTS = 8  # at bounds that hold for any number of turns
+ATTEMPTS = 8  # to find bounds that hold for any number of turns
 PER_ROW = "Loop over rows that are treated alike, as `jax.lax.map` does, or over channels or layers."
 ENDLESS = "Give the loop a known length, or bodies that keep the receptive field (as 1x1 convolutions do)."
 
@@ -31,7 +31,7 @@ ENDLESS = "Give the loop a known length, or bodies that keep the receptive field
     "scan", inert="jaxpr length reverse unroll num_consts num_carry linear ft_in ft_out _split_transpose", control=True
 )
 def scan(interpreter: Interpreter, eqn: Equation, *values: Value) -> list[Value]:
-    """carry = body(carry, rows[t]) for each t: followed turn by turn if short, else by bounds that a turn keeps."""
+    """carry = body(carry, rows[t]) for each t: followed turn by turn if short, else by bounds that no turn changes."""
     if not any(isinstance(v, Image) for v in values):
         return interpreter.fold(eqn, values)
     constants, carried = _jaxpr.scan_parts(eqn.params, len(values))
@@ -78,7 +78,7 @@ def _by_slices(
     start: Sequence[Value],
     follow: Callable[[Callable[[Sequence[Value]], list[Value]]], list[Value]],
 ) -> list[Value]:
-    """`follow(turn)`, with what all turns do to a slice each done once, if that succeeds."""
+    """`follow(turn)`; what every turn does to its own slice is followed only once, if that succeeds."""
     mark = eqn.record.mark()
     try:
         if not interpreter.every_turn and (sliding := slide(interpreter, eqn, body, fixed, start)):
@@ -92,10 +92,10 @@ def _by_slices(
 
 
 def _knows_its_ends(value: Value, before: Value) -> bool:
-    """Whether the ends of every axis have names, and as much is known towards them as before the loop.
+    """Whether the ends of every axis have names, and the one-sided windows are as large as before the loop.
 
-    What is moved names no ends. Where it continues the array that it fills, nobody asks for them; where it lies along a
-    channel, or is a border of another map, too little would be known.
+    A result that was moved from another turn has no names of ends. Where it continues the array that it fills, nobody
+    asks for them; where it lies along a channel, or is a border of another map, too little would be known.
     """
     if not isinstance(value, Image):
         return True
@@ -149,7 +149,7 @@ def _same_constant(a: Value, b: Value) -> bool:
 
 
 def _follow(eqn: Equation, turn: Callable[..., list[Value]], carry: list[Value], length: int) -> list[Value]:
-    """All turns one after the other. The record keeps one of the steps that look alike."""
+    """All turns one after the other. Of steps that look alike the record keeps one."""
     count = len(carry)
     outputs: list[list[Value]] = []
     order = range(length - 1, -1, -1) if eqn.params["reverse"] else range(length)
@@ -170,7 +170,7 @@ def _follow(eqn: Equation, turn: Callable[..., list[Value]], carry: list[Value],
 
 
 def _appearance(step: tuple[Equation, Image]) -> Any:
-    """A step up to where it reads and writes."""
+    """A step without the places where it reads and writes."""
     eqn, image = step
     axes = following(image.axes)
     widths = tuple(tuple(sorted(hi - lo for lo, hi in zip(axis.lo, axis.hi, strict=True))) for axis in axes)
@@ -189,7 +189,7 @@ def _row(value: Value, at: int | None) -> Value:
 
 
 def _stack(eqn: Equation, rows: Sequence[Value], shape: tuple[int, ...]) -> Value:
-    """The rows that a scan puts out, as one array."""
+    """The rows that a scan returns, as one array."""
     if not rows:
         return Known.of(np.zeros(shape))  # no turn, no element
     value = join_branches(eqn, rows, shape[1:], "stack")
@@ -216,7 +216,7 @@ def loop(interpreter: Interpreter, eqn: Equation, *values: Value) -> list[Value]
         return answer
 
     def advance(state: list[Value], turns: int) -> tuple[list[Value], bool]:
-        """So many turns further, and whether the loop has ended; no further than its end is known."""
+        """The state after so many turns, or once the condition is unknown or false; and whether the loop has ended."""
         for _ in range(turns):
             answer = goes_on(state)
             if not isinstance(answer, Known):
@@ -240,7 +240,7 @@ def loop(interpreter: Interpreter, eqn: Equation, *values: Value) -> list[Value]
 
 
 def _renamed(value: Value, by: str) -> Value:
-    """A result of a loop, named also by what decides its length."""
+    """A result of a loop, with what decides the loop's length in its name."""
     if isinstance(value, Image):
         return replace(value.with_fixed_offset(), map=digest(value.name, by), zero=False)
     return replace(value, name=digest(value.name, by)) if isinstance(value, Unknown) else value

@@ -54,7 +54,7 @@ def contraction(eqn: Equation, lhs: Value, rhs: Value) -> Image:
 def _banded_product(eqn: Equation, lhs: Value, rhs: Value) -> Image:
     """out[j] = sum_i a[i] M[i, j] along the image, with a known matrix M whose columns move along with the image.
 
-    So it is in linear resizing: M[i + step, j + period] = M[i, j] away from the borders.
+    Linear resizing is such a product: M[i + step, j + period] = M[i, j] away from the borders.
     """
     (left, right), batch = eqn.params["dimension_numbers"]
     image, matrix, summed, rows = (lhs, rhs, left, right) if isinstance(lhs, Image) else (rhs, lhs, right, left)

@@ -1,4 +1,4 @@
-"""A slice of an image that moves along one of its axes: taken for the image itself, and read further along."""
+"""A slice of an image that moves along one of its axes: taken for an image itself, and moved further along."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from shiftjax.certifier._domain.values import Image, Value
 
 
 def as_image(value: Value, along: int) -> Value:
-    """A slice taken for the image itself along one axis."""
+    """A slice taken for an image itself along one axis: its index i reads its own pixel i."""
     if not isinstance(value, Image):
         return value
     axes = [
@@ -21,7 +21,7 @@ def as_image(value: Value, along: int) -> Value:
 
 
 def is_exact(value: Value, along: int, *, alone: bool = False) -> bool:
-    """Whether all indices along an image axis are exact and, of `same` alone, one index moves as one of the slices."""
+    """Whether all indices along an image axis are exact and, if `alone`, whether period and phases are 1."""
     if not isinstance(value, Image):
         return True
     axis = value.along(along) or next((axis for _, axis in value.detached if axis.image == along), None)
@@ -31,7 +31,7 @@ def is_exact(value: Value, along: int, *, alone: bool = False) -> bool:
 
 
 def further(value: Value, along: int, by: int) -> Value:
-    """The same map, read so many indices further along, where it is exact throughout."""
+    """The same map in an array that begins so many indices further along, where it is exact throughout."""
     if not isinstance(value, Image):
         return value
 

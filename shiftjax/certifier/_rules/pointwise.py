@@ -49,7 +49,7 @@ PARAMETER = "What varies over space is a positional embedding or noise; use one 
 def pointwise(eqn: Equation, *values: Value) -> Value:
     """out[i] = f(a[i], b[i], ...): reads what its operands read at the same index.
 
-    A finite number times zero is zero, of either sign, and a number other than zero stays as it is when that is added.
+    A finite number times zero is zero, of either sign, and a number other than zero does not change when zero is added.
     """
     if eqn.name == "add" and (constant := _beside_zero(eqn, values)):
         return constant
@@ -69,7 +69,7 @@ def _is_zero(value: Value) -> bool:
 
 
 def _beside_zero(eqn: Equation, values: Sequence[Value]) -> Known | None:
-    """The constant to which the image is added as zero, if there is one without zeros of its own."""
+    """The constant that is the result, where everything else that is added is zero and it has no zeros itself."""
     zeros = [v for v in values if isinstance(v, Image) and v.zero]
     others = [v for v in values if isinstance(v, Known)]
     if len(zeros) != 1 or len(others) != 1 or not others[0].exact or not (others[0].compact != 0).all():
@@ -88,7 +88,7 @@ def join_operands(
         values: the operands. They may be scalars, may have size 1 where the result has more, and may have any size
             along `free_axes`.
         shape: of the result.
-        free_axes: axes of the result that must not run along the image.
+        free_axes: axes of the result along which the sizes of operands may differ; none may run along the image.
 
     Returns:
         What the axes of the result run along, and the operands as `eqn.image` takes them.
@@ -145,13 +145,13 @@ class Aligned(NamedTuple):
 def align_constant(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, own_axes: Sequence[int]) -> Aligned:
     """Checks that a constant can be read at the same index as an image.
 
-    Sound, because a tile sees the same constant wherever it lies: along the image the constant is uniform, or repeats
-    with a period that its value shows twice, whose phases `axes` then tell apart. Where only its ends differ, as those
-    of a mask of the border do, the windows leave them out, and the ends of the image are named by them.
+    Sound, because a tile meets the same constant wherever it lies: along the image the constant is uniform, or repeats
+    with a period that its values show at least twice; `axes` then get as many phases. Where only its ends differ, as in
+    a mask of the border, the windows leave the ends out, and the names of the image's ends contain them.
 
     Args:
         eqn: the equation.
-        axes: of the image; refined in place where the constant is periodic, or differs at its ends.
+        axes: of the image; changed in place where the constant is periodic, or differs at its ends.
         value: the constant.
         own_axes: for each of `axes`, the constant's axis that lies along it.
     """
@@ -207,7 +207,7 @@ def _by_value(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, own_ax
 
 
 def _leave_out_ends(axes: list[AxisTag], value: Known, own_axes: Sequence[int], forms: dict[int, Form]) -> None:
-    """Narrows the windows to where a constant repeats, and names the ends of the image by it."""
+    """Narrows the windows to where a constant repeats, and puts its ends into the names of the image's ends."""
     spatial = {k: forms.get(k, Form(0, 1, 0, value.shape[k])) for j, k in enumerate(own_axes) if axes[j] is not None}
     name = value.ends(spatial)
     for j, k in enumerate(own_axes):
@@ -236,8 +236,8 @@ def bitcast(eqn: Equation, image: Image) -> Image:
 def _note_misalignment(eqn: Equation, images: Sequence[Image], *, concatenated: bool) -> None:
     """Records branches whose fields are not centred on each other by more than half a step of the joined arrays.
 
-    Shifted slices of one array are no branches, nor are the terms of a sum unless the field of one lies inside the
-    other's, as that of a skip connection does.
+    Shifted slices of one array do not count as branches. Terms of a sum do only if the field of one lies inside that of
+    the other, as with a skip connection.
     """
     for k, tag in enumerate(images[0].axes):
         if not isinstance(tag, Axis):

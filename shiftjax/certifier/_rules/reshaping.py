@@ -1,7 +1,7 @@
 """Reshapes: image axes are split, merged with channels, or flattened.
 
-A reshape keeps the order of the elements. Its old and new dimensions are cut into the finest common factors, each of
-which is either a channel or runs along one image axis; a new dimension is then made of some of these.
+A reshape keeps the order of the elements. Its old and new dimensions are cut into their finest common factors, each of
+which is either a channel or runs along one image axis; every new dimension is made of some of these.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ def reshape(eqn: Equation, image: Image) -> Image:
 
 
 def _single_pixels(factors: list[Factor], shape: Sequence[int]) -> tuple[list[Factor], dict[int, AxisTag]]:
-    """Image axes of one pixel, by the new dimensions of size 1 that they become, and the other factors.
+    """Image axes of one pixel, by the new dimension of size 1 that each becomes; and the other factors.
 
-    One without such a place stays a factor.
+    One for which there is no such dimension stays a factor.
     """
     places = _matched([n for n, _ in factors], shape)
     rest = [factor for k, factor in enumerate(factors) if k not in places]
@@ -58,7 +58,7 @@ def _single_pixels(factors: list[Factor], shape: Sequence[int]) -> tuple[list[Fa
 
 
 def _matched(old: Sequence[int], new: Sequence[int]) -> dict[int, int]:
-    """For old dimensions of size 1, new ones with as many elements behind them, the last for the last."""
+    """For old dimensions of size 1, new ones with as many elements behind them, matched from the last on."""
     places: dict[int, int] = {}
     for behind in {prod(old[k + 1 :]) for k, n in enumerate(old) if n == 1}:
         before, after = (
@@ -69,7 +69,7 @@ def _matched(old: Sequence[int], new: Sequence[int]) -> dict[int, int]:
 
 
 def _reattached(image: Image, shape: Sequence[int], pixels: dict[int, AxisTag]) -> tuple[Image, dict[int, AxisTag]]:
-    """A detached axis gets a new dimension of size 1: the last of the foremost ones, since a batch comes first."""
+    """A detached axis gets a new dimension of size 1: of those at the front the last, since a batch comes first."""
     behind = [prod(shape[k + 1 :]) for k in range(len(shape))]
     free = [k for k, n in enumerate(shape) if n == 1 and k not in pixels]
     for k, (n, tag) in enumerate(zip(image.shape, image.axes, strict=True)):  # channels of size 1 keep the first places
@@ -106,7 +106,7 @@ def _groups(old: Sequence[int], new: Sequence[int]) -> list[tuple[list[int], lis
         if after:
             groups.append((before, after))
         elif groups:
-            groups[-1][0].extend(before)  # nothing but ones is left
+            groups[-1][0].extend(before)  # only dimensions of size 1 are left
         else:
             raise Mismatch("an image axis of one pixel is dropped by a reshape")
     return groups

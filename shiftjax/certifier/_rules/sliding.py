@@ -1,13 +1,13 @@
 """Loops over slices of an image axis, each turn of which does the same to another slice: followed once.
 
-The program of a turn is taken apart. Some of it says where the turn reads (`index`), some reads slices of images that
-are the same at every turn (`reads`), some depends on nothing else but these slices (`same`, most of the work), and the
-`rest` fills an array with the results.
+The program of a turn is taken apart. `index` computes where the turn reads, `reads` are the slices that it takes of
+images that are the same at every turn, `same` depends on nothing but these slices (most of the work), and `rest` fills
+an array with the results.
 
-`same` is one function, whatever the turn. It is certified along the loop's axis by itself, as a function of slices: if
+`same` is one function, whatever the turn. It is certified by itself along the loop's axis, as a function of slices: if
 its period is 1 at stride 1 and its results are exact throughout, then moving the slices by n indices moves the results
-by n. So what it gives at one turn tells what it gives at any other, as long as all indices of the slices are exact. A
-turn that reads others is followed as it is, as is the rest of every turn.
+by n. So its results at one turn give those at any other, as long as all indices of the slices are exact. A turn that
+reads other indices is followed in full, and so is the `rest` of every turn.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ Values = dict[Any, Value]  # of variables
 
 @dataclass(frozen=True)
 class _Parts:
-    """A program taken apart, as the top says; each part gives what later ones ask for."""
+    """A program taken apart, as this file's docstring says; each part returns what later ones need."""
 
     index: _jaxpr.Program
     reads: tuple[_jaxpr.Call, ...]
@@ -43,7 +43,7 @@ class _Parts:
 
 @dataclass(frozen=True)
 class _Turn:
-    """A turn whose slices are exact throughout: where it reads, what it reads there, and what `same` makes of that."""
+    """A turn whose slices are exact throughout: where it reads, the slices, and the results of `same` on them."""
 
     starts: Starts
     slices: list[Value]
@@ -52,7 +52,7 @@ class _Turn:
 
 @dataclass
 class Sliding:
-    """A loop over slices, followed turn by turn, but for what all turns have in common."""
+    """A loop over slices, followed turn by turn except for what all turns have in common."""
 
     interpreter: Interpreter
     eqn: Equation
@@ -94,7 +94,7 @@ class Sliding:
         return self._run(self.parts.same, {**self.fixed, **read})
 
     def _starts(self, env: Values) -> Starts | None:
-        """Where a turn reads; None if that is unknown, or if not every index there is exact."""
+        """Where a turn reads; None if that is unknown, or if some index there is not exact."""
         starts: Starts = []
         for read in self.parts.reads:
             image = env[read.operands[0]]
@@ -120,7 +120,7 @@ class Sliding:
         return starts
 
     def _moved(self, starts: Starts) -> list[Value] | None:
-        """What `same` gives at these slices, from what it gives at the known ones; None if that does not tell."""
+        """What `same` gives for these slices, from what it gave for the known ones; None if that does not follow."""
         if self.known is None:
             return None
         moves = {self._move(*pair) for pair in enumerate(zip(self.known.starts, starts, strict=True))}
@@ -132,7 +132,7 @@ class Sliding:
         return [further(v, along, by) for v in self.known.results] if self.moves[along] else None
 
     def _move(self, read: int, starts: tuple[tuple[int, ...], tuple[int, ...]]) -> tuple[int, int] | None:
-        """Along which image axis a slice has moved, by how many indices; None if not along just one."""
+        """Along which image axis a slice has moved, and by how many indices; None if not along exactly one."""
         assert self.known is not None
         image = self.known.slices[read]
         moved = [(k, new - old) for k, (old, new) in enumerate(zip(*starts, strict=True)) if new != old]
@@ -145,8 +145,8 @@ class Sliding:
     def _moves_along(self, along: int) -> bool:
         """Whether `same` moves by an index where its slices do.
 
-        Sound, because its certificate is asked for slices that are images themselves along this axis: period 1 at one
-        result for each index says that `same` of slices further along is its result further along.
+        Sound, because it is certified for slices that are images themselves along this axis: period 1 and stride 1 say
+        that `same` of slices further along is its result further along.
         """
         assert self.known is not None
         strides = {v.strides.get(along) for v in [*self.known.slices, *self.known.results] if isinstance(v, Image)}
@@ -225,7 +225,7 @@ def _taken_apart(
             rest.append(call)
     asked = {v for call in rest for v in _variables(call)} | _named(program.outputs)
     starts = {v for read in reads for v in _named(read.operands[1:])}
-    # A result that is moved names no ends. Nobody asks for them where it fills an array, but others may.
+    # A moved result has no names of ends. Nobody asks for them where it fills an array, but other code may.
     if not same or any(call.name not in FILLING for call in rest) or sliced & _named(program.outputs):
         return None
     return _Parts(

@@ -25,12 +25,12 @@ class Rule:
     Attributes:
         apply: `apply(eqn, *operands)` gives the result or a list of results; a control rule is given the interpreter
             first.
-        named: parameters that enter the name of every result by themselves.
-        per_axis: parameters with an entry for each axis; the rule names what counts of them.
+        named: parameters that enter the name of every result as they are.
+        per_axis: parameters with an entry for each axis; the rule itself puts what matters of them into the name.
         inert: parameters that do not change any value.
         control: whether it runs other programs, so that it is asked even where no operand depends on the image.
-        call: whether it does nothing but run one program once, whose results are judged one by one.
-        moves_axes_only: whether it only moves axes about, so that axes that no longer follow the image may pass.
+        call: whether it does nothing but run one program once; operands and results may then be refused ones.
+        moves_axes_only: whether it only moves axes, so that it may be given axes that no longer follow the image.
     """
 
     apply: Callable[..., Any]
@@ -68,12 +68,12 @@ def rule(
     Args:
         primitives: their names.
         named: parameters that enter the name of the result as they are. In doubt, a parameter is of this kind.
-        per_axis: parameters with an entry for each axis, of which entries along image axes are sizes or places and
-            must not enter the name as they are; the rule must pass what counts of them as `key` to `eqn.image`.
+        per_axis: parameters with an entry for each axis. Entries along image axes are sizes or positions, and must not
+            enter the name as they are; the rule passes what matters of them as `key` to `eqn.image`.
         inert: parameters that change no value: where and how something is computed.
         control: the function takes the interpreter as its first argument, to run the programs among its parameters.
         call: the same, and it runs one program, once: operands and results may be refused ones.
-        moves_axes_only: the function looks at no axis and only moves them about.
+        moves_axes_only: the function only moves axes, whatever they run along.
     """
 
     def enter(apply: Callable[..., Any]) -> Callable[..., Any]:
@@ -98,11 +98,11 @@ class Record:
     border_approximations: list[str] = field(default_factory=list)  # likewise, but only at the image's border
 
     def mark(self) -> list[int]:
-        """How much of the derivation there is."""
+        """The present length of the derivation, for `back_to`."""
         return [len(entries) for entries in self._derivation]
 
     def back_to(self, mark: Sequence[int]) -> None:
-        """Forgets what has been derived since, as the attempt has failed."""
+        """Forgets what has been derived since `mark`, after an attempt that failed."""
         for entries, count in zip(self._derivation, mark, strict=True):
             del entries[count:]
 
@@ -173,11 +173,12 @@ class Equation:
         Args:
             axes: what each axis of the result runs along.
             operands: images, and the names of constants.
-            key: what counts of the parameters per axis, and whatever else the rule itself knows to matter.
+            key: what matters of the parameters per axis, and whatever else the rule itself knows to matter.
             out: which result of the primitive.
-            moves: whether, were all operands read further along by whole steps of the result, the result would be so
-                too. Their common offset then is the result's, and only what is left of it enters the name.
-            turns: by image axis, the image pixels of whole turns of a pattern, where only these move the result.
+            moves: whether the result moves along when all operands do, by whole steps of the result. Then it has their
+                common offset, and only what is left of each operand's enters the name.
+            turns: for an image axis along which only whole repetitions of a pattern move the result, their length in
+                image pixels.
 
         Raises:
             CertificationError: the operands are cut from the image along different axes.
@@ -199,20 +200,20 @@ class Equation:
         return result.with_borders(*step, [o for o in operands if isinstance(o, str)], key)
 
     def detached(self, images: Sequence[Image]) -> tuple[tuple[int, domain.Axis], ...]:
-        """The axes that the result of these operands is detached from: all operands must be the same index of them."""
+        """The axes from which the result is detached: all operands must be the same index along them."""
         if len({image.slice_of for image in images}) > 1:
             self.refuse("two arrays meet of which one is a slice of the image and the other is not", SLICES)
         columns = zip(*(image.detached for image in images), strict=True)
         return tuple((column[0][0], domain.join([axis for _, axis in column])) for column in columns)
 
     def named_parameters(self) -> dict[str, Any]:
-        """The parameters that enter names by themselves."""
+        """The parameters that enter names as they are."""
         assert self.rule is not None
         return plain_parameters({k: v for k, v in self.params.items() if k in self.rule.named})
 
 
 def plain_parameters(params: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as names know them, programs among them equation by equation."""
+    """Parameters as they enter names, programs among them equation by equation."""
     return {name: _plain(value) for name, value in params.items()}
 
 
@@ -249,7 +250,7 @@ def program_name(program: _jaxpr.Program) -> str:
 
 
 def _counts(rule: Rule | None, name: str, value: Any) -> bool:
-    """Whether a parameter belongs to what a program computes; of a control rule, the programs and numbers do."""
+    """Whether a parameter matters for what a program computes; of a control rule, the programs and numbers do."""
     if rule is None or name not in rule.inert:
         return True
     return rule.control and any(_jaxpr.is_program(v) or isinstance(v, int) for v in _entries(value))
@@ -269,7 +270,7 @@ class Interpreter(Protocol):
     """What control rules may ask for.
 
     Attributes:
-        every_turn: whether every turn of a loop is wanted, and not only what comes of it.
+        every_turn: whether the equations of every turn of a loop are wanted, and not only its results.
     """
 
     every_turn: bool

@@ -42,7 +42,7 @@ def dynamic_update_slice(eqn: Equation, operand: Value, update: Value, *starts: 
 
 
 def _with_its_axis(operand: Value, update: Value) -> Value:
-    """A slice of the image that goes into an array, with the axis back that it was cut along."""
+    """A slice of the image that goes into an array, with the axis along which it was cut put back."""
     if not isinstance(update, Image):
         return update
     ones = [k for k, n in enumerate(update.shape) if n == 1 != operand.shape[k] and update.axes[k] is None]
@@ -54,7 +54,7 @@ def _with_its_axis(operand: Value, update: Value) -> Value:
 def _overwritten(eqn: Equation, operand: Value, update: Value, starts: dict[int, int]) -> Image:
     """An array with a part along the image overwritten, from `starts` on along these axes.
 
-    By a part of one map each at its own indices it is filled. Anything else is a border: what it covers is not exact.
+    Parts of one map, each at its own indices, fill it. Anything else is a border: what it covers is not exact.
     """
     if framed := _framed(eqn, operand, update, starts):
         return framed
@@ -84,7 +84,7 @@ def _overwritten(eqn: Equation, operand: Value, update: Value, starts: dict[int,
 
 
 def _framed(eqn: Equation, operand: Value, update: Value, starts: dict[int, int]) -> Image | None:
-    """A block of the image in an array that is uniform along it: the block, padded along several axes."""
+    """A block of the image written into a uniform array, along several axes: that is the block, padded."""
     if len(starts) < 2 or isinstance(operand, Image) or not isinstance(update, Image):
         return None
     block = [k for k, n in enumerate(update.shape) if n != operand.shape[k]]
@@ -98,9 +98,10 @@ def _framed(eqn: Equation, operand: Value, update: Value, starts: dict[int, int]
 
 
 def _without_borders(image: Image, operand: Value, update: Value, along: int) -> Image:
-    """Of the axes that a block covers in part, beside the one on which it is a border, nothing is said at the ends.
+    """The image, with nothing said of the ends of axes that a block covers in part, except the axis `along`.
 
-    Within the border the values change along them, at places that no larger image keeps.
+    Within the block, which is a border on that axis, the values change along the others at fixed indices, where those
+    of a larger image do not.
     """
     axes = [
         tag.without_borders() if isinstance(tag, Axis) and k != along and operand.shape[k] != update.shape[k] else tag

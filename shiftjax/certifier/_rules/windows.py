@@ -55,7 +55,7 @@ def convolution(eqn: Equation, lhs: Value, rhs: Value) -> Image:
             "left": left,
         }
         axes[target] = window_along(eqn, tag, eqn.shape[target], **window)
-        key.append((window, None if tag is not None else right))  # where the image ends is its size, not the map
+        key.append((window, None if tag is not None else right))  # padding on the right changes the size, not the map
     return eqn.image(axes, [lhs, rhs.key()], key, moves=True)
 
 

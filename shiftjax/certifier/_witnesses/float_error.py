@@ -28,19 +28,19 @@ LENGTH = 2**18  # of the random numbers, which repeat after that
 # only if both distances happen to be small: once in 2^46 for a single operation, in 2^34 for sums of 4096 terms.
 FAR = 2.0**14
 
-# Operations that return some of their operands' values as they are, so that nothing is rounded.
+# Operations that return values of their operands as they are, up to the sign, so that nothing is rounded.
 EXACT = frozenset(
     """abs broadcast_in_dim clamp concatenate convert_element_type copy cummax cummin device_put dynamic_slice
     dynamic_update_slice gather iota max min name neg optimization_barrier pad reduce_max reduce_min reduce_precision
     reduce_window_max reduce_window_min reshape rev scatter select_n sharding_constraint slice split squeeze stack
     stop_gradient tile transpose unstack""".split()  # noqa: SIM905
 )
-# Operations that add up many terms. Each term errs, for they may be large and cancel.
+# Operations that add up many terms. Each term gets an error of its own, for large terms may cancel.
 SUMS = frozenset({"conv_general_dilated", "cumsum", "dot_general", "fft", "reduce_sum", "reduce_window_sum"})
-# Operations of floats that jump; so do all that make integers or truth values of floats.
+# Discontinuous operations of floats; all that make integers or truth values of floats are, too.
 JUMPING = frozenset({"atan2", "ceil", "floor", "nextafter", "rem", "round", "sign", "sort"})
 COMPARING = {"eq": lax.eq, "ge": lax.ge, "gt": lax.gt, "le": lax.le, "lt": lax.lt, "ne": lax.ne}
-# Special functions, which no implementation gives to all places, and by how much more they err.
+# Special functions, which no implementation gives to all digits, and by how much more they err.
 SPECIAL = frozenset(
     """bessel_i0e bessel_i1e digamma erf_inv igamma igamma_grad_a igammac lgamma polygamma random_gamma_grad
     regularized_incomplete_beta zeta""".split()  # noqa: SIM905
@@ -49,7 +49,7 @@ ROUGH = 2.0**20
 
 
 class Constant(NamedTuple):
-    """A value that depends neither on the image nor on parameters: computed in its own type, as it is certified."""
+    """A value that depends neither on the image nor on parameters: computed in its own type, as in the certificate."""
 
     value: Any
 
@@ -158,9 +158,9 @@ class _Computation:
         return lax.slice(lax.broadcast(row, [turns]).reshape(-1), [0], [size]).reshape(shape)
 
     def _rounded(self, value: Any, held: Range, times: float = 1.0) -> Any:
-        """With an error of its own, at least as large as what the program's own type takes for zero.
+        """A value with an error of its own, at least as large as the numbers that the program's type takes for zero.
 
-        NaN where that type overflows, or float64 does: of such a pixel the program shows nothing.
+        NaN where that type overflows, or float64 does: such a pixel shows nothing.
         """
         lost = jnp.isfinite(value) & (jnp.abs(value) > held.largest)
         error = times * ENLARGED * jnp.abs(value) + held.least
@@ -172,7 +172,7 @@ class _Computation:
         return both[0], jnp.where(both[0] == both[1], 0.0, FAR * jnp.abs(both[1] - both[0]))
 
     def _moved(self, value: Any) -> Any:
-        """In front of a jump: moved by far more than its error, up in one computation and down in the other."""
+        """The operand of a discontinuous operation, moved by far more than its error: up in one, down in the other."""
         value, error = self._error(value)
         random = self._random(value.shape)
         way = (1 - 2 * self.number) * jnp.where(random < 0, random - 1, random + 1)

@@ -19,7 +19,7 @@ class Range(NamedTuple):
 def range_of(dtype: Any) -> Range:
     """Of a type of floats."""
     limits = jnp.finfo(dtype)
-    # Numbers below the normal ones: half floats are computed as single ones and keep them, single ones are flushed.
+    # Subnormal numbers: half floats are computed in float32 and keep them; those of float32 are flushed to zero.
     least = limits.smallest_subnormal if float(limits.tiny) > 1e-30 else limits.tiny
     return Range(float(limits.max), max(float(least), 1 / HUGE))
 

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
     from shiftjax.certifier._axis_certificate import AxisCertificate
     from shiftjax.certifier._certificate import Certificate
 
-TRIALS = 32  # of images, after which a search ends
+TRIALS = 32  # images drawn for each thing to be shown, before a search ends
 TOGETHER = 8  # trials with the same parameters, where these are drawn
-IMAGES = 1000  # computed in one search
+IMAGES = 1000  # computed in one search, at most
 LARGEST = 2**20  # elements of an image; a larger one is not tried
-WORK = 2.0**35  # floating-point operations of one search
+WORK = 2.0**35  # floating-point operations of one search, at most
 MORE = (0, 1, 2, 4)  # periods above the smallest size, tried in turn: not every size is legal, or of the same map
 
 
@@ -42,9 +42,9 @@ class Requirement(NamedTuple):
     """What one difference has to show: the second image, and which outputs may differ.
 
     Attributes:
-        shows: in words.
+        shows: what that is, in words.
         shift: input pixels by which the second image is moved along the axis.
-        anew: pixel along the axis at which the second image is drawn anew, if any.
+        anew: the coordinate along the axis at which the pixels of the second image are drawn anew; None for none.
         move: output pixels from an output of the second image to the one of the first that it is compared with.
         outputs: of the second image, a range along the axis.
     """
@@ -113,7 +113,7 @@ class Source:
 
     @cached_property
     def smallest(self) -> Certificate:
-        """Of the same map at a smaller shape, as small as holds one exact output of every phase along every axis."""
+        """The certificate of the same map at a shape hardly larger than one exact output of every phase needs."""
         cert = self.certificate
         shapes = dict.fromkeys(_shape(cert, more) for more in MORE)
         return next((found for shape in shapes if (found := self._same(shape))), cert)
@@ -133,7 +133,7 @@ class Source:
 
     @cached_property
     def runner(self) -> Runner | None:
-        """Of the function at the smallest shape; None where that is too large, or does not compute in float64."""
+        """The function at that shape; None where the shape is too large, or the function does not run in float64."""
         cert = self.smallest
         if math.prod(cert.shape) > LARGEST:
             return None
@@ -155,7 +155,7 @@ class Source:
 
     @cached_property
     def results(self) -> Callable[[int, Drawing, int], list[np.ndarray]]:
-        """What the function returns for the first or second image of a pair, with parameters drawn from a seed."""
+        """Gives what the function returns for the first or second image of a pair, with parameters of a seed."""
         runner, blank = self.runner, self.blank
         assert runner is not None
         parameters = lru_cache(maxsize=1)(lambda seed: replace(blank, seed=seed).parameters)
@@ -198,7 +198,7 @@ class Search:
         return self._looked[kind]
 
     def __reduce__(self) -> tuple[type[KnownWitnesses], tuple[Any, ...]]:
-        """A copy knows what is known by now, and leaves the function behind."""
+        """A copy in another process knows the witnesses that are known by now, and does not have the function."""
         return KnownWitnesses, (tuple(filter(None, self._looked.values())),)
 
     def _look(self, kind: str) -> Witness | None:

@@ -31,12 +31,12 @@ LEVELS = ((0, 3, False), (4, 4, False), (-1, 0, True))
 
 @dataclass(frozen=True)
 class Drawing:
-    """How to draw an image: numbers that Philox makes of a seed, a window of them, and perhaps pixels drawn anew.
+    """How to draw an image: a window of the numbers that Philox makes of a seed, with some pixels drawn anew, maybe.
 
     Attributes:
         seed: of the numbers.
         start: of the window, in pixels per image axis.
-        anew: (image axis, pixel): all pixels with this coordinate are drawn again, as others.
+        anew: (image axis, pixel): all pixels with this coordinate are drawn again; None for none.
     """
 
     seed: int
@@ -73,7 +73,7 @@ class Witness:
         spatial_axes: of the images.
         margin: pixels, per image axis, by which the drawn numbers exceed the images, so that a window can move.
         seed: of the parameters that are drawn.
-        drawn: (shape, dtype) of each parameter that is drawn, None where the function's own array counts.
+        drawn: (shape, dtype) of each parameter that is drawn; None where the function's own array is used.
         differences: one for each thing to be shown.
     """
 
@@ -89,7 +89,7 @@ class Witness:
 
     @property
     def parameters(self) -> list[np.ndarray | None]:
-        """The parameters, in the order of the certificate's; None stands for the array that the function holds."""
+        """The parameters, in the certificate's order; None stands for the array that the function holds."""
         return [None if spec is None else draw_parameter(self.seed, k, *spec) for k, spec in enumerate(self.drawn)]
 
     def image(self, drawing: Drawing) -> np.ndarray:
@@ -97,7 +97,7 @@ class Witness:
         return draw_image(drawing, self.shape, self.dtype, self.spatial_axes, self.margin)
 
     def replay(self, fn: Callable[[Any], Any]) -> bool:
-        """Whether a function, computed anew, differs as it did, beyond rounding, in every pair of images."""
+        """Whether a function, computed again, differs in every pair of images as was seen, by more than rounding."""
         if not self.differences:  # a period of 1, which needs none
             return True
         runner = Runner(fn, self.shape, self.dtype)
@@ -121,7 +121,7 @@ class Witness:
 def numbers(seed: int, stream: int, shape: Sequence[int], dtype: Any, exponent: int, positive: bool) -> np.ndarray:
     """Random numbers of few bits, so that sums and products of several are exact; no float among them is zero.
 
-    Floats are odd multiples of 2^-6, below 2, times 2^exponent. Integers have 7 + 3 * exponent bits, if that many.
+    Floats are odd multiples of 2^-6, below 2, times 2^exponent. Integers have 7 + 3 * exponent bits, or all of theirs.
     """
     bits = np.random.Philox(key=np.array([seed, stream], np.uint64)).random_raw(math.prod(shape))
     return _of_bits(np.asarray(bits), np.dtype(dtype), exponent, positive).reshape(shape)
@@ -171,10 +171,10 @@ def draw_parameter(seed: int, k: int, shape: Sequence[int], dtype: Any) -> np.nd
 
 
 class Runner:
-    """A function at one shape of image, on the CPU, its results computed twice over (see `float_error`).
+    """A function at one shape of image, on the CPU, its results computed twice (see `float_error`).
 
     Attributes:
-        drawn: (shape, dtype) of the parameters that are known by their shape only, None for the others.
+        drawn: (shape, dtype) of each parameter of which only the shape is known; None for the others.
     """
 
     def __init__(self, fn: Callable[[Any], Any], shape: Sequence[int], dtype: Any) -> None:

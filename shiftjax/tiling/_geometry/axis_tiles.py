@@ -17,10 +17,10 @@ class OutputAxis:
 
     Attributes:
         stride: image pixels per output pixel.
-        size: of the result.
-        whole: that a tile's output has.
-        first: of a tile's output, the one over the first image pixel that the tile delivers; None where tiles touch the
-            image's border, and it depends on the tile.
+        size: pixels of the result.
+        whole: pixels of a tile's output, before it is cropped.
+        first: the pixel of a tile's output over the first image pixel that the tile delivers; None where tiles touch
+            the image's border, so that it depends on the tile.
     """
 
     stride: Fraction
@@ -62,12 +62,12 @@ class AxisTiles:
 
     @property
     def filling(self) -> int:
-        """Steps at the beginning of a strip that give nothing; tiles need none."""
+        """Steps at the beginning of a strip that give nothing: 0, since this is no stream."""
         return 0
 
     @property
     def padded_size(self) -> int:
-        """Pixels that all tiles together read: of the padded image."""
+        """Pixels that all tiles together read: those of the padded image."""
         return (self.count - 1) * self.step + self.tile
 
     def origin(self, i: int) -> int:
@@ -76,7 +76,7 @@ class AxisTiles:
         return start if self.padded else max(0, min(start, self.image - self.tile))
 
     def pixels(self, i: int) -> slice:
-        """Image pixels that a tile stands for: it delivers what lies over them."""
+        """Image pixels that a tile stands for: it delivers the outputs that lie over them."""
         stop = self.image if i == self.count - 1 else min((i + 1) * self.step, self.image)
         return slice(min(i * self.step, stop), stop)
 
@@ -132,8 +132,8 @@ def padded_tiles(
 def border_tiles(borders: Sequence[Borders], space: Sequence[int], step: Sequence[int]) -> tuple[AxisTiles, ...]:
     """Tiles of which the outer ones touch the image's border, which is not padded.
 
-    Every origin is a multiple of the period: all are but the last one's, and that is since image and tile differ by
-    whole periods.
+    Every origin is a multiple of the period, also that of the last tile, which ends with the image: the sizes of image
+    and tile differ by whole periods.
 
     Args:
         borders: per axis, at a tile's size.

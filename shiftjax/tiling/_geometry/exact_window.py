@@ -24,7 +24,7 @@ class Window:
         start: first input pixel, in whole periods, at which every output is exact.
         stop: one past the last; below `start` where the input is too small.
         offsets: per output, the input pixel over which its pixel 0 lies.
-        firsts: per output, its pixel at `start`, or the next one where it has none there.
+        firsts: per output, its pixel over input pixel `start`, or the next one where it has none there.
         strides: per output, input pixels per output pixel.
     """
 
@@ -38,7 +38,7 @@ class Window:
 
     @property
     def width(self) -> int:
-        """Input pixels whose outputs are all delivered exactly; negative where the input lacks so many."""
+        """Input pixels whose outputs are all delivered exactly; negative where the input is smaller by so many."""
         return self.stop - self.start
 
     @property
@@ -49,18 +49,18 @@ class Window:
 
 @dataclass(frozen=True)
 class Borders:
-    """What all outputs along one image axis share with a larger image, at one input size.
+    """Which outputs along one image axis equal those of a larger image, at one input size, for all outputs together.
 
     Attributes:
         size: input pixels.
         period: of all outputs together.
-        before: from so many input pixels on, rounded up to whole periods, outputs equal those of an image that goes on
-            to the left.
-        after: up to so many input pixels from the end, those of an image that goes on to the right.
+        before: outputs over input pixels from this one on, in whole periods, equal those of an image that goes on to
+            the left.
+        after: outputs further than so many input pixels from the end equal those of an image that goes on to the right.
         sizes: per output, its pixels.
         strides: per output, input pixels per output pixel.
-        covered: whether each output pixel is exact, or is that of an image that goes on to one side at least. What the
-            other axes claim holds at such pixels only.
+        covered: whether each output pixel is exact, or equals that of an image that goes on to the left or to the
+            right. Only at such pixels do the windows of the other axes hold.
     """
 
     size: int
@@ -115,16 +115,16 @@ def _window(axes: tuple[AxisCertificate, ...]) -> Window:
     size, period = axes[0].size, math.lcm(*(axis.period for axis in axes))
     offsets, strides = tuple(map(_offset, axes)), tuple(axis.stride for axis in axes)
     exact = max(0, *(math.ceil(at + a.exact[0] * a.stride) for at, a in zip(offsets, axes, strict=True)))
-    start = ceil_div(exact, period) * period  # whole periods, so that padding does not move the image off its phase
+    start = ceil_div(exact, period) * period  # whole periods, so that padding does not change the image's phase
     firsts = tuple(math.ceil((start - at) / a.stride) for at, a in zip(offsets, axes, strict=True))
     widths = [math.floor((a.exact[1] - first) * a.stride) for first, a in zip(firsts, axes, strict=True)]
-    # An output may reach beyond its input, as that of a map that moves the image; what lies there is not needed.
+    # An output may lie beyond its input, as that of a function that moves the image; what lies there is not needed.
     return Window(size, period, start, min(size, start + min(widths)), offsets, firsts, strides)
 
 
 def _borders(axes: tuple[AxisCertificate, ...]) -> Borders:
     size, period = axes[0].size, math.lcm(*(axis.period for axis in axes))
-    # Inner tiles are exact as well, which is no less than both windows except where one end spoils the other.
+    # Inner tiles need exact outputs: those in both windows, unless padding from one end reaches into the other's.
     before = max(max(a.start, a.exact[0]) * a.stride for a in axes)
     after = max(size - min(a.stop, a.exact[1]) * a.stride for a in axes)
     whole_periods = math.ceil(before / period) * period

@@ -1,10 +1,11 @@
 """A stream along one image axis: what each step reads, what of its outputs goes where, and how long it fills.
 
-What a step gives lies some pixels behind what it reads. It is put together into the same tiles as elsewhere: tile i is
-all outputs over the image pixels from `i * step` on. A strip can begin at any tile, since all begin at one phase.
+What a step gives lies some pixels behind what it reads. It is put together into the same tiles as without a stream:
+tile i is all outputs over the image pixels from `i * step` on. A strip can begin at any tile, since all begin at one
+phase.
 
-Of an image that is not padded, steps are numbered in the same way: the first ones would lie before the image, where
-there is nothing to compute. They are left out.
+Where the image is not padded, steps are numbered in the same way. The first ones would lie before the image, where
+there is nothing to compute, and are left out.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ class StreamAxis(AxisTiles):
     """Tiles along the streamed axis, as many pixels each as a step reads.
 
     Attributes:
-        leads: per output, its pixel that the first step gives first, where pixel 0 is that of a tile's output.
+        leads: per output, the pixel with which the first step begins it, counted as in a tile's output; mostly
+            negative.
         whole: pixels of the padded image; the last steps may read beyond it, of which nothing is delivered.
     """
 
@@ -47,7 +49,7 @@ class StreamAxis(AxisTiles):
 
     @property
     def idle(self) -> int:
-        """Steps that would lie before an image that is not padded."""
+        """Steps that are left out, since they would lie before an image that is not padded."""
         return 0 if self.padded else self.before // self.step
 
     @property
@@ -60,7 +62,7 @@ class StreamAxis(AxisTiles):
         return range(max(first, self.idle), last + self.latency + 1)
 
     def behind(self, k: int) -> int:
-        """How many pixels of output `k` the step of a tile gives before the first one of the tile."""
+        """How many pixels of output `k` lie between the first that step i gives and the first of tile i."""
         out = self.outputs[k]
         return (math.floor(self.before / out.stride) if out.first is None else out.first) - self.leads[k]
 
@@ -73,22 +75,22 @@ class StreamAxis(AxisTiles):
         return math.floor(self.step / self.outputs[k].stride)
 
     def kept_from(self, i: int, k: int) -> int:
-        """The first of them: all are kept."""
+        """The first of them, in the step's output: 0, since all are kept."""
         return 0
 
     def inside(self, i: int, k: int) -> slice:
-        """What a tile delivers, within its pixels."""
+        """What a tile delivers, within the pixels that are put together for it."""
         part = self.delivered(i, k)
         return slice(0, part.stop - part.start)
 
 
 def streamed(along: AxisTiles, step: int, leads: Sequence[int], window: Window) -> StreamAxis:
-    """The stream along an axis on which tiles would be as told.
+    """The stream along an axis, from the tiles that there would be without it.
 
     Args:
-        along: the tiles.
-        step: pixels.
-        leads: per output.
+        along: these tiles.
+        step: pixels that a step reads.
+        leads: per output, as in `StreamAxis`.
         window: of a tile; the padded image has its size and whole steps more, as with tiles.
     """
     before = along.before if along.padded else ceil_div(along.before, step) * step  # so that one step begins with it

@@ -24,10 +24,10 @@ class TileOutput:
         stride: image pixels per output pixel, per spatial axis.
         size: output pixels of the result, per spatial axis.
         place: where the middle of output pixel 0 lies, in image pixels from the middle of pixel 0, per spatial axis.
-        tile: output pixels that a tile delivers, per spatial axis, at the end of the result fewer.
-        crop: what is kept of a tile's output, as an index of `(batch, *space, channel)`; of tiles that touch the border
-            of an image that is not padded, it is the same number of pixels elsewhere.
-        whole_crop: what lies over the image in the output on the whole padded image, as such an index.
+        tile: output pixels that a tile delivers, per spatial axis; fewer at the end of the result.
+        crop: what is kept of a tile's output, as an index of `(batch, *space, channel)`. Where the image is not padded,
+            tiles that touch its border keep as many pixels, but others.
+        whole_crop: the pixels over the image in the output for the whole padded image, as such an index.
     """
 
     name: str
@@ -74,7 +74,7 @@ def tile_outputs(certificate: Certificate, dtypes: Sequence[str], axes: Sequence
 
 
 def _place(along: AxisTiles, own: OutputAxis, axis: AxisCertificate) -> Fraction:
-    """A coarse pixel lies in the middle of those that it stands for; further in where the border's are lost."""
+    """A coarse pixel lies in the middle of the image pixels that it stands for; further in where the border is lost."""
     if along.padded or own.size == math.ceil(along.image / own.stride):
         return (own.stride - 1) / 2
     return Fraction(axis.offset)

@@ -1,9 +1,10 @@
 """Tiles of an image that is not padded: the outer ones touch its border, and all have one input size.
 
 A tile at the image's left end gives the image's own output before its `stop`, one at the right end from its `start` on,
-and an inner one in between, if tile and image are one map that treats its ends alike and every tile begins at a
-multiple of the period. The last tile has to end where the image ends. So a tile's size and the image's differ by whole
-periods, and then each tile may begin where it should, or as far right as it can.
+and an inner one in between. This holds if the function is the same map for tile and image, treats the ends of both
+alike, and every tile begins at a multiple of the period. The last tile has to end where the image ends. So the sizes of
+tile and image differ by whole periods; then each tile may begin where it should, and the last ones as far right as
+possible.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from shiftjax.tiling._planning.cheapest import Sizes, candidates, whole_periods
 from shiftjax.tiling._planning.problem import TILE_PIXELS, Problem
 from shiftjax.tiling._words import times
 
-LARGER = 16  # tile sizes that are tried, a period apart, until one is the map that the image is
+LARGER = 16  # tile sizes that are tried, a period apart, until the function is the same map as for the image
 NEAREST = 64  # pixels that are added or taken off to find a size that the function takes
 
 
@@ -39,7 +40,7 @@ def between_borders(problem: Problem, wish: Sizes | None, limit: int | None) -> 
 
     Raises:
         CertificationError: the function cannot be tiled.
-        ValueError: it does not take the image, or at its border it is another function on a tile.
+        ValueError: it does not take the image, or treats the border of a tile otherwise than that of the image.
     """
     space = problem.shape[1:-1]
     whole = _whole(problem, space)
@@ -93,7 +94,7 @@ def _taken(problem: Problem, space: Sizes) -> Iterator[Sizes]:
 
 
 def _tiles(problem: Problem, whole: Certificate, step: Sizes) -> Tiles | None:
-    """Tiles of this step that are smaller than the image and the map that the image is; None if there are none."""
+    """Tiles of this step that are smaller than the image and of the same map; None if there are none."""
     space, ends, one = problem.shape[1:-1], borders(whole), _one_tile(whole)
     for more in range(LARGER):
         size = tuple(_input(end, n, along, more) for end, n, along in zip(ends, space, step, strict=True))
@@ -115,7 +116,7 @@ def _tiles(problem: Problem, whole: Certificate, step: Sizes) -> Tiles | None:
 
 
 def _input(end: Borders, image: int, step: int, more: int) -> int:
-    """Input pixels of a tile, as many as the image less whole periods; all of it where a tile would be no smaller."""
+    """Input pixels of a tile, whole periods fewer than the image has; as many where a tile would be no smaller."""
     least = end.before + step + end.after + more * end.period
     if ceil_div(end.extent, step) == 1:
         return image
@@ -123,7 +124,7 @@ def _input(end: Borders, image: int, step: int, more: int) -> int:
 
 
 def _fits(small: Borders, large: Borders, step: int) -> bool:
-    """Whether a tile delivers a step between its border windows, and the image's are no narrower."""
+    """Whether a tile delivers a whole step between its borders, and the image has borders of the same width."""
     if small.size == large.size:
         return True
     alike = (small.period, small.before, small.after, small.strides) == (
@@ -138,6 +139,6 @@ def _fits(small: Borders, large: Borders, step: int) -> bool:
 
 
 def _one_tile(whole: Certificate) -> Tiles:
-    """The image itself, whatever the function does at its border."""
+    """The whole image as one tile, whatever the function does at its border."""
     step = tuple(ceil_div(end.extent, end.period) * end.period for end in borders(whole))
     return Tiles(step, whole.shape[1:-1], whole, "")

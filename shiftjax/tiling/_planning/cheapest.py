@@ -13,7 +13,7 @@ from shiftjax._checks import fail
 
 Sizes = tuple[int, ...]
 MAX_TRIALS = 8  # compilations; one takes seconds for a large network
-MAX_GROWTH = 64  # pixels of a trial over those of the largest that fitted: farther away, a guess says little
+MAX_GROWTH = 64  # most pixels of a trial over those of the largest that fitted: further away, a guess says little
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Candidates:
 
 
 def whole_periods(wish: Sequence[int], period: Sequence[int], space: Sequence[int]) -> Sizes:
-    """The wished tile, rounded down to a legal one; one wider than the image would compute padding only."""
+    """The wished tile, rounded down to a legal one, and no wider than the image, beyond which there is only padding."""
     return tuple(p * max(1, min(w // p, ceil_div(n, p))) for w, p, n in zip(wish, period, space, strict=True))
 
 
@@ -54,7 +54,7 @@ def candidates(
         space: pixels of the image, per axis.
         period: of the function, in pixels.
         overhead: input pixels that a tile reads beyond those that it delivers, per axis.
-        most: input pixels that a tile can read, per axis: one that would read more is the only one there.
+        most: input pixels that a tile can read, per axis: where a tile would read more, a single one covers the axis.
     """
     axes = [_even_tiles(n, p) for n, p in zip(space, period, strict=True)]
     outputs = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, len(axes)).astype(np.int64)
@@ -64,7 +64,7 @@ def candidates(
         inputs = np.where(single, np.array(most), inputs)
         outputs = np.where(single, [axis[-1] for axis in axes], outputs)
     cost = (-(-np.array(space) // outputs) * inputs).prod(axis=1)
-    order = np.lexsort((-inputs.prod(axis=1), cost))  # of two that compute as much, the one with fewer tiles
+    order = np.lexsort((-inputs.prod(axis=1), cost))  # of two that compute as much, first the one with fewer tiles
     return Candidates(outputs[order], inputs[order])
 
 
@@ -104,7 +104,7 @@ def within_bytes(tiles: Candidates, estimate: Callable[[Sizes], int], fixed: int
 def _next_trials(tiles: Candidates, trials: dict[int, int], fixed: int, limit: int) -> Iterator[int]:
     """Which candidate to compile next: the cheapest that should fit, judged by the `trials` so far.
 
-    Bytes grow with the pixels that a tile reads; what goes beyond `fixed` is taken to be proportional to them, at the
+    Bytes grow with the pixels that a tile reads; those beyond `fixed` are assumed to be proportional to them, at the
     rate of the trial that came closest to the limit.
     """
     pixels = tiles.pixels
@@ -115,7 +115,7 @@ def _next_trials(tiles: Candidates, trials: dict[int, int], fixed: int, limit: i
             return
         nearest = min(trials, key=lambda k: abs(math.log(trials[k] / limit)))
         rate = max(1, trials[nearest] - fixed) / pixels[nearest]
-        # A trial that took too much rules out all tiles as large; if far too much, all of half its size as well.
+        # A trial that took too much rules out all tiles as large; one that took far too much, also those half as large.
         too_large = [pixels[k] / (2 if used > 2 * limit else 1) for k, used in trials.items() if used > limit]
         hopeful = fixed + rate * pixels <= limit
         hopeful &= pixels < min(too_large, default=np.inf)

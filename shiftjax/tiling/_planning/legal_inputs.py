@@ -11,10 +11,10 @@ from shiftjax.tiling._geometry.exact_window import LayoutError, Window, windows
 
 Sizes = tuple[int, ...]
 Certify = Callable[[Sizes], Certificate]
-PROBE = {1: 512, 2: 256, 3: 96}  # input pixels per axis that a function is tried with first, by the number of axes
+PROBE = {1: 512, 2: 256, 3: 96}  # input pixels per axis that a function is first tried with, by the number of axes
 STEPS = 64  # sizes tried upwards from each start
 REFUSALS = 3  # starts at which the certifier may refuse; a small input often leaves nothing to prove
-GRID = 4  # sizes tried, whole periods apart, for one at which the function is the map of the image
+GRID = 4  # sizes tried, whole periods apart, for one at which the function is the same map as for the image
 RESIDUES = 16  # sizes compared within a period
 
 
@@ -70,10 +70,10 @@ def _larger(size: Sizes, legal: Sequence[Sequence[tuple[int, int, int]]]) -> Siz
 
 
 def on_the_grid_of(certify: Certify, image: Sizes, near: Sizes) -> tuple[Sizes, Certificate] | None:
-    """A size about as large as `near` at which the function is the map that it is on the image as it is.
+    """A size about as large as `near` at which the function is the same map as for the image itself.
 
-    Where skip crops, padding or pooling depend on the size, that is not so at every size that the function takes. Whole
-    periods away from the image it mostly is; then tiles are of the map that the user sees.
+    Where skip crops, padding or pooling depend on the size, that is not so at every size that the function takes. At
+    sizes that differ from the image's by whole periods it mostly is; tiles then show what the user sees of the image.
 
     Returns:
         The size, whole periods from the image's, and the certificate there; None where the function does not take the
@@ -96,11 +96,11 @@ def on_the_grid_of(certify: Certify, image: Sizes, near: Sizes) -> tuple[Sizes, 
 
 
 def least_overhead(certify: Certify, size: Sizes, certificate: Certificate) -> tuple[Sizes, Certificate]:
-    """Of the sizes within a period above `size`, per axis the one that reads least for whole periods of output.
+    """Of the sizes within a period above `size`, for each axis the one that reads least for whole periods of output.
 
-    A function may take several residues modulo its period, of which some deliver more of what they compute. Those that
-    it takes mostly are the multiples of some part of the period, and mostly all deliver all but a border of one width:
-    a few residues show that, and which size is best then.
+    A function may take sizes of several residues modulo its period, of which some deliver more of what they compute.
+    Mostly it takes the multiples of some part of the period, and delivers all but a border of one width at each of
+    them: a few residues show whether that is so, and then which size is best.
     """
     exact = windows(certificate)
     period = max(window.period for window in exact)
@@ -110,7 +110,7 @@ def least_overhead(certify: Certify, size: Sizes, certificate: Certificate) -> t
     def look(step: int) -> None:
         try:
             others = windows(certify(tuple(n + step for n in size)))
-        except Exception:  # the function does not take this size, or is another one there
+        except Exception:  # the function does not take this size
             return
         if all(a.period == b.period for a, b in zip(exact, others, strict=True)):
             taken[step] = others
@@ -131,7 +131,10 @@ def least_overhead(certify: Certify, size: Sizes, certificate: Certificate) -> t
 
 
 def _if_taken(certify: Certify, wish: Sizes, size: Sizes, certificate: Certificate) -> tuple[Sizes, Certificate]:
-    """A size and the certificate there, or what was there before: axes were chosen one by one."""
+    """A wished size and the certificate there; the size from before where the function does not take the wished one.
+
+    Its axes were chosen one by one, and the function need not take them together.
+    """
     if wish == size:
         return size, certificate
     try:
@@ -158,7 +161,7 @@ def smallest_input(
 
 
 def _stepped(certify: Certify, size: Sizes, steps: list[int], period: list[int]) -> tuple[Sizes, Certificate] | None:
-    """So many periods further; where the function takes no input so small, half as many less, or None."""
+    """The size so many periods larger or smaller; where none so small is taken, half as many smaller, and so on."""
     while any(steps):
         target = tuple(n + k * p for n, k, p in zip(size, steps, period, strict=True))
         try:

@@ -30,7 +30,7 @@ from shiftjax.tiling._planning.tiles_or_strips import cheaper_of
 from shiftjax.tiling._words import times
 
 MOST_PIXELS = 2**40  # along an axis: 64-bit numbers count all of them
-BATCH_PIXELS = 2**18  # input pixels that make a call worth while: smaller tiles share one
+BATCH_PIXELS = 2**18  # input pixels that make a call worthwhile: smaller tiles share one
 
 
 def plan_tiles(
@@ -56,11 +56,11 @@ def plan_tiles(
         image_shape: `(batch, *space, channel)`.
         tile: wished image pixels whose output a tile delivers, one integer or one per axis; rounded down to a multiple
             of the period, at least one period.
-        memory_bytes: the most that predicting may take on a device, a number or a text like "2GiB": the parameters, the
-            temporaries of one call, and the tiles and outputs of two, as XLA estimates them in at most 8 trial
-            compilations. On a CPU the tiles and outputs of one, and what XLA leaves out of its estimate of
-            convolutions; what is read and written meanwhile may take up to 0.3 times as much again. Image and result
-            are not counted.
+        memory_bytes: the most that predicting may take on a device, a number of bytes or a text like "2GiB". It counts
+            the parameters, the temporaries of one call, and the tiles and outputs of two, as XLA estimates them in at
+            most 8 trial compilations; on a CPU the tiles and outputs of one call, and what XLA leaves out of its
+            estimate of convolutions. What a CPU reads and writes meanwhile may take up to 0.3 times as much again.
+            Image and result are not counted.
         pad: "reflect", "edge" or "constant" (zeros), for the border of the image. None: nothing is padded. The outer
             tiles touch the image's border, which the function meets with its own padding, and the result is
             `fn(image)` itself; an image smaller than a tile is one tile.
@@ -69,19 +69,19 @@ def plan_tiles(
         dtype: of the image.
         illegal_tile: keep `tile` as wished, whole periods or not, to study seams.
         stream: a spatial axis, from 0, along which nothing is computed twice: the image is computed in strips along it,
-            step by step, and what the next step needs of every layer is kept from one to the next. The other axes are
-            tiled. `tile` is then what a step delivers. True: along the axis that saves most, where that is possible and
-            takes at most 0.9 of the work of tiles. None: the same where `memory_bytes` is given and `tile` is not, on
-            one CPU, where it was measured. `plan.unstreamed` says why not. False: all axes are tiled.
+            step by step, and every layer keeps what the next step needs of it. The other axes are tiled. Along the axis
+            `tile` is then what a step delivers. True: the axis that saves most, where that is possible and takes at
+            most 0.9 of the work of tiles. None: the same, but only on one CPU, where it was measured, with
+            `memory_bytes` and without `tile`; `plan.unstreamed` says why not. False: all axes are tiled.
 
     Returns:
         The plan; `predict_tiled` and `predict_volume` follow it.
 
     Raises:
-        CertificationError: `fn` cannot be tiled, and which operation is to blame.
-        ValueError: bad arguments, a memory that no tile fits, an axis along which `fn` cannot be streamed, with the
-            reason, or, where nothing is padded, an image size that `fn` does not take or does not tile; the nearest
-            that it takes are named.
+        CertificationError: `fn` cannot be tiled; it names the operation to blame.
+        ValueError: bad arguments; `memory_bytes` that no tile fits in; an axis along which `fn` cannot be streamed,
+            with the reason; or, where nothing is padded, an image size that `fn` does not take or that does not tile,
+            with the nearest that it takes.
 
     Example:
         >>> plan = plan_tiles(lambda x: x[:, 1:-1], (1, 100, 3), tile=32)
@@ -186,7 +186,7 @@ def _over_padded_image(
 
 
 def _start(problem: Problem, wish: Sizes | None) -> tuple[Sizes, Certificate]:
-    """A size from which the others are found in whole periods, and the certificate there."""
+    """A size from which all others are found by whole periods, and the certificate there."""
     space = problem.shape[1:-1]
     size, certificate = first_certificate(problem.certificate, wish or (1,) * len(space))
     on_grid = on_the_grid_of(problem.certificate, space, size)
@@ -218,7 +218,7 @@ def _checked_shape(image_shape: Any) -> tuple[int, ...]:
 
 
 def _batch_size(problem: Problem, plan: TilePlan, limit: int | None) -> int:
-    """Tiles per call: enough to make one worth while, and about as many in every call, so that few are filled up."""
+    """Tiles per call: enough to make one worthwhile, and about as many in every call, so that few fill up the last."""
     if not plan.batchwise:
         return 1
     tiles = math.prod(plan.grid)
@@ -247,7 +247,7 @@ def _difference(problem: Problem, plan: TilePlan) -> str:
         return "; ".join(approximate)
     if not plan.certificate.same_map(whole):
         return f"at {times(padded)} px the function is computed in another way than on a tile"
-    # An output of stride a has pixels for all of the image, also where that is no multiple of a.
+    # An output of stride a covers all of the image, also where its size is no multiple of a.
     needed = (
         max(math.ceil(n / a) * a for a in window.strides)
         for window, n in zip(windows(whole), problem.shape[1:-1], strict=True)

@@ -36,7 +36,7 @@ class Problem:
         return jax.ShapeDtypeStruct((self.shape[0], *space, self.shape[-1]), self.dtype)
 
     def certificate(self, space: Sequence[int]) -> Certificate:
-        """At an input of this size.
+        """The certificate at an input of this size.
 
         Raises:
             CertificationError: the certifier refuses the function.
@@ -53,8 +53,8 @@ class Problem:
         """Bytes that predicting takes with one tile per call; the crop is left out, it makes the outputs no larger.
 
         A device holds the tiles and outputs of two calls: one is computed while another is sent or fetched. A CPU
-        shares its memory with the host, where one tile is read ahead and the caller has two outputs: these may go
-        beyond the estimate of the call, but only as far as `RESIDENT_OVER_ESTIMATE` allows.
+        shares its memory with the host, where one tile is read ahead and the caller has two outputs: these may exceed
+        the estimate of the call, but only as far as `RESIDENT_OVER_ESTIMATE` allows.
         """
         try:
             estimate = self.compiled.memory_estimate(self.image(size))
@@ -66,7 +66,7 @@ class Problem:
         return self._resident(estimate)
 
     def _resident(self, estimate: MemoryEstimate, given: int = 2) -> int:
-        """What a call takes together with what is read and written meanwhile, outputs that so many calls gave."""
+        """Bytes of a call, and of what is read and written meanwhile: a tile, and the outputs of `given` calls."""
         parameters, tiles, outputs, temporary = estimate
         call = parameters + tiles + outputs + temporary
         if jax.default_backend() != "cpu":
@@ -78,9 +78,9 @@ class Problem:
 
         Args:
             size: input pixels.
-            certificate: there.
-            axis: from 0.
-            whole: pixels along the axis of the image whose ends count; None where they do not.
+            certificate: at this size.
+            axis: spatial, from 0.
+            whole: pixels of the image along the axis, where its ends matter; None where they do not.
 
         Raises:
             NotStreamable: it cannot be computed step by step.
@@ -93,7 +93,7 @@ class Problem:
         return self.memory(size) if axis is None else self.strip_memory(size, axis, output[axis], whole)
 
     def _once(self, key: tuple[Any, ...], measure: Callable[[], int]) -> int:
-        """What was measured; a compilation takes seconds, and what was chosen is asked for once more."""
+        """What was measured before; a compilation takes seconds, and the chosen size is asked for once more."""
         if key not in self._measured:
             self._measured[key] = measure()
         return self._measured[key]
@@ -102,7 +102,7 @@ class Problem:
         """Bytes that a stream takes along an axis: those of one step, and what it holds.
 
         Args:
-            size: input pixels of a tile as wide.
+            size: input pixels of a tile as wide as the strip.
             axis: of the stream.
             step: pixels that a step reads along it.
             whole: as in `stream`.
@@ -117,16 +117,16 @@ class Problem:
         return self._once((axis, whole, *pixels.shape), measured)
 
     def tile_work(self, size: Sizes) -> int:
-        """What one tile takes, as `work` counts it; nothing is compiled."""
+        """The work of one tile, as `work` counts it; nothing is compiled."""
         return work(self.compiled.traced(self.image(size)).jaxpr)
 
     def step_work(self, size: Sizes, certificate: Certificate, axis: int, step: int, whole: int | None) -> int:
-        """What one step of a stream takes, of so many pixels along the axis; nothing is compiled."""
+        """The work of one step of a stream, of so many pixels along the axis; nothing is compiled."""
         pixels = self.image(tuple(step if k == axis else n for k, n in enumerate(size)))
         return work(traced(self.compiled, self.stream(size, certificate, axis, whole), pixels).jaxpr)
 
     def batchwise(self, size: Sizes) -> bool:
-        """Whether batches can be proved at all; the batch that is run is proved by itself."""
+        """Whether images of a batch are proved to stay apart; for the batch that is run that is proved once more."""
         return batchwise(self.fn, jax.ShapeDtypeStruct((1, *size, self.shape[-1]), self.dtype), images=(1, 2))
 
     def cheapest(self, tiles: Candidates, limit: int | None) -> Sizes:

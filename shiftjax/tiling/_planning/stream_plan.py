@@ -1,8 +1,8 @@
 """Strips that are streamed along one axis: how wide they are, and how long a step is.
 
-A strip reads no halo along the streamed axis but for its start. So the cheapest plan has the largest cross-section that
-the memory allows, with steps just long enough that what is joined and copied at every step is little beside what is
-computed.
+A strip reads no halo along the streamed axis, except at its start. So the cheapest plan has the largest cross-section
+that the memory allows, with steps just long enough that joining and copying at every step costs little beside the
+computation.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from shiftjax.tiling._planning.cheapest import Candidates, Sizes, candidates, wh
 from shiftjax.tiling._planning.legal_inputs import smallest_input
 from shiftjax.tiling._planning.problem import TILE_PIXELS, Problem
 
-STEP = {1: 4096, 2: 128}  # most pixels of a step by number of axes, else 8; in whole periods, at least one
+STEP = {1: 4096, 2: 128}  # most pixels of a step, by the number of axes (else 8); whole periods, at least one
 JOINED = (8, 1)  # pixels along the axis whose computation takes as long as what a step joins and copies: 2-D, 3-D
 
 
 class Strips(NamedTuple):
-    """What a step delivers, what a tile as wide reads, the certificate there, and what is not proved."""
+    """What a step delivers, what a tile as wide as the strip reads, the certificate there, and what is not proved."""
 
     output: Sizes
     size: Sizes
@@ -41,7 +41,7 @@ def over_padded_image(
     Args:
         problem: the function and its image.
         axis: of the stream, from 0.
-        wish: output pixels of a step.
+        wish: image pixels that a step delivers, per axis; None for no wish.
         limit: bytes.
         start: a legal size and the certificate there.
 
@@ -88,7 +88,7 @@ def over_image_as_it_is(problem: Problem, axis: int, wish: Sizes | None, limit: 
 def _whole_steps(
     problem: Problem, axis: int, period: Sequence[int], traced: tuple[Sizes, Certificate], whole: int | None = None
 ) -> tuple[int, ...]:
-    """The period per axis, along the streamed one that of everything on the way to the outputs."""
+    """The period per axis; along the streamed one, that of all layers on the way to the outputs together."""
     stream = problem.stream(*traced, axis, whole)
     return tuple(math.lcm(p, stream.period) if k == axis else p for k, p in enumerate(period))
 
@@ -96,7 +96,7 @@ def _whole_steps(
 def _across(
     space: Sequence[int], period: Sequence[int], overhead: Sequence[int], axis: int, most: Sequence[int] | None = None
 ) -> Candidates:
-    """The candidates for the cross-section: of tiles across the other axes."""
+    """The candidates for the cross-section: the tiles along the other axes."""
     sizes = (space, period, overhead, *(() if most is None else (most,)))
     others = [[n for k, n in enumerate(each) if k != axis] for each in sizes]
     if not others[0]:
@@ -113,7 +113,7 @@ def _cheapest(
     overhead: int,
     whole: int | None = None,
 ) -> Sizes:
-    """The cheapest strip that fits: the cross-section decides, and how often a step joins and copies."""
+    """The cheapest strip that fits: what counts is the cross-section, and how often a step joins and copies."""
     largest = min(STEP.get(len(period), 8), problem.shape[1 + axis])
     steps = sorted({period[axis] * max(1, largest // part // period[axis]) for part in (1, 2, 4)})
     space = [n for k, n in enumerate(problem.shape[1:-1]) if k != axis]

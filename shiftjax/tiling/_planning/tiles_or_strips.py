@@ -1,6 +1,6 @@
 """Whether an image is computed in tiles or in strips, and along which axis: whatever takes the least work.
 
-What is weighed is `work`, counted from traced programs, so that nothing is compiled for a stream that cannot win.
+Their `work` is compared, counted from traced programs, so that nothing is compiled for a stream that cannot win.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from shiftjax.tiling._plan import TilePlan
 from shiftjax.tiling._planning.problem import Problem
 
 CHEAPER = 0.9  # of the work of the tiles, at most: the count of it is no closer than that
-PROMISING = 0.95  # at a tile's width; wider strips, for which there may be room, take a little less
+PROMISING = 0.95  # for strips as wide as the tiles: wider ones, for which there may be room, take a little less
 
 
 def cheaper_of(problem: Problem, tiled: TilePlan, stream: Callable[[int], TilePlan], *, asked: bool) -> TilePlan:
-    """The plan in tiles, or that of a stream where it takes less work; what is not chosen is told by `unstreamed`.
+    """The plan in tiles, or that of a stream where it takes less work; `unstreamed` says why a stream was not chosen.
 
     Args:
         problem: the function and its image.
@@ -55,7 +55,7 @@ def _kept_to_tiles(problem: Problem, tiled: TilePlan, asked: bool) -> str:
 
 
 def _axis(tiled: TilePlan) -> int:
-    """The axis along which tiles compute most twice, beside what begins a strip; the longest of equals."""
+    """The axis along which tiles compute most twice, compared with the start of a strip; the longest of equals."""
 
     def gain(k: int) -> tuple[float, int]:
         along, n = tiled.axes[k], tiled.image_shape[1 + k]
@@ -65,13 +65,13 @@ def _axis(tiled: TilePlan) -> int:
 
 
 def _no_gain(axis: int, share: float, most: float) -> str:
-    """Why a stream that takes this share of the work of the tiles is not chosen; empty where it is."""
+    """Why a stream that takes this share of the work of the tiles is not chosen; empty where it may be."""
     what = f"along spatial axis {axis} a stream would take {share:.2f} of the work of the tiles"
     return "" if share <= most else what
 
 
 def _promised(problem: Problem, tiled: TilePlan, axis: int) -> float:
-    """About which share of the work a stream would take whose strips are as wide as the tiles."""
+    """The share of the tiles' work that a stream with strips as wide as the tiles would take, about."""
     certificate, along = tiled.certificate, tiled.axes[axis]
     whole = None if tiled.pad is not None or exact_throughout(certificate, axis) else along.image
     size = certificate.shape[1:-1]
@@ -82,7 +82,7 @@ def _promised(problem: Problem, tiled: TilePlan, axis: int) -> float:
 
 
 def _work(problem: Problem, plan: TilePlan) -> float:
-    """Of all tiles, or all steps."""
+    """The work of all tiles, or of all steps."""
     size, tiles = plan.certificate.shape[1:-1], math.prod(plan.grid)
     if (axis := plan.stream) is None:
         return tiles * problem.tile_work(size)

@@ -1,4 +1,4 @@
-"""How long programs take beside each other, counted in products: what is computed, and what is only copied."""
+"""How long programs take compared with each other, counted in multiplications, with copies counted in them, too."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import Any
 
 from shiftjax.tiling._xla_cpu_memory import programs
 
-COPY = 16  # products that take as long as an element that is copied: a CPU waits for memory then
+COPY = 16  # multiplications that take as long as copying an element: a CPU waits for memory then
 COPYING = ("concatenate", "pad", "gather", "dynamic_update_slice", "scatter", "rev")
 
 
 def work(jaxpr: Any) -> int:
-    """Products of a jaxpr, of every jaxpr that its equations hold as often as that runs, and its copies.
+    """Multiplications and copies of a jaxpr, and of every jaxpr in its equations as often as that is run.
 
     A loop whose turns are not known counts as one turn.
     """

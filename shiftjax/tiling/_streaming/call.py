@@ -1,4 +1,4 @@
-"""One step of a stream, compiled once; what the stream holds stays on the device and is given up to the next step."""
+"""One step of a stream, compiled once. The state stays on the device, and the next step reuses its memory."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def derived(function: CompiledFunction, x: Any, axis: int, places: tuple[int, ..
         function: the function.
         x: shape and type of an image.
         axis: spatial, from 0.
-        places: of the outputs that are needed.
-        whole: pixels along the axis of the image whose ends count; None where they do not.
+        places: which outputs are needed, as numbers of leaves of what the function returns.
+        whole: pixels of the image along the axis, where its ends matter; None where they do not.
 
     Raises:
         NotStreamable: the function cannot be computed step by step.
@@ -52,13 +52,13 @@ def _derived(
 
 @partial(jax.jit, static_argnames=("stream",))
 def constants(parameters: Any, stream: Stream) -> Any:
-    """All that the steps take and that does not depend on the image."""
+    """All that the steps need and that does not depend on the image."""
     return stream.constants(parameters)
 
 
 @partial(jax.jit, static_argnames=("stream",))
 def initial(stream: Stream) -> Any:
-    """What is held before the first step of a strip."""
+    """The state before the first step of a strip."""
     return stream.initial()
 
 
@@ -77,11 +77,12 @@ def step(
     Args:
         constants: from `constants`.
         state: before the step; its memory is used again.
-        pixels: the image's next pixels.
-        at: which step it is, where the image's ends count.
-        starts: `(output, axis)` where the crop of each output begins instead, its size being the same.
+        pixels: the image's next pixels, `(batch, *space, channel)`.
+        at: the number of the step, where the image's ends matter; else None.
+        starts: `(output, axis)` first pixel of the crop of each output, in place of those of `crops`; the size is the
+            same.
         stream: what is computed.
-        crops: what is kept of each output.
+        crops: what is kept of each output, (start, stop) in output pixels per spatial axis.
     """
     state, outputs = stream.advance(constants, state, pixels, at)
     kept = []
@@ -101,7 +102,7 @@ def traced(function: CompiledFunction, stream: Stream, pixels: jax.ShapeDtypeStr
 
 
 def memory_estimate(function: CompiledFunction, stream: Stream, pixels: jax.ShapeDtypeStruct) -> MemoryEstimate:
-    """What one step takes without its crop, what it holds included among the temporaries, as XLA estimates it."""
+    """Memory of one step without its crop, as XLA estimates it; the state counts among the temporaries."""
     one = traced(function, stream, pixels)
     analysis = one.lower().compile().memory_analysis()
     fixed, outputs = one.args_info[0][0], one.out_info[1]

@@ -1,7 +1,8 @@
-"""Strips of an image, each computed as a stream: a step reads what is new, and gives what has come out.
+"""Strips of an image, each computed as a stream: a step reads the next pixels, and gives the next ones of the outputs.
 
-A strip begins at the first tile that is asked for and goes on to the last one. Where some between are not asked for, it
-goes on if that takes no more steps than to begin anew. A tile's pixels are the same, bit for bit, wherever it began.
+A strip begins at the first tile that is asked for and goes on to the last one. Where tiles in between are not asked
+for, it goes on if that takes no more steps than to begin anew. A tile's pixels are the same, bit for bit, wherever the
+strip began.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ Tile = TypeVar("Tile")
 
 
 class Strip(NamedTuple):
-    """Tiles that one stream computes: where, and by their number along the axis what the caller knows them by."""
+    """Tiles that one stream computes: where the strip lies, and the caller's tile for each number along the axis."""
 
     at: TileIndex
     tiles: dict[int, Any]
@@ -38,11 +39,11 @@ def run_strips(
     index: Callable[[Tile], TileIndex],
     device: jax.Device | None,
 ) -> Iterator[tuple[Tile, Any]]:
-    """Runs a function over an image in strips, on one device; `run_tiles` calls it, with arguments of its own.
+    """Runs a function over an image in strips, on one device; `run_tiles` calls it and passes its arguments on.
 
-    The next step's pixels are read and the last step's outputs are used by the caller while one is computed. Tiles are
-    read one after the other along a strip, and some behind the last one: these are known to `read_tile` as a tile of
-    the strip whose number along the axis is larger.
+    While a step is computed, the pixels of the next one are read and the caller uses the outputs of the last one. Tiles
+    are read one after the other along a strip, and some beyond its last one: these are asked of `read_tile` as a tile
+    of the strip with a larger number along the axis.
 
     Yields:
         As `run_tiles`.
@@ -88,13 +89,13 @@ def run_strips(
 
 
 def _moved(tile: Any, axis: int, ndim: int, to: int) -> Any:
-    """A tile further along the strip, as the caller knows it: with another number along the axis."""
+    """A tile further along the strip, in the caller's terms: with another number along the axis."""
     at = len(tile) - ndim + axis
     return (*tile[:at], to, *tile[at + 1 :])
 
 
 def _strips(tiles: Iterable[Any], index: Callable[[Any], TileIndex], axis: int, filling: int) -> Iterator[Strip]:
-    """Tiles in their order, as long as each lies further along the strip than the one before, but not too far."""
+    """Tiles in their order, cut into strips: in each, every tile lies further along than the last, but not too far."""
     strip, where, last = Strip((), {}), None, 0
     for tile in tiles:
         at = index(tile)
@@ -110,17 +111,17 @@ def _strips(tiles: Iterable[Any], index: Callable[[Any], TileIndex], axis: int, 
 
 
 class _Joined:
-    """What the steps of a strip give, put together into tiles."""
+    """Puts together into tiles what the steps of a strip give."""
 
     def __init__(self, along: StreamAxis, axis: int) -> None:
         self._along, self._axis = along, axis + 1
-        # A tile of output k begins in its oldest step here, so many pixels behind what that gave first.
+        # A tile of output k begins in the oldest step that is kept, so many pixels behind the first that it gave.
         places = [divmod(along.behind(k), along.kept(k)) for k in range(len(along.outputs))]
         self._begins = [begin for _, begin in places]
         self._kept = [deque[np.ndarray](maxlen=along.latency - skipped + 1) for skipped, _ in places]
 
     def add(self, number: int, outputs: Iterable[Any]) -> int:
-        """Adds what a step gave; returns the number of the tile that it completes, if that is one of the strip."""
+        """Adds what a step gave; returns the number of the tile that it completes, which need not be of the strip."""
         for kept, output in zip(self._kept, outputs, strict=True):
             kept.append(np.asarray(output))
         return number - self._along.latency
@@ -137,7 +138,7 @@ class _Joined:
 
 
 def one_at_a_time(batch_size: Any, devices: Any, mesh: Any) -> None:
-    """Refuses options of tiles that a stream has not."""
+    """Refuses options that a stream does not have."""
     mend = "plan with `stream=False`"
     if batch_size is not None and (isinstance(batch_size, bool) or batch_size != 1):
         fail("batch_size", "1, since a stream goes step by step", shown(batch_size), mend)
@@ -153,7 +154,7 @@ def in_strips(plan: TilePlan, tiles: Iterable[TileIndex]) -> list[TileIndex]:
 
     Args:
         plan: from `plan_tiles`.
-        tiles: each by its number along each axis, of several images with the number of the image first.
+        tiles: each as its numbers along the axes; where there are several images, the number of the image first.
 
     Returns:
         All of them, one strip after the other.

@@ -79,7 +79,7 @@ class Cluster:
         return count
 
     def ask(self, call: Callable[[], Result]) -> Result:
-        """What `call` gives; it may take as long as there are workers.
+        """What `call` gives; it may take any time, as long as there are workers.
 
         Raises:
             VolumeError: as `check`.
@@ -105,7 +105,7 @@ class Cluster:
             return result
 
     def forget(self, futures: list[Any]) -> None:
-        """Cancels what was asked for, if anybody hears it."""
+        """Cancels these futures, if there are workers left; nothing is waited for."""
         if futures and self.workers():
             Thread(target=self._cancel, args=(futures,), daemon=True, name="cluster").start()
 

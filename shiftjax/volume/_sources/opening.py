@@ -48,8 +48,8 @@ def open_source(
         channel: the only one to be seen, counted from 0; by default all.
         planes: whether each plane along z is an image of its own, for a 2-D network.
         storage_options: for the file system, as fsspec takes them.
-        missing: what a chunk of a Zarr array stands for that is not there: "fill", the array's fill value (such chunks
-            are counted), or "error". Of a finished result of shiftjax every chunk must be there.
+        missing: what to do where a Zarr array lacks a chunk: "fill" takes the array's fill value (such chunks are
+            counted), "error" stops. A finished result of shiftjax must have every chunk.
         region: slices in pixels, one per spatial axis (z, y, x). Of a result of shiftjax that is not finished, only
             these pixels must be, and only these can be read.
         wait: seconds to wait at most until a result of shiftjax is finished.

@@ -31,10 +31,10 @@ class Source:
         zarr_format: 2 or 3 where it is a Zarr array, else None.
         channel: the only one that is seen; None for all.
         planes: whether each plane along z is an image of its own, as for a 2-D network.
-        assumed: whether nobody named the axes.
+        assumed: whether the axes were assumed, since neither the metadata nor the caller named them.
         remark: what else a reader should know, in words.
         reopen: opens it again, in another process too; where it was opened by path or URI, which is its name then.
-        missing: what a chunk that is not there stands for: the array's fill value, or an error.
+        missing: what a chunk that is not there stands for: "fill", the array's fill value, or "error".
         region: slices of the spatial axes outside of which nothing may be read; None for no such limit.
     """
 
@@ -60,12 +60,12 @@ class Source:
 
     @property
     def stamp(self) -> str:
-        """What tells the stored array from another: its name, form, and what of it stays as it is while it is read."""
+        """What tells the stored array from another: its name and form, and what must not change while it is read."""
         return f"{self.name} {self.form} {self.array.shape} {getattr(self, '_stamp')}"  # noqa: B009 - set in a frozen class
 
     @property
     def dtype(self) -> np.dtype:
-        """Of the pixels as they are read: in this machine's byte order, whatever the stored one."""
+        """Type of the pixels as they are read: in this machine's byte order, whatever the stored one."""
         return np.dtype(self.array.dtype).newbyteorder("=")
 
     @property
@@ -85,7 +85,7 @@ class Source:
 
     @property
     def times(self) -> int:
-        """How many images there are: time points, times planes where each is an image of its own."""
+        """Number of images: of time points, multiplied by the planes where each is an image of its own."""
         return axis_names.frames(self.axes, self.array.shape, len(self.space_axes))
 
     @property
@@ -117,7 +117,7 @@ class Source:
         return "".join(f"{words[name]} {index}" for name, index in place.items() if self._length(name) > 1)
 
     def note(self) -> str:
-        """What a user should know before the source is read, in one line; empty where all is as the metadata say."""
+        """What a user should know before the source is read, in one line; empty where the metadata say everything."""
         letters, parts = self.axes.replace(axis_names.LEFT_OUT, ""), []
         if self.assumed:
             parts.append(f"axes {letters} are assumed, since nothing names them; name them by `axes`")
@@ -161,7 +161,7 @@ class Source:
                 raise VolumeError(f"{self.name} was opened for the region {self.region} only, and is not finished")
 
     def sampled_blocks(self, count: int, size: int) -> list[tuple[int, tuple[slice, ...]]]:
-        """Frame and pixels of blocks drawn evenly over the volume, with repetition, always the same ones.
+        """The image's number and the pixels of blocks drawn evenly over the volume, always the same ones.
 
         Args:
             count: of blocks.
