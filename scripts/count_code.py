@@ -1,12 +1,9 @@
-"""Counts lines of code per package: blank lines, comments and docstrings are left out.
-
-usage: python scripts/count_code.py [FOLDER]     (default: shiftjax)
-"""
+"""Counts lines of code per package: blank lines, comments and docstrings are left out."""
 
 from __future__ import annotations
 
+import argparse
 import ast
-import sys
 import tokenize
 from collections import Counter
 from pathlib import Path
@@ -50,4 +47,6 @@ def main(root: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "shiftjax"))
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, nargs="?", default="shiftjax", help="(default: %(default)s)")
+    main(parser.parse_args().folder)

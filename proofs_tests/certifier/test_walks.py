@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 from proofs_tests.certifier.walking.checks import MISCOMPILED
 from proofs_tests.certifier.walking.judge import Judge
 from proofs_tests.certifier.walking.walk import Walk
-from proofs_tests.certifier.walks import GENERATOR, JUDGED, Ledger, judge_seeds
+from proofs_tests.certifier.walks import GENERATOR, JUDGED, SHARES, Ledger, judge_seeds
 from proofs_tests.support.profiles import ARCHITECTURES, examples
+from shiftjax._streams import Stream
 from shiftjax.certifier import Certificate, _constants, _interpret, certify
 from shiftjax.certifier._domain import assembly
 from shiftjax.certifier._domain import axis as domain
@@ -162,3 +164,12 @@ def test_control_a_broken_certifier(name: str, monkeypatch: pytest.MonkeyPatch, 
             record_property("counts", f"a certifier with {name} is refuted by walk {seed}")
             return
     raise AssertionError(f"{name}: not refuted by {WALKS} walks")
+
+
+def test_control_a_stream_that_comes_a_pixel_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Strips of the walks that can be streamed are not those of the whole."""
+    honest = vars(Stream)["leads"].fget
+    monkeypatch.setattr(Stream, "leads", property(lambda self: tuple(lead - 1 for lead in honest(self))))
+    shares = dict.fromkeys(SHARES, sys.maxsize) | {"streams": 1}
+    outcomes = (outcome for _, outcome in judge_seeds(range(WALKS), shares))
+    assert any("a stream along axis" in fault for outcome in outcomes for fault in outcome.faults)

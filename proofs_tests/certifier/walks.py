@@ -46,7 +46,8 @@ JUDGED = Path(__file__).with_name("walks_judged.json")
 OPEN: tuple[str, ...] = ()  # texts of faults that are known and not mended yet; empty when all are
 CHUNK = 100  # walks between two entries in it
 FORGET = 300  # walks after which JAX's caches are emptied; each takes some megabytes
-SHARES = {"larger": 4, "batches": 8, "tiles": 40, "witnesses": 60}  # one walk in so many is judged on that, too
+# One walk in so many is judged on that, too.
+SHARES = {"larger": 4, "batches": 8, "tiles": 40, "witnesses": 60, "streams": 40}
 
 
 @dataclass

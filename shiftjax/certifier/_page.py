@@ -76,8 +76,8 @@ def _meaning(cert: Certificate) -> list[str]:
         f"from {_px(before)} before to {_px(after)} after their own place.",
         f"Of the {_px([a.out for a in axes])} of output, {_px([a.exact[1] - a.exact[0] for a in axes])} are exact: "
         f"from {_px([a.exact[0] for a in axes])} on, free of padding.",
-        f"A part that begins where the image begins gives the image's own output before {_px([a.stop for a in axes])}, "
-        f"one that ends where it ends from {_px([a.start for a in axes])} on.",
+        f"Up to the border: a tile at the image's start gives the image's own output before "
+        f"{_px([a.stop for a in axes])}, a tile at its end from {_px([a.start for a in axes])} on.",
         f"A training window needs at least {_px(cert.training_window)} of output to see every pair of neighbours.",
         _capacity(cert.capacity) + (f" The phases of the output number {prod(phases)}." if phases != period else ""),
     ]

@@ -31,6 +31,7 @@ class Asked:
     larger: bool = False
     batches: bool = False
     tiles: bool = False
+    streams: bool = False
     witnesses: bool = False
 
 
@@ -62,7 +63,13 @@ def _objections(judge: Judge, views: Sequence[View], asked: Asked) -> Iterator[s
         yield from _moved(judge)
         yield from _outside(judge)
     yield from _changed(judge, views)
-    slow = ((asked.larger, _larger), (asked.larger, at_borders), (asked.batches, _batches), (asked.tiles, _tiled))
+    slow = (
+        (asked.larger, _larger),
+        (asked.larger, at_borders),
+        (asked.batches, _batches),
+        (asked.tiles, _tiled),
+        (asked.streams, _streamed),
+    )
     for wanted, check in slow:
         if wanted:
             yield from check(judge)
@@ -158,7 +165,12 @@ def _larger(judge: Judge) -> Iterator[str]:
                 yield f"window: output {out} of a tile at {starts} differs from that of an image {other.shape}"
 
 
-def _tiled(judge: Judge) -> Iterator[str]:
+def _streamed(judge: Judge) -> Iterator[str]:
+    """So are strips of a stream, along any axis."""
+    yield from _tiled(judge, stream=int(judge.rng.integers(len(judge.walk.space))))
+
+
+def _tiled(judge: Judge, stream: int | None = None) -> Iterator[str]:
     """Tiles of a plan that promises the whole image, put together, are the whole image."""
     rng, walk, fn = judge.rng, judge.walk, judge.walk.function()
     d = len(walk.space)
@@ -167,8 +179,8 @@ def _tiled(judge: Judge) -> Iterator[str]:
     shape = walk.resized({k: int(rng.integers(0, 12)) for k in walk.space}).shape
     pad: Any = (None, "edge", "reflect", "constant")[rng.integers(4)]
     try:
-        plan = plan_tiles(fn, shape, tile=int(rng.integers(1, 9)), pad=pad, dtype=walk.dtype)
-    except ValueError:  # no proof, or no legal size
+        plan = plan_tiles(fn, shape, tile=int(rng.integers(1, 9)), pad=pad, dtype=walk.dtype, stream=stream)
+    except ValueError:  # no proof, no legal size, or no stream
         return
     if not plan.equals_whole:
         return
@@ -185,7 +197,8 @@ def _tiled(judge: Judge) -> Iterator[str]:
     else:
         equal = tiles.shape == expected.shape and differ(tiles, expected) is None
     if not equal:
-        yield f"tiles: those of {shape}, {plan.tile_output} each, differ from the whole ({pad})"
+        kind = "tiles" if stream is None else f"a stream along axis {stream}, tiles"
+        yield f"{kind} of {shape}, {plan.tile_output} each, differ from the whole ({pad})"
 
 
 def _batches(judge: Judge) -> Iterator[str]:
