@@ -320,6 +320,97 @@ def test_what_a_mask_leaves_out_is_finished(source, tmp_path):
     assert not open_prediction(tmp_path / "p")[:].any()
 
 
+class Stopped(BaseException):
+    """As an interrupt."""
+
+
+def test_what_is_wanted_after_all_is_not_finished_before_it_is_there(source, tmp_path):
+    mask = np.zeros(SHAPE, bool)
+    mask[:4] = True
+    predict(source, tmp_path / "o", where=mask)
+    assert not open_prediction(tmp_path / "o")[:, 4:].any()
+
+    def stops(tile):
+        if not done:
+            raise Stopped
+        return done.pop()
+
+    done = [True]
+    with pytest.raises(Stopped):
+        predict(source, tmp_path / "o", where=stops, batch_size=1)
+    assert not open_prediction(tmp_path / "o", region=FIRST)[:, 4:].all()
+    for use in (open_prediction, open_source):
+        with pytest.raises(VolumeError, match=r"not finished: [45] of 8 tiles"):
+            use(tmp_path / "o")
+    predict(source, tmp_path / "o", where=mask)  # by the first call again: nothing more is wanted of it
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o")[:, :4], RIGHT[:, :4])
+    np.testing.assert_array_equal(predict(source, tmp_path / "o")[:], RIGHT)
+    assert open_source(tmp_path / "o").missing == "error"  # no tile is left out any more
+
+
+def test_a_region_is_one_of_the_image(source, tmp_path):
+    """Counted from its end, not from that of its last tile; and never empty, of which nothing need be finished."""
+    planned = plan(shape=(6, 16, 15))
+    made = predict_volume(NET, IMAGE[2:], tmp_path / "o", planned, region=(slice(4, 6), *FIRST[1:]), progress=False)
+    assert open_prediction(tmp_path / "o", region=(slice(-2, None), *FIRST[1:])).shape == made.shape
+    with pytest.raises(VolumeError, match="not finished: 4 of 8 tiles"):
+        open_prediction(tmp_path / "o", region=(slice(-4, None), *FIRST[1:]))
+    for first in (slice(0, 0), slice(5, 3), slice(99, 100), slice(5, 0, -1), slice(0, 6, 2), slice(0, 2.5), slice("a")):
+        for use in (open_prediction, open_source):
+            with pytest.raises(ValueError, match=r"^`region`: expected"):
+                use(tmp_path / "o", region=(first, *FIRST[1:]))
+        with pytest.raises(ValueError, match=r"^`region`: expected"):
+            open_source(IMAGE, region=(first, *FIRST[1:]))
+    with pytest.raises(ValueError, match=r"^`region`: expected 3 slices"):
+        open_source(IMAGE, region=FIRST[:1])
+
+
+def test_a_region_of_planes(tmp_path):
+    whole = tuple(slice(0, n) for n in SHAPE[1:])
+    source = open_source(IMAGE, planes=True, region=(slice(2, 4), slice(3, 9), slice(None)))
+    inside = (slice(3, 9), whole[1])
+    np.testing.assert_array_equal(source.at(3)(inside)[0, ..., 0], IMAGE[3, 3:9])
+    for frame, slices in ((1, inside), (4, inside), (3, whole), (3, (slice(2, 4), whole[1]))):
+        with pytest.raises(VolumeError, match="opened for the region"):
+            source.at(frame)(slices)
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        {"journal": "journal"},
+        {"journal": 3, "grid": [1, 2, 2, 2], "tile": [4, 8, 8]},
+        {"journal": "\0", "grid": [1, 2, 2, 2], "tile": [4, 8, 8]},
+        {"journal": "journal", "grid": "abc", "tile": [4]},
+        {"journal": "journal", "grid": [1, "x", 2, 2], "tile": [4, 8, 8]},
+        {"journal": "journal", "grid": [1, 2, 2, 2], "tile": [4, 8]},
+        {"journal": "journal", "grid": [1, 10**9, 10**9, 2], "tile": [4, 8, 8]},  # more than fit into memory
+    ],
+)
+def test_a_damaged_note_is_refused_in_words(note, tmp_path):
+    array = zarr.create_array(tmp_path / "a", data=IMAGE, chunks=TILE, attributes={"shiftjax": note})
+    with pytest.raises(VolumeError, match=r"which tiles make it whole|not finished: 0 of 2000000000000000000 tiles"):
+        open_source(tmp_path / "a")
+    zarr.create_group(tmp_path / "g", attributes={"shiftjax": {"target layout": note}})
+    with pytest.raises(VolumeError, match="does not say which arrays"):
+        open_prediction(tmp_path / "g")
+    del array.attrs["shiftjax"]
+    assert open_source(tmp_path / "a").space == SHAPE
+
+
+def test_a_lost_chunk_of_a_prediction_is_not_read_as_zeros(source, tmp_path):
+    predict(source, tmp_path / "o")
+    chunks(tmp_path / "o" / "0")[0].unlink()
+    assert not zarr.open_array(tmp_path / "o" / "0")[0, 0, 0, 0]  # the control
+    for region in (None, FIRST):
+        with pytest.raises(VolumeError, match=r"1 chunks of the prediction .* are gone, such as c/0/0/0/0"):
+            open_prediction(tmp_path / "o", region=region)
+    rest = (slice(4, 8), *FIRST[1:])
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o", region=rest)[:, 4:], RIGHT[:, 4:])
+    predict(source, tmp_path / "o")
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o")[:], RIGHT)
+
+
 def test_unfinished_labels_are_no_mask(tmp_path, monkeypatch):
     from shiftjax.volume._segmentation import passes
 

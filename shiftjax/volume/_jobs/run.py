@@ -119,6 +119,7 @@ class Run:
         """
         client = self._options.client
         self._look_again()
+        self._journal.wanted(map(int, self._numbers))
         self._finished = sum(number in self._journal.finished for number in self._numbers)
         shown = self._options.progress
         self._bar = Bar(total=len(self._numbers), done=self._finished, title=self._title, shown=shown)
