@@ -142,9 +142,12 @@ def predict_volume(
     announce(opened, plan, progress)
     with begun.claim() as claim:
         begun.remove_leftovers()
-        for pyramid in pyramids:
-            pyramid.unlist()
-        chosen: dict[str, Any] = {"numbers": numbers, "left_out": left_out}
+
+        def before() -> None:
+            for pyramid in pyramids:
+                pyramid.unlist()
+
+        chosen: dict[str, Any] = {"numbers": numbers, "left_out": left_out, "before": before}
         run = Run(tiles, begun, claim, options, **chosen, reread=job.reading, places=job.delivered)
         run(PredictionPass(job, begun, devices, mesh))
         for pyramid in pyramids:

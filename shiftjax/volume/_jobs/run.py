@@ -58,6 +58,7 @@ class Run:
         unsound: given the journal, the finished tiles whose results are lost or damaged; by default those of the
             target's chunks.
         places: the pixels of the target that a tile writes; by default those of the image that it delivers.
+        before: called once before the first tile that is left, if there is any.
     """
 
     def __init__(
@@ -73,11 +74,12 @@ class Run:
         reread: Callable[[TileAtTime], Reading] | None = None,
         unsound: Callable[[Journal], Iterable[int]] | None = None,
         places: Callable[[TileAtTime], Place] | None = None,
+        before: Callable[[], object] = lambda: None,
     ) -> None:
         self._tiles, self._target, self._claim, self._options = tiles, target, claim, options
         self._numbers = tiles.in_order(np.arange(len(tiles)) if numbers is None else numbers)
         self._left_out = () if left_out is None else left_out
-        self._reread = reread
+        self._reread, self._before = reread, before
         written = places or tiles.output_slices
         self._unsound = unsound or (lambda journal: unsound_tiles(tiles, target, journal, options.verify, written))
         self._journal = target.journal(name)
@@ -121,6 +123,8 @@ class Run:
         self._look_again()
         self._journal.wanted(map(int, self._numbers))
         self._finished = sum(number in self._journal.finished for number in self._numbers)
+        if self._finished < len(self._numbers):
+            self._before()
         shown = self._options.progress
         self._bar = Bar(total=len(self._numbers), done=self._finished, title=self._title, shown=shown)
         try:
