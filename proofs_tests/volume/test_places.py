@@ -17,7 +17,7 @@ from fsspec.core import url_to_fs
 from proofs_tests.volume.code_volumes import segmented, smooth_codes
 from proofs_tests.volume.small import expected, net, plan, volume
 from shiftjax import _patience
-from shiftjax.volume import open_prediction, open_source, predict_volume
+from shiftjax.volume import NewTarget, open_prediction, open_source, predict_volume
 from shiftjax.volume._storage import retry
 from shiftjax.volume._storage.folder import LocalFolder, open_folder
 
@@ -69,6 +69,30 @@ def test_places_are_absolute_from_the_first_moment(tmp_path, monkeypatch):
     np.testing.assert_array_equal(made[:], RIGHT)
     assert not list((tmp_path / "elsewhere").iterdir())
     assert open_source(tmp_path / "in.zarr").name == str(tmp_path / "in.zarr")
+
+
+def test_a_path_that_was_a_uri_is_refused(tmp_path, monkeypatch):
+    """By `Path` the slashes of s3://bucket become one: it would be a folder here, called `s3:`."""
+    monkeypatch.chdir(tmp_path)
+    for use in (
+        lambda: predict_volume(NET, IMAGE, Path("s3://bucket/o"), PLAN, progress=False),
+        lambda: predict_volume(NET, IMAGE, "memory:/o", PLAN, progress=False),
+        lambda: open_source(Path("s3://bucket/o")),
+    ):
+        with pytest.raises(ValueError, match=r"expected a URI like (s3|memory)://bucket/name, or a path, found"):
+            use()
+    assert not list(tmp_path.iterdir())
+    for name in (Path(f"file://{tmp_path}/a"), "./s3:/bucket", "b:/c"):
+        np.testing.assert_array_equal(predict_volume(NET, IMAGE, name, PLAN, progress=False)[:], RIGHT)
+
+
+def test_targets_are_checked_whoever_made_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    predict_volume(NET, IMAGE, NewTarget("o/"), PLAN, progress=False)
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o")[:], RIGHT)
+    for wrong, say in ((NewTarget("o.zip"), "`target`"), (NewTarget("o", "a"), "`dtype`")):
+        with pytest.raises(ValueError, match=f"^{say}: expected"):
+            predict_volume(NET, IMAGE, wrong, PLAN, progress=False)
 
 
 @pytest.mark.parametrize("linked", ["0/c", "0", "."])

@@ -77,12 +77,12 @@ def new_target(
 
 
 def as_new_target(target: Any) -> NewTarget:
-    """What `predict_volume` and `segment_volume` take as a target.
+    """What `predict_volume` and `segment_volume` take as a target; checked once more, for whoever made it by himself.
 
     Raises:
         ValueError: neither a path nor what `new_target` returns.
     """
-    return target if isinstance(target, NewTarget) else NewTarget(_check_path(target, None))
+    return new_target(**vars(target)) if isinstance(target, NewTarget) else new_target(target)
 
 
 def _check_path(path: Any, storage_options: Any) -> str:
