@@ -91,7 +91,8 @@ def predict_volume(
         devices: of this process, as `jax.devices()` lists them; by default all.
         mesh: of this process's devices, to share out each tile instead.
         missing: what a chunk of a Zarr source stands for that is not there: "fill", the array's fill value (the tiles
-            that read some are counted, and computed again once the chunks are there), or "error".
+            that read some are counted, and computed again once the chunks are there), or "error". So does one of a
+            mask, unless that was opened by `open_source`.
         verify: what a resumed run looks at again. None: what is stored of the target, and the source of some of the
             finished tiles. True: the source of all of them. False: only whether the target's chunks exist. Lost and
             damaged tiles are computed again.
@@ -121,7 +122,7 @@ def predict_volume(
             "a function of a tile's input",
             "plan with `stream=False`",
         )
-    numbers, left_out = select_tiles(tiles, region, None if where is tile_test else where)
+    numbers, left_out = select_tiles(tiles, region, None if where is tile_test else where, missing)
     if client is not None:
         check_reachable(client, opened, new.path)
         if devices is not None or mesh is not None:

@@ -119,7 +119,7 @@ def segment_volume(
     source = opened.volume.source
     if client is not None:
         check_reachable(client, source, new.path)
-    inside = open_foreground(foreground, opened)
+    inside = open_foreground(foreground, opened, missing)
     masked = MaskedEmbedding(opened, inside, _check_channels(channels, opened.channels))
     codes = None if codebook is None else _check_codebook(codebook, masked.width)
     single_key(key)

@@ -19,7 +19,7 @@ from shiftjax.volume._storage.finished import bounds_of, is_plain
 TileTest = Callable[[np.ndarray], Any]
 
 
-def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
+def select_tiles(tiles: VolumeTiles, region: Any, mask: Any, missing: Any = "fill") -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the tiles that a region and a mask leave at all time points; None for either leaves all.
 
     Returns:
@@ -29,7 +29,7 @@ def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> tuple[np.ndarray
         ValueError: as `in_region` and `in_mask`.
     """
     meets = (lambda tile: True) if region is None else in_region(tiles.plan, region)
-    laid = None if mask is None else open_mask("where", mask, tiles.source)
+    laid = None if mask is None else open_mask("where", mask, tiles.source, missing)
     marks = (lambda tile, frame: True) if laid is None else in_mask(tiles.plan, laid)
     shape = (tiles.source.times, *tiles.plan.grid)
     met, marked = np.zeros(shape, bool), np.zeros(shape, bool)

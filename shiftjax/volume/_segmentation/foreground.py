@@ -135,13 +135,14 @@ def _joined(one: Reading, other: Reading) -> Reading:
     return Reading(one.digest + other.digest, one.missing + other.missing)
 
 
-def open_foreground(foreground: Any, embedding: Embedding) -> Foreground:
+def open_foreground(foreground: Any, embedding: Embedding, missing: Any = "fill") -> Foreground:
     """The test of pixels.
 
     Args:
         foreground: None; or an array, path or URI of a mask, nonzero in objects; or a JAX function of
             `(1, *space, channel)` that gives booleans `(1, *space)`, each from its pixel alone.
         embedding: of which they are the pixels.
+        missing: what a chunk of a mask stands for that is not there.
 
     Raises:
         ValueError: a mask of another size, or a function that is not such, with the certifier's reason.
@@ -149,15 +150,15 @@ def open_foreground(foreground: Any, embedding: Embedding) -> Foreground:
     if foreground is None:
         return Everywhere()
     if not callable(foreground) or hasattr(foreground, "shape"):
-        return InMask(_open_mask(foreground, embedding.volume.source), embedding.volume)
+        return InMask(_open_mask(foreground, embedding.volume.source, missing), embedding.volume)
     shape = (1, *embedding.volume.plan.tile_output)
     image = jax.ShapeDtypeStruct((*shape, embedding.channels), jax.dtypes.canonicalize_dtype(embedding.dtype))
     mend = "say `lambda y: y[..., 0] > 0`, or give a mask"
     return WhereTrue(prove_pointwise("foreground", foreground, image, jax.ShapeDtypeStruct(shape, bool), mend))
 
 
-def _open_mask(foreground: Any, source: Source) -> Source:
-    mask = open_mask("foreground", foreground, source)
+def _open_mask(foreground: Any, source: Source, missing: Any) -> Source:
+    mask = open_mask("foreground", foreground, source, missing)
     if mask.space != source.space:
         fail("foreground", f"a mask of {source.space} pixels", mask.space, "scale it to the image first")
     return mask
