@@ -111,6 +111,30 @@ def test_an_array_that_was_replaced_is_refused(change, source, tmp_path):
         predict(source, tmp_path / "o")
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_an_array_of_other_work_is_refused(zarr_format, source, tmp_path):
+    """Put in the place of the target's own, with its journal: of the same shape and type, and finished."""
+    ours, other = (new_target(tmp_path / name, zarr_format=zarr_format) for name in "op")
+    predict(source, ours)
+    predict(source, other, preprocess=lambda image: image.astype(jnp.int32) * 2)
+    shutil.move(tmp_path / "o" / "0", tmp_path / "away")
+    shutil.copytree(tmp_path / "p" / "0", tmp_path / "o" / "0")
+    with pytest.raises(VolumeError, match="is that of other work"):
+        predict(source, ours)
+    shutil.rmtree(tmp_path / "o" / "0")
+    shutil.move(tmp_path / "away", tmp_path / "o" / "0")
+    np.testing.assert_array_equal(predict(source, ours)[:], RIGHT)
+
+
+def test_an_array_that_was_sharded_is_refused(source, tmp_path):
+    """Two tiles would share one object, and two workers would lose one of them."""
+    made = predict(source, tmp_path / "o")
+    kept: dict[str, Any] = {"chunks": made.chunks, "attributes": dict(made.attrs), "data": made[:]}
+    zarr.create_array(tmp_path / "o" / "0", shards=(2, 8, 16, 16), fill_value=0, overwrite=True, **kept)
+    with pytest.raises(VolumeError, match="not the one that was begun"):
+        predict(source, tmp_path / "o")
+
+
 def test_data_is_on_the_disk_before_the_journal_says_so(source, tmp_path, monkeypatch):
     synced, written = set(), set()
     late: list[str] = []

@@ -33,15 +33,16 @@ class Readable(Protocol):
         """An object."""
 
 
-def note(journal: str, grid: Sequence[int], tile: Sequence[int]) -> dict[str, Any]:
+def note(journal: str, grid: Sequence[int], tile: Sequence[int], work: str) -> dict[str, Any]:
     """What is noted in an array's attributes.
 
     Args:
         journal: the journal's folder, as a path from the array's.
         grid: time points, then tiles per spatial axis.
         tile: pixels of a tile per spatial axis.
+        work: a digest of what the array is made from.
     """
-    return {"journal": journal, "grid": list(map(int, grid)), "tile": list(map(int, tile))}
+    return {"journal": journal, "grid": list(map(int, grid)), "tile": list(map(int, tile)), "work": work}
 
 
 class Noted(NamedTuple):
@@ -61,7 +62,8 @@ def noted(array: Any, name: str) -> Noted | None:
     entries = getattr(array, "attrs", {}).get(NOTE) if hasattr(array, "store_path") else None
     if not isinstance(entries, dict) or "journal" not in entries:
         return None
-    journal, grid, tile = (entries.get(key) for key in ("journal", "grid", "tile"))
+    parts: list[Any] = [entries.get(key) for key in ("journal", "grid", "tile")]
+    journal, grid, tile = parts
     named = isinstance(journal, str) and journal != "" and "\0" not in journal
     if not named or not _sizes(grid) or not _sizes(tile) or not len(tile) + 1 == len(grid) <= array.ndim + 1:
         raise VolumeError(

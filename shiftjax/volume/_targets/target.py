@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -208,6 +209,7 @@ def begin_target(
     first = next(iter(layouts.values()))
     told_apart = {name: distinctive(layout) for name, layout in layouts.items()}
     expected = {**provenance, VERSIONS: versions(), LAYOUT: told_apart}
+    work = hashlib.sha256(json.dumps({**provenance, LAYOUT: told_apart}, sort_keys=True).encode()).hexdigest()
     described = {
         name: ome.attributes(
             layout.axes, layout.geometry, first.zarr_format, name or title, assumed=layout.assumed, **entries
@@ -229,7 +231,7 @@ def begin_target(
             notes = (
                 {}
                 if grid is None
-                else {NOTE: note(up + journal, grid, tile[name] if isinstance(tile, Mapping) else tile)}
+                else {NOTE: note(up + journal, grid, tile[name] if isinstance(tile, Mapping) else tile, work)}
             )
             arrays[name] = patiently(partial(begin_array, new, group, name, layout, described[name], notes))
         sync_metadata(new, layouts, first.zarr_format)

@@ -9,6 +9,7 @@ from shiftjax._extras import require
 from shiftjax.volume._sources import ome_zarr as ome
 from shiftjax.volume._storage.chunks import chunk_keys
 from shiftjax.volume._storage.errors import VolumeError
+from shiftjax.volume._storage.finished import NOTE
 from shiftjax.volume._storage.folder import open_folder
 from shiftjax.volume._targets.layout import Layout, native_dtype
 from shiftjax.volume._targets.new_target import ADVICE, NewTarget, drop_torn
@@ -55,16 +56,19 @@ def begin_array(
         image.attrs.update(described)
     drop_torn(open_folder(f"{folder}/0", new.storage_options))
     array = image["0"] if "0" in image else _create(image, layout, notes)
-    _check_array(array, layout, folder)
+    _check_array(array, layout, folder, notes)
     if any(array.attrs.get(key) != value for key, value in notes.items()):
         array.attrs.update(notes)
     return array
 
 
-def _check_array(array: Any, layout: Layout, path: str) -> None:
+def _check_array(array: Any, layout: Layout, path: str, notes: dict[str, Any]) -> None:
     """Refuses an array that was replaced since the target was begun."""
-    expected = (layout.shape, layout.chunks, native_dtype(layout.dtype), 0)
-    found = (array.shape, array.chunks, array.dtype, array.fill_value)
+    noted, work = array.attrs.get(NOTE), notes.get(NOTE, {}).get("work")
+    if isinstance(noted, dict) and work is not None and noted.get("work", work) != work:
+        raise VolumeError(f"the array at {path} is that of other work, put in the place of the one here; {ADVICE}")
+    expected = (layout.shape, layout.chunks, native_dtype(layout.dtype), 0, None)
+    found = (array.shape, array.chunks, array.dtype, array.fill_value, getattr(array, "shards", None))
     key = next(iter(chunk_keys(array, [slice(0, 1)] * array.ndim)))
     if found != expected or not key.endswith("0/" * (array.ndim - 1) + "0"):
         raise VolumeError(
