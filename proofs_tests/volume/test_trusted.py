@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import threading
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -157,6 +158,43 @@ def test_data_is_on_the_disk_before_the_journal_says_so(source, tmp_path, monkey
     assert len(written) >= 8
     assert len(late) <= 2 * len(written)  # the chunk that is being written when the one before is journaled
     assert {str(path) for path in chunks(tmp_path / "o" / "0")} <= synced
+
+
+def test_what_a_disk_forgot_is_written_again(source, tmp_path, monkeypatch):
+    """A disk that could not keep a chunk says so once; asked once more it says that all is well, and has nothing."""
+    forgotten, real = [], os.fsync
+
+    def fsync(handle):
+        path = os.readlink(f"/proc/self/fd/{handle}")
+        if "/0/c/" in path and os.path.isfile(path) and path not in forgotten:
+            forgotten.append(path)
+            os.truncate(path, 0)
+            raise OSError(errno.EIO, "EIO")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with at_once():
+        predict(source, tmp_path / "o")
+    assert len(forgotten) == 8
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o")[:], RIGHT)
+
+
+def test_coarser_levels_are_on_the_disk_before_they_are_listed(source, tmp_path, monkeypatch):
+    synced, real, replace, listed = set(), os.fsync, os.replace, []
+
+    def fsync(handle):
+        synced.add(os.readlink(f"/proc/self/fd/{handle}"))
+        real(handle)
+
+    def watched(draft, path):
+        if str(path) == str(tmp_path / "o" / "zarr.json") and b'"path": "1"' in Path(draft).read_bytes():
+            listed.append({str(each) for each in (tmp_path / "o" / "1").rglob("*") if each.is_file()} - synced)
+        replace(draft, path)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", watched)
+    predict(source, new_target(tmp_path / "o", levels=2))
+    assert listed == [set()]
 
 
 # The source

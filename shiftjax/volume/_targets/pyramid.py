@@ -18,10 +18,11 @@ import numpy as np
 from shiftjax._arithmetic import ceil_div
 from shiftjax._extras import require
 from shiftjax.volume._sources import ome_zarr as ome
-from shiftjax.volume._storage.chunks import every_chunk
+from shiftjax.volume._storage.chunks import chunk_keys, every_chunk
 from shiftjax.volume._storage.errors import VolumeError, storage_errors
 from shiftjax.volume._storage.finished import check_finished
 from shiftjax.volume._storage.folder import open_folder
+from shiftjax.volume._storage.reading import METADATA
 from shiftjax.volume._storage.retry import patiently
 from shiftjax.volume._storage.uri import for_zarr
 from shiftjax.volume._targets.new_target import NewTarget
@@ -118,6 +119,8 @@ class Pyramid:
                 coarse = self._array(str(number), level, finer)
                 for chunk in product(*map(range, map(ceil_div, coarse.shape, coarse.chunks))):
                     self._write_chunk(finer, coarse, chunk)
+                kept = [METADATA[coarse.metadata.zarr_format], *chunk_keys(coarse, [slice(None)] * coarse.ndim)]
+                self._folder.sync(f"{number}/{key}" for key in kept)
                 self._list([*self._listed(), entry])
 
     def _is_finished(self) -> bool:

@@ -69,10 +69,15 @@ class Target:
             with storage_errors(f"write pixels {where} of {self.uri}"):
                 image = cast(np.asarray(images[name])[inside], array.dtype)
                 block = axis_names.from_image(image, self.axes)
-                patiently(partial(array.__setitem__, index, block))
-                self._folders[name].sync(chunk_keys(array, index))
+                patiently(partial(self._store, name, index, block))
                 add_array(digest, block)
         return digest.hexdigest()
+
+    def _store(self, name: str, index: tuple[slice, ...], block: np.ndarray) -> None:
+        """Writes pixels and makes them durable; tried again as a whole, since what was not made so may be forgotten."""
+        array = self.arrays[name]
+        array[index] = block
+        self._folders[name].sync(chunk_keys(array, index))
 
     def stored_digest(self, slices: Place, time: int = 0) -> str:
         """The digest of what is stored of a tile, as `write` gave it; empty where the chunks are damaged."""

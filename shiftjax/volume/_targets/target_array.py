@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from shiftjax._extras import require
@@ -11,6 +12,7 @@ from shiftjax.volume._storage.chunks import chunk_keys
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.finished import NOTE
 from shiftjax.volume._storage.folder import open_folder
+from shiftjax.volume._storage.retry import patiently
 from shiftjax.volume._targets.layout import Layout, native_dtype
 from shiftjax.volume._targets.new_target import ADVICE, NewTarget, drop_torn
 
@@ -84,4 +86,4 @@ def sync_metadata(new: NewTarget, layouts: Mapping[str, Layout], zarr_format: in
     places = ["", *(f"{name}/" for name in layouts if name), *(f"{name}/0/".lstrip("/") for name in layouts)]
     for place in places:
         present = set(open_folder(f"{new.path.rstrip('/')}/{place}".rstrip("/"), new.storage_options).names())
-        folder.sync(place + kind for kind in kinds if kind in present)
+        patiently(partial(folder.sync, [place + kind for kind in kinds if kind in present]))
