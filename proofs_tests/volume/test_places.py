@@ -17,7 +17,7 @@ from fsspec.core import url_to_fs
 from proofs_tests.volume.code_volumes import segmented, smooth_codes
 from proofs_tests.volume.small import expected, net, plan, volume
 from shiftjax import _patience
-from shiftjax.volume import NewTarget, open_prediction, open_source, predict_volume
+from shiftjax.volume import NewTarget, VolumeError, open_prediction, open_source, predict_volume
 from shiftjax.volume._storage import retry
 from shiftjax.volume._storage.folder import LocalFolder, open_folder
 
@@ -109,6 +109,25 @@ def test_links_are_followed(linked, tmp_path):
 
     predict_volume(NET, IMAGE, tmp_path / "o", PLAN, progress=False, where=where)
     assert not asked
+
+
+def test_one_of_several_outputs_may_be_a_link(tmp_path):
+    """Its journal is that of the first output, which lies where the link does, not where it leads."""
+
+    def both(image):
+        return {"a": NET(image), "b": NET(image) + 1}
+
+    planned = plan(both, SHAPE)
+    predict_volume(both, IMAGE, tmp_path / "o", planned, progress=False)
+    (tmp_path / "other" / "disk").mkdir(parents=True)
+    shutil.move(tmp_path / "o" / "b", tmp_path / "other" / "disk" / "b")
+    (tmp_path / "o" / "b").symlink_to(tmp_path / "other" / "disk" / "b")
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o", output="b")[:], RIGHT + 1)
+    (tmp_path / "link").symlink_to(tmp_path / "o" / "a" / "0")
+    np.testing.assert_array_equal(open_source(tmp_path / "link", axes="czyx").array[:], RIGHT)
+    shutil.rmtree(tmp_path / "o" / "a" / "0" / "journal")
+    with pytest.raises(VolumeError, match="not finished: 0 of 8"):
+        open_prediction(tmp_path / "o", output="b")
 
 
 def test_a_link_to_itself_is_looked_at_once(tmp_path):

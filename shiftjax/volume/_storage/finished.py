@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import posixpath
 import time
 from collections.abc import Sequence
@@ -172,7 +173,10 @@ def _beside(array: Any, relative: str) -> Readable:
     storage = require("zarr.storage", "volume")
     store, path = array.store_path.store, array.store_path.path
     if isinstance(store, storage.LocalStore):
-        return LocalFolder(str((Path(store.root) / path / relative).resolve()))
+        whole = Path(store.root) / path / relative
+        # Of several outputs one may be a link to elsewhere; or a link leads to the array itself.
+        place = Path(os.path.normpath(whole))
+        return LocalFolder(str(place if place.is_dir() else whole.resolve()))
     if isinstance(store, storage.FsspecStore):
         folder = posixpath.normpath(posixpath.join(store.path, path, relative))
         return StoreFolder(storage.FsspecStore(store.fs, path=folder, read_only=True), "")
