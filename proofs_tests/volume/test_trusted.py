@@ -21,6 +21,7 @@ from proofs_tests.volume.code_volumes import embedded, plan_for, segmented, smoo
 from proofs_tests.volume.harm import HARMS, READS, WRITES, at_once, chunks, failing, faults
 from proofs_tests.volume.small import expected, net, plan, volume
 from shiftjax.volume import VolumeError, new_target, open_prediction, open_source, predict_volume, segment_volume
+from shiftjax.volume._segmentation import stages
 from shiftjax.volume._storage import journal, retry
 from shiftjax.volume._targets import provenance
 
@@ -501,6 +502,27 @@ def test_a_changed_embedding_is_refused(tmp_path):
         path.unlink()
     with pytest.raises(VolumeError, match=r"is not what it was|another embedding"):
         segmented(codes, (5, 5), tmp_path / "o", source=tmp_path / "in.zarr", **options)
+
+
+def test_an_embedding_that_changes_between_two_passes_is_refused(tmp_path, monkeypatch):
+    """The codes would be those of the one, the labels those of the other."""
+    codes = smooth_codes((40, 40))
+    embedding, find = embedded(codes), stages.find_codes
+    before = embedding[38, 38].copy()
+    options: Any = {"source": embedding, "codebook": None}
+    right = segmented(codes, (5, 5), tmp_path / "right", **options).labels[:]
+
+    def meanwhile(sample, **settings):
+        embedding[38, 38] += 1
+        return find(sample, **settings)
+
+    monkeypatch.setattr(stages, "find_codes", meanwhile)
+    with pytest.raises(VolumeError, match=r"is not what it was when tile \(7, 7\).*computed"):
+        segmented(codes, (5, 5), tmp_path / "o", **options)
+    with pytest.raises(VolumeError, match=r"is not what it was|another embedding|another blocks"):
+        segmented(codes, (5, 5), tmp_path / "o", **options, verify=True)
+    embedding[38, 38] = before
+    np.testing.assert_array_equal(segmented(codes, (5, 5), tmp_path / "o", **options).labels[:], right)
 
 
 # Versions

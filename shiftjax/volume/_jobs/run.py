@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -59,6 +60,7 @@ class Run:
             target's chunks.
         places: the pixels of the target that a tile writes; by default those of the image that it delivers.
         before: called once before the first tile that is left, if there is any.
+        read: by an earlier pass over the same source: what this one reads must be the same.
     """
 
     def __init__(
@@ -75,11 +77,12 @@ class Run:
         unsound: Callable[[Journal], Iterable[int]] | None = None,
         places: Callable[[TileAtTime], Place] | None = None,
         before: Callable[[], object] = lambda: None,
+        read: Mapping[Any, Receipt] = MappingProxyType({}),
     ) -> None:
         self._tiles, self._target, self._claim, self._options = tiles, target, claim, options
         self._numbers = tiles.in_order(np.arange(len(tiles)) if numbers is None else numbers)
         self._left_out = () if left_out is None else left_out
-        self._reread, self._before = reread, before
+        self._reread, self._before, self._read = reread, before, read
         written = places or tiles.output_slices
         self._unsound = unsound or (lambda journal: unsound_tiles(tiles, target, journal, options.verify, written))
         self._journal = target.journal(name)
@@ -95,7 +98,7 @@ class Run:
         """
         self._claim.check()
         number = self._tiles.number(tile)
-        before = self._journal.receipts.get(number, NOTHING)
+        before = self._journal.receipts.get(number) or self._read.get(number, NOTHING)
         if before.read and not before.missing and before.read != receipt.read:
             raise source_changed(self._tiles, [number], 1)
         self._finished += 1

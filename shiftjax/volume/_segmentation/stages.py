@@ -117,4 +117,5 @@ class Segmentation:
     def _pass(self, name: str, compute: Pass, *kinds: str) -> None:
         """A pass that stores intermediate results of these kinds."""
         lost = partial(lost_tiles, kinds, self._volume, self._intermediates)
-        Run(self._volume, self._target, self._claim, self._options, name=name, unsound=lost)(compute)
+        read = self._target.journal("codebook").receipts
+        Run(self._volume, self._target, self._claim, self._options, name=name, unsound=lost, read=read)(compute)
