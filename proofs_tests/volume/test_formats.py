@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import uuid
 import zipfile
 from typing import Any
@@ -125,6 +126,11 @@ def test_a_folder_of_tiff_files(tmp_path):
     assert not sentence_faults(refusal.value)
     np.testing.assert_array_equal(seen(open_source(tmp_path, axes="zyx")), VOLUME)
     assert open_source(tmp_path, axes="tyx").times == 12
+    assert not open_source(tmp_path, axes="zyx").note()
+    (tmp_path / "plane 9[1].tif").rename(tmp_path / "away")
+    say = r"do not count evenly: between plane 8\[1\]\.tif and plane 10\[1\]\.tif one may be missing"
+    assert re.search(say, open_source(tmp_path, axes="zyx").note())
+    (tmp_path / "away").rename(tmp_path / "plane 9[1].tif")
     tifffile.imwrite(tmp_path / "plane 7[1].tif", VOLUME[0, :5])
     with pytest.raises(VolumeError, match=r"plane 7\[1\].tif holds uint8 of shape \(5, 24\)"):
         seen(open_source(tmp_path, axes="zyx"))

@@ -137,7 +137,7 @@ class Target:
         for place in {"", *self.arrays}:
             group = open_folder("/".join(part for part in (self.uri.rstrip("/"), place) if part), self.storage_options)
             for key in group.names():
-                if key.endswith(PARTIAL):
+                if key.endswith(PARTIAL) and key.startswith(("zarr.", ".z")):  # others are somebody's files
                     group.remove(key)
 
     def journal(self, name: str = "journal", *, seconds: int | float | None = None) -> Journal:
