@@ -21,6 +21,7 @@ from proofs_tests.volume.code_volumes import embedded, plan_for, segmented, smoo
 from proofs_tests.volume.harm import HARMS, READS, WRITES, at_once, chunks, failing, faults
 from proofs_tests.volume.small import expected, net, plan, volume
 from shiftjax.volume import VolumeError, new_target, open_prediction, open_source, predict_volume, segment_volume
+from shiftjax.volume._jobs import resume
 from shiftjax.volume._segmentation import stages
 from shiftjax.volume._storage import journal, retry
 from shiftjax.volume._targets import provenance
@@ -502,6 +503,23 @@ def test_a_changed_embedding_is_refused(tmp_path):
         path.unlink()
     with pytest.raises(VolumeError, match=r"is not what it was|another embedding"):
         segmented(codes, (5, 5), tmp_path / "o", source=tmp_path / "in.zarr", **options)
+
+
+@pytest.mark.parametrize("verify", [None, False])
+def test_a_lost_tile_is_not_written_from_another_source(verify, source, tmp_path, monkeypatch):
+    """It would be one of the new source among those of the old one."""
+    monkeypatch.setattr(resume, "SAMPLED", 0)  # a change somewhere in a large volume, where nobody looks
+    monkeypatch.setattr(provenance, "BLOCKS", 0)
+    predict(source, tmp_path / "o")
+    lost = chunks(tmp_path / "o" / "0")[0]
+    lost.unlink()
+    array: Any = zarr.open_array(source, mode="r+")
+    array[0, 0, 0] = 255 - IMAGE[0, 0, 0]
+    with pytest.raises(VolumeError, match=r"is not what it was when tile \(0, 0, 0\)"):
+        predict(source, tmp_path / "o", verify=verify)
+    assert not lost.exists()
+    array[0, 0, 0] = IMAGE[0, 0, 0]
+    np.testing.assert_array_equal(predict(source, tmp_path / "o", verify=verify)[:], RIGHT)
 
 
 def test_an_embedding_that_changes_between_two_passes_is_refused(tmp_path, monkeypatch):

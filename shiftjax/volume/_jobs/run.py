@@ -161,10 +161,10 @@ class Run:
         Raises:
             VolumeError: the source has changed.
         """
+        unsound = list(self._unsound(self._journal))
         if self._reread is not None:
-            again = check_source(self._tiles, self._journal, self._reread, self._options.verify)
-            self._journal.finished.difference_update(again)
-        self._journal.finished.difference_update(self._unsound(self._journal))
+            unsound += check_source(self._tiles, self._journal, self._reread, self._options.verify, unsound)
+        self._journal.finished.difference_update(unsound)
 
     def _tell(self) -> None:
         """What a run went through without stopping."""
