@@ -68,6 +68,11 @@ def new_target(
     Raises:
         ValueError: no path, no such type or format, or options beside a path of this machine.
     """
+    return _checked(path, dtype, zarr_format, levels, storage_options)
+
+
+def _checked(path: Any, dtype: Any, zarr_format: Any, levels: Any, storage_options: Any) -> NewTarget:
+    """The target, each part of which is what it must be."""
     if zarr_format is not None:
         one_of("zarr_format", zarr_format, (2, 3))
     if levels is not None:
@@ -82,7 +87,7 @@ def as_new_target(target: Any) -> NewTarget:
     Raises:
         ValueError: neither a path nor what `new_target` returns.
     """
-    return new_target(**vars(target)) if isinstance(target, NewTarget) else new_target(target)
+    return _checked(**vars(target)) if isinstance(target, NewTarget) else _checked(target, None, None, None, None)
 
 
 def _check_path(path: Any, storage_options: Any) -> str:
