@@ -93,7 +93,8 @@ def test_a_cluster_that_vanishes(lost, source, tmp_path, impatient):
 @pytest.mark.parametrize("error", [distributed.client.FutureCancelledError("key", "lost"), asyncio.CancelledError()])
 def test_a_report_that_is_lost_on_its_way(error, times, source, tmp_path, impatient, monkeypatch):
     """The work is done once more; asked again and again in vain, it is told in words. Nobody waits for an answer."""
-    lost, real = [], distributed.Future.result
+    lost: list[int] = []
+    real = distributed.Future.result
 
     def result(self, timeout=None):
         if len(lost) < times:

@@ -72,7 +72,7 @@ def test_labels_that_others_list_at_the_same_moment(zarr_format, tmp_path, monke
     segmented(codes, (5, 5), uri, name="first")
 
     def list_of():
-        attributes = zarr.open_group(tmp_path / "t" / "labels").attrs.asdict()
+        attributes: Any = zarr.open_group(tmp_path / "t" / "labels").attrs.asdict()
         return (attributes["ome"] if zarr_format == 3 else attributes)["labels"]
 
     def overwrite(names):
@@ -127,7 +127,7 @@ def test_readers_of_consolidated_metadata_find_the_labels(zarr_format, tmp_path)
         seen: Any = zarr.open_group(uri, mode="r")
         assert seen.metadata.consolidated_metadata is not None
         np.testing.assert_array_equal(seen[f"labels/{name}/0"][:], made.labels[:])
-    described = zarr.open_group(uri, mode="r", use_consolidated=False)["labels/nuclei"].attrs.asdict()
+    described: Any = zarr.open_group(uri, mode="r", use_consolidated=False)["labels/nuclei"].attrs.asdict()
     assert seen["labels/nuclei"].attrs.asdict() == described  # all levels, of which the second came later
     assert len((described["ome"] if zarr_format == 3 else described)["multiscales"][0]["datasets"]) == 2
     segmented(codes, (5, 5), new_target(tmp_path / "plain.zarr", zarr_format=zarr_format))
