@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -112,6 +113,53 @@ def test_the_claim_of_another_machine_lapses(folder, soon):
     time.sleep(0.3)
     with claimed(folder) as second:
         assert holder(open_folder(folder)) == second.token
+
+
+@pytest.mark.parametrize("renewed", [1e6, "a", None])
+def test_it_lapses_whatever_its_clock_said(renewed, folder, soon):
+    """Of a machine whose clock was days ahead when it was lost: nobody waits for those days."""
+    with of_another(**ELSEWHERE):
+        first = claimed(folder).__enter__()
+    first._ended.set()
+    entries = {**first._content, "renewed": time.time() + renewed if renewed == 1e6 else renewed}
+    open_folder(folder).put("1", json.dumps(entries).encode())
+    with claimed(folder) as second:
+        assert holder(open_folder(folder)) == second.token
+
+
+def test_who_is_ahead_by_the_clock_and_alive_keeps_it(folder, soon):
+    with of_another(**ELSEWHERE):
+        first = claimed(folder).__enter__()
+    with (
+        patch.object(time, "time", lambda began=time.time: began() - 1e6),
+        pytest.raises(VolumeError, match="elsewhere"),
+    ):
+        claimed(folder).__enter__()
+    first.__exit__()
+
+
+def test_what_was_given_back_is_not_renewed(tmp_path, soon):
+    """A renewal that is under way when the work ends: it would make the target wait for a lease that nobody has."""
+    first, begun, go_on = claimed(str(tmp_path / "claim")), threading.Event(), threading.Event()
+    read = claiming._read
+
+    def slowly(folder, number):
+        found = read(folder, number)
+        if threading.current_thread().name == "claim" and not begun.is_set():
+            begun.set()
+            assert go_on.wait(60)
+        return found
+
+    with patch.object(claiming, "_read", slowly):
+        first.__enter__()
+        assert begun.wait(60)
+        ends = threading.Thread(target=first.__exit__)
+        ends.start()
+        time.sleep(0.05)
+        go_on.set()
+        ends.join(60)
+    time.sleep(0.2)
+    assert open_folder(first.uri).names() == []
 
 
 def test_it_does_not_lapse_while_it_is_renewed(folder, soon):

@@ -19,6 +19,7 @@ from proofs_tests.volume.small import expected, net, plan, volume
 from shiftjax.volume import VolumeError, predict_volume
 from shiftjax.volume._jobs import cluster
 from shiftjax.volume._jobs.code_digest import code_digest
+from shiftjax.volume._jobs.workers import ATTEMPTS
 from shiftjax.volume._storage.journal import Journal
 
 distributed = pytest.importorskip("distributed")
@@ -86,6 +87,29 @@ def test_a_cluster_that_vanishes(lost, source, tmp_path, impatient):
         with suppress(TimeoutError):
             each.close(timeout=1)
     np.testing.assert_array_equal(predict_volume(NET, source, tmp_path / "o", PLAN, progress=False)[:], RIGHT)
+
+
+@pytest.mark.parametrize("times", [2, 9])
+@pytest.mark.parametrize("error", [distributed.client.FutureCancelledError("key", "lost"), asyncio.CancelledError()])
+def test_a_report_that_is_lost_on_its_way(error, times, source, tmp_path, impatient, monkeypatch):
+    """The work is done once more; asked again and again in vain, it is told in words. Nobody waits for an answer."""
+    lost: list[int] = []
+    real = distributed.Future.result
+
+    def result(self, timeout=None):
+        if len(lost) < times:
+            lost.append(1)
+            raise error
+        return real(self, timeout)
+
+    monkeypatch.setattr(distributed.Future, "result", result)
+    with started() as found, distributed.Client(found) as client:
+        if times < ATTEMPTS:
+            np.testing.assert_array_equal(predict(client, source, tmp_path / "o")[:], RIGHT)
+        else:
+            say = rf"its workers were lost {ATTEMPTS} times .*Cancelled.*tiles are finished"
+            with pytest.raises(VolumeError, match=say):
+                predict(client, source, tmp_path / "o")
 
 
 def test_no_workers_from_the_start(source, tmp_path, impatient):

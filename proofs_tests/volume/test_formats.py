@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import pickle
+import re
 import uuid
 import zipfile
 from typing import Any
 
 import fsspec
 import h5py
+import ml_dtypes
 import numpy as np
 import pytest
 import tensorstore
@@ -124,6 +126,11 @@ def test_a_folder_of_tiff_files(tmp_path):
     assert not sentence_faults(refusal.value)
     np.testing.assert_array_equal(seen(open_source(tmp_path, axes="zyx")), VOLUME)
     assert open_source(tmp_path, axes="tyx").times == 12
+    assert not open_source(tmp_path, axes="zyx").note()
+    (tmp_path / "plane 9[1].tif").rename(tmp_path / "away")
+    say = r"do not count evenly: between plane 8\[1\]\.tif and plane 10\[1\]\.tif one may be missing"
+    assert re.search(say, open_source(tmp_path, axes="zyx").note())
+    (tmp_path / "away").rename(tmp_path / "plane 9[1].tif")
     tifffile.imwrite(tmp_path / "plane 7[1].tif", VOLUME[0, :5])
     with pytest.raises(VolumeError, match=r"plane 7\[1\].tif holds uint8 of shape \(5, 24\)"):
         seen(open_source(tmp_path, axes="zyx"))
@@ -181,12 +188,66 @@ def test_a_file_is_known_by_what_is_in_it(tmp_path):
     np.testing.assert_array_equal(seen(open_source(np.load(tmp_path / "a.npy", mmap_mode="r"))), VOLUME)
 
 
+class Says:
+    """An array that says what it is, and gives something that may differ from it."""
+
+    def __init__(self, shape, dtype, give=None):
+        self.shape, self.dtype, self.give = shape, np.dtype(dtype), give
+
+    def __getitem__(self, index):
+        return self.give(VOLUME[index])
+
+
+@pytest.mark.parametrize(
+    ("give", "say"),
+    [
+        (lambda block: block / 255, r"says that these are uint8 of shape \(12, 20, 24\), but gives float64"),
+        (lambda block: block.astype(np.int64) + 255, "but gives int64"),
+        (lambda block: block[:1, :1, :1], r"but gives uint8 of shape \(1, 1, 1\)"),
+        (lambda block: block[:-1], r"but gives uint8 of shape \(11, 20, 24\)"),
+        (lambda block: np.ma.masked_array(block, block > 9), "the mask would be dropped"),
+    ],
+)
+def test_an_array_that_is_not_what_it_says_is_refused(give, say):
+    """A wrong `dtype=` of dask's `map_blocks`, netCDF4's scales and masks, a dataset that has shrunk."""
+    with pytest.raises(VolumeError, match=say):
+        seen(open_source(Says(VOLUME.shape, np.uint8, give)))
+    np.testing.assert_array_equal(seen(open_source(Says(VOLUME.shape, ">u1", lambda block: block))), VOLUME)
+    unmasked = Says(VOLUME.shape, np.uint8, lambda block: np.ma.masked_array(block, mask=False))
+    np.testing.assert_array_equal(seen(open_source(unmasked)), VOLUME)
+
+
+def test_a_virtual_dataset_whose_parts_are_gone_is_refused(tmp_path):
+    """HDF5 itself gives zeros for them, without a word."""
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file["raw"] = VOLUME[6:]
+    with h5py.File(tmp_path / "whole.h5", "w") as file:
+        file["half"] = VOLUME[:6]
+        layout = h5py.VirtualLayout(VOLUME.shape, np.uint8)
+        layout[:6] = h5py.VirtualSource(file["half"])
+        layout[6:] = h5py.VirtualSource("part.h5", "raw", VOLUME[6:].shape)
+        file.create_virtual_dataset("raw", layout)
+    source = open_source(tmp_path / "whole.h5" / "raw")
+    np.testing.assert_array_equal(seen(source), VOLUME)
+    source.array.file.close()
+    (tmp_path / "part.h5").unlink()
+    with h5py.File(tmp_path / "whole.h5") as file:
+        assert not file["raw"][6:].any()  # the control
+        for given in (tmp_path / "whole.h5" / "raw", file["raw"]):
+            with pytest.raises(ValueError, match=r"all files of the virtual HDF5 dataset, found no .*part\.h5"):
+                open_source(given)
+
+
 def test_what_would_lose_something_is_refused(tmp_path):
     for given, say in (
         (np.ma.masked_array(VOLUME, mask=VOLUME > 9), "without a mask"),
         (np.zeros(3, [("a", "f4")]), "an array of numbers"),
         (np.zeros((3, 4), "datetime64[s]"), "an array of numbers"),
+        (np.zeros((3, 4), "timedelta64[s]"), "an array of numbers"),  # an integer, says NumPy
+        (np.zeros((3, 4), ml_dtypes.int4), "an array of numbers"),
         (np.zeros((0, 4)), "at least one pixel"),
+        (Says((np.nan, 4), np.uint8), "of a known length"),  # as of a selection by dask
+        (Says(None, np.uint8), "of a known length"),  # as of an empty dataset of HDF5
     ):
         with pytest.raises(ValueError, match=say):
             open_source(given)

@@ -159,6 +159,27 @@ def test_masks_reach_the_tiles_and_the_pixels(tmp_path):
         segment_volume(STACK, tmp_path / "w", plan, foreground=kept[..., :9], **known, **QUIET)
 
 
+def test_a_mask_of_which_a_chunk_is_missing(tmp_path):
+    """It would leave out what it marks, without a word."""
+    zarr.create_array(tmp_path / "mask", data=np.ones(STACK.shape, np.uint8), chunks=(1, 8, 8))
+    (tmp_path / "mask" / "c" / "2" / "0" / "0").unlink()
+    known: Any = {"bandwidth": 1, "key": jax.random.key(0), "codebook": np.zeros((1, 1), np.float32), "axes": "zyx"}
+    plan = sj.plan_tiles(same, (1, *STACK.shape[1:], 1), tile=10)
+
+    def use(work, target, mask, **options):
+        if work == "predict":
+            return predict_volume(smear, STACK + 1, target, flat_plan(), axes="zyx", where=mask, **options, **QUIET)
+        return segment_volume(STACK, target, plan, foreground=mask, **options, **known, **QUIET).labels
+
+    for work in ("predict", "segment"):
+        with pytest.raises(VolumeError, match="chunk c/2/0/0 of the source is missing"):
+            use(work, tmp_path / f"{work}1", tmp_path / "mask", missing="error")
+        for number, mask in enumerate((tmp_path / "mask", open_source(tmp_path / "mask"))):  # by path, and by choice
+            made = use(work, tmp_path / f"{work}{number}", mask, missing=("fill", "error")[number])
+            assert not made[..., 2, :8, :8].any()
+            assert (made[:] != 0).mean() == 1 - 64 / STACK.size
+
+
 def same(image):
     """A network that does nothing."""
     return image * 1

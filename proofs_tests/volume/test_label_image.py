@@ -16,6 +16,7 @@ from proofs_tests.volume.code_volumes import (
 )
 from shiftjax.volume import VolumeError, new_target
 from shiftjax.volume._targets import label_image
+from shiftjax.volume._targets.pyramid import Pyramid
 
 
 @pytest.mark.parametrize("zarr_format", [2, 3])
@@ -64,6 +65,43 @@ def test_labels_that_cannot_be_listed_are_an_error_in_words(tmp_path, monkeypatc
     assert segmented(codes, (5, 5), tmp_path / "t").objects == in_memory(codes[None]).max() > 0
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_labels_that_others_list_at_the_same_moment(zarr_format, tmp_path, monkeypatch):
+    """Each writes the whole list, and may know nothing of the other: who ends last lists both."""
+    codes, uri = smooth_codes((8, 8)), new_target(tmp_path / "t", zarr_format=zarr_format)
+    segmented(codes, (5, 5), uri, name="first")
+
+    def list_of():
+        attributes: Any = zarr.open_group(tmp_path / "t" / "labels").attrs.asdict()
+        return (attributes["ome"] if zarr_format == 3 else attributes)["labels"]
+
+    def overwrite(names):
+        stale: Any = {"labels": names}
+        zarr.open_group(tmp_path / "t" / "labels").attrs.update({"ome": stale} if zarr_format == 3 else stale)
+
+    def overwrites(self):
+        assert list_of() == ["first", "second"]
+        overwrite(["first"])
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Pyramid, "write", overwrites)
+        segmented(codes, (5, 5), uri, name="second")
+    assert list_of() == ["first", "second"]
+    zarr.create_group(tmp_path / "t" / "labels" / "of somebody", zarr_format=zarr_format)
+    (tmp_path / "t" / "labels" / "notes").write_text("")
+    overwrite([])
+    segmented(codes, (5, 5), uri, name="second")
+    assert list_of() == ["second", "first"]
+
+
+@pytest.mark.parametrize("labels", [3, None, "abc", {"a": 1}])
+def test_a_list_of_labels_that_is_none_is_refused(labels, tmp_path):
+    zarr.create_group(tmp_path / "t").create_group("labels").attrs["ome"] = {"labels": labels}
+    with pytest.raises(VolumeError, match="expected a list of names as `labels`"):
+        segmented(smooth_codes((8, 8)), (5, 5), tmp_path / "t")
+    assert zarr.open_group(tmp_path / "t" / "labels").attrs["ome"] == {"labels": labels}
+
+
 def test_a_target_that_is_no_group_is_refused(tmp_path):
     codes = smooth_codes((8, 8))
     zarr.create_array(str(tmp_path / "array.zarr"), data=np.zeros(3))
@@ -85,9 +123,12 @@ def test_readers_of_consolidated_metadata_find_the_labels(zarr_format, tmp_path)
     zarr.create_group(uri, zarr_format=zarr_format).create_array("0", data=codes)
     zarr.consolidate_metadata(uri)
     for name in ("cells", "nuclei"):
-        made = segmented(codes, (5, 5), uri, name=name)
+        made = segmented(codes, (5, 5), new_target(uri, levels=2), name=name)
         seen: Any = zarr.open_group(uri, mode="r")
         assert seen.metadata.consolidated_metadata is not None
         np.testing.assert_array_equal(seen[f"labels/{name}/0"][:], made.labels[:])
+    described: Any = zarr.open_group(uri, mode="r", use_consolidated=False)["labels/nuclei"].attrs.asdict()
+    assert seen["labels/nuclei"].attrs.asdict() == described  # all levels, of which the second came later
+    assert len((described["ome"] if zarr_format == 3 else described)["multiscales"][0]["datasets"]) == 2
     segmented(codes, (5, 5), new_target(tmp_path / "plain.zarr", zarr_format=zarr_format))
     assert zarr.open_group(tmp_path / "plain.zarr").metadata.consolidated_metadata is None

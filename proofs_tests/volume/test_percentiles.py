@@ -8,10 +8,11 @@ import jax.numpy as jnp
 import ml_dtypes
 import numpy as np
 import pytest
+import zarr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shiftjax.volume import normalize, open_source
+from shiftjax.volume import VolumeError, normalize, open_source
 from shiftjax.volume._percentiles import percentiles
 from shiftjax.volume._sources import parts as cutting
 
@@ -120,3 +121,16 @@ def test_one_channel_of_several():
     with pytest.raises(ValueError, match=r"channel 1.*`channel=`"):
         normalize(values, axes="cyx")
     assert normalize(values, axes="cyx", channel=0).keywords["high"].shape == (1,)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])  # one pass over the volume, and two
+def test_missing_chunks_are_counted(dtype, tmp_path, capfd):
+    zarr.create_array(tmp_path / "a", data=np.arange(1, 17, dtype=dtype).reshape(4, 4), chunks=(2, 2))
+    right = normalize(tmp_path / "a", low=0, high=100).keywords
+    assert (right["low"], right["high"]) == (1, 16)
+    (tmp_path / "a" / "c" / "0" / "1").unlink()
+    assert "has not" not in capfd.readouterr().err
+    assert normalize(tmp_path / "a", low=0, high=100).keywords["low"] == 0
+    assert "shiftjax: 1 chunks that" in capfd.readouterr().err
+    with pytest.raises(VolumeError, match="chunk c/0/1 of the source is missing"):
+        normalize(open_source(tmp_path / "a", missing="error"))

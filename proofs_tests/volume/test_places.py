@@ -17,7 +17,7 @@ from fsspec.core import url_to_fs
 from proofs_tests.volume.code_volumes import segmented, smooth_codes
 from proofs_tests.volume.small import expected, net, plan, volume
 from shiftjax import _patience
-from shiftjax.volume import open_prediction, open_source, predict_volume
+from shiftjax.volume import NewTarget, VolumeError, open_prediction, open_source, predict_volume
 from shiftjax.volume._storage import retry
 from shiftjax.volume._storage.folder import LocalFolder, open_folder
 
@@ -71,6 +71,30 @@ def test_places_are_absolute_from_the_first_moment(tmp_path, monkeypatch):
     assert open_source(tmp_path / "in.zarr").name == str(tmp_path / "in.zarr")
 
 
+def test_a_path_that_was_a_uri_is_refused(tmp_path, monkeypatch):
+    """By `Path` the slashes of s3://bucket become one: it would be a folder here, called `s3:`."""
+    monkeypatch.chdir(tmp_path)
+    for use in (
+        lambda: predict_volume(NET, IMAGE, Path("s3://bucket/o"), PLAN, progress=False),
+        lambda: predict_volume(NET, IMAGE, "memory:/o", PLAN, progress=False),
+        lambda: open_source(Path("s3://bucket/o")),
+    ):
+        with pytest.raises(ValueError, match=r"expected a URI like (s3|memory)://bucket/name, or a path, found"):
+            use()
+    assert not list(tmp_path.iterdir())
+    for name in (Path(f"file://{tmp_path}/a"), "./s3:/bucket", "b:/c"):
+        np.testing.assert_array_equal(predict_volume(NET, IMAGE, name, PLAN, progress=False)[:], RIGHT)
+
+
+def test_targets_are_checked_whoever_made_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    predict_volume(NET, IMAGE, NewTarget("o/"), PLAN, progress=False)
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o")[:], RIGHT)
+    for wrong, say in ((NewTarget("o.zip"), "`target`"), (NewTarget("o", "a"), "`dtype`")):
+        with pytest.raises(ValueError, match=f"^{say}: expected"):
+            predict_volume(NET, IMAGE, wrong, PLAN, progress=False)
+
+
 @pytest.mark.parametrize("linked", ["0/c", "0", "."])
 def test_links_are_followed(linked, tmp_path):
     predict_volume(NET, IMAGE, tmp_path / "o", PLAN, progress=False)
@@ -85,6 +109,25 @@ def test_links_are_followed(linked, tmp_path):
 
     predict_volume(NET, IMAGE, tmp_path / "o", PLAN, progress=False, where=where)
     assert not asked
+
+
+def test_one_of_several_outputs_may_be_a_link(tmp_path):
+    """Its journal is that of the first output, which lies where the link does, not where it leads."""
+
+    def both(image):
+        return {"a": NET(image), "b": NET(image) + 1}
+
+    planned = plan(both, SHAPE)
+    predict_volume(both, IMAGE, tmp_path / "o", planned, progress=False)
+    (tmp_path / "other" / "disk").mkdir(parents=True)
+    shutil.move(tmp_path / "o" / "b", tmp_path / "other" / "disk" / "b")
+    (tmp_path / "o" / "b").symlink_to(tmp_path / "other" / "disk" / "b")
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o", output="b")[:], RIGHT + 1)
+    (tmp_path / "link").symlink_to(tmp_path / "o" / "a" / "0")
+    np.testing.assert_array_equal(open_source(tmp_path / "link", axes="czyx").array[:], RIGHT)
+    shutil.rmtree(tmp_path / "o" / "a" / "0" / "journal")
+    with pytest.raises(VolumeError, match="not finished: 0 of 8"):
+        open_prediction(tmp_path / "o", output="b")
 
 
 def test_a_link_to_itself_is_looked_at_once(tmp_path):

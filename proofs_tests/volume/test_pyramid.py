@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import numpy as np
@@ -14,7 +15,7 @@ from ome_zarr_models import open_ome_zarr
 import shiftjax as sj
 from shiftjax.volume import new_target, open_source, predict_volume, segment_volume
 from shiftjax.volume._sources.ome_zarr import Geometry
-from shiftjax.volume._targets import pyramid
+from shiftjax.volume._targets import provenance, pyramid
 
 QUIET: Any = {"progress": False}
 IMAGE = np.random.default_rng(0).integers(0, 99, (2, 9, 21)).astype(np.float32)  # c, y, x
@@ -137,6 +138,26 @@ def test_levels_are_listed_when_they_are_complete_and_no_tile_is_left(tmp_path):
     next(path for path in (tmp_path / "o" / "1" / "c").rglob("*") if path.is_file()).unlink()
     predict_volume(double, IMAGE, target, plan, axes="cyx", **QUIET)
     np.testing.assert_array_equal(zarr.open_array(tmp_path / "o" / "1")[:], before)
+
+
+@pytest.mark.parametrize("stop", [False, True])
+def test_levels_follow_an_image_that_changes(stop, tmp_path, monkeypatch):
+    """A chunk of the source that was missing comes back: its tile is computed again, and so is all that is above it."""
+    monkeypatch.setattr(provenance, "BLOCKS", 0)  # or they would see that the source is another one
+    zarr.create_array(tmp_path / "in", data=IMAGE, chunks=(2, 4, 8))
+    chunk = tmp_path / "in" / "c" / "0" / "1" / "1"
+    data, target = chunk.read_bytes(), new_target(tmp_path / "o", levels=2)
+    chunk.unlink()
+    predict_volume(double, tmp_path / "in", target, planned(), axes="cyx", **QUIET)
+    assert (zarr.open_array(tmp_path / "o" / "1")[:] != halved(IMAGE * 2)).any()
+    chunk.write_bytes(data)
+    if stop:  # after the tile, before the level
+        with patch.object(pyramid.Pyramid, "write", side_effect=KeyboardInterrupt), pytest.raises(KeyboardInterrupt):
+            predict_volume(double, tmp_path / "in", target, planned(), axes="cyx", **QUIET)
+    predict_volume(double, tmp_path / "in", target, planned(), axes="cyx", **QUIET)
+    finest, coarser = (zarr.open_array(tmp_path / "o" / level) for level in "01")
+    np.testing.assert_allclose(np.asarray(finest), IMAGE * 2)
+    np.testing.assert_allclose(np.asarray(coarser), halved(IMAGE * 2))
 
 
 def test_killed_while_a_level_is_written(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from proofs_tests.volume.code_volumes import (
     plan_for,
     smooth_codes,
 )
-from shiftjax.volume import Recompute, new_target, open_source, segment_volume
+from shiftjax.volume import Recompute, VolumeError, new_target, open_source, segment_volume
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,7 @@ def test_bad_arguments_are_told_in_one_sentence(tmp_path):
         r"`embedding`: expected \(8, 8\) pixels, as planned, found \(8, 7\)": ((embedding[:, :7], plan), {}),
         r"`embedding`: expected finite values, found NaN or infinity in tile \(1, 1\)": ((holed, plan), {}),
         r"`embedding`: expected finite values, found 1 of 18": ((holed, plan), {"codebook": None}),
+        r"`embedding`: expected real numbers, found complex64": ((embedding.astype(np.complex64), plan), {}),
         r"`bandwidth`": ((embedding, plan), {"bandwidth": 0}),
         r"`codebook`: expected an array \(code, 2\)": ((embedding, plan), {"codebook": CODEBOOK[:, :1]}),
         r"`foreground`: expected a mask": ((embedding, plan), {"foreground": codes[:4]}),
@@ -81,3 +82,22 @@ def test_bad_arguments_are_told_in_one_sentence(tmp_path):
         source, chosen = arguments
         with pytest.raises(ValueError, match=message):
             segment_volume(source, tmp_path / f"{number}.zarr", chosen, **{**options, **more})
+
+
+def test_numbers_that_would_be_cut_stop_the_run(tmp_path):
+    codes, plan = smooth_codes((8, 8)), plan_for((8, 8), (5, 5))
+    embedding = np.round(embedded(codes) * 8).astype(np.int64)
+    options: Any = {"axes": "yxc", "bandwidth": 1, "key": KEY, "progress": False, "codebook": 8 * CODEBOOK}
+    mask = np.ones((8, 8), np.float32)
+    right = segment_volume(embedding, tmp_path / "o", plan, foreground=mask, **options).objects
+    assert right > 1
+    mask[2, 3] = np.nan
+    with pytest.raises(VolumeError, match=r"tile \(0, 0\): NaN in the mask"):
+        segment_volume(embedding, tmp_path / "p", plan, foreground=mask, **options)
+    with pytest.raises(VolumeError, match=r"tile \(0, 0\): integers from 10995.* float32 does not tell apart"):
+        segment_volume(embedding + 2**40, tmp_path / "q", plan, **options)
+    with pytest.raises(VolumeError, match=r"tile \(0, 0\): int32 does not hold 10995"):
+        segment_volume(embedding + 2**40, tmp_path / "r", plan, foreground=lambda y: y[..., 0] > 5, **options)
+    embedding[..., 1] += 2**25  # a channel that is not clustered may hold what it likes
+    only: Any = {**options, "channels": [0], "codebook": 8 * CODEBOOK[:, :1]}
+    assert segment_volume(embedding, tmp_path / "s", plan, **only).objects

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import patch
 
 import jax
 import numpy as np
@@ -25,7 +26,7 @@ from proofs_tests.volume.code_volumes import (
 )
 from proofs_tests.volume.small import is_deep
 from shiftjax.volume import VolumeError, segment_volume
-from shiftjax.volume._segmentation import passes
+from shiftjax.volume._segmentation import passes, stages
 from shiftjax.volume._segmentation.foreground import MaskedEmbedding
 
 
@@ -114,6 +115,32 @@ def test_it_goes_on_where_it_was_stopped(pass_name, after, tmp_path, monkeypatch
     np.testing.assert_array_equal(np.asarray(found.labels), np.asarray(whole.labels))
     assert not set(left) & set(seen)
     assert len(left) + len(seen) == 4 * 3
+
+
+def test_other_codes_than_those_that_were_lost(tmp_path, monkeypatch):
+    """As another device may find them, in another order: no object is made of fragments of both."""
+    codes = smooth_codes((20, 23))
+    options: Any = {"codebook": None, "samples": SAMPLES}
+    whole = segmented(codes, (6, 8), tmp_path / "whole.zarr", **options).labels[:]
+    right, seen, find = passes.FragmentPass.__call__, [], stages.find_codes
+
+    def stopped(self, tiles, progress):
+        def finish(tile, receipt):
+            progress.finish(tile, receipt)
+            seen.append(tile)
+            if len(seen) == 5:
+                raise Stop
+
+        right(self, tiles, SimpleNamespace(finish=finish, skip=progress.skip))
+
+    with patch.object(passes.FragmentPass, "__call__", stopped), pytest.raises(Stop):
+        segmented(codes, (6, 8), tmp_path / "o", **options)
+    (tmp_path / "o" / "labels" / "instances" / "0" / "results" / "codes").unlink()
+    monkeypatch.setattr(stages, "find_codes", lambda sample, **settings: find(sample, **settings)[::-1])
+    for _ in range(2):  # and once more, when it is finished
+        np.testing.assert_array_equal(segmented(codes, (6, 8), tmp_path / "o", **options).labels[:], whole)
+        (tmp_path / "o" / "labels" / "instances" / "0" / "results" / "codes").unlink()
+        monkeypatch.setattr(stages, "find_codes", find)
 
 
 def test_a_finished_target_is_left_alone(tmp_path, monkeypatch):

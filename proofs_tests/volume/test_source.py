@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import uuid
+import warnings
 from itertools import permutations
+from typing import Any
 
 import numpy as np
 import pytest
@@ -98,6 +101,23 @@ def test_ome_zarr(zarr_format, tmp_path):
         open_source(uri, axes="tczxy")
     with pytest.raises(ValueError, match="`level`"):
         open_source(uri, level=2)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_consolidated_metadata_that_are_older_than_the_array(zarr_format, tmp_path):
+    """The array has grown since: by them its second half would be left out without a word."""
+    uri = ome(tmp_path / "a.zarr", STORED[:1], "tczyx", zarr_format, [[1.0] * 5])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that Zarr v3 does not specify them
+        zarr.consolidate_metadata(str(uri))
+    shutil.rmtree(tmp_path / "a.zarr" / "0")
+    zarr.create_array(uri, name="0", data=STORED, zarr_format=zarr_format)
+    group: Any = zarr.open_group(uri, mode="r")
+    assert group["0"].shape[0] == 1  # the control
+    for given in (uri, group, zarr.storage.LocalStore(uri), tmp_path / "a.zarr" / "0"):
+        assert open_source(given).times == len(STORED)
+    with pytest.raises(ValueError, match=r"the array that is stored now, of shape \(2, 3, 4, 5, 6\).*open it anew"):
+        open_source(group["0"])
 
 
 def test_tiff(tmp_path):

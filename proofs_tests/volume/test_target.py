@@ -158,7 +158,11 @@ def test_what_a_kill_leaves_of_the_first_writes(zarr_format, tmp_path):
             (torn / name).write_bytes((done / name).read_bytes())
         torn.mkdir(exist_ok=True)
         (torn / "zarr.0123.partial").write_text("{")
-        write_all(begun(torn, zarr_format))
+        (torn / "of somebody.partial").write_text("{")
+        target = begun(torn, zarr_format)
+        target.remove_leftovers()
+        assert [path.name for path in torn.glob("*.partial")] == ["of somebody.partial"]
+        write_all(target)
         np.testing.assert_array_equal(open_prediction(torn)[:], STORED)
 
 

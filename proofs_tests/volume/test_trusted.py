@@ -8,6 +8,7 @@ import os
 import random
 import shutil
 import threading
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -20,6 +21,8 @@ from proofs_tests.volume.code_volumes import embedded, plan_for, segmented, smoo
 from proofs_tests.volume.harm import HARMS, READS, WRITES, at_once, chunks, failing, faults
 from proofs_tests.volume.small import expected, net, plan, volume
 from shiftjax.volume import VolumeError, new_target, open_prediction, open_source, predict_volume, segment_volume
+from shiftjax.volume._jobs import resume
+from shiftjax.volume._segmentation import stages
 from shiftjax.volume._storage import journal, retry
 from shiftjax.volume._targets import provenance
 
@@ -111,6 +114,30 @@ def test_an_array_that_was_replaced_is_refused(change, source, tmp_path):
         predict(source, tmp_path / "o")
 
 
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_an_array_of_other_work_is_refused(zarr_format, source, tmp_path):
+    """Put in the place of the target's own, with its journal: of the same shape and type, and finished."""
+    ours, other = (new_target(tmp_path / name, zarr_format=zarr_format) for name in "op")
+    predict(source, ours)
+    predict(source, other, preprocess=lambda image: image.astype(jnp.int32) * 2)
+    shutil.move(tmp_path / "o" / "0", tmp_path / "away")
+    shutil.copytree(tmp_path / "p" / "0", tmp_path / "o" / "0")
+    with pytest.raises(VolumeError, match="is that of other work"):
+        predict(source, ours)
+    shutil.rmtree(tmp_path / "o" / "0")
+    shutil.move(tmp_path / "away", tmp_path / "o" / "0")
+    np.testing.assert_array_equal(predict(source, ours)[:], RIGHT)
+
+
+def test_an_array_that_was_sharded_is_refused(source, tmp_path):
+    """Two tiles would share one object, and two workers would lose one of them."""
+    made = predict(source, tmp_path / "o")
+    kept: dict[str, Any] = {"chunks": made.chunks, "attributes": dict(made.attrs), "data": made[:]}
+    zarr.create_array(tmp_path / "o" / "0", shards=(2, 8, 16, 16), fill_value=0, overwrite=True, **kept)
+    with pytest.raises(VolumeError, match="not the one that was begun"):
+        predict(source, tmp_path / "o")
+
+
 def test_data_is_on_the_disk_before_the_journal_says_so(source, tmp_path, monkeypatch):
     synced, written = set(), set()
     late: list[str] = []
@@ -133,6 +160,43 @@ def test_data_is_on_the_disk_before_the_journal_says_so(source, tmp_path, monkey
     assert len(written) >= 8
     assert len(late) <= 2 * len(written)  # the chunk that is being written when the one before is journaled
     assert {str(path) for path in chunks(tmp_path / "o" / "0")} <= synced
+
+
+def test_what_a_disk_forgot_is_written_again(source, tmp_path, monkeypatch):
+    """A disk that could not keep a chunk says so once; asked once more it says that all is well, and has nothing."""
+    forgotten, real = [], os.fsync
+
+    def fsync(handle):
+        path = os.readlink(f"/proc/self/fd/{handle}")
+        if "/0/c/" in path and os.path.isfile(path) and path not in forgotten:
+            forgotten.append(path)
+            os.truncate(path, 0)
+            raise OSError(errno.EIO, "EIO")
+        real(handle)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with at_once():
+        predict(source, tmp_path / "o")
+    assert len(forgotten) == 8
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o")[:], RIGHT)
+
+
+def test_coarser_levels_are_on_the_disk_before_they_are_listed(source, tmp_path, monkeypatch):
+    synced, real, replace, listed = set(), os.fsync, os.replace, []
+
+    def fsync(handle):
+        synced.add(os.readlink(f"/proc/self/fd/{handle}"))
+        real(handle)
+
+    def watched(draft, path):
+        if str(path) == str(tmp_path / "o" / "zarr.json") and b'"path": "1"' in Path(draft).read_bytes():
+            listed.append({str(each) for each in (tmp_path / "o" / "1").rglob("*") if each.is_file()} - synced)
+        replace(draft, path)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", watched)
+    predict(source, new_target(tmp_path / "o", levels=2))
+    assert listed == [set()]
 
 
 # The source
@@ -320,6 +384,97 @@ def test_what_a_mask_leaves_out_is_finished(source, tmp_path):
     assert not open_prediction(tmp_path / "p")[:].any()
 
 
+class Stopped(BaseException):
+    """As an interrupt."""
+
+
+def test_what_is_wanted_after_all_is_not_finished_before_it_is_there(source, tmp_path):
+    mask = np.zeros(SHAPE, bool)
+    mask[:4] = True
+    predict(source, tmp_path / "o", where=mask)
+    assert not open_prediction(tmp_path / "o")[:, 4:].any()
+
+    def stops(tile):
+        if not done:
+            raise Stopped
+        return done.pop()
+
+    done = [True]
+    with pytest.raises(Stopped):
+        predict(source, tmp_path / "o", where=stops, batch_size=1)
+    assert not open_prediction(tmp_path / "o", region=FIRST)[:, 4:].all()
+    for use in (open_prediction, open_source):
+        with pytest.raises(VolumeError, match=r"not finished: [45] of 8 tiles"):
+            use(tmp_path / "o")
+    predict(source, tmp_path / "o", where=mask)  # by the first call again: nothing more is wanted of it
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o")[:, :4], RIGHT[:, :4])
+    np.testing.assert_array_equal(predict(source, tmp_path / "o")[:], RIGHT)
+    assert open_source(tmp_path / "o").missing == "error"  # no tile is left out any more
+
+
+def test_a_region_is_one_of_the_image(source, tmp_path):
+    """Counted from its end, not from that of its last tile; and never empty, of which nothing need be finished."""
+    planned = plan(shape=(6, 16, 15))
+    made = predict_volume(NET, IMAGE[2:], tmp_path / "o", planned, region=(slice(4, 6), *FIRST[1:]), progress=False)
+    assert open_prediction(tmp_path / "o", region=(slice(-2, None), *FIRST[1:])).shape == made.shape
+    with pytest.raises(VolumeError, match="not finished: 4 of 8 tiles"):
+        open_prediction(tmp_path / "o", region=(slice(-4, None), *FIRST[1:]))
+    for first in (slice(0, 0), slice(5, 3), slice(99, 100), slice(5, 0, -1), slice(0, 6, 2), slice(0, 2.5), slice("a")):
+        for use in (open_prediction, open_source):
+            with pytest.raises(ValueError, match=r"^`region`: expected"):
+                use(tmp_path / "o", region=(first, *FIRST[1:]))
+        with pytest.raises(ValueError, match=r"^`region`: expected"):
+            open_source(IMAGE, region=(first, *FIRST[1:]))
+    with pytest.raises(ValueError, match=r"^`region`: expected 3 slices"):
+        open_source(IMAGE, region=FIRST[:1])
+
+
+def test_a_region_of_planes(tmp_path):
+    whole = tuple(slice(0, n) for n in SHAPE[1:])
+    source = open_source(IMAGE, planes=True, region=(slice(2, 4), slice(3, 9), slice(None)))
+    inside = (slice(3, 9), whole[1])
+    np.testing.assert_array_equal(source.at(3)(inside)[0, ..., 0], IMAGE[3, 3:9])
+    for frame, slices in ((1, inside), (4, inside), (3, whole), (3, (slice(2, 4), whole[1]))):
+        with pytest.raises(VolumeError, match="opened for the region"):
+            source.at(frame)(slices)
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        {"journal": "journal"},
+        {"journal": 3, "grid": [1, 2, 2, 2], "tile": [4, 8, 8]},
+        {"journal": "\0", "grid": [1, 2, 2, 2], "tile": [4, 8, 8]},
+        {"journal": "journal", "grid": "abc", "tile": [4]},
+        {"journal": "journal", "grid": [1, "x", 2, 2], "tile": [4, 8, 8]},
+        {"journal": "journal", "grid": [1, 2, 2, 2], "tile": [4, 8]},
+        {"journal": "journal", "grid": [1, 10**9, 10**9, 2], "tile": [4, 8, 8]},  # more than fit into memory
+    ],
+)
+def test_a_damaged_note_is_refused_in_words(note, tmp_path):
+    array = zarr.create_array(tmp_path / "a", data=IMAGE, chunks=TILE, attributes={"shiftjax": note})
+    with pytest.raises(VolumeError, match=r"which tiles make it whole|not finished: 0 of 2000000000000000000 tiles"):
+        open_source(tmp_path / "a")
+    zarr.create_group(tmp_path / "g", attributes={"shiftjax": {"target layout": note}})
+    with pytest.raises(VolumeError, match="does not say which arrays"):
+        open_prediction(tmp_path / "g")
+    del array.attrs["shiftjax"]
+    assert open_source(tmp_path / "a").space == SHAPE
+
+
+def test_a_lost_chunk_of_a_prediction_is_not_read_as_zeros(source, tmp_path):
+    predict(source, tmp_path / "o")
+    chunks(tmp_path / "o" / "0")[0].unlink()
+    assert not zarr.open_array(tmp_path / "o" / "0")[0, 0, 0, 0]  # the control
+    for region in (None, FIRST):
+        with pytest.raises(VolumeError, match=r"1 chunks of the prediction .* are gone, such as c/0/0/0/0"):
+            open_prediction(tmp_path / "o", region=region)
+    rest = (slice(4, 8), *FIRST[1:])
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o", region=rest)[:, 4:], RIGHT[:, 4:])
+    predict(source, tmp_path / "o")
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o")[:], RIGHT)
+
+
 def test_unfinished_labels_are_no_mask(tmp_path, monkeypatch):
     from shiftjax.volume._segmentation import passes
 
@@ -348,6 +503,44 @@ def test_a_changed_embedding_is_refused(tmp_path):
         path.unlink()
     with pytest.raises(VolumeError, match=r"is not what it was|another embedding"):
         segmented(codes, (5, 5), tmp_path / "o", source=tmp_path / "in.zarr", **options)
+
+
+@pytest.mark.parametrize("verify", [None, False])
+def test_a_lost_tile_is_not_written_from_another_source(verify, source, tmp_path, monkeypatch):
+    """It would be one of the new source among those of the old one."""
+    monkeypatch.setattr(resume, "SAMPLED", 0)  # a change somewhere in a large volume, where nobody looks
+    monkeypatch.setattr(provenance, "BLOCKS", 0)
+    predict(source, tmp_path / "o")
+    lost = chunks(tmp_path / "o" / "0")[0]
+    lost.unlink()
+    array: Any = zarr.open_array(source, mode="r+")
+    array[0, 0, 0] = 255 - IMAGE[0, 0, 0]
+    with pytest.raises(VolumeError, match=r"is not what it was when tile \(0, 0, 0\)"):
+        predict(source, tmp_path / "o", verify=verify)
+    assert not lost.exists()
+    array[0, 0, 0] = IMAGE[0, 0, 0]
+    np.testing.assert_array_equal(predict(source, tmp_path / "o", verify=verify)[:], RIGHT)
+
+
+def test_an_embedding_that_changes_between_two_passes_is_refused(tmp_path, monkeypatch):
+    """The codes would be those of the one, the labels those of the other."""
+    codes = smooth_codes((12, 12))
+    embedding, find = embedded(codes), stages.find_codes
+    before = embedding[11, 11].copy()
+    options: Any = {"source": embedding, "codebook": None, "samples": 100, "seeds": 16}
+    right = segmented(codes, (5, 5), tmp_path / "right", **options).labels[:]
+
+    def meanwhile(sample, **settings):
+        embedding[11, 11] += 1
+        return find(sample, **settings)
+
+    monkeypatch.setattr(stages, "find_codes", meanwhile)
+    with pytest.raises(VolumeError, match=r"is not what it was when tile \(2, 2\).*computed"):
+        segmented(codes, (5, 5), tmp_path / "o", **options)
+    with pytest.raises(VolumeError, match=r"is not what it was|another embedding|another blocks"):
+        segmented(codes, (5, 5), tmp_path / "o", **options, verify=True)
+    embedding[11, 11] = before
+    np.testing.assert_array_equal(segmented(codes, (5, 5), tmp_path / "o", **options).labels[:], right)
 
 
 # Versions

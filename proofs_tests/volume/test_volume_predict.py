@@ -174,6 +174,18 @@ def test_several_outputs(tmp_path):
         open_prediction(tmp_path / "o")
 
 
+@pytest.mark.parametrize("keys", [("a b", "a_b", "a_b_0"), ("_", "0"), ("code", "Code")])
+def test_outputs_of_like_names_are_kept_apart(keys, tmp_path):
+    def each(weights, image):
+        return {key: convolve(weights, image) + k for k, key in enumerate(sorted(keys))}
+
+    fn = Partial(each, jnp.asarray(WEIGHTS))
+    made = predict_volume(fn, volume(), tmp_path / "o", plan(fn), **QUIET)
+    assert len(made) == len({name.casefold() for name in made}) == len(keys)
+    for k, array in enumerate(made.values()):
+        np.testing.assert_array_equal(array[:], expected(volume()) + k)
+
+
 @pytest.mark.parametrize("part", ["plan", "net", "closed-over net", "source", "preprocess", "target layout"])
 def test_other_work_is_refused(part, tmp_path):
     image = volume()

@@ -69,7 +69,7 @@ def mask(options: argparse.Namespace, name: str) -> Any:
     if (axes, level, channel) == (None, None, None):
         return path
     with usage_errors():
-        return open_source(path, axes=axes, level=level or 0, channel=channel)
+        return open_source(path, axes=axes, level=level or 0, channel=channel, missing=options.missing)
 
 
 def run_arguments(parser: argparse.ArgumentParser) -> None:
@@ -128,8 +128,8 @@ def memory(text: str) -> int:
 
 def source(options: argparse.Namespace) -> Source:
     """The source that the options name."""
-    chosen = {"level": options.level, "channel": options.channel, "planes": options.planes}
-    chosen["wait"] = getattr(options, "wait", 0)
+    chosen: dict[str, Any] = {"level": options.level, "channel": options.channel, "planes": options.planes}
+    chosen |= {"wait": getattr(options, "wait", 0), "missing": getattr(options, "missing", "fill")}
     with usage_errors():
         return open_source(options.source, axes=options.axes, **chosen)
 

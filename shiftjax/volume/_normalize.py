@@ -15,11 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import fail, number
+from shiftjax._patience import say
 from shiftjax._typing import Array, Shaped
 from shiftjax.volume._percentiles import percentiles
 from shiftjax.volume._sources.opening import open_source
 from shiftjax.volume._sources.parts import parts
 from shiftjax.volume._sources.source import Source
+from shiftjax.volume._storage.reading import MissingLog
 
 EXACT = 2**24  # integers up to here are numbers of float32
 STEPS = 256  # numbers of float32 that there must be between the percentiles, or the scaled image would be in steps
@@ -56,7 +58,11 @@ def normalize(
     dtype = opened.dtype
     if jnp.issubdtype(dtype, jnp.complexfloating) or dtype.itemsize > 8:
         fail("source", "real numbers of up to 64 bits", dtype, "convert them first")
-    measured = percentiles(lambda: _pixels(opened), dtype, (low, high, 0, 100))
+    missing = [0]
+    measured = percentiles(lambda: _pixels(opened, missing), dtype, (low, high, 0, 100))
+    if missing[0]:
+        fill = getattr(opened.array, "fill_value", 0)
+        say(f"{missing[0]} chunks that {opened.name} has not were measured as its fill value {fill}")
     if measured is None:
         fail("source", "finite intensities", f"none in some channel of {opened.name}", _advice(opened))
     for channel_number, (at_low, at_high, least, most) in enumerate(measured):
@@ -77,12 +83,14 @@ def normalize(
     return jax.tree_util.Partial(scale_from, offset=jnp.asarray(offset), low=low_rest, high=high_rest)
 
 
-def _pixels(source: Source) -> Iterator[np.ndarray]:
-    """The pixels of all images, `(pixel, channel)`, a part at a time."""
+def _pixels(source: Source, missing: list[int]) -> Iterator[np.ndarray]:
+    """The pixels of all images, `(pixel, channel)`, a part at a time; at the end, how many chunks are missing."""
+    log = MissingLog()
     for time in range(source.times):
-        read = source.at(time)
+        read = source.at(time, log)
         for slices in parts(source):
             yield read(slices).reshape(-1, source.channels)
+    missing[0] = log.reading().missing
 
 
 def _numbers(values: list[Fraction]) -> jax.Array:

@@ -90,8 +90,9 @@ def predict_volume(
         batch_size: tiles per call; by default the plan's.
         devices: of this process, as `jax.devices()` lists them; by default all.
         mesh: of this process's devices, to share out each tile instead.
-        missing: what to do where a Zarr source lacks a chunk: "fill" takes the array's fill value (the tiles that read
-            such chunks are counted, and computed again once the chunks are there), "error" stops.
+        missing: what to do where a Zarr source or mask lacks a chunk: "fill" takes the array's fill value (the tiles
+            that read such chunks are counted, and computed again once the chunks are there), "error" stops. A mask that
+            `open_source` opened does as it was told there.
         verify: what a resumed run checks again. None: the stored target, and the source of some of the finished tiles.
             True: the source of all of them. False: only whether the target's chunks exist. Lost and damaged tiles are
             computed again.
@@ -122,7 +123,7 @@ def predict_volume(
             "a function of a tile's input",
             "plan with `stream=False`",
         )
-    numbers, left_out = select_tiles(tiles, region, None if where is tile_test else where)
+    numbers, left_out = select_tiles(tiles, region, None if where is tile_test else where, missing)
     if client is not None:
         check_reachable(client, opened, new.path)
         if devices is not None or mesh is not None:
@@ -143,9 +144,12 @@ def predict_volume(
     announce(opened, plan, progress)
     with begun.claim() as claim:
         begun.remove_leftovers()
-        for pyramid in pyramids:
-            pyramid.unlist()
-        chosen: dict[str, Any] = {"numbers": numbers, "left_out": left_out}
+
+        def before() -> None:
+            for pyramid in pyramids:
+                pyramid.unlist()
+
+        chosen: dict[str, Any] = {"numbers": numbers, "left_out": left_out, "before": before}
         run = Run(tiles, begun, claim, options, **chosen, reread=job.reading, places=job.delivered)
         run(PredictionPass(job, begun, devices, mesh))
         for pyramid in pyramids:

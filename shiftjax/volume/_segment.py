@@ -21,7 +21,7 @@ from shiftjax.volume._segmentation.embedding import open_embedding
 from shiftjax.volume._segmentation.foreground import Channels, MaskedEmbedding, open_foreground
 from shiftjax.volume._segmentation.stages import Segmentation, Settings
 from shiftjax.volume._sources.source import Source
-from shiftjax.volume._targets.label_image import begin_labels, check_name, image_in, over_image
+from shiftjax.volume._targets.label_image import begin_labels, check_name, image_in, list_labels, over_image
 from shiftjax.volume._targets.layout import Layout, layout
 from shiftjax.volume._targets.new_target import NewTarget
 from shiftjax.volume._targets.provenance import digest
@@ -119,7 +119,7 @@ def segment_volume(
     source = opened.volume.source
     if client is not None:
         check_reachable(client, source, new.path)
-    inside = open_foreground(foreground, opened)
+    inside = open_foreground(foreground, opened, missing)
     masked = MaskedEmbedding(opened, inside, _check_channels(channels, opened.channels))
     codes = None if codebook is None else _check_codebook(codebook, masked.width)
     single_key(key)
@@ -150,6 +150,7 @@ def segment_volume(
         begun.remove_leftovers()
         objects, codes = Segmentation(masked, begun, settings, claim, options).run(codes, seed)
         pyramid.write()
+        list_labels(new, name)
     return Segmented(begun.arrays[""], objects, codes)
 
 

@@ -85,12 +85,12 @@ class Cluster:
             VolumeError: as `check`.
             Exception: what `call` raises.
         """
-        answers: SimpleQueue[tuple[Any, Exception | None]] = SimpleQueue()
+        answers: SimpleQueue[tuple[Any, BaseException | None]] = SimpleQueue()
 
         def answer() -> None:
             try:
                 answers.put((call(), None))
-            except Exception as error:
+            except BaseException as error:  # that of a loop that ends is no Exception, and nobody would answer
                 answers.put((None, error))
 
         Thread(target=answer, daemon=True, name="cluster").start()

@@ -70,7 +70,10 @@ class Job:
         if len(outputs) == 1:
             return ("",)
         plain = [re.sub(r"\W+", "_", output.name).strip("_") for output in outputs]
-        return tuple(f"{name}_{k}" if plain.count(name) > 1 else name for k, name in enumerate(plain))
+        names = [f"{name}_{k}" if plain.count(name) > 1 else name for k, name in enumerate(plain)]
+        if "" in names or len({name.casefold() for name in names}) < len(names):  # some file systems know no case
+            names = [f"{name}_{k}" for k, name in enumerate(plain)]
+        return tuple(names)
 
     def delivered(self, tile: TileAtTime) -> dict[str, tuple[slice, ...]]:
         """The pixels of each output that a tile delivers, by its name; an output need not have the image's pixels."""

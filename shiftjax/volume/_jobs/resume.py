@@ -61,7 +61,11 @@ def unsound_tiles(
 
 
 def check_source(
-    tiles: VolumeTiles, journal: Journal, reread: Callable[[TileAtTime], Reading], verify: bool | None
+    tiles: VolumeTiles,
+    journal: Journal,
+    reread: Callable[[TileAtTime], Reading],
+    verify: bool | None,
+    unsound: Iterable[int] = (),
 ) -> list[int]:
     """Reads again what finished tiles were made from: all of it, a sample, or nothing.
 
@@ -70,6 +74,7 @@ def check_source(
         journal: lists the finished ones, with digests of what they read.
         reread: what is read for a tile.
         verify: True for all, None for a sample, False for nothing.
+        unsound: finished tiles that are to be computed again, which are read in any case: before they are written.
 
     Returns:
         Tiles that read a chunk as missing which is there now.
@@ -77,11 +82,11 @@ def check_source(
     Raises:
         VolumeError: the source has changed; says where.
     """
-    if verify is False:
-        return []
     known = sorted(int(number) for number in journal.finished if journal.receipts[number].read)
-    chosen = set(known if verify else random.sample(known, min(SAMPLED, len(known))))
-    chosen.update(number for number in known if journal.receipts[number].missing)
+    chosen = set(unsound).intersection(known)
+    if verify is not False:
+        chosen.update(known if verify else random.sample(known, min(SAMPLED, len(known))))
+        chosen.update(number for number in known if journal.receipts[number].missing)
     returned: list[int] = []
     changed: list[int] = []
     for number, found in _in_threads(lambda number: reread(tiles.tile(number)), sorted(chosen)):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -58,6 +59,8 @@ class Run:
         unsound: given the journal, the finished tiles whose results are lost or damaged; by default those of the
             target's chunks.
         places: the pixels of the target that a tile writes; by default those of the image that it delivers.
+        before: called once before the first tile that is left, if there is any.
+        read: by an earlier pass over the same source: what this one reads must be the same.
     """
 
     def __init__(
@@ -73,11 +76,13 @@ class Run:
         reread: Callable[[TileAtTime], Reading] | None = None,
         unsound: Callable[[Journal], Iterable[int]] | None = None,
         places: Callable[[TileAtTime], Place] | None = None,
+        before: Callable[[], object] = lambda: None,
+        read: Mapping[Any, Receipt] = MappingProxyType({}),
     ) -> None:
         self._tiles, self._target, self._claim, self._options = tiles, target, claim, options
         self._numbers = tiles.in_order(np.arange(len(tiles)) if numbers is None else numbers)
         self._left_out = () if left_out is None else left_out
-        self._reread = reread
+        self._reread, self._before, self._read = reread, before, read
         written = places or tiles.output_slices
         self._unsound = unsound or (lambda journal: unsound_tiles(tiles, target, journal, options.verify, written))
         self._journal = target.journal(name)
@@ -93,7 +98,7 @@ class Run:
         """
         self._claim.check()
         number = self._tiles.number(tile)
-        before = self._journal.receipts.get(number, NOTHING)
+        before = self._journal.receipts.get(number) or self._read.get(number, NOTHING)
         if before.read and not before.missing and before.read != receipt.read:
             raise source_changed(self._tiles, [number], 1)
         self._finished += 1
@@ -119,7 +124,10 @@ class Run:
         """
         client = self._options.client
         self._look_again()
+        self._journal.wanted(map(int, self._numbers))
         self._finished = sum(number in self._journal.finished for number in self._numbers)
+        if self._finished < len(self._numbers):
+            self._before()
         shown = self._options.progress
         self._bar = Bar(total=len(self._numbers), done=self._finished, title=self._title, shown=shown)
         try:
@@ -153,10 +161,10 @@ class Run:
         Raises:
             VolumeError: the source has changed.
         """
+        unsound = list(self._unsound(self._journal))
         if self._reread is not None:
-            again = check_source(self._tiles, self._journal, self._reread, self._options.verify)
-            self._journal.finished.difference_update(again)
-        self._journal.finished.difference_update(self._unsound(self._journal))
+            unsound += check_source(self._tiles, self._journal, self._reread, self._options.verify, unsound)
+        self._journal.finished.difference_update(unsound)
 
     def _tell(self) -> None:
         """What a run went through without stopping."""

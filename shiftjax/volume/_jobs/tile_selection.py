@@ -14,11 +14,12 @@ from shiftjax.tiling import TileIndex, TilePlan
 from shiftjax.volume._jobs.tiles import READ_AHEAD, TileAtTime, VolumeTiles
 from shiftjax.volume._sources.mask import open_mask
 from shiftjax.volume._sources.source import Source
+from shiftjax.volume._storage.finished import bounds_of, is_plain
 
 TileTest = Callable[[np.ndarray], Any]
 
 
-def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> tuple[np.ndarray, np.ndarray]:
+def select_tiles(tiles: VolumeTiles, region: Any, mask: Any, missing: Any = "fill") -> tuple[np.ndarray, np.ndarray]:
     """Numbers of the tiles that a region and a mask leave at all time points; None for either leaves all.
 
     Returns:
@@ -28,7 +29,7 @@ def select_tiles(tiles: VolumeTiles, region: Any, mask: Any) -> tuple[np.ndarray
         ValueError: as `in_region` and `in_mask`.
     """
     meets = (lambda tile: True) if region is None else in_region(tiles.plan, region)
-    laid = None if mask is None else open_mask("where", mask, tiles.source)
+    laid = None if mask is None else open_mask("where", mask, tiles.source, missing)
     marks = (lambda tile, frame: True) if laid is None else in_mask(tiles.plan, laid)
     shape = (tiles.source.times, *tiles.plan.grid)
     met, marked = np.zeros(shape, bool), np.zeros(shape, bool)
@@ -47,24 +48,15 @@ def in_region(plan: TilePlan, region: Any) -> Callable[[TileIndex], bool]:
     """
     space = plan.image_shape[1:-1]
     parts = region if isinstance(region, Sequence) else ()
-    if len(parts) != len(space) or not all(map(_is_plain, parts)):
+    if len(parts) != len(space) or not all(map(is_plain, parts)):
         fail("region", f"{len(space)} slices of integers with step 1, one per spatial axis", shown(region))
-    bounds = [part.indices(n)[:2] for part, n in zip(region, space, strict=True)]
-    if any(start >= stop for start, stop in bounds):
-        fail("region", f"pixels within the image, {space}", shown(region))
+    bounds = bounds_of(region, space)
 
     def meets(tile: TileIndex) -> bool:
         pixels = zip(plan.output_slices(tile), bounds, strict=True)
         return all(part.start < stop and part.stop > start for part, (start, stop) in pixels)
 
     return meets
-
-
-def _is_plain(part: Any) -> bool:
-    """Whether this is a slice of integers of step 1."""
-    if not isinstance(part, slice) or part.step not in (None, 1):
-        return False
-    return all(isinstance(end, int | np.integer | None) for end in (part.start, part.stop))
 
 
 def in_mask(plan: TilePlan, mask: Source) -> Callable[..., bool]:

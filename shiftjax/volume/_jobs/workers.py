@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import concurrent.futures
 import pickle
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +22,7 @@ from shiftjax.volume._storage.retry import TRIED_AGAIN, times_tried_again
 
 TASKS = 2  # per worker: one that runs and one that waits
 ATTEMPTS = 3  # for a task whose worker dies: it may be the task that kills it, by the memory it takes
-LOST = ("lost", "cancelled")
+CANCELLED = (asyncio.CancelledError, concurrent.futures.CancelledError)  # of a client or a connection that ends
 ONE_AT_A_TIME = threading.Lock()  # a worker with several threads would hold as many tiles on its device
 
 Group = tuple[TileAtTime, ...]
@@ -119,8 +121,8 @@ def run_on_workers(
                 cluster.check()
                 continue
             group, attempt = submitted.pop(future)
-            if future.status == "finished":
-                report = cluster.ask(future.result)
+            report = _report(cluster, future)
+            if isinstance(report, Report):
                 TRIED_AGAIN[0] += report.tried_again
                 for tile, receipt in report.finished.items():
                     progress.finish(tile, receipt)
@@ -130,12 +132,12 @@ def run_on_workers(
                 # After a failure nothing new begins, but what is running may still finish and count.
                 for following in islice(groups, 0 if failure else 1):
                     submit(following, 1)
-            elif future.status in LOST and attempt < ATTEMPTS and failure is None:
+            elif future.status != "error" and attempt < ATTEMPTS and failure is None:
                 cluster.wait_for_workers()
                 sent = _scatter(client, cluster, compute)  # the workers that held it may all be gone
                 submit(group, attempt + 1)
             else:
-                failure = failure or _failure(describe(group[0]), future)
+                failure = failure or _failure(describe(group[0]), future, report)
     finally:
         cluster.forget(list(submitted))
     if failure:
@@ -149,7 +151,7 @@ def _scatter(client: Any, cluster: Cluster, compute: Compute) -> Any:
     except (TypeError, pickle.PicklingError, AttributeError) as error:
         mend = "define it at the top of a module, and pass arrays as leaves of a `jax.tree_util.Partial`"
         fail("fn", "a function and a source that can be sent to workers", reason(error), mend)
-    except (OSError, TimeoutError, RuntimeError) as error:
+    except (OSError, TimeoutError, RuntimeError, *CANCELLED) as error:
         if isinstance(error, VolumeError):
             raise
         raise VolumeError(
@@ -157,9 +159,21 @@ def _scatter(client: Any, cluster: Cluster, compute: Compute) -> Any:
         ) from error
 
 
-def _failure(first: str, future: Any) -> Exception:
-    if future.status in LOST:
-        return VolumeError(f"{first}: its workers were lost {ATTEMPTS} times")
+def _report(cluster: Cluster, future: Any) -> Report | str:
+    """What a worker did; or what became of that, where it was lost before or after it had finished."""
+    if future.status != "finished":
+        return str(future.status)
+    try:
+        return cluster.ask(future.result)
+    except VolumeError:
+        raise
+    except (Exception, *CANCELLED) as error:  # of the network, or of a client that ends
+        return reason(error)
+
+
+def _failure(first: str, future: Any, lost: str) -> Exception:
+    if future.status != "error":
+        return VolumeError(f"{first}: its workers were lost {ATTEMPTS} times ({lost})")
     error = future.exception()
     if type(error).__name__ == "KilledWorker":
         return VolumeError(f"{first}: each worker that tried it died, perhaps for want of memory ({reason(error)})")

@@ -119,6 +119,7 @@ def open_embedding(embedding: Any, plan: TilePlan, axes: str | None, missing: st
     """
     if not isinstance(embedding, Recompute):
         source = with_missing(open_source(embedding, axes=axes), missing)
+        _check_real(source.dtype)
         return StoredEmbedding(_tiles(source, plan), source.channels, str(source.dtype))
     if axes is not None:
         fail("axes", "none beside a `Recompute`", shown(axes), "give them to the `Recompute`")
@@ -128,6 +129,7 @@ def open_embedding(embedding: Any, plan: TilePlan, axes: str | None, missing: st
     if output.size != plan.image_shape[1:-1] or any(output.place):
         expected = f"one whose output has the image's pixels, {plan.image_shape[1:-1]}"
         fail("plan", expected, f"one of {output.size} px", "let the network give an embedding of every pixel")
+    _check_real(np.dtype(output.dtype))
     source = with_missing(open_source(embedding.source, axes=embedding.axes, channel=embedding.channel), missing)
     fn = network("fn", embedding.fn)
     tiles = _tiles(source, plan)
@@ -135,6 +137,12 @@ def open_embedding(embedding: Any, plan: TilePlan, axes: str | None, missing: st
         fail("source", f"{plan.image_shape[-1]} channels, as planned", source.channels)
     job = Job(fn, tiles, check_preprocess(embedding.preprocess, plan, source.dtype))
     return ComputedEmbedding(tiles, plan.outputs[0].channels, plan.outputs[0].dtype, job)
+
+
+def _check_real(dtype: np.dtype) -> None:
+    """Refuses numbers of which a part would be dropped."""
+    if dtype.kind == "c":
+        fail("embedding", "real numbers", dtype, "give real and imaginary part as channels")
 
 
 def _tiles(source: Source, plan: TilePlan) -> VolumeTiles:

@@ -20,6 +20,8 @@ from shiftjax.volume._segmentation.objects import join_fragments
 from shiftjax.volume._segmentation.passes import FragmentPass, LabelPass, SamplePass, lost_tiles
 from shiftjax.volume._storage.claim import Claim
 from shiftjax.volume._storage.intermediates import Intermediates, LostError
+from shiftjax.volume._storage.journal import NOTHING, Receipt
+from shiftjax.volume._targets.provenance import digest
 from shiftjax.volume._targets.target import Target
 
 
@@ -77,9 +79,17 @@ class Segmentation:
             with suppress(LostError):
                 return self._results.get(stage)[stage]
         result = compute()
+        found, before = digest(result), self._stages.receipts.get(stage, NOTHING).wrote
+        if stage == "codes" and before not in ("", found):
+            self._forget_labels()
         self._results.put(stage, {stage: result})
-        self._stages.add(stage)
+        self._stages.add(stage, Receipt(wrote=found))
         return result
+
+    def _forget_labels(self) -> None:
+        """What was made with codes that were lost, where others were found since, as another device may do."""
+        for name in ("fragments", "labels"):
+            self._target.journal(name).clear()
 
     def _check_labels(self) -> None:
         """Where labels were lost or damaged since they were finished, they are to be written again."""
@@ -117,4 +127,5 @@ class Segmentation:
     def _pass(self, name: str, compute: Pass, *kinds: str) -> None:
         """A pass that stores intermediate results of these kinds."""
         lost = partial(lost_tiles, kinds, self._volume, self._intermediates)
-        Run(self._volume, self._target, self._claim, self._options, name=name, unsound=lost)(compute)
+        read = self._target.journal("codebook").receipts
+        Run(self._volume, self._target, self._claim, self._options, name=name, unsound=lost, read=read)(compute)

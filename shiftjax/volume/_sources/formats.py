@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from shiftjax._checks import fail
+from shiftjax._checks import fail, shown
 from shiftjax._extras import require
 from shiftjax.volume._sources import hdf5, tensors, tiff, zarrs
 from shiftjax.volume._sources.axes import letters
@@ -47,6 +47,8 @@ def find(source: Any, level: int, storage_options: dict[str, Any] | None) -> Sto
         fail("source", zarrs.EXPECTED, type(source).__name__, mend)
     if isinstance(getattr(source, "_meta", source), np.ma.MaskedArray):  # of dask: what its parts are
         fail("source", "an array without a mask, which would be dropped", "a masked one", "fill it: `.filled(0)`")
+    if hasattr(source, "is_virtual"):  # of h5py
+        hdf5.check_parts(source)
     names = getattr(source, "dims", None)  # of xarray; of h5py, where it is no tuple, by the dataset's labels
     if not isinstance(names, tuple) or not all(isinstance(name, str) for name in names):
         return Stored(source, None)
@@ -89,5 +91,6 @@ def check_pixels(stored: Stored, name: str) -> None:
         known = False
     if not known:
         fail("source", "an array of numbers", f"type {stored.array.dtype} in {name}")
-    if 0 in stored.array.shape or not stored.array.shape:
-        fail("source", "at least one pixel and one axis", f"shape {tuple(stored.array.shape)} in {name}")
+    shape = stored.array.shape  # of HDF5 None, and of dask NaN, where there is none yet
+    if not shape or not all(isinstance(n, int | np.integer) and n > 0 for n in shape):
+        fail("source", "at least one pixel and one axis, of a known length", f"shape {shown(shape)} in {name}")

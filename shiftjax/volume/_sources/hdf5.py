@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from typing import Any
 
@@ -46,8 +47,25 @@ def open_dataset(address: str, storage_options: dict[str, Any] | None = None) ->
             listed = f"datasets {', '.join(datasets[:20])}" if datasets else "no datasets of two axes or more"
             fail("source", "an HDF5 dataset", f"{listed} in {address}", f"name one: {path}/NAME")
         found = file[datasets[0]]
+    check_parts(found)
     names, said = _names(found)
     return Stored(found, names, _geometry(found, names), said)
+
+
+def check_parts(dataset: Any) -> None:
+    """Refuses a dataset that is put together from others where a file of those is gone: HDF5 would give zeros for it.
+
+    Raises:
+        ValueError: names the file.
+    """
+    whole = str(dataset.file.filename)
+    if not dataset.is_virtual or not os.path.isfile(whole):  # one in memory, or in another file system
+        return
+    for part in {source.file_name for source in dataset.virtual_sources()}:
+        names = (part, os.path.basename(part))  # HDF5 looks beside the file too, and where the process is
+        places = [os.path.join(folder, name) for folder in (os.path.dirname(whole), "") for name in names]
+        if part != "." and "%" not in part and not any(map(os.path.isfile, places)):
+            fail("source", "all files of the virtual HDF5 dataset", f"no {places[0]}", "bring it back")
 
 
 def _datasets(group: Any, h5py: Any) -> list[str]:

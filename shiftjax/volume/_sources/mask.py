@@ -11,21 +11,23 @@ from shiftjax.volume._sources import formats
 from shiftjax.volume._sources.axes import ORDER, spatial
 from shiftjax.volume._sources.opening import with_axes
 from shiftjax.volume._sources.source import Source
+from shiftjax.volume._storage.reading import Missing
 from shiftjax.volume._storage.uri import check_uri
 
 
-def open_mask(name: str, mask: Any, source: Source) -> Source:
+def open_mask(name: str, mask: Any, source: Source, missing: Missing = "fill") -> Source:
     """A mask over a source: of one channel, and of one image for all or one for each of the source's.
 
     Args:
         name: of the argument that it was given as.
         mask: array, path or URI, as `open_source` takes it, or what that returns.
         source: that it lies over.
+        missing: what a chunk of it stands for that is not there; of a mask that is open already, as it was opened.
 
     Raises:
         ValueError: axes that do not fit the source's, several channels, or another number of images.
     """
-    opened = mask if isinstance(mask, Source) else _open(mask, source)
+    opened = mask if isinstance(mask, Source) else _open(mask, source, missing)
     if source.planes and not opened.planes and "z" in opened.axes:
         opened = opened.by_planes()
     if opened.space_axes != source.space_axes and _is_flat(opened, source):
@@ -47,11 +49,11 @@ def _is_flat(mask: Source, source: Source) -> bool:
     return source.space_axes == "yx" and mask.space_axes == "zyx" and mask.space[0] == 1
 
 
-def _open(mask: Any, source: Source) -> Source:
+def _open(mask: Any, source: Source, missing: Missing) -> Source:
     mask = check_uri("source", mask, None) if isinstance(mask, str | Path) else mask
     stored = formats.find(mask, 0, None)
     known = stored.names is not None and "?" not in stored.names and len(set(stored.names)) == len(stored.names)
-    return with_axes(mask, stored, None if known else _axes(stored.array.shape, source), {})
+    return with_axes(mask, stored, None if known else _axes(stored.array.shape, source), {}, missing=missing)
 
 
 def _axes(shape: tuple[int, ...], source: Source) -> str | None:

@@ -15,7 +15,7 @@ from shiftjax.volume._sources.naming import name_axes
 from shiftjax.volume._sources.source import Source, seen_as
 from shiftjax.volume._sources.stored import Stored
 from shiftjax.volume._storage.errors import VolumeError
-from shiftjax.volume._storage.finished import check_finished, check_slices
+from shiftjax.volume._storage.finished import bounds_of, check_finished, check_slices, noted
 from shiftjax.volume._storage.reading import Missing, check_missing
 from shiftjax.volume._storage.uri import check_uri
 
@@ -101,6 +101,9 @@ def with_axes(
         name = source if by_address else f"the {type(source).__name__} given"
         formats.check_pixels(stored, name)
         named = name_axes(stored, axes)
+        if region is not None and noted(stored.array, name) is None:
+            space = axis_names.spatial(named.axes)
+            bounds_of(region, [int(stored.array.shape[named.axes.index(axis)]) for axis in space])
         whole = check_finished(stored.array, name, region=region, wait=wait)
     except (ValueError, VolumeError):
         if by_address:

@@ -142,7 +142,7 @@ class Source:
         def read(slices: tuple[slice, ...]) -> np.ndarray:
             shape = self.array.shape
             with storage_errors(f"read pixels {axis_names.describe(self.axes, slices, time, shape)} of {self.name}"):
-                self._check_region(slices)
+                self._check_region(slices, time)
                 index = axis_names.block_index(self.axes, slices, time, shape, self.channel)
                 block, missing = read_block(self.array, index, missing=self.missing)
                 if self._stamp_now() != getattr(self, "_stamp"):  # noqa: B009 - set in a frozen class
@@ -154,9 +154,16 @@ class Source:
 
         return read
 
-    def _check_region(self, slices: tuple[slice, ...]) -> None:
-        for part, limit, length in zip(slices, self.region or (), self.space, strict=False):
-            start, stop, _ = limit.indices(length)
+    def _check_region(self, slices: tuple[slice, ...], frame: int) -> None:
+        region = self.region or ()
+        within = [*slices]
+        if len(region) > len(slices):  # a region of z, y and x, of which each plane is an image of its own
+            z = axis_names.frame_place(self.axes, self.array.shape, len(slices), frame)["z"]
+            within = [slice(z, z + 1), *slices]
+        space = axis_names.spatial(self.axes)
+        # A region of y and x, of a stack that was predicted plane by plane, holds for all planes.
+        for name, part, limit in zip(reversed(space), reversed(within), reversed(region), strict=False):
+            start, stop, _ = limit.indices(self._length(name))
             if part.start < start or part.stop > stop:
                 raise VolumeError(f"{self.name} was opened for the region {self.region} only, and is not finished")
 

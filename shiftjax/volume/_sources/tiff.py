@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 from xml.etree import ElementTree
 
@@ -116,7 +118,23 @@ def open_folder(folder: str) -> Stored:
     stack = Stack(files, (len(files), *page), np.dtype(first.array.dtype))
     first.array.store.close()
     said = f"a folder of {len(files)} TIFF files, each of axes {first.said}"
-    return Stored(stack, "?" + (first.names or ""), first.geometry, said, tuple(k + 1 for k in first.binding))
+    binding = tuple(k + 1 for k in first.binding)
+    return Stored(stack, "?" + (first.names or ""), first.geometry, said, binding, remark=_gap(files))
+
+
+def _gap(files: Sequence[str]) -> str:
+    """What to say where a file may be missing: where the one number that differs in their names counts unevenly."""
+    names = [os.path.basename(path) for path in files]
+    parts = [re.split(r"(\d+)", name) for name in names]
+    columns = list(zip(*parts, strict=False)) if len({len(part) for part in parts}) == 1 else []
+    differing = [column for column in columns if len(set(column)) > 1]
+    if len(differing) != 1 or not all(part.isdecimal() for part in differing[0]):
+        return ""
+    steps = [int(after) - int(before) for before, after in pairwise(differing[0])]
+    if len(set(steps)) < 2:
+        return ""
+    k = next(k for k, step in enumerate(steps) if step > min(steps))
+    return f"its files do not count evenly: between {names[k]} and {names[k + 1]} one may be missing"
 
 
 def _geometry(file: Any) -> Geometry:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
@@ -46,7 +47,11 @@ def open_zarr(source: Any, name: str, level: int, storage_options: dict[str, Any
     """
     zarr = require("zarr", "volume")
     bfloat16.register()
-    node = source if isinstance(source, zarr.Group | zarr.Array) else _open(zarr, source, storage_options)
+    if isinstance(source, zarr.Array):
+        node = source
+        _check_fresh(zarr, source, name)
+    else:
+        node = _open(zarr, source.store_path if isinstance(source, zarr.Group) else source, storage_options)
     if isinstance(node, zarr.Group):
         image = ome.multiscale(_attributes(node))
         if image is None:
@@ -63,12 +68,24 @@ def _open(zarr: Any, source: Any, storage_options: dict[str, Any] | None) -> Any
         if isinstance(source, str) and is_local(source) and is_zip(source):
             source = zarr.storage.ZipStore(source, mode="r")
         where = for_zarr(source) if isinstance(source, str) else source
-        return patiently(lambda: zarr.open(where, mode="r", storage_options=storage_options))
+        # Consolidated metadata may be older than the arrays: of another shape, say.
+        options = {"storage_options": storage_options, "use_consolidated": False}
+        return patiently(lambda: zarr.open(where, mode="r", **options))
     except Exception as error:  # whatever the store, the file system or the metadata raise
         at = f"none at {str(source)!r} ({reason(error)})"
         zipped = isinstance(source, zarr.storage.ZipStore)
         mend = "zip the contents of the Zarr folder, without the folder" if zipped else ""
         fail("source", EXPECTED, at, mend)
+
+
+def _check_fresh(zarr: Any, array: Any, name: str) -> None:
+    """Refuses an array whose metadata are not those that are stored, as of a group with older consolidated ones."""
+    stored = _open(zarr, array.store_path, None)
+    if isinstance(stored, zarr.Array):  # what is gone is told when it is read
+        here, there = ((each.shape, each.chunks, each.dtype) for each in (array, stored))
+        if here != there:
+            expected = f"the array that is stored now, of shape {there[0]}, chunks {there[1]} and {there[2]}"
+            fail("source", expected, f"{here[0]}, {here[1]} and {here[2]} in {name}", "open it anew")
 
 
 def _attributes(node: Any) -> Mapping[str, Any]:
@@ -111,15 +128,14 @@ def _image_around(zarr: Any, array: Any, uri: str | None, storage_options: dict[
     if not path and uri is None and hasattr(store, "root"):
         uri = str(store.root)
     for depth in range(1, DEPTH + 1):
+        parts = (path or str(uri or "").rstrip("/")).split("/")
+        within, where = "/".join(parts[-depth:]), "/".join(parts[:-depth])
+        options: dict[str, Any] = {"path": where} if path else {"storage_options": storage_options}
+        above = store if path else for_zarr(where)
         try:
-            if path:
-                parts = path.split("/")
-                within, where = "/".join(parts[-depth:]), "/".join(parts[:-depth])
-                group = zarr.open_group(store, path=where, mode="r") if depth <= len(parts) else None
-            else:
-                parts = str(uri or "").rstrip("/").split("/")
-                within, where = "/".join(parts[-depth:]), "/".join(parts[:-depth])
-                group = zarr.open_group(for_zarr(where), mode="r", storage_options=storage_options) if where else None
+            known = depth <= len(parts) if path else bool(where)
+            open_group = partial(zarr.open_group, above, mode="r", use_consolidated=False, **options)
+            group = patiently(open_group) if known else None
             image = None if group is None else ome.multiscale(_attributes(group))
             levels = [] if image is None else ome.read_levels(image)
         except Exception:  # no group there, or no image: the array stands for itself

@@ -9,8 +9,8 @@ from shiftjax._checks import fail, shown
 
 
 def of_numbers(dtype: np.dtype) -> bool:
-    """Whether a type is of numbers, or of booleans."""
-    return dtype.kind == "b" or bool(jnp.issubdtype(dtype, jnp.number))
+    """Whether a type is of numbers, or of booleans: NumPy's own, and bfloat16. Numbers of 4 bits have bytes of 8."""
+    return dtype.kind in "biufc" or dtype.name == "bfloat16"
 
 
 def holds(target: np.dtype, dtype: np.dtype) -> bool:

@@ -44,7 +44,7 @@ class Claim:
     def __init__(self, uri: str, target: str, storage_options: dict[str, Any] | None = None) -> None:
         self.uri = uri
         self._folder, self._target = open_folder(uri, storage_options), target
-        self._number, self._ended = 0, threading.Event()
+        self._number, self._ended, self._renewing = 0, threading.Event(), threading.Lock()
         self._lost: dict[str, Any] | None = None
         now = time.time()
         self._content = {**_who(), "token": secrets.token_hex(16), "since": now, "renewed": now}
@@ -73,7 +73,7 @@ class Claim:
     def __exit__(self, *raised: Any) -> None:
         self._ended.set()
         RELEASED.add(self.token)
-        with suppress(Exception):  # a claim that cannot be removed lapses by itself
+        with suppress(Exception), self._renewing:  # a claim that cannot be removed lapses by itself
             if holder(self._folder) == self.token:
                 for number in _numbers(self._folder):
                     self._folder.remove(str(number))
@@ -119,14 +119,17 @@ class Claim:
     def _lapsed(self, number: int, claim: dict[str, Any]) -> bool:
         if claim.get("token") in RELEASED or _has_ended(claim):
             return True
-        if time.time() - float(claim.get("renewed", 0)) < LEASE:
+        if abs(time.time() - _renewed(claim)) < LEASE:  # a clock may be ahead, of a machine that is gone
             return False
         time.sleep(1.5 * BEAT)
         return _read(self._folder, number) == claim
 
     def _renew(self) -> None:
         while not self._ended.wait(BEAT):
-            with suppress(Exception):  # a full disk or a lost connection: until the lease is over nobody minds
+            # A full disk or a lost connection: until the lease is over nobody minds. What was given back stays so.
+            with suppress(Exception), self._renewing:
+                if self._ended.is_set():
+                    return
                 number = max(_numbers(self._folder), default=0)
                 holding = _read(self._folder, number)
                 if holding is None or holding.get("token") != self.token:
@@ -140,6 +143,14 @@ def holder(folder: Folder) -> str | None:
     """The token of the claim that holds; None where there is none."""
     claim = _read(folder, max(_numbers(folder), default=0))
     return None if claim is None else claim.get("token")
+
+
+def _renewed(claim: dict[str, Any]) -> float:
+    """When a claim was renewed last, by its owner's clock; long ago where it does not say."""
+    try:
+        return float(claim["renewed"])
+    except (KeyError, TypeError, ValueError):
+        return 0.0
 
 
 def describe(claim: dict[str, Any]) -> str:

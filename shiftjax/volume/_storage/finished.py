@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 import posixpath
 import time
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
 
 from shiftjax._arithmetic import ceil_div
-from shiftjax._checks import fail, shown
+from shiftjax._checks import MOST, fail, shown
 from shiftjax._extras import require
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.folder import LocalFolder
@@ -32,15 +34,50 @@ class Readable(Protocol):
         """An object."""
 
 
-def note(journal: str, grid: Sequence[int], tile: Sequence[int]) -> dict[str, Any]:
+def note(journal: str, grid: Sequence[int], tile: Sequence[int], work: str) -> dict[str, Any]:
     """What is noted in an array's attributes.
 
     Args:
         journal: the journal's folder, as a path from the array's.
         grid: time points, then tiles per spatial axis.
         tile: pixels of a tile per spatial axis.
+        work: a digest of what the array is made from.
     """
-    return {"journal": journal, "grid": list(map(int, grid)), "tile": list(map(int, tile))}
+    return {"journal": journal, "grid": list(map(int, grid)), "tile": list(map(int, tile)), "work": work}
+
+
+class Noted(NamedTuple):
+    """What shiftjax noted in an array's attributes, as `note` makes it."""
+
+    journal: str
+    grid: tuple[int, ...]
+    tile: tuple[int, ...]
+
+
+def noted(array: Any, name: str) -> Noted | None:
+    """The note of shiftjax in an array's attributes; None where it did not write the array.
+
+    Raises:
+        VolumeError: what is there is no such note.
+    """
+    entries = getattr(array, "attrs", {}).get(NOTE) if hasattr(array, "store_path") else None
+    if not isinstance(entries, dict) or "journal" not in entries:
+        return None
+    parts: list[Any] = [entries.get(key) for key in ("journal", "grid", "tile")]
+    journal, grid, tile = parts
+    named = isinstance(journal, str) and journal != "" and "\0" not in journal
+    if not named or not _sizes(grid) or not _sizes(tile) or not len(tile) + 1 == len(grid) <= array.ndim + 1:
+        raise VolumeError(
+            f"the attributes of {name} do not say which tiles make it whole: expected journal, grid and tile as "
+            f"`{NOTE}`, found {shown(entries)}; bring them back from a copy, or remove the entry if shiftjax did not "
+            "write the array"
+        )
+    return Noted(journal, tuple(grid), tuple(tile))
+
+
+def _sizes(value: Any) -> bool:
+    """Whether these are lengths of axes, as JSON keeps them."""
+    return isinstance(value, list) and bool(value) and all(type(n) is int and 0 < n < MOST for n in value)
 
 
 def check_finished(array: Any, name: str, *, region: Sequence[slice] | None = None, wait: float = 0.0) -> bool:
@@ -58,19 +95,20 @@ def check_finished(array: Any, name: str, *, region: Sequence[slice] | None = No
     Raises:
         VolumeError: it is not finished; says how many tiles are.
     """
-    entries = getattr(array, "attrs", {}).get(NOTE) if hasattr(array, "store_path") else None
-    if not isinstance(entries, dict) or "journal" not in entries:
+    found = noted(array, name)
+    if found is None:
         return False
-    needed = _tiles(entries["grid"], entries["tile"], region)
+    spans = _spans(found, array.shape, region)
+    needed = math.prod(map(len, spans))
     until = time.monotonic() + wait
     while True:
-        journal = Journal(_beside(array, entries["journal"]))
-        left = needed - journal.finished - journal.left_out
-        if not left:
+        journal = Journal(_beside(array, found.journal))
+        done = sum(_is_among(number, found.grid, spans) for number in journal.finished | journal.left_out)
+        if done == needed:
             return not journal.left_out
         if time.monotonic() >= until:
             raise VolumeError(
-                f"{name} is not finished: {len(needed) - len(left)} of {len(needed)} tiles are there; finish it with "
+                f"{name} is not finished: {done} of {needed} tiles are there; finish it with "
                 "the call that began it, or open it by `shiftjax.volume.open_source` with `region=` for pixels that "
                 "are finished, or with `wait=` seconds until it is"
             )
@@ -84,23 +122,50 @@ def check_slices(region: Any) -> tuple[slice, ...] | None:
         ValueError: anything else.
     """
     parts = tuple(region) if isinstance(region, list | tuple) else ()
-    if region is not None and not (parts and all(isinstance(part, slice) for part in parts)):
-        fail("region", "slices of pixels, one per spatial axis", shown(region))
+    if region is not None and not (parts and all(map(is_plain, parts))):
+        fail("region", "slices of integers with step 1, one per spatial axis", shown(region))
     return None if region is None else parts
 
 
-def _tiles(grid: Sequence[int], tile: Sequence[int], region: Sequence[slice] | None) -> set[Any]:
-    """Numbers of the tiles that meet a region, at all time points."""
+def is_plain(part: Any) -> bool:
+    """Whether this is a slice of integers of step 1."""
+    if not isinstance(part, slice) or part.step not in (None, 1):
+        return False
+    return all(isinstance(end, int | np.integer | None) for end in (part.start, part.stop))
+
+
+def bounds_of(region: Sequence[slice], space: Sequence[int]) -> list[tuple[int, int]]:
+    """First pixel of a region, and the one behind its last, per spatial axis.
+
+    Raises:
+        ValueError: another number of axes, or no pixel within the image.
+    """
+    if len(region) != len(space):
+        fail("region", f"{len(space)} slices, one per spatial axis", f"{len(region)}")
+    bounds = [part.indices(n)[:2] for part, n in zip(region, space, strict=True)]
+    if any(start >= stop for start, stop in bounds):
+        fail("region", f"pixels within the image, {tuple(space)}", shown(region))
+    return bounds
+
+
+def _spans(found: Noted, shape: Sequence[int], region: Sequence[slice] | None) -> list[range]:
+    """The tiles that meet a region, at all time points: their indices per axis of the grid."""
     if region is None:
-        return set(range(math.prod(grid)))
-    if len(region) != len(tile):
-        fail("region", f"{len(tile)} slices, one per spatial axis", f"{len(region)}")
-    spans = [range(grid[0])]
-    for part, count, size in zip(region, grid[1:], tile, strict=True):
-        start, stop, _ = part.indices(count * size)
-        spans.append(range(start // size, min(count, ceil_div(stop, size))))
-    strides = [math.prod(grid[k + 1 :]) for k in range(len(grid))]
-    return {sum(i * n for i, n in zip(index, strides, strict=True)) for index in product(*spans)}
+        return [range(n) for n in found.grid]
+    bounds = bounds_of(region, shape[-len(found.tile) :])
+    tiles = zip(bounds, found.grid[1:], found.tile, strict=True)
+    return [range(found.grid[0]), *(range(a // size, min(n, ceil_div(b, size))) for (a, b), n, size in tiles)]
+
+
+def _is_among(number: Any, grid: Sequence[int], spans: Sequence[range]) -> bool:
+    """Whether an entry of a journal is the number of one of these tiles."""
+    if not isinstance(number, int) or not 0 <= number < math.prod(grid):
+        return False
+    for n, span in zip(reversed(grid), reversed(spans), strict=True):
+        number, index = divmod(number, n)
+        if index not in span:
+            return False
+    return True
 
 
 def _beside(array: Any, relative: str) -> Readable:
@@ -108,7 +173,10 @@ def _beside(array: Any, relative: str) -> Readable:
     storage = require("zarr.storage", "volume")
     store, path = array.store_path.store, array.store_path.path
     if isinstance(store, storage.LocalStore):
-        return LocalFolder(str((Path(store.root) / path / relative).resolve()))
+        whole = Path(store.root) / path / relative
+        # Of several outputs one may be a link to elsewhere; or a link leads to the array itself.
+        place = Path(os.path.normpath(whole))
+        return LocalFolder(str(place if place.is_dir() else whole.resolve()))
     if isinstance(store, storage.FsspecStore):
         folder = posixpath.normpath(posixpath.join(store.path, path, relative))
         return StoreFolder(storage.FsspecStore(store.fs, path=folder, read_only=True), "")

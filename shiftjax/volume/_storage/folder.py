@@ -60,7 +60,10 @@ class Folder(Protocol):
         """Removes an object; one that is gone already is no error."""
 
     def sync(self, names: Iterable[str]) -> None:
-        """Makes objects durable that others wrote."""
+        """Makes objects durable that others wrote; where it fails they are to be written again.
+
+        A disk that could not keep them may say so only once, and forget them.
+        """
 
 
 def open_folder(uri: str, storage_options: dict[str, Any] | None = None) -> Folder:
@@ -112,7 +115,7 @@ class LocalFolder:
         folders = set()
         for name in names:
             path = self._path(name)
-            patiently(lambda path=path: _sync(path))  # type: ignore[misc]
+            _sync(path)
             folders.add(os.path.dirname(path))
         for folder in folders:
             self._sync_folder(folder)
@@ -144,12 +147,12 @@ class LocalFolder:
 
     def _sync_folder(self, folder: str) -> None:
         """The entries of a folder, and once the folder's own entry in those above it."""
-        patiently(lambda: _sync(folder))
+        _sync(folder)
         while folder not in self._linked and folder != os.path.dirname(folder):
+            with suppress(PermissionError):  # folders above the target need not be ours
+                _sync(os.path.dirname(folder))
             self._linked.add(folder)
             folder = os.path.dirname(folder)
-            with suppress(PermissionError):  # folders above the target need not be ours
-                _sync(folder)
 
 
 def _sync(path: str) -> None:

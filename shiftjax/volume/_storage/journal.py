@@ -10,7 +10,8 @@ import hashlib
 import json
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from shiftjax.volume._storage.errors import storage_errors
@@ -75,8 +76,9 @@ class Journal:
         with storage_errors(f"read the journal {uri}"):
             names = self._names()
             for name in names:
-                for entry, receipt in _unpack(self._folder.get(name)).items():
-                    self._note(entry, receipt)
+                with suppress(FileNotFoundError):  # its owner has just put its entries into another object
+                    for entry, receipt in _unpack(self._folder.get(name)).items():
+                        self._note(entry, receipt)
         self._next = 1 + max((int(name[:6]) for name in names if name[:6].isdecimal()), default=-1)
 
     def add(self, entry: Entry, receipt: Receipt = NOTHING) -> None:
@@ -95,6 +97,23 @@ class Journal:
         if entry not in self.finished and entry not in self.left_out:
             self._note(entry, None)
             self.unwritten[entry] = None
+
+    def wanted(self, entries: Iterable[int]) -> None:
+        """Forgets that some entries were left out: until a run is through with them the work is not finished.
+
+        Raises:
+            VolumeError: that could not be written; what is stored stays as it was.
+        """
+        again = self.left_out.intersection(entries)
+        if not again:
+            return
+        self.left_out -= again
+        with storage_errors(f"write the journal {self._uri}"):
+            earlier = self._names()
+            self.unwritten = {**dict.fromkeys(self.left_out), **self.receipts}
+            self.flush()  # all that is known, before any object of it goes
+            for name in earlier:
+                self._folder.remove(name)
 
     def flush(self) -> None:
         """Writes the entries added since the last flush.
@@ -125,11 +144,12 @@ class Journal:
                 self._folder.remove(name)
 
     def _note(self, entry: Entry, receipt: Receipt | None) -> None:
-        if receipt is None:
-            self.left_out.add(entry)
-        else:
+        if receipt is not None:
             self.finished.add(entry)
             self.receipts[entry] = receipt
+            self.left_out.discard(entry)
+        elif entry not in self.finished:
+            self.left_out.add(entry)
 
     def _names(self) -> list[str]:
         return [name for name in self._folder.names() if name.endswith(".json")]

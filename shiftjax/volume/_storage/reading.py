@@ -51,6 +51,14 @@ class ReadLog:
         return Reading(self._digest.hexdigest(), self._missing)
 
 
+class MissingLog(ReadLog):
+    """Counts missing chunks alone, where nobody asks what was read."""
+
+    def add(self, block: np.ndarray, missing: int) -> None:
+        """Adds a block."""
+        self._missing += missing
+
+
 def together(readings: Sequence[Reading]) -> Reading:
     """What was read for a tile in several parts."""
     if len(readings) == 1:
@@ -76,10 +84,11 @@ def read_block(array: Any, index: Sequence[slice], *, missing: Missing) -> tuple
     """Pixels of an array, and how many of their chunks were missing.
 
     Raises:
-        VolumeError: a chunk is missing, and that is an error.
+        VolumeError: a chunk is missing, and that is an error; or the array gives something else than it says it holds.
         Exception: whatever the array raises, if it goes on to do so.
     """
     block = _pixels(array, tuple(index))
+    _check_block(array, index, block)
     lost = _missing_chunks(array, index, block) if is_zarr(array) else []
     if lost and missing == "error":
         raise VolumeError(
@@ -92,12 +101,12 @@ def read_block(array: Any, index: Sequence[slice], *, missing: Missing) -> tuple
 def _pixels(array: Any, index: tuple[slice, ...]) -> np.ndarray:
     """Pixels of an array; where that fails for a moment, chunk by chunk, so that each is tried again by itself."""
     try:
-        return np.asarray(array[index])
+        return _without_mask(array[index])
     except Exception as error:
         if not passes(error):
             raise
     if not is_zarr(array):
-        return patiently(lambda: np.asarray(array[index]))
+        return patiently(lambda: _without_mask(array[index]))
     bounds = [part.indices(length)[:2] for part, length in zip(index, array.shape, strict=True)]
     block = np.empty([stop - start for start, stop in bounds], array.dtype)
     for _, pixels in chunks_at(array, index):
@@ -108,6 +117,26 @@ def _pixels(array: Any, index: tuple[slice, ...]) -> np.ndarray:
         part = tuple(slice(a, b) for a, b in ends)
         block[inside] = patiently(lambda part=part: np.asarray(array[part]))  # type: ignore[misc]
     return block
+
+
+def _without_mask(pixels: Any) -> np.ndarray:
+    """Pixels of which none is masked; arrays of dask and netCDF4 give masks that they do not speak of."""
+    block = np.asanyarray(pixels)
+    if np.ma.is_masked(block):
+        raise VolumeError("some of these pixels are masked, and the mask would be dropped; fill it: `.filled(0)`")
+    return np.asarray(block)
+
+
+def _check_block(array: Any, index: Sequence[slice], block: np.ndarray) -> None:
+    """Refuses pixels of another type or number than the array says, as after a wrong `dtype=` of dask."""
+    every = zip(index, array.shape, strict=True)
+    shape = tuple((n if part.stop is None else part.stop) - (part.start or 0) for part, n in every)
+    dtype = np.dtype(array.dtype)
+    if block.shape != shape or block.dtype.newbyteorder("=") != dtype.newbyteorder("="):
+        raise VolumeError(
+            f"the array says that these are {dtype} of shape {shape}, but gives {block.dtype} of shape {block.shape}; "
+            "give one that is what it says"
+        )
 
 
 def is_zarr(array: Any) -> bool:

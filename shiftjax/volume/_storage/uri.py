@@ -12,6 +12,7 @@ from shiftjax._checks import fail, shown
 from shiftjax._extras import require
 
 LOCAL = re.compile(r"^(file|local):(//)?")
+MERGED = re.compile(r"^([a-z][a-z0-9+.]+):/(?!/)")  # what `Path` makes of s3://bucket
 LONGEST, LONGEST_NAME = 4096, 255  # characters of a path and of a name in it, which file systems do not exceed
 _FILE_SYSTEMS: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
 
@@ -29,6 +30,9 @@ def check_uri(name: str, uri: Any, storage_options: Any) -> str:
     plain = os.path.expanduser(LOCAL.sub("", str(uri), count=1))
     if storage_options is not None and not isinstance(storage_options, dict):
         fail("storage_options", "a dictionary, as fsspec takes it", shown(storage_options))
+    if merged := MERGED.match(plain):
+        mend = "give a str: pathlib merges the slashes of a URI"
+        fail(name, f"a URI like {merged[1]}://bucket/name, or a path", shown(plain), mend)
     if len(plain) > LONGEST or (is_local(plain) and max(map(len, plain.split("/"))) > LONGEST_NAME):
         fail(name, "a path or an fsspec URI", f"one of {len(plain)} characters")
     if storage_options and is_local(plain):

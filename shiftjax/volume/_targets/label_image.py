@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
 from shiftjax._checks import fail, shown
 from shiftjax._extras import require
 from shiftjax.volume._sources import ome_zarr as ome
-from shiftjax.volume._storage.errors import storage_errors
+from shiftjax.volume._storage.errors import VolumeError, storage_errors
+from shiftjax.volume._storage.folder import PARTIAL, open_folder
 from shiftjax.volume._storage.uri import for_zarr
 from shiftjax.volume._targets.layout import Layout
-from shiftjax.volume._targets.new_target import NewTarget, make_group, open_group, stored_names
+from shiftjax.volume._targets.new_target import NewTarget, make_group, open_group, stored_identity, stored_names
 from shiftjax.volume._targets.provenance import Provenance
 from shiftjax.volume._targets.pyramid import Coarser
 from shiftjax.volume._targets.target import Target, begin_target
@@ -116,7 +118,8 @@ def begin_labels(
         if ome.multiscale(group.attrs.asdict()) is not None:
             described["source"] = {"image": "../../"}
         inner = replace(new, path=f"{new.path.rstrip('/')}/labels")
-        labels = open_group(inner) if stored_names(inner) else make_group(inner, zarr_format)
+        if not stored_names(inner):
+            make_group(inner, zarr_format)
     target = begin_target(
         replace(new, path=f"{new.path.rstrip('/')}/labels/{name}"),
         {"": replace(layout, zarr_format=zarr_format)},
@@ -129,29 +132,65 @@ def begin_labels(
         title=name,
         image_label=described,
     )
-    # Only now is the name listed: a viewer finds no labels that are not there.
-    with storage_errors(f"list the labels {name} in {inner.path}"):
-        _list(labels, name, zarr_format)
-    _consolidate(new, name)
+    list_labels(new, name)  # only now: a viewer finds no labels that are not there
     return target
 
 
-def _list(labels: Any, name: str, zarr_format: int) -> None:
+def list_labels(new: NewTarget, name: str) -> None:
+    """Enters labels where readers look: in the list of the group, and in its consolidated metadata if it has any.
+
+    Other programs may do so at the same moment, and the last to write would drop the others. So each enters all labels
+    of shiftjax that are there, before its work and after it.
+
+    Raises:
+        VolumeError: they cannot be listed.
+    """
+    inner = replace(new, path=f"{new.path.rstrip('/')}/labels")
+    with storage_errors(f"list the labels {name} in {inner.path}"):
+        _list(inner, name)
+    with storage_errors(f"enter the labels in the consolidated metadata of {new.path}"):
+        _consolidate(new, name)
+
+
+def _list(inner: NewTarget, name: str) -> None:
     """Enters the labels in the list that viewers read."""
-    attributes = labels.attrs.asdict()
-    described = attributes if zarr_format == 2 else attributes.get("ome", {"version": "0.5"})
-    names = described.get("labels", [])
-    if name not in names:
-        described = {**described, "labels": [*names, name]}
-        labels.attrs.update(described if zarr_format == 2 else {"ome": described})
+    labels = open_group(inner)
+    nested, attributes = labels.metadata.zarr_format == 3, labels.attrs.asdict()
+    described = attributes.get("ome", {"version": "0.5"}) if nested else attributes
+    names = described.get("labels", []) if isinstance(described, dict) else described
+    if not isinstance(names, list):
+        raise VolumeError(
+            f"expected a list of names as `labels` in the attributes of {inner.path}, found {shown(names)}"
+        )
+    if added := [each for each in {name: None, **dict.fromkeys(_made_here(inner))} if each not in names]:
+        described = {**described, "labels": [*names, *added]}
+        labels.attrs.update({"ome": described} if nested else described)
+        open_folder(inner.path, inner.storage_options).sync(["zarr.json" if nested else ".zattrs"])
+
+
+def _made_here(inner: NewTarget) -> list[str]:
+    """The labels that shiftjax made."""
+    names = []
+    for each in open_folder(inner.path, inner.storage_options).names():
+        if not each.startswith(".") and not each.endswith(PARTIAL) and each != "zarr.json":
+            with suppress(VolumeError):  # something else lies there
+                if stored_identity(replace(inner, path=f"{inner.path}/{each}")) is not None:
+                    names.append(each)
+    return names
 
 
 def _consolidate(new: NewTarget, name: str) -> None:
     """Enters the labels in the group's consolidated metadata, if it has any; readers look nowhere else."""
     zarr = require("zarr", "volume")
-    with storage_errors(f"enter the labels in the consolidated metadata of {new.path}"):
-        group = zarr.open_group(for_zarr(new.path), mode="r+", storage_options=new.storage_options)
-        if group.metadata.consolidated_metadata is not None and f"labels/{name}/0" not in group:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # that Zarr v3 does not specify it: the group had it before
-                zarr.consolidate_metadata(group.store, path=group.path or None)
+    group = zarr.open_group(for_zarr(new.path), mode="r+", storage_options=new.storage_options)
+    if group.metadata.consolidated_metadata is None:
+        return
+    places = ("labels", f"labels/{name}", f"labels/{name}/0")
+    stored = open_group(new)
+    if all(place in group and group[place].attrs.asdict() == stored[place].attrs.asdict() for place in places):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that Zarr v3 does not specify it: the group had it before
+        zarr.consolidate_metadata(group.store, path=group.path or None)
+    kind = "zarr.json" if group.metadata.zarr_format == 3 else ".zmetadata"
+    open_folder(new.path, new.storage_options).sync([kind])

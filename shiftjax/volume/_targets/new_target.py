@@ -68,6 +68,11 @@ def new_target(
     Raises:
         ValueError: no path, no such type or format, or options beside a path of this machine.
     """
+    return _checked(path, dtype, zarr_format, levels, storage_options)
+
+
+def _checked(path: Any, dtype: Any, zarr_format: Any, levels: Any, storage_options: Any) -> NewTarget:
+    """The target, each part of which is what it must be."""
     if zarr_format is not None:
         one_of("zarr_format", zarr_format, (2, 3))
     if levels is not None:
@@ -77,12 +82,12 @@ def new_target(
 
 
 def as_new_target(target: Any) -> NewTarget:
-    """What `predict_volume` and `segment_volume` take as a target.
+    """What `predict_volume` and `segment_volume` take as a target; checked once more, for whoever made it by himself.
 
     Raises:
         ValueError: neither a path nor what `new_target` returns.
     """
-    return target if isinstance(target, NewTarget) else NewTarget(_check_path(target, None))
+    return _checked(**vars(target)) if isinstance(target, NewTarget) else _checked(target, None, None, None, None)
 
 
 def _check_path(path: Any, storage_options: Any) -> str:
@@ -129,7 +134,7 @@ def bind(
         created = _create_group(folder, zarr_format, {KEY: expected, **(attributes or {})})
         stored = _stored_group(folder)
     found_format, bound = stored or (zarr_format, {})
-    if KEY not in bound:
+    if not isinstance(bound.get(KEY), dict):
         raise VolumeError(f"the target {new.path} holds data that shiftjax did not write; {ADVICE}")
     if not resume and not created:
         advice = "resume it with `resume=True` (on the command line, without `--new`)"
@@ -149,6 +154,22 @@ def stored_identity(new: NewTarget) -> Provenance | None:
     """The identity that is bound to a target; None where there is no target of shiftjax."""
     stored = _stored_group(open_folder(new.path, new.storage_options))
     return None if stored is None else stored[1].get(KEY)
+
+
+def stored_layouts(new: NewTarget) -> dict[str, Any]:
+    """The arrays of a target by name, and how they are stored.
+
+    Raises:
+        VolumeError: there is no target of shiftjax, or it does not say.
+    """
+    identity = stored_identity(new)
+    if identity is None:
+        raise VolumeError(f"cannot open a target of shiftjax at {new.path}: there is none")
+    layouts = identity.get(LAYOUT) if isinstance(identity, dict) else None
+    known = isinstance(layouts, dict) and all(isinstance(each, dict) and "axes" in each for each in layouts.values())
+    if not layouts or not known:
+        raise VolumeError(f"{new.path} does not say which arrays shiftjax wrote: found {shown(identity)}")
+    return layouts
 
 
 def check_versions(new: NewTarget, identity: Provenance, *, accept: bool) -> None:

@@ -18,10 +18,11 @@ import numpy as np
 from shiftjax._arithmetic import ceil_div
 from shiftjax._extras import require
 from shiftjax.volume._sources import ome_zarr as ome
-from shiftjax.volume._storage.chunks import every_chunk
+from shiftjax.volume._storage.chunks import chunk_keys, every_chunk
 from shiftjax.volume._storage.errors import VolumeError, storage_errors
 from shiftjax.volume._storage.finished import check_finished
 from shiftjax.volume._storage.folder import open_folder
+from shiftjax.volume._storage.reading import METADATA
 from shiftjax.volume._storage.retry import patiently
 from shiftjax.volume._storage.uri import for_zarr
 from shiftjax.volume._targets.new_target import NewTarget
@@ -91,12 +92,12 @@ class Pyramid:
             self._group = patiently(lambda: zarr.open_group(for_zarr(self._place), mode="r+", **self._options))
 
     def unlist(self) -> None:
-        """Takes the coarser levels out of the metadata while level 0 may change, as it may until no tile is left out.
+        """Takes the coarser levels out of the metadata before level 0 changes; they are written anew after that.
 
         Raises:
             VolumeError: the metadata cannot be written.
         """
-        if len(self._listed()) > 1 and not self._is_finished(whole=True):
+        if len(self._listed()) > 1:
             self._list(self._listed()[:1])
 
     def write(self) -> None:
@@ -105,7 +106,7 @@ class Pyramid:
         Raises:
             VolumeError: storage failed; the same call goes on.
         """
-        if not self._is_finished(whole=False):
+        if not self._is_finished():
             return
         for number, level in enumerate(self._levels, start=1):
             listed = self._listed()
@@ -118,16 +119,19 @@ class Pyramid:
                 coarse = self._array(str(number), level, finer)
                 for chunk in product(*map(range, map(ceil_div, coarse.shape, coarse.chunks))):
                     self._write_chunk(finer, coarse, chunk)
+                kept = [METADATA[coarse.metadata.zarr_format], *chunk_keys(coarse, [slice(None)] * coarse.ndim)]
+                self._folder.sync(f"{number}/{key}" for key in kept)
                 self._list([*self._listed(), entry])
 
-    def _is_finished(self, *, whole: bool) -> bool:
-        """Whether all tiles of level 0 are stored, or, unless it must be whole, were left out by a mask."""
+    def _is_finished(self) -> bool:
+        """Whether all tiles of level 0 are stored, or were left out by a mask."""
         with storage_errors(f"open {self._place}"):
             finest = patiently(lambda: self._group["0"])
         try:
-            return check_finished(finest, self._place) or not whole
+            check_finished(finest, self._place)
         except VolumeError:
             return False
+        return True
 
     def _is_complete(self, path: str) -> bool:
         if not patiently(lambda: path in self._group):

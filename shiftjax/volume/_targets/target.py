@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -27,13 +28,7 @@ from shiftjax.volume._storage.reading import add_array
 from shiftjax.volume._storage.retry import passes, patiently
 from shiftjax.volume._storage.uri import for_zarr
 from shiftjax.volume._targets.layout import Layout
-from shiftjax.volume._targets.new_target import (
-    LAYOUT,
-    NewTarget,
-    as_new_target,
-    bind,
-    stored_identity,
-)
+from shiftjax.volume._targets.new_target import LAYOUT, NewTarget, as_new_target, bind, stored_layouts
 from shiftjax.volume._targets.provenance import VERSIONS, Provenance, versions
 from shiftjax.volume._targets.target_array import begin_array, distinctive, sync_metadata
 
@@ -74,10 +69,15 @@ class Target:
             with storage_errors(f"write pixels {where} of {self.uri}"):
                 image = cast(np.asarray(images[name])[inside], array.dtype)
                 block = axis_names.from_image(image, self.axes)
-                patiently(partial(array.__setitem__, index, block))
-                self._folders[name].sync(chunk_keys(array, index))
+                patiently(partial(self._store, name, index, block))
                 add_array(digest, block)
         return digest.hexdigest()
+
+    def _store(self, name: str, index: tuple[slice, ...], block: np.ndarray) -> None:
+        """Writes pixels and makes them durable; tried again as a whole, since what was not made so may be forgotten."""
+        array = self.arrays[name]
+        array[index] = block
+        self._folders[name].sync(chunk_keys(array, index))
 
     def stored_digest(self, slices: Place, time: int = 0) -> str:
         """The digest of what is stored of a tile, as `write` gave it; empty where the chunks are damaged."""
@@ -110,6 +110,23 @@ class Target:
                 if not _is_empty(pixels)
             )
 
+    def check_whole(self, name: str, region: Sequence[slice]) -> None:
+        """Refuses an array of which a chunk is gone, which would be read as zeros.
+
+        Args:
+            name: of the array.
+            region: of the last axes; all of the others.
+
+        Raises:
+            VolumeError: names the chunk.
+        """
+        array = self.arrays[name]
+        index = [*[slice(None)] * (array.ndim - len(region)), *region]
+        if gone := chunk_keys(array, index) - self._stored_keys(name):
+            example = f"such as {min(gone)} of {self._folder(name)}"
+            mend = "the call that began it computes them again"
+            raise VolumeError(f"{len(gone)} chunks of the prediction {self.uri} are gone, {example}; {mend}")
+
     def remove_leftovers(self) -> None:
         """Removes what killed writes have left; only who holds the claim may."""
         for name, folder in self._folders.items():
@@ -120,7 +137,7 @@ class Target:
         for place in {"", *self.arrays}:
             group = open_folder("/".join(part for part in (self.uri.rstrip("/"), place) if part), self.storage_options)
             for key in group.names():
-                if key.endswith(PARTIAL):
+                if key.endswith(PARTIAL) and key.startswith(("zarr.", ".z")):  # others are somebody's files
                     group.remove(key)
 
     def journal(self, name: str = "journal", *, seconds: int | float | None = None) -> Journal:
@@ -197,6 +214,7 @@ def begin_target(
     first = next(iter(layouts.values()))
     told_apart = {name: distinctive(layout) for name, layout in layouts.items()}
     expected = {**provenance, VERSIONS: versions(), LAYOUT: told_apart}
+    work = hashlib.sha256(json.dumps({**provenance, LAYOUT: told_apart}, sort_keys=True).encode()).hexdigest()
     described = {
         name: ome.attributes(
             layout.axes, layout.geometry, first.zarr_format, name or title, assumed=layout.assumed, **entries
@@ -218,7 +236,7 @@ def begin_target(
             notes = (
                 {}
                 if grid is None
-                else {NOTE: note(up + journal, grid, tile[name] if isinstance(tile, Mapping) else tile)}
+                else {NOTE: note(up + journal, grid, tile[name] if isinstance(tile, Mapping) else tile, work)}
             )
             arrays[name] = patiently(partial(begin_array, new, group, name, layout, described[name], notes))
         sync_metadata(new, layouts, first.zarr_format)
@@ -235,12 +253,9 @@ def open_target(target: str | Path | NewTarget, *, mode: str = "r") -> Target:
     bfloat16.register()
     new = as_new_target(target)
     with storage_errors(f"open a target of shiftjax at {new.path}"), every_chunk():
-        identity = stored_identity(new)  # asked first: zarr would make the folder
-        if identity is None:
-            raise VolumeError(f"cannot open a target of shiftjax at {new.path}: there is none")
+        layouts = stored_layouts(new)  # asked first: zarr would make the folder
         options = {"mode": mode, "storage_options": new.storage_options, "use_consolidated": False}
         group = patiently(lambda: zarr.open_group(for_zarr(new.path), **options))
-        layouts = identity[LAYOUT]
         arrays = {name: patiently(partial(group.__getitem__, f"{name}/0" if name else "0")) for name in layouts}
     return Target(new.path, arrays, next(iter(layouts.values()))["axes"], new.storage_options)
 
@@ -264,12 +279,14 @@ def open_prediction(
         The array; its axes are in the order t, c, z, y, x, as far as it has them.
 
     Raises:
-        VolumeError: there is none, or it is not finished; says how many tiles are.
-        ValueError: no such output.
+        VolumeError: there is none, or it is not finished (says how many tiles are), or chunks of it are gone.
+        ValueError: no such output, or no such region.
     """
     found = open_target(target)
     if not isinstance(output, str) or output not in found.arrays:
         fail("output", "one of " + ", ".join(map(repr, found.arrays)), shown(output))
     array, within = found.arrays[output], check_slices(region)
-    check_finished(array, f"the prediction {found.uri}", region=within, wait=number("wait", wait, least=0))
+    whole = check_finished(array, f"the prediction {found.uri}", region=within, wait=number("wait", wait, least=0))
+    if whole:
+        found.check_whole(output, within or ())
     return array

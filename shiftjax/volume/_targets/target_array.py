@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from shiftjax._extras import require
 from shiftjax.volume._sources import ome_zarr as ome
 from shiftjax.volume._storage.chunks import chunk_keys
 from shiftjax.volume._storage.errors import VolumeError
+from shiftjax.volume._storage.finished import NOTE
 from shiftjax.volume._storage.folder import open_folder
+from shiftjax.volume._storage.retry import patiently
 from shiftjax.volume._targets.layout import Layout, native_dtype
 from shiftjax.volume._targets.new_target import ADVICE, NewTarget, drop_torn
 
@@ -55,16 +58,19 @@ def begin_array(
         image.attrs.update(described)
     drop_torn(open_folder(f"{folder}/0", new.storage_options))
     array = image["0"] if "0" in image else _create(image, layout, notes)
-    _check_array(array, layout, folder)
+    _check_array(array, layout, folder, notes)
     if any(array.attrs.get(key) != value for key, value in notes.items()):
         array.attrs.update(notes)
     return array
 
 
-def _check_array(array: Any, layout: Layout, path: str) -> None:
+def _check_array(array: Any, layout: Layout, path: str, notes: dict[str, Any]) -> None:
     """Refuses an array that was replaced since the target was begun."""
-    expected = (layout.shape, layout.chunks, native_dtype(layout.dtype), 0)
-    found = (array.shape, array.chunks, array.dtype, array.fill_value)
+    noted, work = array.attrs.get(NOTE), notes.get(NOTE, {}).get("work")
+    if isinstance(noted, dict) and work is not None and noted.get("work", work) != work:
+        raise VolumeError(f"the array at {path} is that of other work, put in the place of the one here; {ADVICE}")
+    expected = (layout.shape, layout.chunks, native_dtype(layout.dtype), 0, None)
+    found = (array.shape, array.chunks, array.dtype, array.fill_value, getattr(array, "shards", None))
     key = next(iter(chunk_keys(array, [slice(0, 1)] * array.ndim)))
     if found != expected or not key.endswith("0/" * (array.ndim - 1) + "0"):
         raise VolumeError(
@@ -80,4 +86,4 @@ def sync_metadata(new: NewTarget, layouts: Mapping[str, Layout], zarr_format: in
     places = ["", *(f"{name}/" for name in layouts if name), *(f"{name}/0/".lstrip("/") for name in layouts)]
     for place in places:
         present = set(open_folder(f"{new.path.rstrip('/')}/{place}".rstrip("/"), new.storage_options).names())
-        folder.sync(place + kind for kind in kinds if kind in present)
+        patiently(partial(folder.sync, [place + kind for kind in kinds if kind in present]))
