@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -226,6 +227,21 @@ def test_a_product_with_zero_keeps_its_sign() -> None:
     for fn in (lambda x: jnp.cumsum(x * 0, 1) + x, lambda x: jnp.cumsum(x * 0 + 0.0, 1) + x):
         with pytest.raises(CertificationError, match="accumulates"):
             certify(fn, image(np.float32))
+
+
+def test_what_is_padded_need_not_be_finite() -> None:
+    """Infinity times zero is no number, and the image itself may be finite."""
+
+    def fn(x: Any) -> Any:
+        y = jnp.pad(x, ((0, 0), (3, 3), (0, 0)), constant_values=-jnp.inf)
+        return x + (y * 0 + 1)[:, : x.shape[1]]
+
+    cert = certify(fn, image(np.float32))
+    assert cert.axes[0].exact == (3, 24)
+    assert refuted(fn, cert, np.float32) == []
+    everything = dataclasses.replace(cert.axes[0], exact=(0, 24))
+    assert list(failures(everything, measure(fn, cert.shape, 1, 1, np.float32, 4)[0]))
+    assert certify(lambda x: x + (x * 0 + 1)[:, :24], image(np.float32)).axes[0].exact == (0, 24)
 
 
 ZERO_INSIDE: dict[str, Callable[[Any], Any]] = {
