@@ -125,7 +125,7 @@ def keeps_images_apart(fn: Fn, plan: TilePlan, count: int) -> bool:
     """Whether the function is proved to treat each tile alone in calls of `count` tiles, which is how it is run."""
     batch = plan.image_shape[0]
     tile = jax.ShapeDtypeStruct(plan.certificate.shape, plan.dtype)
-    return batchwise(fn, tile, images=(batch, count * batch))
+    return batchwise(fn, tile, images=(batch, count * batch), borders=plan.pad is None)
 
 
 def check_function(fn: Fn, plan: TilePlan, *, batch_size: int | None = None) -> Certificate:
