@@ -98,7 +98,7 @@ class Image:
         return {axis.image: axis.stride for axis in self._followed}
 
     @property
-    def exact(self) -> bool:
+    def exact_throughout(self) -> bool:
         """Whether all of it equals the infinite array, so that nothing was put beside the image."""
         return all(axis.exact == (0, axis.size) for axis in self._followed)
 

@@ -57,7 +57,7 @@ def pointwise(eqn: Equation, *values: Value) -> Value:
         return constant
     axes, operands = join_operands(eqn, values, eqn.shape)
     result = eqn.image(axes, operands, moves=True)
-    finite = result.exact or not is_float(eqn.dtype)
+    finite = result.exact_throughout or not is_float(eqn.dtype)
     return replace(result, zero=eqn.name == "mul" and finite and any(map(_is_zero, values)))
 
 
