@@ -157,7 +157,7 @@ def _planned(
         pad=pad,
         output_dtypes=tuple(str(returned[k].dtype) for k in certificate.places),
         why="",
-        batchwise=axis is None and problem.batchwise(size, borders=pad is None),
+        batchwise=axis is None and problem.batchwise(size),
         batch_size=1,
         memory=memory,
         certificate=certificate,

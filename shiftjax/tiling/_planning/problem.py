@@ -125,10 +125,9 @@ class Problem:
         pixels = self.image(tuple(step if k == axis else n for k, n in enumerate(size)))
         return work(traced(self.compiled, self.stream(size, certificate, axis, whole), pixels).jaxpr)
 
-    def batchwise(self, size: Sizes, *, borders: bool) -> bool:
+    def batchwise(self, size: Sizes) -> bool:
         """Whether batches can be proved at all; the batch that is run is proved by itself."""
-        tile = jax.ShapeDtypeStruct((1, *size, self.shape[-1]), self.dtype)
-        return batchwise(self.fn, tile, images=(1, 2), borders=borders)
+        return batchwise(self.fn, jax.ShapeDtypeStruct((1, *size, self.shape[-1]), self.dtype), images=(1, 2))
 
     def cheapest(self, tiles: Candidates, limit: int | None) -> Sizes:
         if limit is None:
