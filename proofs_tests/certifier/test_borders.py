@@ -11,6 +11,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -96,6 +97,12 @@ def tripled(x: Any) -> Any:
     return (jnp.arange(x.shape[1]) % 3 + 1).at[:2].set(7).astype(x.dtype)[None, :, None]
 
 
+def twice_as_long(x: Any) -> Any:
+    """By a known matrix of whole numbers, as a resizing."""
+    matrix = np.kron(np.eye(x.shape[1], dtype=np.int32), np.array([[1, 2]], np.int32))
+    return jnp.einsum("bnc,nm->bmc", x, matrix)
+
+
 def mirrored_twice(x: Any) -> Any:
     return jnp.flip(conv(jnp.flip(conv(x, 1), 1), 1, [(2, 0)]), 1)
 
@@ -160,6 +167,9 @@ OTHERWISE: dict[str, Fn] = {
     "a border that depends on the size": lambda x: x.at[:, : x.shape[1] // 20].set(5),
     "a mask of a border that depends on the size": lambda x: conv(x) * masked(x, x.shape[1] // 20, 1),
     "a border of a value that depends on the size": lambda x: x + (1 - masked(x, 1, 1)) * x.shape[1],
+    "a fill that depends on the size, resized and transposed": lambda x: (
+        jnp.pad(twice_as_long(x), ((0, 0), (1, 1), (0, 0)), constant_values=x.shape[1]).mT.mT
+    ),
     "a slice from a place that depends on the size": lambda x: jnp.concatenate(
         [x[:, x.shape[1] // 20 : x.shape[1] // 20 + 1], x], axis=1
     ),
@@ -305,3 +315,22 @@ def test_a_corner_treats_each_axis_for_itself() -> None:
     assert list(disagreements(net, small, large, np.random.default_rng(0))) == []
     small = proof(shifted, (12, 14))  # within that row, values change along the other axis: nothing is said of its ends
     assert (small.axes[1].start, small.axes[1].stop) == (small.axes[1].out, 0)
+
+
+def in_two_parts(x: Any, fills: tuple[int, int]) -> Any:
+    """Row by row: the left part of an image that is padded above and below, and the right part of another one."""
+    parts = [jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=fill) for fill in fills]
+    rows = [part.swapaxes(0, 1) for part in parts]
+    joined = lax.map(lambda row: jnp.concatenate([row[0][:, :5], row[1][:, 5:]], axis=1), tuple(rows))
+    return joined.swapaxes(0, 1)
+
+
+@pytest.mark.parametrize("fills", [(0, 0), (0, 5)])
+def test_parts_whose_other_ends_differ_in_a_loop(fills: tuple[int, int]) -> None:
+    """At the ends of the axis that the loop runs along, the parts differ: where one goes over into the other, a tile
+    of the other axis has its own place."""
+    fn = partial(in_two_parts, fills=fills)
+    small, large = proof(fn, (12, 14)), proof(fn, (12, 20))
+    alike = fills[0] == fills[1]
+    assert same_ends(small, large, equal=True) == alike
+    assert ((small.axes[1].start, small.axes[1].stop) == (0, 14)) == alike

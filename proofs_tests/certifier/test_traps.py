@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import subprocess
 import sys
@@ -191,6 +192,28 @@ def test_the_number_of_images_may_not_enter(fn: Any) -> None:
     assert not batchwise(fn, image())
 
 
+def filled(x: Any, first: int, others: int) -> Any:
+    """The sum of three pixels; beside the first image of a batch lies one number, beside the others another one."""
+    parts = [
+        jnp.pad(part, ((0, 0), (1, 1), (0, 0)), constant_values=fill)
+        for part, fill in ((x[:1], first), (x[1:], others))
+    ]
+    y = jnp.concatenate(parts)
+    return y[:, :-2] + y[:, 1:-1] + y[:, 2:]
+
+
+@pytest.mark.parametrize("others", [0, 5])
+def test_the_number_of_images_may_not_enter_at_the_border(others: int) -> None:
+    """Where nothing is padded, tiles that share a call deliver the border of the image, too."""
+    fn = partial(filled, first=0, others=others)
+    assert batchwise(fn, image())
+    assert batchwise(fn, image(), borders=True) == (others == 0)
+    x = np.random.default_rng(0).integers(-99, 99, (1, 60, 2), dtype=np.int32)
+    plan = sj.plan_tiles(fn, x.shape, tile=8, pad=None, dtype=np.int32)
+    assert (plan.batch_size > 1) == (others == 0)
+    assert np.array_equal(sj.predict_tiled(fn, x, plan), fn(x))
+
+
 def test_images_that_are_added_are_not_tiled() -> None:
     """They would be dropped without a word."""
     with pytest.raises(ValueError, match="as many images"):
@@ -226,6 +249,21 @@ def test_a_product_with_zero_keeps_its_sign() -> None:
     for fn in (lambda x: jnp.cumsum(x * 0, 1) + x, lambda x: jnp.cumsum(x * 0 + 0.0, 1) + x):
         with pytest.raises(CertificationError, match="accumulates"):
             certify(fn, image(np.float32))
+
+
+def test_what_is_padded_need_not_be_finite() -> None:
+    """Infinity times zero is no number, and the image itself may be finite."""
+
+    def fn(x: Any) -> Any:
+        y = jnp.pad(x, ((0, 0), (3, 3), (0, 0)), constant_values=-jnp.inf)
+        return x + (y * 0 + 1)[:, : x.shape[1]]
+
+    cert = certify(fn, image(np.float32))
+    assert cert.axes[0].exact == (3, 24)
+    assert refuted(fn, cert, np.float32) == []
+    everything = dataclasses.replace(cert.axes[0], exact=(0, 24))
+    assert list(failures(everything, measure(fn, cert.shape, 1, 1, np.float32, 4)[0]))
+    assert certify(lambda x: x + (x * 0 + 1)[:, :24], image(np.float32)).axes[0].exact == (0, 24)
 
 
 ZERO_INSIDE: dict[str, Callable[[Any], Any]] = {

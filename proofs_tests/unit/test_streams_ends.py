@@ -177,3 +177,92 @@ def test_an_edited_plan_is_refused() -> None:
             sj.predict_tiled(fn, np.zeros((1, 60, 2), np.int32), other)
     with pytest.raises(ValueError, match="expected a tile plan"):
         TilePlan.from_json(json.dumps({**data, "image_shape": [1, 5, 2]}))
+
+
+def looked_up(x: Any, index: Callable[[int], Any], **options: Any) -> Any:
+    y = conv(x)
+    return jnp.take(y, index(y.shape[1]), axis=1, **options)
+
+
+def planned(fn: Any, shape: tuple[int, ...] = (1, 60, 2), axis: int = 0) -> TilePlan:
+    return sj.plan_tiles(fn, shape, tile=12, pad=None, dtype=jnp.int32, stream=axis)
+
+
+# What the outputs in the middle read, the first or the last one does not.
+ENDS: dict[str, Layer] = {
+    "the first pixel twice": lambda x: looked_up(x, lambda n: np.maximum(np.arange(n) - 1, 0)),
+    "the last pixel twice": lambda x: looked_up(x, lambda n: np.minimum(np.arange(n) + 1, n - 1)),
+    "another pixel": lambda x: looked_up(x, lambda n: np.r_[3, 1:n]),
+    "none": lambda x: looked_up(x, lambda n: np.arange(n) + 1, mode="fill", fill_value=7),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_what_is_looked_up_otherwise_at_an_end_is_refused(name: str) -> None:
+    """What a stream would read there is the pixel before the first one, or behind the last."""
+    with pytest.raises(ValueError, match="looked up otherwise at its ends"):
+        planned(ENDS[name])
+
+
+def test_control_what_is_looked_up_alike_is_streamed() -> None:
+    def fn(x: Any) -> Any:
+        return conv(looked_up(x, lambda n: np.arange(n) ^ 1), padding="SAME") + 1
+
+    image = RNG.integers(-99, 99, (1, 60, 2)).astype(np.int32)
+    np.testing.assert_array_equal(sj.predict_tiled(fn, image, planned(fn)), fn(image))
+
+
+def from_five(x: Any, padding: str) -> Any:
+    """A sum that starts from 5. Whether what is padded counts as 5, too, is up to XLA."""
+    return lax.reduce_window(conv(x), np.int32(5), lax.add, (1, 3, 1), (1, 1, 1), padding)
+
+
+def test_windows_of_any_function_at_an_end_are_refused() -> None:
+    with pytest.raises(ValueError, match="reads beyond the image's ends"):
+        planned(lambda x: from_five(x, "SAME"))
+    image = RNG.integers(-99, 99, (1, 60, 2)).astype(np.int32)
+    control = lambda x: conv(from_five(x, "VALID"), padding="SAME")  # noqa: E731
+    np.testing.assert_array_equal(sj.predict_tiled(control, image, planned(control)), control(image))
+
+
+def blurred(x: Any) -> Any:
+    """A same-padded sum of 3 x 3 pixels."""
+    return lax.reduce_window(x, 0, lax.add, (1, 3, 3, 1), (1, 1, 1, 1), "SAME")
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_slices_across_the_stream_are_told_apart(axis: int) -> None:
+    """Of one map, cut at two places: what a layer pads lies behind another pixel."""
+
+    def fn(x: Any) -> Any:
+        x = x.swapaxes(1, 1 + axis)
+        return (blurred(x[:, :, :-2]) + blurred(x[:, :, :-1])[:, :, :-1]).swapaxes(1, 1 + axis)
+
+    image = RNG.integers(-99, 99, (1, 36, 36, 2)).astype(np.int32)
+    np.testing.assert_array_equal(sj.predict_tiled(fn, image, planned(fn, image.shape, axis)), fn(image))
+
+
+def beside(x: Any, fills: tuple[int, int]) -> Any:
+    """Two parts of one map, of which each is padded across the stream by a number of its own."""
+    parts = [jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)), constant_values=fill) for fill in fills]
+    return jnp.concatenate([parts[0][:, :10], parts[1][:, 10:]], axis=1)
+
+
+def test_ends_across_the_stream_that_change_along_it_are_refused() -> None:
+    """Exact all along, and yet not one stream."""
+    with pytest.raises(ValueError, match="put together of different maps"):
+        planned(lambda x: beside(x, (0, 5)), (1, 36, 36, 2))
+    image = RNG.integers(-99, 99, (1, 36, 36, 2)).astype(np.int32)
+    control = lambda x: beside(x, (5, 5))  # noqa: E731
+    np.testing.assert_array_equal(sj.predict_tiled(control, image, planned(control, image.shape)), control(image))
+
+
+def test_ends_across_the_stream_that_meet() -> None:
+    """Rolled around across the stream: a plan of which the function is the same, though these ends have no names."""
+    fn = lambda x: jnp.roll(x, 2, axis=2)  # noqa: E731
+    image = RNG.integers(-99, 99, (1, 36, 20, 2)).astype(np.int32)
+    plan = planned(fn, image.shape)
+    assert min(plan.tile_input) < 20
+    np.testing.assert_array_equal(sj.predict_tiled(fn, image, plan), fn(image))
+    with pytest.raises(ValueError, match="computes something else"):
+        sj.predict_tiled(lambda x: jnp.roll(x, 3, axis=2), image, plan)

@@ -20,6 +20,7 @@ from proofs_tests.certifier.programs import Program, programs
 from proofs_tests.certifier.test_random_programs import QUIET
 from proofs_tests.support.profiles import examples
 from shiftjax.tiling._geometry import axis_tiles
+from shiftjax.volume._targets.provenance import function_provenance
 
 KERNEL: Any = (np.random.default_rng(0).integers(-9, 9, (3, 1, 1)) * 2 + 1).astype(np.int32)
 
@@ -211,6 +212,28 @@ def test_rounded_weights_at_the_border(space: tuple[int, int]) -> None:
     assert "rounded at the border" in plan.why
     np.testing.assert_allclose(sj.predict_tiled(bilinear, x, plan), jax.jit(bilinear)(x), atol=1e-5)
     assert sj.plan_tiles(bilinear, x.shape, tile=8).equals_whole, "the exact window holds none of them"
+
+
+@pytest.mark.parametrize("stream", [False, 0])
+@pytest.mark.parametrize("tile", [8, 64])
+def test_a_fill_that_changed_is_seen(stream: Any, tile: int) -> None:
+    """The interior is the same map, of one fingerprint; what lies beside the image is in the version alone."""
+    fill = [0]
+
+    def fn(x: Any) -> Any:
+        y = jnp.pad(x, ((0, 0), (1, 1), (0, 0)), constant_values=fill[0])
+        return y[:, :-2] + 3 * y[:, 1:-1] + 5 * y[:, 2:]
+
+    x, plans = image(1, 40, 1), []
+    for fill[0] in (0, 7):
+        plans.append(sj.plan_tiles(fn, x.shape, tile=tile, pad=None, dtype=jnp.int32, stream=stream))
+        assert equal(sj.predict_tiled(fn, x, plans[-1]), fn(x))
+    one, other = (plan.certificate for plan in plans)
+    assert one.fingerprint == other.fingerprint
+    assert one.version != other.version
+    assert function_provenance(fn, one) != function_provenance(fn, other)
+    with pytest.raises(ValueError, match="computes something else"):
+        sj.predict_tiled(fn, x, plans[0])
 
 
 def test_what_wraps_around_is_one_tile() -> None:

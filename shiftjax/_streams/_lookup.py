@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from shiftjax._arithmetic import ceil_div
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """Output `m * len(starts) + r` reads element `starts[r] + m * stride`, with the interface of `Read`."""
+    """Output `m * len(starts) + r` reads element `starts[r] + m * stride`, with the interface of `Read`.
+
+    `throughout` tells whether it does so up to the array's ends.
+    """
 
     starts: tuple[int, ...]
     stride: int
+    throughout: bool
 
     reads_always = True
 
@@ -28,7 +32,7 @@ class Lookup:
 
     def moved(self, by: int) -> Lookup:
         """The same, where element i is found at index `i + by` of another array."""
-        return Lookup(tuple(start + by for start in self.starts), self.stride)
+        return replace(self, starts=tuple(start + by for start in self.starts))
 
     def lead(self, before: int) -> int:
         """The lead of the result: the first output that reads something of a later step."""

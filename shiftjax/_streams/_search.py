@@ -12,7 +12,7 @@ from shiftjax._streams._lookup import Lookup
 from shiftjax._streams._pieces import Covered, joined, only_operand, pieces
 from shiftjax._streams._read import Read
 from shiftjax._streams._refusal import NotStreamable
-from shiftjax._streams._rule import Rule, place, refuse
+from shiftjax._streams._rule import Rule, place, refuse, sizes
 from shiftjax._streams._rules import rule_of
 from shiftjax._streams._woven import woven
 from shiftjax.certifier import Array, CertificationError, Constant, Dataflow, Operation
@@ -181,7 +181,9 @@ class _WithEnds(_Search):
     def _read(self, op: Operation, array: Array, operand: Array, rule: Rule, read: Read | Lookup) -> Link:
         """Where an operation reads beyond the ends of an operand, what lies there is told."""
         link, size = self.link(operand), _size(operand, self.k)
-        if isinstance(read, Lookup):  # which reads within
+        if isinstance(read, Lookup):
+            if not read.throughout:
+                refuse(op, "the image is looked up otherwise at its ends")
             return link
         length, *_ = read.part(0, _size(array, self.k))
         begin = read.first(0)
@@ -210,7 +212,7 @@ class _WithEnds(_Search):
             return None
         if (node.operation.name, node.operation.result) != (other.operation.name, other.operation.result):
             return None
-        if len(node.links) != len(other.links):
+        if len(node.links) != len(other.links) or _across(node) != _across(other):
             return None
         moves = set()
         for link, read, other_link, other_read in zip(node.links, node.reads, other.links, other.reads, strict=True):
@@ -242,6 +244,11 @@ def _size(array: Array, k: int) -> int:
     """How many indices an array has along the axis."""
     along = array.along(k)
     return 0 if along is None else array.shape[along.axis] // (along.before * along.after)
+
+
+def _across(node: Node) -> tuple[int, ...]:
+    """The shape of a node across the stream: what is cut or padded there by another amount has the name of one map."""
+    return sizes(node.array, node.along, 1)
 
 
 def _span(known: Covered) -> tuple[int, int]:

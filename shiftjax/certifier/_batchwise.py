@@ -17,6 +17,7 @@ def batchwise(
     *,
     images: Sequence[int] = (1, 2, 3),
     spatial_axes: Sequence[int] | None = None,
+    borders: bool = False,
 ) -> bool:
     """Proves that `fn` treats each image of a batch alone, whatever else is in the batch.
 
@@ -29,6 +30,7 @@ def batchwise(
         x: `(batch, ...)` as for `certify`; its first axis is the batch, whatever its size.
         images: for which numbers of images in a batch.
         spatial_axes: as for `certify`.
+        borders: whether what comes of the ends of an image counts, too, and not only what is exact.
 
     Returns:
         Whether it is proved; False does not say that images are mixed.
@@ -48,4 +50,4 @@ def batchwise(
     alone = all(
         axis.pointwise and axis.exact == (0, n) and axis.out == n and axis.output_axis == 0 for axis, n in batches
     )
-    return alone and all(certificates[0].same_map(other) for other in certificates[1:])
+    return alone and all(certificates[0].same_map(other, borders=borders) for other in certificates)

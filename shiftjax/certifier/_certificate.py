@@ -11,6 +11,7 @@ from typing import Any
 
 from shiftjax import theory
 from shiftjax.certifier._axis_certificate import AxisCertificate
+from shiftjax.certifier._domain.naming import digest
 
 FORMAT = 4
 
@@ -171,6 +172,11 @@ class Certificate:
     def fingerprint(self) -> str:
         """Digest of the derivation without sizes along image axes: where two shapes have one, they are of one map."""
         return "-".join(leaf.fingerprint for leaf in self.leaves)
+
+    @cached_property
+    def version(self) -> str:
+        """Digest of the fingerprint, and of how the ends of the image are treated: what the function is."""
+        return digest(self.fingerprint, [leaf.borders for leaf in self.leaves])
 
     def same_map(self, other: Certificate, *, borders: bool = False) -> bool:
         """Whether both are of one map of an infinite image, so that exact outputs at the same place agree.

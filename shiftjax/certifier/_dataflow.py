@@ -126,7 +126,8 @@ class Operation:
         source: "file:line" of the user's code.
         pointwise: whether it reads all operands at the index that it computes.
         lookup: of a gather of single indices that are known and regular: the elements that outputs `0 .. q - 1` read,
-            and how many elements further along the next q outputs read; None for all else.
+            how many elements further along the next q outputs read, and whether all outputs do so and read what is
+            there; None for all else.
     """
 
     primitive: Any
@@ -135,7 +136,7 @@ class Operation:
     result: int
     source: str
     pointwise: bool
-    lookup: tuple[tuple[int, ...], int] | None
+    lookup: tuple[tuple[int, ...], int, bool] | None
 
     @property
     def name(self) -> str:
@@ -238,7 +239,7 @@ class _Made:
     result: int
 
 
-def _lookup(made: _Made) -> tuple[tuple[int, ...], int] | None:
+def _lookup(made: _Made) -> tuple[tuple[int, ...], int, bool] | None:
     """The regular indices that a gather reads along one axis of the image, as its rule found them."""
     if made.eqn.name != "gather":
         return None
@@ -246,8 +247,13 @@ def _lookup(made: _Made) -> tuple[tuple[int, ...], int] | None:
     axes = made.eqn.params["dimension_numbers"].start_index_map
     if not isinstance(image, Image) or not isinstance(indices, Known) or len(axes) != 1 or len(indices.shape) != 2:
         return None
-    pattern = regular(indices_read(str(made.eqn.params["mode"]), indices, image.shape[axes[0]]))
-    return None if pattern is None else (pattern.first, pattern.step)
+    total = image.shape[axes[0]]
+    read = indices_read(str(made.eqn.params["mode"]), indices, total)
+    pattern = regular(read)
+    if pattern is None:
+        return None
+    throughout = (pattern.start, pattern.stop) == (0, len(read)) and 0 <= min(read) <= max(read) < total
+    return pattern.first, pattern.step, throughout
 
 
 class _Walk(Interpreter):

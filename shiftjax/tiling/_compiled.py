@@ -47,8 +47,8 @@ class CompiledFunction:
 
         Args:
             fn: the function.
-            version: what the function computes, as the fingerprint of its certificate tells: where it closes over
-                values, JAX cannot see that they have changed, and traces it anew only if this differs.
+            version: what the function computes, of its certificate: where it closes over values, JAX cannot see that
+                they have changed, and traces it anew only if this differs.
         """
         parts = take_apart(fn)
         return cls(parts.arrays, (tuple(map(_Leaf, parts.leaves)), parts.tree, version))

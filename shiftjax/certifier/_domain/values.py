@@ -61,8 +61,11 @@ class Image:
 
     @property
     def resized(self) -> Resized | None:
-        """How the map was resized, if nothing but transpositions was done since."""
-        return self.made_by if self.made_by is not None and self.made_by.name == self.map else None
+        """How the map was resized, if nothing but transpositions was done since, at its ends neither."""
+        made = self.made_by
+        if made is None or made.name != self.map or self.borders != self.as_resized(made).borders:
+            return None
+        return made
 
     @property
     def spatial(self) -> tuple[int, ...]:
@@ -93,6 +96,11 @@ class Image:
     def strides(self) -> dict[int, Fraction]:
         """Image pixels per index, of every image axis that still follows the image."""
         return {axis.image: axis.stride for axis in self._followed}
+
+    @property
+    def exact_throughout(self) -> bool:
+        """Whether all of it equals the infinite array, so that nothing was put beside the image."""
+        return all(axis.exact == (0, axis.size) for axis in self._followed)
 
     def along(self, image: int) -> Axis | None:
         """The axis that runs along an image axis, where it stands alone."""
@@ -126,7 +134,8 @@ class Image:
 
     def borders_beside(self, along: int) -> tuple[domain.Border, ...]:
         """The same without those of one array axis."""
-        return tuple(axis.border for axis in following(_without(self.axes, along)))
+        beside = [*following(_without(self.axes, along)), *(axis for _, axis in self.detached)]
+        return tuple(axis.border for axis in beside)
 
     @property
     def _followed(self) -> list[Axis]:

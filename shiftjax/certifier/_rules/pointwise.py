@@ -13,6 +13,7 @@ from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._domain.bordered import Form
 from shiftjax.certifier._domain.constants import Known, Unknown
+from shiftjax.certifier._domain.rounding import is_float
 from shiftjax.certifier._domain.tags import AxisTag, Flattened, image_axes
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._rules.lifting import beside, lift, shows_all
@@ -50,12 +51,14 @@ def pointwise(eqn: Equation, *values: Value) -> Value:
     """out[i] = f(a[i], b[i], ...): reads what its operands read at the same index.
 
     A finite number times zero is zero, of either sign, and a number other than zero does not change when zero is added.
+    What is padded may be infinite, whatever the image is.
     """
     if eqn.name == "add" and (constant := _beside_zero(eqn, values)):
         return constant
     axes, operands = join_operands(eqn, values, eqn.shape)
     result = eqn.image(axes, operands, moves=True)
-    return replace(result, zero=eqn.name == "mul" and any(map(_is_zero, values)))
+    finite = result.exact_throughout or not is_float(eqn.dtype)
+    return replace(result, zero=eqn.name == "mul" and finite and any(map(_is_zero, values)))
 
 
 def _is_zero(value: Value) -> bool:

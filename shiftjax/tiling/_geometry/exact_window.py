@@ -101,8 +101,12 @@ def borders(certificate: Certificate) -> tuple[Borders, ...]:
 
 
 def exact_throughout(certificate: Certificate, axis: int) -> bool:
-    """Whether every output pixel along a spatial axis, from 0, is exact: none reads padding inside the function."""
-    return all(output.axes[axis].exact == (0, output.axes[axis].out) for output in certificate.outputs)
+    """Whether every output pixel along a spatial axis, from 0, is exact: none reads padding inside the function.
+
+    At the ends of the other axes too: where these are treated alike all along this one, they have names.
+    """
+    exact = all(output.axes[axis].exact == (0, output.axes[axis].out) for output in certificate.outputs)
+    return exact and certificate.same_map(certificate, borders=True)
 
 
 def _by_axis(certificate: Certificate) -> list[tuple[AxisCertificate, ...]]:

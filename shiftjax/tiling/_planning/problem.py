@@ -85,7 +85,7 @@ class Problem:
         Raises:
             NotStreamable: it cannot be computed step by step.
         """
-        function = CompiledFunction.of(self.fn, certificate.fingerprint)  # what it closes over may have changed
+        function = CompiledFunction.of(self.fn, certificate.version)  # what it closes over may have changed
         return derived(function, self.image(size), axis, certificate.places, whole)
 
     def memory_of(self, size: Sizes, axis: int | None, output: Sizes, whole: int | None) -> int:

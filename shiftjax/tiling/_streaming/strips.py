@@ -52,7 +52,7 @@ def run_strips(
     assert axis is not None
     along = plan.axes[axis]
     assert isinstance(along, StreamAxis)
-    function = CompiledFunction.of(fn, plan.certificate.fingerprint)
+    function = CompiledFunction.of(fn, plan.certificate.version)
     function = function if device is None else function.to(device)
     traced = jax.ShapeDtypeStruct(plan.certificate.shape, plan.dtype)
     stream = derived(function, traced, axis, places, plan.streamed_ends)

@@ -51,7 +51,7 @@ def function_provenance(fn: Callable[[Any], Any], certificate: Certificate) -> s
     """
     constants = [json.dumps([c.shape, c.dtype, c.digest]) for c in certificate.constants]
     programs = [" ".join(item) for item in sorted(computed_by(fn).items())]
-    return digest(certificate.fingerprint, *constants, *programs, *jax.device_get(take_apart(fn).arrays))
+    return digest(certificate.version, *constants, *programs, *jax.device_get(take_apart(fn).arrays))
 
 
 def versions() -> dict[str, str]:
