@@ -16,8 +16,8 @@ from _timing import time_alternating
 
 from shiftjax.nets import _forms
 
-LAYERS = ((236, 1, 16), (236, 3, 16), (236, 3, 64), (234, 16, 16), (116, 16, 32))
-LAYERS += ((114, 32, 32), (56, 32, 64), (54, 64, 64), (24, 128, 128), (84, 32, 16))
+LAYERS = [(236, 1, 16), (236, 3, 16), (236, 3, 64), (234, 16, 16), (116, 16, 32), (114, 32, 32), (56, 32, 64)]
+LAYERS += [(54, 64, 64), (24, 128, 128), (84, 32, 16)]  # pixels per axis, channels, features
 FORMS = (_forms.direct, _forms.without_copies, _forms.rows_as_channels, _forms.sum_of_products)
 GRADIENTS = FORMS[:3]
 
