@@ -59,8 +59,11 @@ AS_CLAIMED: dict[str, list[dict[str, Any]]] = {
     "tile_inconsistent_too_small": [APART | CUT, APART | CUT],
     "tile_inconsistent_wrong_crop": [APART | CUT],
     "tile_size_sweep": [APART | SEAMLESS, APART | CUT],
+    "window_sweep": [{"train_window": size, "line_jump": float(size <= PERIOD)} for size in (3, 4, 5, 6, 8, 12)],
+    "codes_by_level": [{"levels": levels, "share": 1 / levels} for levels in (1, 2)],
 }
 OTHERWISE = {"codes": 7, "centre": 4, "told_apart": 0.3, "repeat": 2.0, "average_precision": 0.5, "false_splits": 3}
+OTHERWISE |= {"line_jump": 0.3, "share": 1.5}
 SWAPPED = {"seam_disagreement": 0.3, "grid_disagreement": 0.3, "seam_or_grid": 0.3}
 
 
@@ -78,7 +81,7 @@ def test_a_check_looks_at_the_tile_that_contradicts_it_most():
     rows = [{"score": 0.2, "legal_tile": True}, {"score": 0.9, "legal_tile": False}]
     assert Check("", "score", most=0.5).measure(rows) == 0.9
     assert Check("", "score", least=0.5).measure(rows) == 0.2
-    assert Check("", "score", most=0.5, tiles="legal").measure(rows) == 0.2
+    assert Check("", "score", most=0.5, of=("legal_tile", True)).measure(rows) == 0.2
     assert Check("", "score", 1, 1).expected == "1"
 
 
@@ -155,7 +158,7 @@ def _stub(experiment, owner, *, out, seed, replicas, steps):
     """A row without training."""
     (out / f"{experiment.name}.png").write_bytes(b"")
     scores = {str(own): AS_CLAIMED[experiment.name] for own in range(seed, seed + replicas)}
-    kept = {"window": 8, "period": PERIOD, "steps": 3, "tiles": list(experiment.tiles), "training": asdict(TINY)}
+    kept = {"windows": [8], "period": PERIOD, "steps": 3, "tiles": list(experiment.tiles), "trainings": [asdict(TINY)]}
     return {"name": experiment.name, "expected": experiment.expected, **kept, "scores": scores}
 
 
@@ -227,8 +230,8 @@ def test_a_row_that_is_kept_is_of_the_experiment_as_it_is_now(name):
     if "checks" not in row:
         return
     experiment = find(name, "small")
-    (training,) = experiment.trainings.values()
-    assert row["training"] == json.loads(json.dumps(asdict(training))), f"run --only {name} again"
+    now = [asdict(training) for training in experiment.trainings.values()]
+    assert row["trainings"] == json.loads(json.dumps(now)), f"run --only {name} again"
     assert row["tiles"] == list(experiment.tiles)
     judged = judge(claims(name, row["period"]), list(row["scores"].values()))
     assert json.dumps(judged) == json.dumps({key: row[key] for key in judged})

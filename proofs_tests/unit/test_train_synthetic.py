@@ -19,7 +19,7 @@ from shiftjax import synthetic
 from shiftjax._cli import train_synthetic as command
 from shiftjax._experiments import data, nuclei
 from shiftjax._experiments.evaluate import Stitched, Whole, departure, score, seam_excess, seamless, seams
-from shiftjax._experiments.settings import DEFAULT, EXPERIMENTS, SWEEP
+from shiftjax._experiments.settings import DEFAULT, EXPERIMENTS, LEVELS, SWEEP, WINDOWS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_synthetic.py"
 ROW = {
@@ -70,7 +70,7 @@ def test_the_papers_experiments_have_the_papers_windows(name, sizes):
 def test_small_experiments_have_two_levels_and_few_steps(name):
     for training in EXPERIMENTS["small"][name].trainings.values():
         assert training.steps <= 3000
-        assert training.levels == 2 or name == "nuclei"
+        assert training.levels == 2 or name in ("nuclei", LEVELS)
 
 
 def test_no_stitching_hides_its_seams_by_a_tile_as_large_as_the_pitch():
@@ -82,7 +82,14 @@ def test_no_stitching_hides_its_seams_by_a_tile_as_large_as_the_pitch():
 
 def test_the_list_names_every_experiment(capsys):
     assert _run("--list") == 0
-    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {DEFAULT, SWEEP, "nuclei", *PAPER}
+    assert {line.split()[0] for line in capsys.readouterr().out.splitlines()} == {
+        DEFAULT,
+        SWEEP,
+        WINDOWS,
+        LEVELS,
+        "nuclei",
+        *PAPER,
+    }
 
 
 def test_a_short_run_writes_metrics_and_figure(tmp_path, capsys):

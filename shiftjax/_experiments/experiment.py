@@ -42,7 +42,8 @@ class Training:
 
     `decay` lets the learning rate fall to zero along a cosine, so that training settles in few steps; `clip` bounds the
     norm of the gradient. With `whole`, objects that the output window cuts count for nothing: in a small window they
-    are most of all, and what is left of them looks different. The other options are those of `UNet`.
+    are most of all, and what is left of them looks different. `kept` narrows the window: the loss sees so many pixels
+    of the output per axis, and not the rest. The other options are those of `UNet`.
     """
 
     scene: Scene
@@ -62,6 +63,7 @@ class Training:
     decay: bool = False
     clip: float | None = None
     whole: bool = False
+    kept: int | None = None
 
     def net(self, **changes: object) -> UNet:
         """The network, with `changes` to its options."""
@@ -72,9 +74,9 @@ class Training:
 
     @property
     def window(self) -> tuple[int, int]:
-        """Size of the output window in pixels, and its offset in the input."""
+        """Size in pixels of the output that the loss sees, and its offset in the input."""
         (axis, _) = self.net().legal_sizes(self.input_size)
-        return next((output, offset) for size, output, offset in axis if size == self.input_size)
+        return next((self.kept or output, offset) for size, output, offset in axis if size == self.input_size)
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Experiment:
     """Networks to train and what to do with them.
 
     Attributes:
-        trainings: network name -> how it is trained.
+        trainings: network name -> how it is trained; the same name is the same training in every experiment.
         bandwidth: of mean shift, a length in the embedding.
         expected: what the paper saw, in words.
         tiles: output tile sizes to stitch with, legal or not, in pixels; without any, one output window is examined.

@@ -12,7 +12,7 @@ from shiftjax._checks import one_of
 from shiftjax._experiments.experiment import Experiment, Scene, Training
 
 DEFAULT = "seams"
-SWEEP = "tile_size_sweep"
+SWEEP, WINDOWS, LEVELS = "tile_size_sweep", "window_sweep", "codes_by_level"  # the last two are not the paper's
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,19 @@ _SMALL_SWEEP = replace(_SMALL, scene=_SWEPT_DISCS, input_size=76, factors=(2, 4)
 _SMALL_CONSTANT = replace(_CONSTANT_2, learning_rate=1e-3, steps=1000)
 # With 3 features, dead ReLUs merge two of the embeddings on some seeds.
 _SMALL_LEARNED = replace(_CONSTANT, levels=2, features=8, decoder_convs=2, learning_rate=1e-3, steps=1000)
+
+
+def _windows(training: Training) -> dict[str, Training]:
+    """One training for each window that the loss sees: about one period, two of them, three."""
+    (period,) = set(training.net().period)
+    sizes = (period - 1, period, period + 1, period + 2, 2 * period, 3 * period)
+    return {f"window_{size}": replace(training, kept=size) for size in sizes}
+
+
+def _levels(training: Training, sizes: Sequence[int]) -> dict[str, Training]:
+    """One training of a constant image for 1, 2, ... levels, each with its input size."""
+    return {f"levels_{n}": _constant(training, size, levels=n) for n, size in enumerate(sizes, 1)}
+
 
 _TABLE = {
     "const_inp_fixed": _Row(
@@ -177,6 +190,16 @@ _TABLE = {
         "seam disagreement and false splits dip at the multiples of the period, and nowhere else",
         paper=_Size(_PAPER_NUCLEI, bw=2.0, tiles=range(120, 149), min_size=50),
         small=_Size(_SMALL_SWEEP, bw=2.0, tiles=range(8, 25), area=112),
+    ),
+    WINDOWS: _Row(
+        "seams where the training window is at most the period, none where it is a pixel larger",
+        paper=_Size(_windows(replace(_PAPER_TILES, input_size=236)), bw=0.2, tiles=(16,)),
+        small=_Size(_windows(_SMALL), bw=1.0, tiles=(8,)),
+    ),
+    LEVELS: _Row(
+        "never more than f^(2l) embeddings; how many of them training uses",
+        paper=_Size(_levels(_CONSTANT, (24, 56, 108, 236)), bw=0.2),
+        small=_Size(_levels(_SMALL_LEARNED, (24, 56, 108)), bw=0.2),
     ),
 }
 

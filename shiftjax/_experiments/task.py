@@ -38,8 +38,9 @@ def scene_task(training: Training) -> Task:
     bound = data.max_instances(training)
 
     def loss(embedding: Array, labels: Array) -> Array:
+        rows, columns = labels.shape[1:]  # of what the loss is to see
         value, _ = discriminative_loss(
-            embedding,
+            embedding[:, :rows, :columns],
             data.ignore_cut(labels, bound) if training.whole else labels,
             max_instances=bound,
             delta_var=DELTA_VAR,

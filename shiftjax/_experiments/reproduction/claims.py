@@ -1,4 +1,4 @@
-"""What each experiment of the paper claims, as checks on numbers."""
+"""What each experiment claims, the paper's and those beyond it, as checks on numbers."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shiftjax._experiments.settings import SWEEP
+from shiftjax._experiments.settings import LEVELS, SWEEP, WINDOWS
 
-Rows = Sequence[Mapping[str, Any]]  # scores of one replica, a row per tile size
+Rows = Sequence[Mapping[str, Any]]  # scores of one replica, a row per network and tile size
 NO_SEAM, SEAM, FEW = 0.02, 0.5, 0.05
 
 
 @dataclass(frozen=True)
 class Check:
-    """A score that has to lie in an interval for every tile size.
+    """A score that has to lie in an interval in every row that it is about.
 
     Attributes:
         words: what is measured.
         score: its name in a row.
         least, most: the interval; both ends belong to it.
-        tiles: which tiles it is about: "legal", "other", or all of them.
+        of: a key of rows and its value in those that it is about; without, it is about all of them.
     """
 
     words: str
     score: str
     least: float = -math.inf
     most: float = math.inf
-    tiles: str = "all"
+    of: tuple[str, Any] | None = None
 
     @property
     def expected(self) -> str:
@@ -41,9 +41,8 @@ class Check:
         return ", ".join(f"{words} {end:g}" for words, end in ends if math.isfinite(end))
 
     def measure(self, rows: Rows) -> float:
-        """The value among the tile sizes that speaks most against the claim; NaN if one is NaN."""
-        which = {"all": (True, False), "legal": (True,), "other": (False,)}[self.tiles]
-        values = [float(row[self.score]) for row in rows if row.get("legal_tile", True) in which]
+        """The value among the rows that speaks most against the claim; NaN if one is NaN."""
+        values = [float(row[self.score]) for row in rows if self.of is None or row[self.of[0]] == self.of[1]]
         if any(map(math.isnan, values)):
             return math.nan
         return max(values, key=lambda value: max(self.least - value, value - self.most))
@@ -72,12 +71,19 @@ _FOUND = (_exactly("false splits", "false_splits", 0), Check("AP50", "average_pr
 _SEAMS = Check("seam or grid disagreement", "seam_or_grid", least=SEAM)
 _AP50 = Check("AP50", "average_precision")
 _EXCESS = Check("excess of the jumps at seams over the whole image's", "seam_excess")
+_LEGAL, _OTHER = ("legal_tile", True), ("legal_tile", False)
 _SWEPT = (
-    Check("seam disagreement, multiples of the period", "seam_disagreement", most=NO_SEAM, tiles="legal"),
-    Check("seam disagreement, other tiles", "seam_disagreement", least=SEAM, tiles="other"),
-    Check("false splits, multiples of the period", "false_splits", 0, 0, tiles="legal"),
-    Check("false splits, other tiles", "false_splits", least=1, tiles="other"),
+    Check("seam disagreement, multiples of the period", "seam_disagreement", most=NO_SEAM, of=_LEGAL),
+    Check("seam disagreement, other tiles", "seam_disagreement", least=SEAM, of=_OTHER),
+    Check("false splits, multiples of the period", "false_splits", 0, 0, of=_LEGAL),
+    Check("false splits, other tiles", "false_splits", least=1, of=_OTHER),
 )
+
+
+def _window(size: int, period: int) -> Check:
+    seams = {"least": SEAM} if size <= period else {"most": FEW}
+    return Check(f"jump at the period's lines, window of {size} px", "line_jump", **seams, of=("train_window", size))
+
 
 # By the period of the network, so that one table serves both sizes.
 _CLAIMS: Mapping[str, Callable[[int], tuple[Check, ...]]] = {
@@ -98,8 +104,16 @@ _CLAIMS: Mapping[str, Callable[[int], tuple[Check, ...]]] = {
     "tile_inconsistent_too_small": lambda period: (_SEAMS,),
     "tile_inconsistent_wrong_crop": lambda period: (_SEAMS,),
     SWEEP: lambda period: _SWEPT,
+    WINDOWS: lambda period: tuple(
+        _window(size, period) for size in (period - 1, period, period + 1, period + 2, 2 * period, 3 * period)
+    ),
+    LEVELS: lambda period: tuple(
+        Check(f"share of the {4**levels} embeddings in use, l = {levels}", "share", most=1, of=("levels", levels))
+        for levels in range(1, period.bit_length())
+    ),
 }
 NAMES = tuple(_CLAIMS)
+BEYOND = (WINDOWS, LEVELS)  # what the paper does not ask
 
 
 def claims(name: str, period: int) -> tuple[Check, ...]:

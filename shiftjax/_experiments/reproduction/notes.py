@@ -26,7 +26,7 @@ NOTES: Mapping[str, str] = {
     "spheres_noise_wrong_crop": (
         f"{WHOLE} In every seed the embedding jumps more at seams than the whole image's does there; with the right "
         "crop the same networks show no excess. Seams cut fewer discs than in the rows on tiles, since codes of noise "
-        "depend on the phase only in part: half of the seeds stay below 0.5."
+        "depend on the phase only in part: some of the seeds stay below 0.5."
     ),
     "tile_consistent": (
         "In every seed the stitched output equals the whole image's up to rounding. Where discs are split, the whole "
@@ -34,8 +34,18 @@ NOTES: Mapping[str, str] = {
     ),
     "tile_inconsistent_too_small": (
         "Clustered with half the bandwidth of `tile_consistent`, as in the paper. With the same one mean shift takes "
-        "all for one cluster in five of the seeds: the embedding of a disc slopes from one tile to the next, and what "
+        "all for one cluster in most of the seeds: the embedding of a disc slopes from one tile to the next, and what "
         "is one cluster has no seams to count."
+    ),
+    "window_sweep": (
+        "The step is sharp: a window of one period leaves the embedding jumping at every line of the period, in every "
+        "seed, and one pixel more takes most of the jump away. To see seams is not yet to learn to avoid them: in a "
+        "window of two periods, which hardly shows a disc of 7 px whole, most networks do not learn to tell discs "
+        "apart, and jump; with three periods all learn."
+    ),
+    "codes_by_level": (
+        "The bound is reached, and never passed: every network tells all phases of its period apart, however many "
+        "levels it has. Embeddings count as different from a distance of 0.001 on."
     ),
     "fl_spaced_elastic": (
         f"{WHOLE} Control points are 10 px apart, since discs are half as far apart as the paper's. Codes vary within "

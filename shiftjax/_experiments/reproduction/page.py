@@ -7,16 +7,17 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from shiftjax._experiments.reproduction.claims import BEYOND
 from shiftjax._experiments.reproduction.notes import NOTES
 
 SCRIPT = "python scripts/reproduce_paper.py"
 HEAD = """\
 # The paper, reproduced
 
-Every experiment of the paper in its {size} size, with {replicas} seeds each: what it claims as checks on numbers, what
-was measured (median, and lowest and highest in brackets), and in how many seeds a check holds. A check looks at the
-tile size that speaks most against it. A row holds in a seed if all of its checks do. Figures show seed {seed}, curves
-all of them.
+Every experiment of the paper in its {size} size, and [what it did not ask](#beyond-the-paper), with {replicas} seeds
+each: what it claims as checks on numbers, what was measured (median, and lowest and highest in brackets), and in how
+many seeds a check holds. A check looks at the tile size that speaks most against it. A row holds in a seed if all of
+its checks do. Figures show seed {seed}, curves all of them.
 
 Everything again: `{command}`. Made with {machine}.
 
@@ -25,7 +26,9 @@ READING = """\
 
 *Codes* counts the embeddings of whole discs that lie more than delta_dist = 3 apart, *told apart* is the share of
 neighbouring discs whose embeddings do. *Seam disagreement* is how much likelier a disc is cut where tiles meet than
-elsewhere (0: no likelier, 1: always), *grid disagreement* the same for any line that repeats with the tile.
+elsewhere (0: no likelier, 1: always), *grid disagreement* the same for any line that repeats with the tile. The *jump
+at the period's lines* is that of the embedding itself, before any clustering: how much further apart neighbouring
+pixels of a disc lie there than elsewhere, by the distance of two random pixels of discs.
 """
 
 
@@ -34,10 +37,18 @@ def page(results: Mapping[str, Any]) -> str:
     config, rows = results["run"], results["rows"]
     machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
     head = HEAD.format(**config, command=_command(config), machine=machine)
+    paper = [row for row in rows if row["name"] not in BEYOND]
+    beyond = [row for row in rows if row["name"] in BEYOND]
+    parts = [_table(paper), READING, *(_section(row, config) for row in paper)]
+    parts += ["## Beyond the paper\n", _table(beyond), "", *(_section(row, config) for row in beyond)]
+    return head + "\n".join(parts)
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     lines = ["| experiment | expected | holds in |", "|---|---|---|"]
-    lines += [f"| [{row['name']}](#{row['name']}) | {row['expected']} | {_holds(row)} |" for row in rows]
-    sections = [_section(row, config) for row in rows]
-    return head + "\n".join(lines) + "\n" + READING + "\n" + "\n".join(sections)
+    return "\n".join(
+        lines + [f"| [{row['name']}](#{row['name']}) | {row['expected']} | {_holds(row)} |" for row in rows]
+    )
 
 
 def _holds(row: Mapping[str, Any]) -> str:
@@ -56,7 +67,8 @@ def _section(row: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     if "checks" not in row:
         return "\n".join([*lines, f"Not run; `{_command(config, name)}`", ""])
     tiles = f", output tiles {', '.join(map(str, row['tiles']))} px" if row["tiles"] else ""
-    lines += [f"Period {row['period']} px, training window {row['window']} px, {row['steps']} steps{tiles}.", ""]
+    windows = ", ".join(map(str, row["windows"]))
+    lines += [f"Period {row['period']} px, training window {windows} px, {row['steps']} steps{tiles}.", ""]
     lines += ["| check | expected | measured | holds in |", "|---|---|---|---|"]
     for check in row["checks"]:
         cells = check["words"], check["expected"], measured(check["values"]), f"{check['holds']} of {row['replicas']}"

@@ -1,47 +1,60 @@
-"""One experiment of the paper with several seeds, from training to its scores and its figure."""
+"""One experiment with several seeds, from training to its scores and its figure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from shiftjax import metrics
 from shiftjax._experiments import figure
 from shiftjax._experiments.experiment import Experiment, Training
 from shiftjax._experiments.reproduction import spread
 from shiftjax._experiments.reproduction.measure import of_constant, of_objects
 from shiftjax._experiments.run import Result, run
-from shiftjax._experiments.settings import SWEEP
 
 
 def row(
-    experiment: Experiment, owner: str, *, out: Path, seed: int, replicas: int, steps: int | None = None
+    experiment: Experiment,
+    owner: Callable[[Training], str],
+    *,
+    out: Path,
+    seed: int,
+    replicas: int,
+    steps: int | None = None,
 ) -> dict[str, Any]:
-    """Trains `replicas` networks from `seed` on, scores them by seed, and draws the experiment's figure.
+    """Trains `replicas` networks of each kind from `seed` on, scores them by seed, and draws the experiment's figure.
 
     Args:
-        owner: the first experiment with the same training; its checkpoints in `out / "checkpoints"` serve both.
+        owner: from a training, the first name it has; its checkpoints in `out / "checkpoints"` serve all experiments.
         out: folder of the run.
         steps: of training, instead of the experiment's own.
 
     Returns:
         What a row of the table says, for `claims.judge` to judge.
     """
-    (training,) = experiment.trainings.values()
-    result = run(replace(experiment, trainings={owner: training}), out=out, seed=seed, replicas=replicas, steps=steps)
-    scored = scores(result, training)
-    (period,) = set(training.net().period)
-    draw(result, experiment.name, out / f"{experiment.name}.png")
+    scored: dict[int, list[dict[str, Any]]] = {own: [] for own in range(seed, seed + replicas)}
+    for training in experiment.trainings.values():
+        own = replace(experiment, trainings={owner(training): training})
+        result = run(own, out=out, seed=seed, replicas=replicas, steps=steps)
+        for one, rows in scores(result, training).items():
+            scored[one] += rows
+    path = out / f"{experiment.name}.png"
+    if experiment.name in spread.CURVES:
+        spread.draw(scored, spread.CURVES[experiment.name], path)
+    else:
+        draw(result, experiment.name, path)
+    trainings = list(experiment.trainings.values())
     return {
         "name": experiment.name,
         "expected": experiment.expected,
-        "window": training.window[0],
-        "period": period,
-        "steps": training.steps if steps is None else steps,
-        "training": asdict(training),
+        "windows": sorted({training.window[0] for training in trainings}),
+        "period": max(max(training.net().period) for training in trainings),
+        "steps": max(training.steps for training in trainings) if steps is None else steps,
+        "trainings": [asdict(training) for training in trainings],
         "tiles": list(experiment.tiles),
         "scores": {str(own): rows for own, rows in scored.items()},
     }
@@ -53,7 +66,8 @@ def scores(result: Result, training: Training) -> dict[int, list[dict[str, Any]]
     scored: dict[int, list[dict[str, Any]]] = {}
     for one in result.metrics["outcomes"]:
         _, embedding, labels = result.windows[one["name"]]
-        scored[one["seed"]] = [_numbers(one) | of_constant(embedding, labels, period=period)]
+        more = {"levels": training.levels, "share": one["distinct_embeddings"] / one["capacity"]}
+        scored[one["seed"]] = [_numbers(one) | of_constant(embedding, labels, period=period) | more]
     at = dict.fromkeys(result.views, 0)
     for one in result.metrics["stitchings"]:
         view, inside = result.views[one["name"]][at[one["name"]]], result.pictures[one["name"]].scored
@@ -61,7 +75,9 @@ def scores(result: Result, training: Training) -> dict[int, list[dict[str, Any]]
         parts = (array[(slice(None), *inside)] for array in (view.embedding, view.true))
         more = of_objects(*parts, period=period, pitch=training.scene.pitch)
         worst = float(np.maximum(one["seam_disagreement"], one["grid_disagreement"]))  # NaN if one is
-        scored.setdefault(one["seed"], []).append(_numbers(one) | more | {"seam_or_grid": worst})
+        jump = metrics.seam_disagreement(view.embedding, view.plan, true=view.true).grid
+        more |= {"seam_or_grid": worst, "line_jump": float(jump)}
+        scored.setdefault(one["seed"], []).append(_numbers(one) | more)
     return scored
 
 
@@ -70,10 +86,7 @@ def _numbers(one: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def draw(result: Result, name: str, path: Path) -> None:
-    """The figure of the first seed, or of a sweep the curves of all."""
-    if name == SWEEP:
-        spread.draw(result, path)
-        return
+    """The figure of the first seed."""
     first = next(iter(result.views or result.windows))
     title = f"{name}/seed {result.metrics['config']['seed']}"  # checkpoints may be another experiment's
     chosen = {

@@ -8,13 +8,14 @@ import platform
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from shiftjax._experiments.experiment import Experiment
+from shiftjax._experiments.experiment import Experiment, Training
 from shiftjax._experiments.reproduction.claims import NAMES, claims, judge
 from shiftjax._experiments.reproduction.page import page
 from shiftjax._experiments.reproduction.row import row
@@ -42,7 +43,7 @@ def reproduce(
         if not path.exists():
             print(f"{name}: {experiments[name].expected}")
             start = time.monotonic()
-            shared = owner(name, experiments)
+            shared = partial(owner, experiments=experiments)
             write_json(path, row(experiments[name], shared, out=out, seed=seed, replicas=replicas, steps=steps))
             print(f"{name}: {time.monotonic() - start:.0f} s")
         results = {"run": options, "machine": machine(), "rows": [_judged(kept, experiments[name]) for name in NAMES]}
@@ -76,10 +77,10 @@ def _judged(folder: Path, experiment: Experiment) -> dict[str, Any]:
     return {"name": experiment.name, "expected": experiment.expected}
 
 
-def owner(name: str, experiments: Mapping[str, Experiment]) -> str:
-    """The first experiment whose network is trained as that of `name` is: its checkpoints serve both."""
-    trainings = {other: list(experiment.trainings.values()) for other, experiment in experiments.items()}
-    return next(other for other in trainings if trainings[other] == trainings[name])
+def owner(training: Training, experiments: Mapping[str, Experiment]) -> str:
+    """The first name of a training among all experiments: its checkpoints serve all that train alike."""
+    named = (item for experiment in experiments.values() for item in experiment.trainings.items())
+    return next(name for name, other in named if other == training)
 
 
 def machine() -> dict[str, str]:
