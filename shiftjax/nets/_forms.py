@@ -2,7 +2,7 @@
 
 Every form adds up the same products, so that in int32, where sums wrap around, all of them agree bit for bit. Which
 form is taken depends on the kernel alone and never on the image's size, so that a tile and a whole image are computed
-alike. Measured on 2 cores, ms forward; in parentheses with the XLA of JAX 0.12, which copies no windows:
+alike. Measured on 2 cores by `benchmarks/forms.py`, ms; in parentheses with JAX 0.12, whose XLA copies no windows:
 
 | image, channels -> features | direct    | a row of padding | three rows as channels | sum of products |
 |-----------------------------|-----------|------------------|------------------------|-----------------|
