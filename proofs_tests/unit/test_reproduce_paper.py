@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import importlib
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
+from matplotlib.image import imread
 
 from shiftjax import synthetic
 from shiftjax._cli import reproduce_paper as command
 from shiftjax._cli.train_synthetic import BAD_INPUT, INTERRUPTED
 from shiftjax._experiments.experiment import Experiment, Scene, Training
-from shiftjax._experiments.reproduction import whole_run
+from shiftjax._experiments.reproduction import spread, whole_run
 from shiftjax._experiments.reproduction.claims import NAMES, Check, claims, judge
 from shiftjax._experiments.reproduction.measure import of_constant, of_objects
 from shiftjax._experiments.reproduction.page import measured, page
 from shiftjax._experiments.settings import find
+from shiftjax._experiments.task import scene_task
 
 KEPT = Path(__file__).parents[2] / "docs" / "reproduction"
 PERIOD, PITCH = 4, 7
@@ -143,6 +147,55 @@ def test_a_tiny_run_from_training_to_page(tiny, tmp_path, capsys):
     assert rows["fl_spaced"]["scores"] == rows["spheres_no_noise"]["scores"]  # made twice from one training
     assert (tmp_path / "run" / "results.md").read_text() == page(results)
     assert all((tmp_path / "run" / f"{name}.png").stat().st_size > 5000 for name in names)
+
+
+def test_a_loss_sees_no_more_than_is_kept():
+    """Labels are those of the window's first pixels, and nothing else of the output has a gradient."""
+    training = replace(TINY, kept=3, whole=False)
+    task, everything = scene_task(training), scene_task(replace(TINY, whole=False))
+    (_, labels), (_, all_labels) = (each.sample(jax.random.key(1)) for each in (task, everything))
+    assert labels.shape == (1, 3, 3)
+    assert training.window == (3, TINY.window[1])
+    output = jax.random.normal(jax.random.key(0), (*all_labels.shape, 3))
+    both = ((task, labels), (everything, all_labels))
+    seen, of_all = (np.any(np.asarray(jax.grad(each.loss)(output, own)) != 0, -1)[0] for each, own in both)
+    assert seen[:3, :3].any()
+    assert not seen[3:].any()
+    assert not seen[:, 3:].any()
+    assert of_all[3:].any()  # control: without `kept` the rest has one
+
+
+@pytest.mark.parametrize("name", spread.CURVES)
+def test_the_curves_of_a_sweep_show_their_spread(name, tmp_path):
+    curves = spread.CURVES[name]
+
+    def pixels(width: float) -> np.ndarray:
+        def row(x, value):
+            return {curves.swept[0]: x, curves.legal: x > 1, "period": PERIOD} | dict.fromkeys(curves.scores, value)
+
+        scored = {seed: [row(x, 0.5 + width * (seed - 1)) for x in (1, 2, 4)] for seed in range(3)}
+        spread.draw(scored, curves, tmp_path / "drawn.png")
+        return imread(tmp_path / "drawn.png")
+
+    narrow, wide = pixels(0.0), pixels(0.2)  # of the same median, and of axes as long
+    assert narrow.std() > 0
+    assert narrow.shape == wide.shape
+    assert (narrow != wide).any()
+
+
+def test_a_row_of_several_networks_has_the_scores_of_all(monkeypatch, tmp_path):
+    module = importlib.import_module("shiftjax._experiments.reproduction.row")
+    drawn = []
+    monkeypatch.setattr(module, "run", lambda experiment, **options: experiment)
+    monkeypatch.setattr(module, "scores", lambda run, training: {5: [{"kept": training.kept, "by": [*run.trainings]}]})
+    monkeypatch.setattr(module.spread, "draw", lambda scored, *rest: drawn.append(scored))
+    trainings = {"a": replace(TINY, kept=3), "b": replace(TINY, kept=5)}
+    experiment = Experiment("window_sweep", trainings, 1.0, "as claimed", (4,))
+    found = module.row(experiment, lambda training: f"of {training.kept}", out=tmp_path, seed=5, replicas=1)
+    assert found["scores"] == {"5": [{"kept": 3, "by": ["of 3"]}, {"kept": 5, "by": ["of 5"]}]}
+    assert found["windows"] == [3, 5]
+    assert [training["kept"] for training in found["trainings"]] == [3, 5]
+    assert drawn == [{5: found["scores"]["5"]}]
 
 
 @pytest.mark.deep

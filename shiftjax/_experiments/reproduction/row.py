@@ -38,10 +38,10 @@ def row(
     """
     scored: dict[int, list[dict[str, Any]]] = {own: [] for own in range(seed, seed + replicas)}
     for training in experiment.trainings.values():
-        own = replace(experiment, trainings={owner(training): training})
-        result = run(own, out=out, seed=seed, replicas=replicas, steps=steps)
-        for one, rows in scores(result, training).items():
-            scored[one] += rows
+        alone = replace(experiment, trainings={owner(training): training})
+        result = run(alone, out=out, seed=seed, replicas=replicas, steps=steps)
+        for own, rows in scores(result, training).items():
+            scored[own] += rows
     path = out / f"{experiment.name}.png"
     if experiment.name in spread.CURVES:
         spread.draw(scored, spread.CURVES[experiment.name], path)
