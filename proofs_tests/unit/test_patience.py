@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 import time
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -14,9 +16,19 @@ from shiftjax import _patience
 from shiftjax._patience import patience, silence
 
 
+class Hasty(threading.Event):
+    """An event that is awaited in vain once, however soon it is set: so that work of any length is named."""
+
+    awaited = False
+
+    def wait(self, timeout=None):
+        first, self.awaited = not self.awaited, True
+        return False if first else super().wait(timeout)
+
+
 @pytest.fixture
 def hasty(monkeypatch):
-    monkeypatch.setattr(_patience, "PATIENCE", 0.0005)
+    monkeypatch.setattr(_patience, "threading", SimpleNamespace(Event=Hasty, Thread=threading.Thread))
 
 
 def said(capsys):
