@@ -19,7 +19,7 @@ from shiftjax.nets import _forms
 LAYERS = [(236, 1, 16), (236, 3, 16), (236, 3, 64), (234, 16, 16), (116, 16, 32), (114, 32, 32), (56, 32, 64)]
 LAYERS += [(54, 64, 64), (24, 128, 128), (84, 32, 16)]  # pixels per axis, channels, features
 FORMS = (_forms.direct, _forms.without_copies, _forms.rows_as_channels, _forms.sum_of_products)
-GRADIENTS = FORMS[:3]
+GRADIENTS = (*FORMS[:3], _forms.for_kernels)
 
 
 def row(side: int, channels: int, features: int, repeats: int, *, gradient: bool) -> list[str]:
@@ -35,7 +35,7 @@ def row(side: int, channels: int, features: int, repeats: int, *, gradient: bool
         fn = jax.grad(lambda x, w, whole=whole: whole(x, w).sum(), 1) if gradient else whole
         runs[form.__name__] = functools.partial(lambda fn: jax.block_until_ready(fn(x, kernel)), jax.jit(fn))
     times = time_alternating(runs, repeats)
-    chosen = "" if gradient else _forms.form_for(shape, "VALID", sums=True).__name__
+    chosen = "for_kernels" if gradient else _forms.form_for(shape, "VALID", sums=True).__name__
     cells = [f"{side}^2, {channels} -> {features}"]
     for form in GRADIENTS if gradient else FORMS:
         name = form.__name__

@@ -10,7 +10,8 @@ left out with a line. `fit` stands there by default and without experience; besi
 threshold, distance transform and watershed; and StarDist, if it is installed. Whatever has settings chooses them on the
 part to train on.
 Scores are AP50, mean and standard deviation over seeds; `cut` counts the pixels whose label depends on the tile size.
-Writes FILE.json and the same as FILE.md after every row.
+Writes FILE.json and the same as FILE.md after every row; called again with the same limit and seeds, it goes on with
+the rows that are missing there.
 """
 
 from __future__ import annotations
@@ -51,9 +52,9 @@ def cut(model: sj.Model, pairs: list[Pair]) -> int:
     return max(int((model.segment(image, tile=tile) != whole).sum()) for tile in TILES)
 
 
-def rows_of(task: Task, options: argparse.Namespace, say: Callable[[str], None]) -> Any:
-    """Each way and its scores, one after the other."""
-    seeds, wished = range(options.seeds), options.ways or WAYS
+def rows_of(task: Task, options: argparse.Namespace, wished: list[str], say: Callable[[str], None]) -> Any:
+    """Each wished way and its scores, one after the other."""
+    seeds = range(options.seeds)
     ready = sj.pretrained("nuclei") if task.ndim == 2 else None
     if "watershed" in wished and find_spec("skimage"):
         yield row(task, "watershed", [score(by_watershed(task, score), task.test)])
@@ -68,7 +69,9 @@ def rows_of(task: Task, options: argparse.Namespace, say: Callable[[str], None])
         say(f"StarDist: left out of {task.name}; it is compared in 2-D, and needs stardist with TensorFlow")
     if "fit" in wished:
         yield fitted(task, "fit", seeds, options, None)
-    if "fit without experience" in wished:
+    if "fit without experience" in wished and ready is None:
+        say(f"{task.name}: there is no model to start from, so `fit` is without experience")
+    elif "fit without experience" in wished:
         yield fitted(task, "fit without experience", seeds, options, False)
 
 
@@ -126,9 +129,14 @@ def main() -> None:
     training = f"Training: {limit} for each of {options.seeds} seeds, the rest by default."
     result: dict[str, Any] = {"machine": {**machine, "date": str(date.today())}, "training": training}
     result |= {"rows": [], "notes": []}
+    if options.out.exists():
+        before = json.loads(options.out.read_text())
+        if before["training"] != training:
+            raise SystemExit(f"{options.out} holds rows of another training ({before['training']}): take another file")
+        result = before
 
     def say(note: str) -> None:
-        result["notes"].append(note)
+        result["notes"] = list(dict.fromkeys([*result["notes"], note]))
         print(note, flush=True)
 
     def write() -> None:
@@ -140,8 +148,10 @@ def main() -> None:
         if isinstance(task, str):
             say(task)
             continue
-        for each in rows_of(task, options, say):
+        done = [each["way"] for each in result["rows"] if each["images"] == task.name]
+        for each in rows_of(task, options, [way for way in options.ways or WAYS if way not in done], say):
             result["rows"].append(each)
+            result["rows"].sort(key=lambda each: (list(FILES).index(each["images"]), WAYS.index(each["way"])))
             write()
     write()
     print(page(result))

@@ -1,5 +1,6 @@
 """The forms of a correlation that the CPU runs fast, against the one that says what it is; in int32, bit for bit."""
 
+import re
 from itertools import pairwise
 from typing import Any
 
@@ -51,7 +52,8 @@ def test_all_forms_give_the_same_sums(case, padding):
 
 
 @pytest.mark.parametrize(
-    "form", [forms.sum_of_products, forms.rows_as_channels, forms.without_copies, forms.for_kernels]
+    "form",
+    [forms.sum_of_products, forms.rows_as_channels, forms.without_copies, forms.for_kernels, forms.for_images],
 )
 @pytest.mark.parametrize("case", ["few channels", "three rows as channels"])
 def test_forms_of_an_image_give_the_same_sums(form, case):
@@ -59,7 +61,7 @@ def test_forms_of_an_image_give_the_same_sums(form, case):
     x, kernel = _arrays(*CASES[case])
     assert np.array_equal(form(x, kernel, "VALID"), forms.direct(x, kernel))
     assert not np.array_equal(form(x, kernel.at[-1, -1, -1].add(1), "VALID"), forms.direct(x, kernel))
-    if form in (forms.sum_of_products, forms.for_kernels):
+    if form in (forms.sum_of_products, forms.for_kernels, forms.for_images):
         assert np.array_equal(form(x, kernel, "SAME"), forms.direct(x, kernel, "SAME"))
 
 
@@ -85,6 +87,31 @@ def test_the_table_by_shape(channels, features, padding, copies, monkeypatch):
             assert np.array_equal(a, b)
     proved, expected = (sj.certify(jax.tree_util.Partial(f, kernel=kernel), x) for f in (fast, plain))
     assert proved.axes == expected.axes
+
+
+CHANNELS_LAST = {1: "[b, 0, f]x[0, i, o]->[b, 0, f]", 2: "[b, 0, 1, f]x[0, 1, i, o]->[b, 0, 1, f]"}
+
+
+def layouts_of_gradient(correlate, x, kernel):
+    """Of the convolutions in a gradient through a function that is compiled on its own, lowered for a CPU."""
+    inner = jax.jit(correlate)
+    gradient = jax.jit(jax.grad(lambda x, kernel: (inner(x, kernel) ** 2).sum(), (0, 1)))
+    lowered = gradient.trace(x, kernel).lower(lowering_platforms=("cpu",))
+    return set(re.findall(r"dim_numbers = (.*?), window", lowered.as_text()))
+
+
+@pytest.mark.parametrize("case", [name for name in CASES if "one pixel" not in name])
+@pytest.mark.parametrize("padding", ["VALID", "SAME"])
+def test_gradients_are_convolutions_with_channels_last(case, padding):
+    """XLA's CPU backend is fast at no other layout, and changes it nowhere but at the top of a program."""
+    x, kernel = map(jnp.float32, _arrays(*CASES[case]))
+    found = layouts_of_gradient(lambda x, kernel: correlation.correlate(x, kernel, padding), x, kernel)
+    assert found == {CHANNELS_LAST[min(x.ndim - 2, 2)]}
+
+
+def test_control_the_plain_form_has_gradients_in_other_layouts():
+    x, kernel = map(jnp.float32, _arrays(*CASES["few channels"]))
+    assert len(layouts_of_gradient(forms.direct, x, kernel)) == 3
 
 
 def test_control_channels_that_are_left_out_show():

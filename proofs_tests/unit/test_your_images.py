@@ -54,6 +54,21 @@ def test_from_images_to_a_table(benchmark, images, tmp_path, monkeypatch, capsys
     page = out.with_suffix(".md").read_text()
     assert page in capsys.readouterr().out
     assert page.count("| nuclei |") == len(ways)
+    the_run_goes_on(benchmark, out, result)
+    monkeypatch.setattr(sys, "argv", [*sys.argv, "--steps", "3"])
+    with pytest.raises(SystemExit, match="rows of another training"):
+        benchmark.main()
+
+
+def the_run_goes_on(benchmark, out, result):
+    """Called again, it measures what is missing, and only that."""
+    rows = [{**row, "kept": True} for row in result["rows"] if row["way"] != "pretrained"]
+    out.write_text(json.dumps({**result, "rows": rows}))
+    benchmark.main()
+    again = json.loads(out.read_text())
+    assert [row["way"] for row in again["rows"]] == [row["way"] for row in result["rows"]]
+    assert [row["way"] for row in again["rows"] if "kept" not in row] == ["pretrained"]
+    assert again["notes"] == result["notes"]
 
 
 def test_nothing_is_scored_that_was_trained_on(benchmark, images):

@@ -22,7 +22,7 @@ from jax import lax
 
 from shiftjax._typing import Array
 from shiftjax._xla_cpu import cpu_form
-from shiftjax.nets._forms import Form, direct, for_kernels, form_for, in_form, padded
+from shiftjax.nets._forms import Form, direct, for_images, for_kernels, form_for, in_form, padded
 from shiftjax.nets._slabs import is_volume, slab_by_slab
 
 Layers = Sequence[tuple[Array, Array]]  # kernel and bias of each
@@ -38,12 +38,11 @@ def correlate(x: Array, kernel: Array, padding: str) -> Array:
     """`(batch, *space, channel)` with `(*window, channel, features)`."""
     if _whole_numbers(x):
         return (_on_cpu if jax.default_backend() == "cpu" else _one_product)(x, kernel, padding)
-    form = form_for(kernel.shape, padding, sums=_sums(x))
-    if form is direct and not (is_volume(x) and math.prod(kernel.shape[:-2]) > 1):
+    if math.prod(kernel.shape[:-2]) == 1:
         return direct(x, kernel, padding)
     if is_volume(x):
         return cpu_form(lambda x, w: _volume(x, w, padding), lambda x, w: direct(x, w, padding), x, kernel)
-    return in_form(x, kernel, padding, form)
+    return in_form(x, kernel, padding, form_for(kernel.shape, padding, sums=_sums(x)))
 
 
 def correlate_in_turn(xs: Sequence[Array], layers: Layers, activation: Activation, padding: str) -> Array:
@@ -165,7 +164,8 @@ def _sum_of_slices(x: Array, kernel: Array, padding: str) -> Array:
     depth = kernel.shape[0]
     slices = x.shape[1] - depth + 1
     # Sliced after the correlation and not before: slices of the image would be copies.
-    parts = [lax.slice_in_dim(_slice_by_slice(x, kernel[k], padding), k, k + slices, axis=1) for k in range(depth)]
+    each = [_slice_by_slice(x, kernel[k], padding, for_images) for k in range(depth)]
+    parts = [lax.slice_in_dim(each[k], k, k + slices, axis=1) for k in range(depth)]
     return sum(parts[1:], start=parts[0])
 
 
