@@ -83,34 +83,41 @@ class Picture:
         return replace(self, dtype=pixels.dtype, read=lambda slices: pixels[(slice(None), *slices)])
 
 
-def pictures_of(name: str, value: Any, *, axes: str | None = None) -> list[Picture]:
+def pictures_of(
+    name: str, value: Any, *, axes: str | None = None, channel: int | None = None, of_arrays: str | None = None
+) -> list[Picture]:
     """What a user gives as `images` or `labels`.
 
     Args:
         name: of the argument.
         value: an array, a path, a `Source`, or a list of these.
-        axes: of arrays, as letters: their spatial axes, and c for channels.
+        axes: as letters, as `open_source` takes them.
+        channel: the only one that is seen.
+        of_arrays: what is taken for the axes of arrays, where `axes` is None.
 
     Raises:
         ValueError: nothing there, or nothing that is an image.
     """
+    seen: dict[str, Any] = {"axes": axes, "channel": channel}
     if isinstance(value, list | tuple):
         if not value:
             fail(name, "at least one image", "an empty list")
-        return [picture for k, item in enumerate(value) for picture in pictures_of(f"{name}[{k}]", item, axes=axes)]
+        items = [pictures_of(f"{name}[{k}]", item, **seen, of_arrays=of_arrays) for k, item in enumerate(value)]
+        return [picture for pictures in items for picture in pictures]
     if isinstance(value, str | Path):
         paths = tiff_folder(value) or [_checked(name, os.fspath(value))]
-        return [picture for path in paths for picture in _stored(name, path)]
+        return [picture for path in paths for picture in _stored(name, path, seen)]
     if isinstance(value, Source):
-        return _frames(name, value, value.name)
+        return _frames(name, open_source(value, **seen), value.name)
     if isinstance(value, np.ndarray | jax.Array):
         checked = np.asarray(array(name, value))
-        if checked.ndim not in (1, 2, 3, 4) or 0 in checked.shape:
+        if (axes is None and checked.ndim not in (1, 2, 3, 4)) or 0 in checked.shape:
             fail(name, "an image of one to three axes, and one more for channels", f"shape {checked.shape}")
-        return _frames(name, open_source(checked, axes=axes or AXES.get(checked.ndim)), name)
+        letters = axes if axes is not None else of_arrays or AXES.get(checked.ndim)
+        return _frames(name, open_source(checked, axes=letters, channel=channel), name)
     if not all(hasattr(value, attribute) for attribute in ("shape", "dtype", "__getitem__")):
         fail(name, "an array, a path, or a list of them", shown(value))
-    return _frames(name, open_source(value), name)
+    return _frames(name, open_source(value, **seen), name)
 
 
 def ndim_of(value: Any) -> int | None:
@@ -130,9 +137,9 @@ def _frames(name: str, source: Source, title: str) -> list[Picture]:
     ]
 
 
-def _stored(name: str, path: str) -> list[Picture]:
+def _stored(name: str, path: str, seen: dict[str, Any]) -> list[Picture]:
     """The images at a path; small ones are read, and their file is closed: a folder may hold thousands."""
-    source = open_source(path)
+    source = open_source(path, **seen)
     title = os.path.basename(path) if path.lower().endswith(TIFF) else path
     pictures = [picture.kept() for picture in _frames(name, source, title)]
     if all(picture.nbytes <= IN_MEMORY for picture in pictures) and hasattr(source.array, "store"):
@@ -164,7 +171,7 @@ def tiff_folder(path: str | Path) -> list[str] | None:
 
 
 def _counted(name: str) -> list[Any]:
-    return [int(word) if word.isdigit() else word.lower() for word in re.split(r"(\d+)", name)]
+    return [int(word) if word.isdecimal() else word.lower() for word in re.split(r"(\d+)", name)]
 
 
 def numbers_in(name: str) -> Sequence[str]:
