@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import argparse
+
 import numpy as np
 import pytest
 import tifffile
@@ -10,6 +12,7 @@ import zarr
 import shiftjax as sj
 from proofs_tests.fitting.small import IMAGE, NET, discs, untrained
 from shiftjax.__main__ import main
+from shiftjax._cli import options
 
 
 @pytest.fixture(scope="module")
@@ -150,3 +153,20 @@ def test_axes_that_files_do_not_name(folder, capsys, monkeypatch):
     assert "axes" in capsys.readouterr().err
     assert main(["train", "i.tif", "l.tif", "--out", "m", "--axes", "tcyx", "--channel", "1"]) == 0
     assert "3 images of y, x, " in capsys.readouterr().err
+
+
+def test_a_folder_of_images_may_be_called_nuclei(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nuclei").mkdir()
+    assert options.model("nuclei").window == sj.pretrained("nuclei").window
+    untrained().save("nuclei")
+    assert options.model("nuclei").window == untrained().window  # the control: a model of one's own comes first
+
+
+def test_seeds_and_places_that_are_none(saved, folder, capsys):
+    assert options.seed("7") == 7
+    for bad in ("-1", "1.5", str(10**30), "²"):
+        with pytest.raises(argparse.ArgumentTypeError, match="expected an integer from 0 to 2147483647, found"):
+            options.seed(bad)
+    assert main(["label", saved[1], "images", "images/0.tif/in"]) == 2
+    assert "`labels`: expected a place for images/0.tif/in/0.tif, found none" in capsys.readouterr().err

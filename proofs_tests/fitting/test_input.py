@@ -178,6 +178,8 @@ def test_labels_in_another_order_than_their_images(tmp_path):
         ({"validation": 2}, "`validation`: expected a finite number > 0 and <= 0.9, found 2"),
         ({"validation": True}, "`validation`: expected a share"),
         ({"validation": "all"}, "`validation`: expected a share"),
+        ({"validation": (IMAGE, LABELS[:-1])}, "`validation`: `labels`: expected the shape"),
+        ({"validation": (np.ones_like(IMAGE), LABELS)}, "`validation`: `images`: expected intensities that differ"),
         ({"validation": (IMAGE[..., None][:, :, [0, 0]], LABELS)}, "1 channels, as those to train on, found 2 and 2"),
         ({"net": "UNet"}, "`net`: expected a Linen module"),
         ({"net": sj.UNet(1, features=2, factors=())}, "2 channels or more, found"),

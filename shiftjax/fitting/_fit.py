@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -121,12 +122,14 @@ def fit(
         as_folder(out, "out")
 
     pairs = pairs_of(images, labels, axes=axes, channel=channel)
-    others = pairs_of(*validation, axes=axes, channel=channel) if isinstance(validation, tuple | list) else None
     surveys = [survey(pair) for pair in pairs]
     check_instances(pairs, surveys)
-    if others is not None:
-        surveys_of_others = [survey(pair) for pair in others]
-        check_instances(others, surveys_of_others)
+    others = None
+    if isinstance(validation, tuple | list):
+        with _of_validation():
+            others = pairs_of(*validation, axes=axes, channel=channel)
+            surveys_of_others = [survey(pair) for pair in others]
+            check_instances(others, surveys_of_others)
         _check_alike(others[0], pairs[0])
     extent = np.median(np.concatenate([s.extents for s in surveys]), axis=0)
     smallest = tuple(map(min, zip(*(pair.space for pair in pairs), strict=True)))
@@ -149,7 +152,8 @@ def fit(
     if others is None:
         train, test = held_out(brought, validation, chosen)
     else:
-        train, test = brought, [Pair(scaled(pair.image), pair.labels) for pair in others]
+        with _of_validation():
+            train, test = brought, [Pair(scaled(pair.image), pair.labels) for pair in others]
     within = [survey(pair) for pair in train]
     if not any(s.labels for s in within):
         fail("labels", "objects in the images to train on", "all in the part that is held out", "lower `validation`")
@@ -258,6 +262,16 @@ def _check_start(start: Any, net: Any) -> None:
 
 def _typed(key: Any) -> bool:
     return jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
+
+
+@contextmanager
+def _of_validation() -> Iterator[None]:
+    """Within it, what is wrong with images or labels is said to be wrong with those of `validation`."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"`validation`: {error}") from error
 
 
 def _check_alike(other: Pair, first: Pair) -> None:
