@@ -93,6 +93,7 @@ BAD = {
     "smaller than a window": (IMAGE[:3, :3], 1 + np.eye(3, dtype=int), r"two periods of the network"),
     "too small to hold out": (IMAGE[:32, :32], LABELS[:32, :32], r"`validation`: expected images to hold out"),
     "text": ("nowhere", "nowhere", r"`images`: expected a folder of TIFF files .* found nothing at 'nowhere'"),
+    "long text": ("x" * 5000, LABELS, r"`images`: expected a folder of TIFF files .* found nothing at 'x{300}'"),
 }  # fmt: skip
 
 

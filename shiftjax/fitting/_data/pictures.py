@@ -20,6 +20,7 @@ TIFF = (".tif", ".tiff")
 AXES = {1: "x", 2: "yx", 3: "zyx"}
 STORES = {"zarr.json", ".zarray", ".zgroup", ".zattrs", "attributes.json"}  # files by which a folder is a volume
 IN_MEMORY = 2**30  # bytes: smaller images are read once and kept, windows of larger ones are read when they are drawn
+LONGEST = 300  # characters of a path in an error
 
 Read = Callable[[tuple[slice, ...]], np.ndarray]
 
@@ -152,9 +153,9 @@ def _checked(name: str, path: str) -> str:
     if "://" in path or "\0" in path or not path:
         return path  # `open_source` says more
     expected = "a folder of TIFF files (.tif, .tiff), a TIFF file or a Zarr volume"
-    at = next((p for p in (Path(path), *Path(path).parents) if p.exists()), None)
+    at = next((p for p in (Path(path), *Path(path).parents) if os.path.exists(p)), None)  # `p.exists()` may raise
     if at is None or (at.is_dir() and at != Path(path) and at == Path(path).parent):
-        fail(name, expected, f"nothing at {path!r}")
+        fail(name, expected, f"nothing at {path[:LONGEST]!r}")
     if os.path.isdir(path) and not STORES & set(os.listdir(path)):
         mend = "convert images of other formats first, or read them yourself and give a list of arrays"
         fail(name, expected, f"a folder without any of these, {path!r}", mend)
