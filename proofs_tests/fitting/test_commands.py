@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 import numpy as np
 import pytest
@@ -101,6 +102,9 @@ def test_images_are_never_overwritten_and_labels_only_if_asked(saved, folder, ca
     assert "found new/1.tif of 3; choose another, or add `--overwrite`, or `--keep`" in capsys.readouterr().err
     assert [each.name for each in (folder / "new").iterdir()] == ["1.tif"]  # nothing was begun
     assert main(["label", path, "images", "new", "--keep"]) == 0
+    told = capsys.readouterr().err
+    assert "1 of 3 files are left as they are" in told
+    assert "2 of 2 files" in told
     assert sorted(each.name for each in (folder / "new").iterdir()) == ["0.tif", "1.tif", "2.tif"]
     assert (folder / "new" / "1.tif").read_bytes() == b"mine"
     assert main(["label", path, "images", "new", "--overwrite"]) == 0
@@ -150,7 +154,9 @@ def test_axes_that_files_do_not_name(folder, capsys, monkeypatch):
     tifffile.imwrite("i.tif", np.stack([stack, -stack], 1), photometric="minisblack")
     tifffile.imwrite("l.tif", labels, photometric="minisblack")
     assert main(["train", "i.tif", "l.tif", "--out", "m"]) == 2
-    assert "axes" in capsys.readouterr().err
+    assert re.search(r"`axes`: expected .* \(in i.tif\)", capsys.readouterr().err)
+    assert main(["label", "nuclei", "i.tif", "x.tif"]) == 2
+    assert "i.tif: `axes`: expected" in capsys.readouterr().err
     assert main(["train", "i.tif", "l.tif", "--out", "m", "--axes", "tcyx", "--channel", "1"]) == 0
     assert "3 images of y, x, " in capsys.readouterr().err
 

@@ -101,16 +101,25 @@ def _label_files(model: Model, files: Sequence[tuple[str, Path]], options: argpa
     kept = {target for _, target in there} if options.keep else set()
     if kept:
         say(f"{len(kept)} of {len(files)} files are left as they are")
+    left = [(image, target) for image, target in files if target not in kept]
     try:
         files[0][1].parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ValueError(f"`labels`: expected a place for {files[0][1]}, found none ({error.strerror}).") from error
-    try:
-        return sum(_label_file(model, image, target, options) for image, target in files if target not in kept)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(
-            "stopped; with `--keep` the same command goes on with the files that are left"
-        ) from None
+    total = 0
+    for number, (image, target) in enumerate(left, 1):
+        try:
+            objects = _label_file(model, image, target, options)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt("stopped; with `--keep` the same command goes on with the other files") from None
+        except ValueError as error:
+            if image in str(error):
+                raise
+            raise ValueError(f"{image}: {error}") from error
+        total += objects
+        if len(left) > 1 and not options.quiet:
+            say(f"{target}: {objects} objects; {number} of {len(left)} files")
+    return total
 
 
 def _label_file(model: Model, image: str, target: Path, options: argparse.Namespace) -> int:

@@ -140,8 +140,13 @@ def _frames(name: str, source: Source, title: str) -> list[Picture]:
 
 def _stored(name: str, path: str, seen: dict[str, Any]) -> list[Picture]:
     """The images at a path; small ones are read, and their file is closed: a folder may hold thousands."""
-    source = open_source(path, **seen)
     title = os.path.basename(path) if path.lower().endswith(TIFF) else path
+    try:
+        source = open_source(path, **seen)
+    except ValueError as error:  # some are of its axes, and do not name it
+        if title in str(error):
+            raise
+        raise ValueError(f"{str(error).rstrip('.')} (in {title}).") from error
     pictures = [picture.kept() for picture in _frames(name, source, title)]
     if all(picture.nbytes <= IN_MEMORY for picture in pictures) and hasattr(source.array, "store"):
         source.array.store.close()
