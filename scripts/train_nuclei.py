@@ -11,7 +11,6 @@ seen, and on the real image that is named, or that the package `stardist` brings
 from __future__ import annotations
 
 import argparse
-import shutil
 import sys
 from importlib.metadata import PackageNotFoundError, files
 from importlib.util import find_spec
@@ -54,10 +53,9 @@ def main() -> int:
         key=key,
         progress=find_spec("tqdm") is not None,
     )
-    shutil.rmtree(options.out, ignore_errors=True)
     model.save(options.out, half=True)
     model = sj.load_model(options.out)  # with weights as they are written
-    size = sum(path.stat().st_size for path in Path(options.out).iterdir())
+    size = sum(path.stat().st_size for path in options.out.iterdir())
     print(f"{options.out}: {size / 1e6:.2f} MB, {model.settings}")
     fresh = [simulated(jax.random.fold_in(key, 10**6 + k), rng) for k in range(8)]
     found = [model.segment(image) for image, _ in fresh]
@@ -75,14 +73,18 @@ def parsed() -> argparse.Namespace:
     """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=4, help="of training (default: 4)")
-    parser.add_argument("--out", required=True, help="folder of the model; replaced if it is there")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the model; a model in it is replaced")
     parser.add_argument("--steps", type=int, help="of training, instead of --minutes")
     parser.add_argument("--images", type=int, default=240, help="to train on (default: 240)")
     parser.add_argument("--batch", type=int, help="windows per step (default: 8, on a CPU 1)")
     parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
     parser.add_argument("--image", type=Path, help="a real image, TIFF")
     parser.add_argument("--labels", type=Path, help="its labels, TIFF")
-    return parser.parse_args()
+    options = parser.parse_args()
+    taken = options.out.is_file() or (options.out.is_dir() and any(options.out.iterdir()))
+    if taken and not (options.out / "model.json").is_file():  # said before the training, not after it
+        parser.error(f"--out: expected a new folder, or one with a model, found {options.out}; choose another")
+    return options
 
 
 def simulated(key: Any, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return importlib.import_module(COMMANDS[options.command][0]).run(options)
     except UsageError as error:
         return _failed(options.command, str(error))
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on where it was", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(str(interrupt) or "stopped; the same command goes on where it was", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # nobody reads the answer
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - or Python complains when it flushes at its end

@@ -52,7 +52,8 @@ def labels(labels: Any, *, image: Any = None) -> Any:
         return _picture(coloured)
     images("image", image)
     if tuple(np.shape(image)[:-1]) != tuple(np.shape(labels)):
-        fail("image", f"{np.shape(labels)} and channels, as the labels", str(np.shape(image)))
+        mend = "an image of one channel is `image[None, ..., None]`"
+        fail("image", f"{np.shape(labels)} and channels, as the labels", str(np.shape(image)), mend)
     return _picture(_plane(np.asarray(image)[0], channels=True)[..., 0], coloured)
 
 
@@ -97,9 +98,9 @@ def seams(labels: Any, plan: TilePlan, *, true: Any = None) -> Any:
 def _labels(labels: Any) -> np.ndarray:
     host = np.asarray(array("labels", labels))
     if host.ndim < 3 or host.dtype.kind not in "iu" or (host.size and host.min() < 0):
-        fail(
-            "labels", "integers from 0 on, (batch, *space) with two axes of space or more", f"{host.dtype} {host.shape}"
-        )
+        expected = "integers from 0 on, (batch, *space) with two axes of space or more"
+        mend = "add a batch axis in front: `labels[None]`" if host.ndim == 2 and host.dtype.kind in "iu" else ""
+        fail("labels", expected, f"{host.dtype} {host.shape}", mend)
     return _plane(host[0], channels=False)
 
 

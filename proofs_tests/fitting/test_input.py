@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import tifffile
@@ -9,7 +11,9 @@ import zarr
 
 import shiftjax as sj
 from proofs_tests.fitting.small import IMAGE, LABELS, NET, discs, fit
-from shiftjax.fitting._data.pairs import pairs_of, survey
+from shiftjax.fitting._data.pairs import check_instances, pairs_of, survey
+from shiftjax.fitting._data.pictures import blocks
+from shiftjax.fitting._fit import _digest
 
 
 def files(folder, arrays, name="{}.tif"):
@@ -89,6 +93,7 @@ BAD = {
     "smaller than a window": (IMAGE[:3, :3], 1 + np.eye(3, dtype=int), r"two periods of the network"),
     "too small to hold out": (IMAGE[:32, :32], LABELS[:32, :32], r"`validation`: expected images to hold out"),
     "text": ("nowhere", "nowhere", r"`images`: expected a folder of TIFF files .* found nothing at 'nowhere'"),
+    "long text": ("x" * 5000, LABELS, r"`images`: expected a folder of TIFF files .* found nothing at 'x{300}'"),
 }  # fmt: skip
 
 
@@ -174,6 +179,8 @@ def test_labels_in_another_order_than_their_images(tmp_path):
         ({"validation": 2}, "`validation`: expected a finite number > 0 and <= 0.9, found 2"),
         ({"validation": True}, "`validation`: expected a share"),
         ({"validation": "all"}, "`validation`: expected a share"),
+        ({"validation": (IMAGE, LABELS[:-1])}, "`validation`: `labels`: expected the shape"),
+        ({"validation": (np.ones_like(IMAGE), LABELS)}, "`validation`: `images`: expected intensities that differ"),
         ({"validation": (IMAGE[..., None][:, :, [0, 0]], LABELS)}, "1 channels, as those to train on, found 2 and 2"),
         ({"net": "UNet"}, "`net`: expected a Linen module"),
         ({"net": sj.UNet(1, features=2, factors=())}, "2 channels or more, found"),
@@ -200,3 +207,118 @@ def test_windows_hold_two_periods_and_fit_into_the_image(net, window, monkeypatc
         assert size % period == 0
         assert 2 * period <= size <= image
     assert sj.theory.sees_every_neighbour(found.output, found.period)
+
+
+def test_files_in_lists_are_named_as_one_likes_but_not_shuffled(tmp_path):
+    images = files(tmp_path / "i", [IMAGE, IMAGE, IMAGE], "scan_{}.tif")
+    labels = files(tmp_path / "l", [LABELS, LABELS, LABELS], "mask_{}.tif")
+    a, b = ([folder / f"{name}_{k}.tif" for k in range(3)] for folder, name in ((images, "scan"), (labels, "mask")))
+    with pytest.raises(ValueError, match=r"those of scan_0.tif in its place, found mask_2.tif; sort both lists alike"):
+        pairs_of(a, b[::-1])
+    assert len(pairs_of(a, b)) == 3  # the control
+    other = [path.rename(path.with_name(f"annotation_{k}7.tif")) for k, path in enumerate(b)]
+    assert len(pairs_of(a, other)) == 3
+    assert len(pairs_of(a[0], other[2])) == 1
+    (labels / other[1].name).unlink()
+    (labels / other[2].name).rename(labels / "annotation_2.tif")
+    (labels / other[0].name).rename(labels / "annotation_0.tif")
+    with pytest.raises(ValueError, match=r"expected 3, one for each image, found 2; no labels are for scan_1.tif"):
+        pairs_of(images, labels)
+
+
+def test_one_mask_among_labels_is_found():
+    with pytest.raises(ValueError, match=r"found one number in 40 separate regions, as in a mask, in labels\[1\]"):
+        fit([IMAGE] * 3, [LABELS, np.minimum(LABELS, 1), LABELS])
+    strokes = np.where(LABELS > 37, 37, LABELS)  # the control: an object in a few parts is no mask
+    pairs = pairs_of([IMAGE] * 2, [LABELS, strokes])
+    check_instances(pairs, [survey(pair) for pair in pairs])
+
+
+def test_objects_that_slabs_cut_are_counted_and_measured_once(monkeypatch):
+    image = np.random.default_rng(0).normal(size=(40, 12, 12))
+    labels = np.zeros(image.shape, int)
+    labels[1:39, 2:5, 2:5], labels[1:39, 7:10, 2:5] = 7, 3
+    (pair,) = pairs_of(image, labels)
+    whole = survey(pair)
+    monkeypatch.setattr("shiftjax.fitting._data.pairs.blocks", lambda labels: blocks(labels, size=4 * 12 * 12))
+    cut = survey(pair)
+    for one in (whole, cut):
+        assert one.extents.tolist() == [[38, 3, 3]] * 2
+        assert one.areas.tolist() == [38 * 9] * 2
+    assert (whole.digest, whole.pieces, cut.pieces) == (cut.digest, 2, 20)
+    check_instances([pair], [cut])
+    (mask,) = pairs_of(image[:, :, :4].repeat(8, 2), (np.arange(32) % 4 < 2) * np.ones((*image.shape[:2], 1), int))
+    with pytest.raises(ValueError, match="as in a mask"):  # the control
+        check_instances([mask], [survey(mask)])
+
+
+def test_any_other_pixel_is_another_run():
+    def digest(image, labels):
+        pairs = pairs_of(image, labels)
+        return _digest(pairs, [survey(pair) for pair in pairs])
+
+    spot = IMAGE.copy()
+    spot[0, 0] += 1
+    known = digest(IMAGE, LABELS)
+    assert known == digest(IMAGE.copy(), LABELS.copy())
+    assert known not in {digest(IMAGE, LABELS[::-1]), digest(spot, LABELS)}
+
+
+def test_axes_and_a_channel_may_be_named():
+    both = np.stack([IMAGE, -IMAGE])
+    (first,) = pairs_of(both, LABELS, axes="cyx")
+    assert (first.space, first.image.channels) == (IMAGE.shape, 2)
+    (one,) = pairs_of(both, LABELS, axes="CYX", channel=1)
+    assert np.array_equal(read(one)[0], -IMAGE)
+    stack = pairs_of(both, np.stack([LABELS, LABELS]), axes="tyx")
+    assert [pair.space for pair in stack] == [IMAGE.shape] * 2
+    (volume,) = pairs_of(both, np.stack([LABELS, LABELS]))  # the control
+    assert volume.space == both.shape
+    bads: tuple[Any, ...] = (3, "", "yx", "tyy")
+    for bad in bads:
+        with pytest.raises(ValueError, match="`axes`: expected"):
+            pairs_of(both, np.stack([LABELS, LABELS]), axes=bad)
+
+
+def test_an_image_without_contrast_is_named(tmp_path):
+    images = files(tmp_path / "i", [IMAGE, np.ones_like(IMAGE)])
+    labels = files(tmp_path / "l", [LABELS.astype(np.uint16)] * 2)
+    with pytest.raises(
+        ValueError, match=r"`images`: expected intensities that differ, .* in 1.tif; .* leave this one"
+    ) as e:
+        fit(images, labels)
+    assert "low=" not in str(e.value)  # which `fit` does not take
+
+
+def test_objects_in_one_image_of_many_are_what_is_typical(monkeypatch):
+    seen = []
+    monkeypatch.setattr("shiftjax.fitting._training.run.run", lambda plan, *args, **options: seen.append(plan))
+    fit([IMAGE] * 40, [LABELS, *[EMPTY] * 39], validation=False)
+    fit([IMAGE], [LABELS], validation=False)  # the control
+    one_of_many, alone = (np.array([plan.intensities.centre, plan.intensities.gain]) for plan in seen)
+    assert np.allclose(one_of_many, alone)
+
+
+def test_what_is_not_read_and_what_is_seen_twice_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("shiftjax.fitting._training.run.run", lambda *args, **options: None)
+    with tifffile.TiffWriter(tmp_path / "two.tif") as file:
+        for image in (IMAGE, IMAGE[:, :-8]):
+            file.write(image)
+    fit(tmp_path / "two.tif", LABELS, progress=True)
+    told = capsys.readouterr().err
+    assert "the first of the file's 2 images" in told
+    assert "trained on as well" not in told
+    fit([IMAGE, IMAGE], [LABELS, LABELS], progress=True)
+    assert "images[1] is held out, and trained on as well" in capsys.readouterr().err
+    fit(IMAGE, LABELS, validation=(IMAGE + 1, LABELS), progress=True)
+    told = capsys.readouterr().err
+    assert "1 others held out" in told
+    assert "trained on as well" not in told
+
+
+def test_a_network_that_cannot_be_written_down_is_refused_before_it_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr("shiftjax.fitting._training.run.run", lambda *args, **options: "trained")
+    odd = sj.UNet(4, features=6, factors=(2,), convs=1, activation=lambda x: x)
+    with pytest.raises(ValueError, match="an activation among relu"):
+        fit(net=odd, out=tmp_path / "run")
+    assert fit(net=odd) == "trained"  # the control

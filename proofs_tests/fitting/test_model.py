@@ -240,3 +240,14 @@ def test_what_is_left_out_is_chosen_well():
     image, labels = discs((96, 160), radius=6, pitch=16)
     model = sj.fit(image, labels, steps=120, progress=False)
     assert model.score > 0.8
+
+
+def test_weights_of_half_precision_come_back_as_they_were(tmp_path):
+    net = sj.UNet(4, features=6, factors=(2,), convs=1, param_dtype=jnp.bfloat16)
+    model = untrained(net)
+    for half in (False, True):
+        model.save(tmp_path / "m", half=half)
+        loaded = sj.load_model(tmp_path / "m")
+        pairs = zip(*(jax.tree.leaves(each.variables) for each in (model, loaded)), strict=True)
+        assert all(a.dtype == b.dtype == jnp.bfloat16 and bool((a == b).all()) for a, b in pairs)
+    assert np.array_equal(loaded.segment(IMAGE), model.segment(IMAGE))

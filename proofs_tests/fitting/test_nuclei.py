@@ -43,3 +43,14 @@ def test_the_script_makes_a_model(tmp_path, monkeypatch, capsys):
     assert train_nuclei.main() == 0
     assert "AP50 on simulated images: " in capsys.readouterr().out
     assert sj.load_model(tmp_path / "m").channels == 1
+
+
+def test_the_script_leaves_a_folder_of_something_else_alone(tmp_path, monkeypatch, capsys):
+    (tmp_path / "mine.txt").write_text("mine")
+    monkeypatch.setattr(sys, "argv", ["train_nuclei.py", "--out", str(tmp_path), "--steps", "1"])
+    with pytest.raises(SystemExit):
+        train_nuclei.main()
+    assert "expected a new folder, or one with a model" in capsys.readouterr().err
+    assert (tmp_path / "mine.txt").exists()
+    monkeypatch.setattr(sys, "argv", ["train_nuclei.py", "--out", str(tmp_path / "new")])
+    assert train_nuclei.parsed().out == tmp_path / "new"  # the control

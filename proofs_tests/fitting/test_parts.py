@@ -177,3 +177,15 @@ def test_large_images_are_read_window_by_window(monkeypatch):
         assert a.dtype == b.dtype
         assert np.allclose(a > 0, b > 0)
     assert sj.relabel(lazy(3)[1]).max() == sj.relabel(kept(3)[1]).max()
+
+
+def test_labels_that_float32_cannot_tell_apart_stay_apart(monkeypatch):
+    large = np.where(LABELS > 0, 2**24 + LABELS, 0).astype(np.int32)
+    assert np.float32(2**24 + 1) == np.float32(2**24)  # the control: bent windows are computed in float32
+    monkeypatch.setattr("shiftjax.fitting._data.pictures.IN_MEMORY", 100)  # not numbered anew
+    draw = sampler(pairs_of(IMAGE, large))
+    monkeypatch.undo()
+    for step in range(5):
+        images, labels = draw(step)
+        _, moved = augment(jax.random.key(0), jnp.asarray(images), jnp.asarray(labels), STILL)
+        assert np.array_equal(moved, labels)

@@ -17,6 +17,8 @@ import shiftjax as sj
 from proofs_tests.fitting.small import fit
 from shiftjax.fitting._data.sampling import Sampler
 from shiftjax.fitting._training import loop as _loop
+from shiftjax.fitting._training.record import Record
+from shiftjax.fitting._training.validation import Validation
 
 ROOT = Path(__file__).parents[2]
 
@@ -138,3 +140,39 @@ def test_steps_are_chosen_by_the_clock_once(tmp_path, monkeypatch):
     fit(steps=None, out=tmp_path / "run", minutes=1, validation=False)
     total = json.loads((tmp_path / "run" / "run.json").read_text())["total"]
     assert 15 <= total <= 20
+
+
+def test_one_run_at_a_time_in_a_folder(tmp_path):
+    first = Record(tmp_path / "run", {}, resume=True)
+    with pytest.raises(ValueError, match="`out`: expected a folder in which no other run is under way"):
+        Record(tmp_path / "run", {}, resume=False)
+    Record(tmp_path / "other", {}, resume=True).close()
+    first.close()
+    Record(tmp_path / "run", {}, resume=True).close()  # the control
+
+
+def test_weights_that_have_diverged_are_not_kept(tmp_path, monkeypatch):
+    step = _loop.Loop._stepped
+
+    def diverged(self, state, batch, **options):
+        state, loss = step(self, state, batch, **options)
+        return state, loss if int(state.step) < 22 else loss * np.nan
+
+    monkeypatch.setattr(_loop.Loop, "_stepped", diverged)
+    with pytest.raises(sj.training.TrainingDivergedError, match="the loss of step 22 is not finite"):
+        fit(out=tmp_path / "run")
+    assert not (tmp_path / "run" / "model.json").exists()
+
+
+def test_ctrl_c_while_settings_are_chosen_loses_nothing(monkeypatch):
+    tuned, sent = Validation.tuned, list[bool]()
+
+    def interrupted(self, *words):
+        if not sent:
+            sent.append(True)
+            os.kill(os.getpid(), signal.SIGINT)
+        return tuned(self, *words)
+
+    monkeypatch.setattr(Validation, "tuned", interrupted)
+    assert np.isfinite(fit(steps=1).score)
+    assert sent

@@ -329,9 +329,11 @@ def _fitted(folder: Path) -> Iterator[Door]:
         "start": None,
     }
     good |= {"validation": False, "augment": False, "window": 8, "batch": 1, "rate": 1e-3, "out": None}
+    good |= {"axes": None, "channel": None}
     takes: dict[str, Taken] = {"steps": count(1, 10), "minutes": real(0, 10**6), "validation": either(NONE, zero)}
     takes |= {"window": either(NONE, count(1), pair), "batch": count(1, 4096), "rate": real(0, 1), "out": PATHS}
-    takes |= dict.fromkeys(("augment", "resume", "progress"), one(True)) | {"net": NONE, "start": NONE}
+    takes |= dict.fromkeys(("augment", "resume", "progress"), one(True))
+    takes |= dict.fromkeys(("net", "start", "axes", "channel"), NONE)
     switches = {"resume": True, "progress": False}
     yield Door("fit", sj.fit, {**good, **switches}, {**takes, "key": NONE, "out": either(NONE, PATHS)})
     model = sj.fit(**{**good, **switches})

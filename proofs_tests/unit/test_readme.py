@@ -151,7 +151,7 @@ def test_command_lines(folder):
     for command in COMMANDS:
         words = shlex.split(command, comments=True)
         assert main(words + QUICK.get(words[0], [])) == 0, command
-    assert len(COMMANDS) == 8
+    assert len(COMMANDS) == 9
 
 
 def test_every_claim_has_its_row():

@@ -29,6 +29,7 @@ AXES = "their letters among t, c, z, y and x, in order, such as czyx (default: i
 TILE = "image pixels that a tile stands for, one number or one per axis; rounded down to whole periods"
 MEMORY = "the most that predicting may take on the device, such as 2GiB"
 NO_PAD = "none"  # on a command line
+LARGEST_SEED = 2**31 - 1
 
 
 def network_arguments(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -116,6 +117,13 @@ def stream(text: str) -> int | bool:
     if text.isascii() and text.isdigit() and len(text) < 3:
         return int(text)
     raise argparse.ArgumentTypeError(f"expected a spatial axis, from 0, auto or never, found {shown(text)}")
+
+
+def seed(text: str) -> int:
+    """A number that a random key is made from."""
+    if text.isascii() and text.isdigit() and len(text) < 11 and int(text) <= LARGEST_SEED:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected an integer from 0 to {LARGEST_SEED}, found {shown(text)}")
 
 
 def memory(text: str) -> int:
@@ -209,7 +217,8 @@ def usage_errors() -> Iterator[None]:
 
 def model(name: str) -> Model:
     """A model by its folder, or one that comes with the library by its name."""
-    return pretrained(name) if name in NAMES and not Path(name).exists() else load_model(name)
+    mine = (Path(name) / "model.json").exists()  # a folder of images may be called nuclei, too
+    return pretrained(name) if name in NAMES and not mine else load_model(name)
 
 
 def tell(sentence: str) -> None:

@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--min-size", type=int, default=0, help="pixels of the smallest object that is kept")
     parser.add_argument("--name", default="instances", help="of the labels (default: instances)")
     text = "decides on which pixels mean shift is run (default: 0)"
-    parser.add_argument("--seed", type=int, default=0, help=text)
+    parser.add_argument("--seed", type=shared.seed, default=0, help=text)
 
 
 def run(options: argparse.Namespace) -> int:

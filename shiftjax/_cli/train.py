@@ -19,6 +19,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", help=kinds)
     parser.add_argument("labels", help="likewise: integers, 0 = background, a number for each object")
     parser.add_argument("--out", required=True, help="folder of the model, of its validation.png, and of the run")
+    parser.add_argument("--axes", help=f"of the images, and without c of the labels: {shared.AXES}")
+    parser.add_argument("--channel", type=int, help="the only one of the images to be used, from 0 (default: all)")
     parser.add_argument(
         "--start", help="a model to begin with: its folder, nuclei, or none (default: nuclei if it suits)"
     )
@@ -30,7 +32,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window", type=network.shape, help=text)
     parser.add_argument("--batch", type=int, default=1, help="windows per step (default: 1)")
     parser.add_argument("--rate", type=float, default=2e-3, help="the largest learning rate (default: 0.002)")
-    parser.add_argument("--seed", type=int, default=0, help="of all that is random (default: 0)")
+    parser.add_argument("--seed", type=shared.seed, default=0, help="of all that is random (default: 0)")
     parser.add_argument("--no-augment", action="store_true", help="train on the windows as they are")
     parser.add_argument("--new", action="store_true", help="begin anew, instead of going on with a run in --out")
     parser.add_argument("--quiet", action="store_true", help="show no bar")
@@ -51,6 +53,8 @@ def _train(options: argparse.Namespace) -> None:
         model = fit(
             options.images,
             options.labels,
+            axes=options.axes,
+            channel=options.channel,
             start=_start(options.start),
             steps=options.steps,
             minutes=options.minutes,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +20,7 @@ from shiftjax.fitting._data.pictures import AXES
 from shiftjax.fitting._data.sampling import Sampler, seed_of
 from shiftjax.fitting._load import pretrained
 from shiftjax.fitting._network import Window, check_network, default_network, shapes, window_for, window_wish
-from shiftjax.fitting._saving import arrays_of, digest_of
+from shiftjax.fitting._saving import arrays_of, as_folder, described, digest_of
 from shiftjax.fitting._training.validation import check_share, held_out, small_object, validation_of
 
 if TYPE_CHECKING:
@@ -27,12 +28,16 @@ if TYPE_CHECKING:
 
 LOOKS = 32  # windows in which is measured what is typical of the images
 SPACING = 1.5  # distance of the control points of elastic changes, in objects
+NOTES = 3  # on files that are told
+PARTS = 1.1  # regions per label, from which on it is told
 
 
 def fit(
     images: Any,
     labels: Any,
     *,
+    axes: str | None = None,
+    channel: int | None = None,
     net: Any = None,
     start: Model | Literal[False] | None = None,
     steps: int | None = None,
@@ -54,23 +59,29 @@ def fit(
     touch, the others an embedding that differs between neighbours. From time to time the images held out are labelled
     and scored. The last weights are taken, unless earlier ones scored better by more than chance; a run whose scores
     only fall ends early. At the end, the foreground threshold, the bandwidth and the smallest size are chosen that
-    score best. Ctrl-C ends the training early and keeps what there is.
+    score best there: on images that nothing has seen, expect a little less than that score. Ctrl-C ends the training
+    early and keeps what there is.
 
     Args:
         images: of one kind, of any sizes: an array `(*space)` or `(*space, channel)`, the path of a TIFF file, of a
             folder of TIFF files, or of a volume of any format that `shiftjax.volume.open_source` reads, what it
             returns, or a list of these. Large volumes are read window by window.
         labels: likewise, `(*space)`, integers, 0 = background, a number of its own for each object.
+        axes: of the images, where their metadata do not tell: a letter among t, c, z, y and x for each axis, such as
+            "tyx" for a stack of images; labels have the same without c. By default an array is space, its last axis
+            channels where it has one more than its labels.
+        channel: the only one of the images that is used, from 0; by default all.
         net: a Linen module whose output has two channels or more and stride 1; by default a valid `UNet` whose
             receptive field holds a typical object.
-        start: a model to begin with, or False for random weights. By default `shiftjax.pretrained("nuclei")` where its
-            network is the one that would be chosen: 2-D, one channel, objects of up to some 40 px. On round bright
-            objects it saves more than the first thousand steps.
+        start: a model to begin with, or False for random weights. By default `shiftjax.pretrained("nuclei")` where no
+            `net` is given and its network is the one that would be chosen: 2-D, one channel, objects of 21 to 44 px. On
+            round bright objects it saves more than the first thousand steps.
         steps: of training; by default as many as fit into `minutes`, but at least 200 and at most 6000.
         minutes: how long the whole call may take. The number of steps is chosen by the speed at the beginning: on a
             machine that slows down later the call takes longer.
         validation: the share that is held out, `(images, labels)` to be used instead, or False for none. By default the
-            last fifth of several images, or the last quarter of a single one along its longest axis.
+            last fifth of several images, or the last quarter of a single one along its longest axis. Of more than eight
+            images some are scored, of large ones the middle.
         augment: whether windows are mirrored, turned, bent, magnified, made brighter, darker and noisier at random.
         window: wished output pixels of a training window, one integer or one per axis; rounded down to whole periods.
             By default four typical objects, between 96 and 192 px; in 3-D two, between 16 and 40 px.
@@ -107,16 +118,18 @@ def fit(
     if given is not None:
         _check_start(given, net)
         net = given.net
-    if out is not None and not isinstance(out, str | Path):
-        fail("out", "a path", shown(out))
+    if out is not None:
+        as_folder(out, "out")
 
-    pairs = pairs_of(images, labels)
-    others = pairs_of(*validation) if isinstance(validation, tuple | list) else None
+    pairs = pairs_of(images, labels, axes=axes, channel=channel)
     surveys = [survey(pair) for pair in pairs]
     check_instances(pairs, surveys)
-    if others is not None:
-        surveys_of_others = [survey(pair) for pair in others]
-        check_instances(others, surveys_of_others)
+    others = None
+    if isinstance(validation, tuple | list):
+        with _of_validation():
+            others = pairs_of(*validation, axes=axes, channel=channel)
+            surveys_of_others = [survey(pair) for pair in others]
+            check_instances(others, surveys_of_others)
         _check_alike(others[0], pairs[0])
     extent = np.median(np.concatenate([s.extents for s in surveys]), axis=0)
     smallest = tuple(map(min, zip(*(pair.space for pair in pairs), strict=True)))
@@ -128,6 +141,8 @@ def fit(
     if net is None:
         net = default_network(extent, smallest)
         nuclei = None if start is False else _nuclei_like(net, channels)
+    if out is not None:
+        described(net)  # or it could not be saved at the end
     begun_with = nuclei if given is None else given
     variables = shapes(net, len(smallest), channels)
     wish = window_wish(extent) if window is None else per_axis("window", window, len(smallest))
@@ -137,12 +152,14 @@ def fit(
     if others is None:
         train, test = held_out(brought, validation, chosen)
     else:
-        train, test = brought, [Pair(scaled(pair.image), pair.labels) for pair in others]
+        with _of_validation():
+            train, test = brought, [Pair(scaled(pair.image), pair.labels) for pair in others]
     within = [survey(pair) for pair in train]
-    if not any(len(s.areas) for s in within):
+    if not any(s.labels for s in within):
         fail("labels", "objects in the images to train on", "all in the part that is held out", "lower `validation`")
     sampler = Sampler(train, within, chosen, batch, seed_of(key))
-    intensities = measured(sampler(k) for k in range(LOOKS))
+    showing = sampler.where_objects_are()
+    intensities = measured(showing(k) for k in range(LOOKS))
     config = {
         "data": _digest(pairs, surveys),
         "net": str(net),
@@ -180,24 +197,53 @@ def fit(
     )
     held = validation_of(test, intensities)
     if progress:
-        say(_understood(pairs, len(train), len(test), surveys, extent, chosen))
+        say(_understood(pairs, len(test), surveys, extent, chosen, apart=others is not None))
+        tested = surveys[len(train) :] if others is None else surveys_of_others
+        for note in [*_notes(pairs), *_in_parts(surveys), *_seen_twice(surveys[: len(train)], tested, test)]:
+            say(note)
         if nuclei is not None:
             say("begun with the model for nuclei; `start=False` begins without experience")
     return _run.run(plan, sampler, held, out=out, resume=resume, progress=progress)
 
 
 def _understood(
-    pairs: Sequence[Pair], train: int, test: int, surveys: Sequence[Survey], extent: Any, window: Window
+    pairs: Sequence[Pair], test: int, surveys: Sequence[Survey], extent: Any, window: Window, *, apart: bool
 ) -> str:
     """What the images were taken for, so that a stack that was taken for a volume does not go unseen."""
     ndim, channels = len(window.output), pairs[0].image.channels
     kind = f"{len(pairs)} image{'s' * (len(pairs) > 1)} of {', '.join(AXES[ndim])}"
     colours = "" if channels == 1 else f" with {channels} channels"
-    objects = sum(len(s.areas) for s in surveys)
+    planes = ' (if its planes are images of their own: axes="tyx")' if kind.endswith("z, y, x") else ""
+    objects = sum(s.labels for s in surveys)
     size = " x ".join(str(round(float(n))) for n in extent)
-    held = f"{test} held out" if train + test == len(pairs) or not test else "a part of it held out"
+    part = test and len(pairs) == 1 and not apart
+    held = "a part of it held out" if part else f"{test} {'others ' * apart}held out"
     windows, period = (" x ".join(map(str, sizes)) for sizes in (window.output, window.period))
-    return f"{kind}{colours}, {objects} objects of about {size} px, {held}; windows of {windows} px, period {period} px"
+    seen = f"{kind}{colours}{planes}, {objects} objects of about {size} px, {held}"
+    return f"{seen}; windows of {windows} px, period {period} px"
+
+
+def _notes(pairs: Sequence[Pair]) -> list[str]:
+    """What a user should know of the files: axes that are assumed, images of a file that are not read."""
+    notes = dict.fromkeys(picture.source.note() for pair in pairs for picture in (pair.image, pair.labels))
+    told = [note for note in notes if note]
+    return [*told[:NOTES], *([f"and {len(told) - NOTES} files more like these"] if len(told) > NOTES else [])]
+
+
+def _in_parts(surveys: Sequence[Survey]) -> list[str]:
+    """That many labels are in several parts, if so."""
+    objects, regions = sum(s.pieces for s in surveys), sum(s.regions for s in surveys)
+    if regions < PARTS * objects:
+        return []
+    why = "objects in pieces, or numbers given twice, as 8 bits do beyond 255?"
+    return [f"labels are in {regions} separate regions, with {objects} numbers: {why}"]
+
+
+def _seen_twice(trained: Sequence[Survey], tested: Sequence[Survey], test: Sequence[Pair]) -> list[str]:
+    """That an image is trained on and held out, if so; the parts of a single image are not looked at."""
+    known = {survey.digest for survey in trained}
+    twice = [pair.image.name for pair, survey in zip(test, tested, strict=False) if survey.digest in known]
+    return [f"{twice[0]} is held out, and trained on as well: the score tells nothing of other images"] if twice else []
 
 
 def _nuclei_like(net: Any, channels: int) -> Model | None:
@@ -218,6 +264,16 @@ def _typed(key: Any) -> bool:
     return jax.dtypes.issubdtype(key.dtype, jax.dtypes.prng_key)
 
 
+@contextmanager
+def _of_validation() -> Iterator[None]:
+    """Within it, what is wrong with images or labels is said to be wrong with those of `validation`."""
+    try:
+        yield
+    except (ValueError, TypeError) as error:
+        kind = TypeError if isinstance(error, TypeError) else ValueError
+        raise kind(f"`validation`: {error}") from error
+
+
 def _check_alike(other: Pair, first: Pair) -> None:
     mine, theirs = ((len(p.space), p.image.channels) for p in (other, first))
     if mine != theirs:
@@ -225,11 +281,9 @@ def _check_alike(other: Pair, first: Pair) -> None:
         fail("validation", expected, f"{mine[0]} and {mine[1]} in {other.image.name}")
 
 
-def _digest(pairs: Sequence[Pair], surveys: Sequence[Any]) -> str:
-    """Of images and labels: sizes, all objects' areas, and the pixels in the middle of each image."""
+def _digest(pairs: Sequence[Pair], surveys: Sequence[Survey]) -> str:
+    """Of images and labels, in order."""
     total = hashlib.sha256()
     for pair, found in zip(pairs, surveys, strict=True):
-        middle = tuple(slice(max(0, n // 2 - 32), n // 2 + 32) for n in pair.space)
-        total.update(f"{pair.space} {pair.image.channels} {pair.image.dtype} ".encode())
-        total.update(found.areas.tobytes() + np.ascontiguousarray(pair.image.read(middle)).tobytes())
+        total.update(f"{pair.space} {pair.image.channels} {pair.image.dtype} {found.digest} ".encode())
     return total.hexdigest()

@@ -35,7 +35,8 @@ class Model:
         window: input pixels of a training window, per axis.
         settings: foreground threshold, bandwidth of mean shift, and pixels of the smallest object.
         intensities: how an image is scaled: percentiles, and what is typical of the training images.
-        score: AP50 on the images that were held out, as `average_precision` counts it; NaN where none were.
+        score: AP50 on the images that were held out, as `average_precision` counts it; NaN where none were. On the same
+            images the settings were chosen.
     """
 
     net: nn.Module
@@ -126,6 +127,9 @@ class Model:
     ) -> Segmented:
         """Labels the objects of a volume that need not fit in memory, from storage to storage.
 
+        Intensities are scaled over all planes and time points together, where `segment` scales each image by itself;
+        and where there is a bandwidth, the clusters are those of pixels drawn from the whole volume.
+
         Args:
             source: what `shiftjax.volume.open_source` takes or returns. A model of y and x alone labels each plane.
             target: as `shiftjax.segment_volume` takes it: the labels become `labels/instances` in this OME-Zarr group.
@@ -196,7 +200,9 @@ class Model:
         if pixels.ndim != self.ndim + 1 or pixels.shape[-1] != self.channels or 0 in pixels.shape:
             one = " or without" if self.channels == 1 else ""
             expected = f"{self.ndim} spatial axes, with{one} a last one of {self.channels} channels, as in training"
-            fail("image", expected, f"shape {pixels.shape}")
+            several = self.channels == 1 and pixels.ndim == self.ndim + 1
+            mend = "give one of its channels or planes alone" if several else ""
+            fail("image", expected, f"shape {pixels.shape}", mend)
         finite("image", pixels)
         return pixels[None]
 

@@ -55,10 +55,12 @@ def write_model(model: Model, folder: Any, *, half: bool = False) -> None:
     weights = arrays_of(model.variables)
     if half:
         weights = {name: x.astype(np.float16) if x.dtype == np.float32 else x for name, x in weights.items()}
+    # NumPy's files know no bfloat16; `_fitting` brings back the type of the network's parameters.
+    weights = {name: x if x.dtype.isbuiltin == 1 else x.astype(np.float32) for name, x in weights.items()}
     name = f"weights-{digest_of(weights)[:16]}.npz"
     page = {
         "format": FORMAT,
-        "net": _described(model.net),
+        "net": described(model.net),
         "channels": model.channels,
         "window": list(model.window),
         "settings": model.settings._asdict(),
@@ -116,11 +118,11 @@ def _read(page: dict[str, Any], path: Path, net: nn.Module | None) -> dict[str, 
         fail("folder", f"weights in {page['weights']}", f"none that can be read in {path} ({type(error).__name__})")
     if digest_of(weights) != page["digest"]:
         fail("folder", "weights as they were written", f"others in {path}")
-    variables = unflatten_dict({tuple(name.split("/")): _widened(x) for name, x in weights.items()})
+    variables = unflatten_dict({tuple(name.split("/")): x for name, x in weights.items()})
     if net is not None:
         check_network(net)
     built = net if net is not None else _built(page["net"], path)
-    _check_fits(built, variables, len(page["window"]), page["channels"])
+    variables = _fitting(built, variables, len(page["window"]), page["channels"])
     return {
         "net": built,
         "variables": variables,
@@ -132,21 +134,21 @@ def _read(page: dict[str, Any], path: Path, net: nn.Module | None) -> dict[str, 
     }
 
 
-def as_folder(folder: Any) -> Path:
+def as_folder(folder: Any, name: str = "folder") -> Path:
     """A path that is no file.
 
     Raises:
         ValueError: anything else.
     """
     if not isinstance(folder, str | Path) or not str(folder) or "\0" in str(folder):
-        fail("folder", "a path", shown(folder))
+        fail(name, "a path", shown(folder))
     path = Path(folder)
     try:
         is_file = path.exists() and not path.is_dir()
     except OSError as error:  # a name that the file system does not take
-        fail("folder", "a path", f"one that is none here ({error.strerror})")
+        fail(name, "a path", f"one that is none here ({error.strerror})")
     if is_file:
-        fail("folder", "a folder", f"the file {shown(str(path))}")
+        fail(name, "a folder", f"the file {shown(str(path))}")
     return path
 
 
@@ -179,11 +181,7 @@ def _page_digest(page: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _widened(x: np.ndarray) -> jax.Array:
-    return jnp.asarray(x, jnp.float32) if x.dtype == np.float16 else jnp.asarray(x)
-
-
-def _described(net: nn.Module) -> dict[str, Any] | None:
+def described(net: nn.Module) -> dict[str, Any] | None:
     """A U-Net as plain values; None for another network, which `load_model` must be given."""
     if type(net) is not UNet:
         return None
@@ -208,12 +206,13 @@ def _tupled(value: Any) -> Any:
     return tuple(map(_tupled, value)) if isinstance(value, list) else value
 
 
-def _check_fits(net: nn.Module, variables: Any, ndim: int, channels: int) -> None:
-    """Refuses weights of another network."""
+def _fitting(net: nn.Module, weights: Any, ndim: int, channels: int) -> Any:
+    """Weights in the types of the network's variables; those of another network are refused."""
     expected = shapes(net, ndim, channels)
-    trees: list[Any] = [jax.tree.structure(x) for x in (expected, variables)]
+    trees: list[Any] = [jax.tree.structure(x) for x in (expected, weights)]
     alike = trees[0] == trees[1] and all(
-        a.shape == b.shape for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(variables), strict=True)
+        a.shape == b.shape for a, b in zip(jax.tree.leaves(expected), jax.tree.leaves(weights), strict=True)
     )
     if not alike:
         fail("net", "the network that the weights are of", "another one")
+    return jax.tree.map(lambda like, x: jnp.asarray(x, like.dtype), expected, weights)

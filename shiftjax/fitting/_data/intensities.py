@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shiftjax._checks import fail
 from shiftjax._typing import Array
 from shiftjax.fitting._data.pictures import AXES, IN_MEMORY, Picture
 from shiftjax.volume import normalize, open_source
@@ -39,19 +40,39 @@ class Intensities(NamedTuple):
 
     def of(self, source: Any) -> jax.tree_util.Partial:
         """Measures a source, and returns the function of its images `(batch, *space, channel)`."""
-        return jax.tree_util.Partial(prepare, scale=normalize(source, low=self.low, high=self.high), **self._typical())
+        return self._after(scaling("source", source, source.name, low=self.low, high=self.high))
 
     def prepared(self, image: np.ndarray) -> np.ndarray:
         """An image `(1, *space, channel)` in memory as the network takes it."""
         source = open_source(image[0], axes=AXES[image.ndim - 2] + "c")
-        return np.asarray(self.of(source)(jnp.asarray(image)))
+        scale = scaling("image", source, "", low=self.low, high=self.high)
+        return np.asarray(self._after(scale)(jnp.asarray(image)))
 
     def relative(self, images: Array | np.ndarray) -> Array:
         """Images whose percentiles are scaled, with typical background and object at 0 and 1."""
         return centred(images, **self._typical())
 
+    def _after(self, scale: Any) -> jax.tree_util.Partial:
+        return jax.tree_util.Partial(prepare, scale=scale, **self._typical())
+
     def _typical(self) -> dict[str, Array]:
         return {name: jnp.asarray(getattr(self, name), jnp.float32) for name in ("centre", "gain")}
+
+
+def scaling(name: str, source: Any, title: str, *, low: float = LOW, high: float = HIGH) -> Any:
+    """`normalize`, whose errors speak of the user's argument, and offer no percentiles, which are not the user's here.
+
+    Raises:
+        ValueError: the percentiles coincide: an image without contrast.
+    """
+    try:
+        return normalize(source, low=low, high=high)
+    except ValueError as error:
+        expected, _, mend = str(error).removeprefix("`source`: ").rstrip(".").partition("; ")
+        if "percentiles of channel" in expected:
+            mend = f"images are scaled by percentiles {low:g} and {high:g}: leave this one out, or crop what is empty"
+        place = f", in {title}" if title else ""
+        raise ValueError(f"`{name}`: {expected}{place}" + (f"; {mend}." if mend else ".")) from error
 
 
 def prepare(image: Array, *, scale: Any, centre: Array, gain: Array) -> Array:
@@ -76,22 +97,28 @@ def scaled(picture: Picture) -> Picture:
         ValueError: the percentiles coincide: an image without contrast.
     """
     if picture.nbytes > IN_MEMORY:
-        fn, read = normalize(picture.source, low=LOW, high=HIGH), picture.read
+        fn, read = scaling("images", picture.source, picture.name), picture.read
         return replace(picture, dtype=np.dtype("f4"), read=lambda slices: np.asarray(fn(jnp.asarray(read(slices)))))
     image = picture.read(picture.everything)
     source = open_source(image[0], axes=AXES[image.ndim - 2] + "c")
-    pixels = np.asarray(normalize(source, low=LOW, high=HIGH)(jnp.asarray(image)))
+    pixels = np.asarray(scaling("images", source, picture.name)(jnp.asarray(image)))
     return replace(picture, dtype=np.dtype("f4"), read=lambda slices: pixels[(slice(None), *slices)])
 
 
 def measured(windows: Iterable[tuple[np.ndarray, np.ndarray]]) -> Intensities:
-    """What is typical in windows: scaled images `(batch, *space, channel)` with labels `(batch, *space)`."""
+    """What is typical in windows: scaled images `(batch, *space, channel)` with labels `(batch, *space)`.
+
+    Raises:
+        ValueError: no window holds an object.
+    """
     inside: list[np.ndarray] = []
     outside: list[np.ndarray] = []
     for image, labels in windows:
         for pixels, where in ((inside, labels > 0), (outside, labels == 0)):
             if where.any():
                 pixels.append(np.median(image[where], axis=0))
+    if not inside:
+        fail("window", "training windows that hold objects", "none in those drawn first", "make them larger")
     objects = np.median(inside, axis=0)
     background = np.median(outside, axis=0) if outside else np.zeros_like(objects)
     contrast = np.maximum(np.abs(objects - background), FAINTEST)

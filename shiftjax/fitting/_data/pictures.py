@@ -20,6 +20,7 @@ TIFF = (".tif", ".tiff")
 AXES = {1: "x", 2: "yx", 3: "zyx"}
 STORES = {"zarr.json", ".zarray", ".zgroup", ".zattrs", "attributes.json"}  # files by which a folder is a volume
 IN_MEMORY = 2**30  # bytes: smaller images are read once and kept, windows of larger ones are read when they are drawn
+LONGEST = 300  # characters of a path in an error
 
 Read = Callable[[tuple[slice, ...]], np.ndarray]
 
@@ -83,34 +84,41 @@ class Picture:
         return replace(self, dtype=pixels.dtype, read=lambda slices: pixels[(slice(None), *slices)])
 
 
-def pictures_of(name: str, value: Any, *, axes: str | None = None) -> list[Picture]:
+def pictures_of(
+    name: str, value: Any, *, axes: str | None = None, channel: int | None = None, of_arrays: str | None = None
+) -> list[Picture]:
     """What a user gives as `images` or `labels`.
 
     Args:
         name: of the argument.
         value: an array, a path, a `Source`, or a list of these.
-        axes: of arrays, as letters: their spatial axes, and c for channels.
+        axes: as letters, as `open_source` takes them.
+        channel: the only one that is seen.
+        of_arrays: what is taken for the axes of arrays, where `axes` is None.
 
     Raises:
         ValueError: nothing there, or nothing that is an image.
     """
+    seen: dict[str, Any] = {"axes": axes, "channel": channel}
     if isinstance(value, list | tuple):
         if not value:
             fail(name, "at least one image", "an empty list")
-        return [picture for k, item in enumerate(value) for picture in pictures_of(f"{name}[{k}]", item, axes=axes)]
+        items = [pictures_of(f"{name}[{k}]", item, **seen, of_arrays=of_arrays) for k, item in enumerate(value)]
+        return [picture for pictures in items for picture in pictures]
     if isinstance(value, str | Path):
         paths = tiff_folder(value) or [_checked(name, os.fspath(value))]
-        return [picture for path in paths for picture in _stored(name, path)]
+        return [picture for path in paths for picture in _stored(name, path, seen)]
     if isinstance(value, Source):
-        return _frames(name, value, value.name)
+        return _frames(name, open_source(value, **seen), value.name)
     if isinstance(value, np.ndarray | jax.Array):
         checked = np.asarray(array(name, value))
-        if checked.ndim not in (1, 2, 3, 4) or 0 in checked.shape:
+        if (axes is None and checked.ndim not in (1, 2, 3, 4)) or 0 in checked.shape:
             fail(name, "an image of one to three axes, and one more for channels", f"shape {checked.shape}")
-        return _frames(name, open_source(checked, axes=axes or AXES.get(checked.ndim)), name)
+        letters = axes if axes is not None else of_arrays or AXES.get(checked.ndim)
+        return _frames(name, open_source(checked, axes=letters, channel=channel), name)
     if not all(hasattr(value, attribute) for attribute in ("shape", "dtype", "__getitem__")):
         fail(name, "an array, a path, or a list of them", shown(value))
-    return _frames(name, open_source(value), name)
+    return _frames(name, open_source(value, **seen), name)
 
 
 def ndim_of(value: Any) -> int | None:
@@ -130,10 +138,15 @@ def _frames(name: str, source: Source, title: str) -> list[Picture]:
     ]
 
 
-def _stored(name: str, path: str) -> list[Picture]:
+def _stored(name: str, path: str, seen: dict[str, Any]) -> list[Picture]:
     """The images at a path; small ones are read, and their file is closed: a folder may hold thousands."""
-    source = open_source(path)
     title = os.path.basename(path) if path.lower().endswith(TIFF) else path
+    try:
+        source = open_source(path, **seen)
+    except ValueError as error:  # some are of its axes, and do not name it
+        if title in str(error):
+            raise
+        raise ValueError(f"{str(error).rstrip('.')} (in {title}).") from error
     pictures = [picture.kept() for picture in _frames(name, source, title)]
     if all(picture.nbytes <= IN_MEMORY for picture in pictures) and hasattr(source.array, "store"):
         source.array.store.close()
@@ -145,9 +158,9 @@ def _checked(name: str, path: str) -> str:
     if "://" in path or "\0" in path or not path:
         return path  # `open_source` says more
     expected = "a folder of TIFF files (.tif, .tiff), a TIFF file or a Zarr volume"
-    at = next((p for p in (Path(path), *Path(path).parents) if p.exists()), None)
+    at = next((p for p in (Path(path), *Path(path).parents) if os.path.exists(p)), None)  # `p.exists()` may raise
     if at is None or (at.is_dir() and at != Path(path) and at == Path(path).parent):
-        fail(name, expected, f"nothing at {path!r}")
+        fail(name, expected, f"nothing at {path[:LONGEST]!r}")
     if os.path.isdir(path) and not STORES & set(os.listdir(path)):
         mend = "convert images of other formats first, or read them yourself and give a list of arrays"
         fail(name, expected, f"a folder without any of these, {path!r}", mend)
@@ -164,7 +177,7 @@ def tiff_folder(path: str | Path) -> list[str] | None:
 
 
 def _counted(name: str) -> list[Any]:
-    return [int(word) if word.isdigit() else word.lower() for word in re.split(r"(\d+)", name)]
+    return [int(word) if word.isdecimal() else word.lower() for word in re.split(r"(\d+)", name)]
 
 
 def numbers_in(name: str) -> Sequence[str]:

@@ -62,6 +62,7 @@ class Loop:
     record: Record
     minutes: float
     _losses: list[Any] = field(default_factory=list)
+    _unseen: int = 0
 
     def run(self, state: State) -> tuple[State, bool]:
         """Trains to the end, or to Ctrl-C.
@@ -87,8 +88,9 @@ class Loop:
                 state, loss = self._stepped(state, batch, is_first=number == first)
                 done = number + 1
                 self._losses.append(loss)
-                if done % CHUNK == 0 or done == record.total:
-                    self._look(done, bar, min(CHUNK, done - first))
+                self._unseen += 1
+                if done % CHUNK == 0 or self._due(done):  # a validation keeps no weights that have diverged
+                    self._look(done, bar)
                 if done == CHUNK:
                     timed = time.perf_counter()
                 if record.total is None and done >= TIMED:
@@ -110,12 +112,13 @@ class Loop:
         with patience("compiling the training step", self.progress.say) if is_first else nullcontext():
             return self.step(state, *batch)
 
-    def _look(self, done: int, bar: Progress, count: int) -> None:
-        """Looks at the loss of the last steps.
+    def _look(self, done: int, bar: Progress) -> None:
+        """Looks at the losses that have not been looked at.
 
         Raises:
             TrainingDivergedError: it is not finite.
         """
+        count, self._unseen = self._unseen, 0
         losses = np.array([float(loss) for loss in self._losses[-count:]])
         if not np.isfinite(losses).all():
             raise TrainingDivergedError(

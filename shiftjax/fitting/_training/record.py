@@ -8,6 +8,7 @@ if it is the best, run.json.
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -18,6 +19,11 @@ import jax
 from shiftjax._checks import fail
 from shiftjax.fitting._saving import BEGUN, PAGE, as_folder, write_page
 from shiftjax.training import Checkpoints
+
+try:
+    import fcntl
+except ImportError:  # Windows, where two runs in one folder are not kept apart
+    fcntl = None  # type: ignore[assignment]
 
 FORMAT = 1  # of run.json
 STATES, BEST = "checkpoints", "best"  # folders
@@ -44,26 +50,32 @@ class Record:
     """
 
     def __init__(self, folder: Any, config: Mapping[str, Any], *, resume: bool) -> None:
-        self.folder: Path | None = None if folder is None else as_folder(folder)
+        self.folder: Path | None = None if folder is None else as_folder(folder, "out")
         self.config = json.loads(json.dumps(config))
         self.history: list[Entry] = []
         self.total: int | None = None
         self.finished = False
         self.best: Any = None
         self._checkpoints: Checkpoints | None = None
+        self._alone: int | None = None
         if self.folder is not None:
-            self._open(self.folder, resume)
+            try:
+                self._open(self.folder, resume)
+            except BaseException:
+                self.close()
+                raise
 
     def _open(self, folder: Path, resume: bool) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._alone = _alone(folder)
         page = folder / BEGUN
         if page.exists() and resume:
             self._read(page)
         elif page.exists():
             page.unlink()
             _remove(folder)
-        elif folder.exists() and any(entry.name != page.with_suffix(".tmp").name for entry in folder.iterdir()):
+        elif any(entry.name != page.with_suffix(".tmp").name for entry in folder.iterdir()):
             fail("out", "a new folder, or that of a run", f"other files in {folder}", "choose another")
-        folder.mkdir(parents=True, exist_ok=True)
         self._checkpoints = Checkpoints(folder / STATES)
         self._write()
 
@@ -135,10 +147,13 @@ class Record:
             _remove(self.folder)
 
     def close(self) -> None:
-        """Ends the writing of checkpoints."""
+        """Ends the writing of checkpoints, and lets others write the folder."""
         if self._checkpoints is not None:
             self._checkpoints.__exit__(None, None, None)
             self._checkpoints = None
+        if self._alone is not None:
+            os.close(self._alone)
+            self._alone = None
 
     @property
     def best_folders(self) -> list[Path]:
@@ -155,3 +170,22 @@ def _remove(folder: Path) -> None:
     """Removes what a run goes on from."""
     for name in (STATES, BEST):
         shutil.rmtree(folder / name, ignore_errors=True)
+
+
+def _alone(folder: Path) -> int | None:
+    """Keeps other runs out of a folder until what is returned is closed, or the process ends, however it does.
+
+    Raises:
+        ValueError: another run is under way there.
+    """
+    if fcntl is None:
+        return None
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(opened)
+        fail("out", "a folder in which no other run is under way", str(folder), "wait for it, or choose another")
+    except OSError:  # a file system without such locks
+        pass
+    return opened

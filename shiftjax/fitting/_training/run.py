@@ -10,6 +10,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from shiftjax._interrupts import interrupts
 from shiftjax._patience import patience, silence
 from shiftjax.fitting._data.augment import Augmentation
 from shiftjax.fitting._data.intensities import Intensities
@@ -99,7 +100,8 @@ def run(
         if not ended:
             goes_on = "" if out is None else "; the same call goes on"
             say.say(f"stopped after {int(state.step)} steps: what has been learnt is kept{goes_on}")
-        best = _best(plan, record, validation, settings, state, model, say)
+        with interrupts():  # Ctrl-C while this lasts would lose all that was learnt
+            best = _best(plan, record, validation, settings, state, model, say)
         if record.folder is not None:
             best.save(record.folder)
             if validation is not None:

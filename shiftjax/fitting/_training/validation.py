@@ -36,7 +36,7 @@ class Validation:
 
     Attributes:
         images: as the network takes them, `(1, *space, channel)`.
-        labels: of them, `(1, *space)`.
+        labels: of them, `(1, *space)`, consecutive.
         plans: tiles of images by their size, each laid out once.
     """
 
@@ -55,7 +55,7 @@ class Validation:
 
     def chance(self, score: float) -> float:
         """The standard error of a score on so many objects: what is less is no difference."""
-        objects = sum(len(np.unique(labels)) - 1 for labels in self.labels)
+        objects = sum(int(labels.max()) for labels in self.labels)
         return math.sqrt(max(score * (1 - score), CERTAIN) / max(1, objects))
 
     def quick(self, outputs: Sequence[np.ndarray], settings: Settings) -> tuple[Settings, float]:
@@ -151,7 +151,7 @@ def validation_of(pairs: Sequence[Pair], intensities: Intensities) -> Validation
         labels.append(consecutive(chosen.labels.read(chosen.labels.everything)[..., 0]))
     if pairs and not any(label.any() for label in labels):
         mend = "give others by `validation=(images, labels)`"
-        fail("validation", "objects in the images that are held out", "background only", mend)
+        fail("validation", "objects in what is scored of the images held out", "background only", mend)
     return Validation(images, labels) if images else None
 
 
