@@ -20,6 +20,7 @@ from shiftjax._experiments.settings import EXPERIMENTS, SWEEP
 from shiftjax._experiments.task import scene_task
 from shiftjax.nets import UNet
 from shiftjax.testing import phase_code
+from shiftjax.tiling import plan_tiles
 
 PERIOD, PITCH, RADIUS = 8, 7, 2.6
 
@@ -151,9 +152,10 @@ def test_an_ideal_network_dips_at_the_multiples_of_the_period():
     picture = Picture(image, labels, (slice(7, 55),) * 2)
     task = scene_task(EXPERIMENTS["small"][SWEEP].trainings[SWEEP])
     fn, rows = _ideal(), []
-    whole = whole_picture(fn, task, picture, PERIOD)
+    plan = partial(plan_tiles, fn, picture.image.shape)
+    whole = whole_picture(fn, task, picture, plan(tile=PERIOD))
     for tile in (7, 8, 9):
-        view = stitch(fn, task, picture, tile, bandwidth=1.0, key=key_of(0, 3))
+        view = stitch(fn, task, picture, plan(tile=tile, illegal_tile=True), bandwidth=1.0, key=key_of(0, 3))
         rows.append({"name": "ideal", **score(view, whole, train_window=20)})
     assert sweep.multiples(rows) == [8]
     assert sweep.as_predicted(rows)

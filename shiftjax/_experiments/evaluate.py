@@ -15,7 +15,7 @@ from shiftjax._experiments.task import Task
 from shiftjax._typing import Array, PRNGKeyArray
 from shiftjax.clustering import mean_shift
 from shiftjax.labelling import connected_components, drop_small
-from shiftjax.tiling import TilePlan, plan_tiles, predict_tiled
+from shiftjax.tiling import TilePlan, predict_tiled
 
 
 class Whole(NamedTuple):
@@ -40,19 +40,18 @@ def stitch(
     apply: Callable[[Array], Array],
     task: Task,
     picture: Picture,
-    tile: int,
+    plan: TilePlan,
     *,
     bandwidth: float,
     key: PRNGKeyArray,
     min_size: int = 0,
 ) -> Stitched:
-    """Predicts `picture` with output tiles of `tile` px, legal or not, and finds its instances.
+    """Predicts `picture` tile by tile, legal ones or not, and finds its instances.
 
     The stitched foreground is clustered once (clustering tile by tile would cause seams of its own); an instance is a
     connected region of foreground pixels of one cluster. Outside the scored window there are neither true nor predicted
     instances.
     """
-    plan = plan_tiles(apply, picture.image.shape, tile=tile, illegal_tile=True)
     output = predict_tiled(apply, picture.image, plan)
     embedding, foreground = task.read(output, picture.image)
     clusters = mean_shift(embedding, bandwidth=bandwidth, key=key, mask=foreground)
@@ -64,9 +63,9 @@ def stitch(
     return Stitched(plan, output, embedding, true, instances, len(np.unique(codes[inside & foreground])) < 2)
 
 
-def whole_picture(apply: Callable[[Array], Array], task: Task, picture: Picture, tile: int) -> Whole:
-    """Predicts the whole picture, by legal tiles of at most `tile` px, or of one period."""
-    output = predict_tiled(apply, picture.image, plan_tiles(apply, picture.image.shape, tile=tile))
+def whole_picture(apply: Callable[[Array], Array], task: Task, picture: Picture, plan: TilePlan) -> Whole:
+    """Predicts the whole picture, by legal tiles."""
+    output = predict_tiled(apply, picture.image, plan)
     return Whole(output, task.read(output, picture.image)[0])
 
 

@@ -20,9 +20,13 @@ from shiftjax._experiments.data import Picture
 from shiftjax._experiments.evaluate import Stitched, Whole, key_of, score, stitch, whole_picture
 from shiftjax._experiments.experiment import DELTA_DIST, Experiment, Training
 from shiftjax._experiments.task import Task, scene_task
+from shiftjax._typing import Array
 from shiftjax.clustering import mean_shift
 from shiftjax.nets import UNet
+from shiftjax.tiling import TilePlan, plan_tiles
 from shiftjax.training import Checkpoints, History, State, initial_state, make_step, stack, train, unstack
+
+Plans = Callable[..., TilePlan]
 
 SAME_EMBEDDING = 1e-3  # embeddings of a constant image closer than this are one
 
@@ -101,6 +105,7 @@ class Trained:
     task: Task
     net: UNet
     variables: Any
+    plan: Plans
 
 
 def run(
@@ -129,10 +134,11 @@ def run(
         count = training.steps if steps is None else steps
         states, history = _train(training, job, count, out / "checkpoints" / name, range(seed, seed + replicas), dtype)
         rates.append(history.steps_per_second)
+        plans = plans_of_one_network()
         for own_seed, state in enumerate(unstack(states), seed):
             net = training.net(dtype=jnp.dtype(dtype), **changes)
             label = name if replicas == 1 else f"{name}/seed {own_seed}"
-            trained = Trained(label, own_seed, training, job, net, state.variables)
+            trained = Trained(label, own_seed, training, job, net, state.variables, plans)
             examine(experiment, trained, result)
     finite = [rate for rate in rates if np.isfinite(rate)]
     result.metrics["steps_per_second"] = float(np.mean(finite)) if finite else None
@@ -156,11 +162,25 @@ def _train(
         return train(step, states, steps, checkpoints=checkpoints, progress=f"train {folder.name}")
 
 
+def plans_of_one_network() -> Plans:
+    """`plan_tiles` that plans each tile once: a plan depends on the shapes of parameters, which replicas share."""
+    made: dict[Any, TilePlan] = {}
+
+    def plan(apply: Callable[[Array], Array], shape: tuple[int, ...], **options: Any) -> TilePlan:
+        key = (shape, *options.items())
+        if key not in made:
+            made[key] = plan_tiles(apply, shape, **options)
+        return made[key]
+
+    return plan
+
+
 def _stitch(experiment: Experiment, trained: Trained, result: Result) -> None:
     """Stitches the test picture with every tile size and scores it."""
     picture = trained.task.picture(experiment.area, key_of(trained.seed, 2))
     apply = jax.tree_util.Partial(trained.net.apply, trained.variables)
-    whole = whole_picture(apply, trained.task, picture, max(experiment.tiles))
+    shape = picture.image.shape
+    whole = whole_picture(apply, trained.task, picture, trained.plan(apply, shape, tile=max(experiment.tiles)))
     segment = partial(
         stitch, apply, trained.task, picture, bandwidth=experiment.bandwidth, min_size=experiment.min_size
     )
@@ -168,7 +188,7 @@ def _stitch(experiment: Experiment, trained: Trained, result: Result) -> None:
     result.pictures[trained.name], result.references[trained.name] = picture, whole
     for tile in experiment.tiles:
         print(f"stitch {trained.name} with tiles of {tile} px")
-        view = segment(tile, key=key_of(trained.seed, 3))
+        view = segment(trained.plan(apply, shape, tile=tile, illegal_tile=True), key=key_of(trained.seed, 3))
         views.append(view)
         row = score(view, whole, train_window=trained.training.window[0])
         result.metrics["stitchings"].append({"name": trained.name, "seed": trained.seed, **row})
