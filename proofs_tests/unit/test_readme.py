@@ -104,8 +104,10 @@ def test_your_own_network(capsys):
     assert is_excerpt(shown, printed), "README.md shows other lines than are printed:\n" + "\n".join(printed)
     assert names["plan"].equals_whole
     assert names["objects"].shape == names["labels"].shape
-    codes = names["sj"].mean_shift(names["embedding"], bandwidth=0.5, mask=names["labels"] > 0).labels
-    assert names["objects"].max() > codes.max()  # one code stands for many objects
+    some = (slice(None), slice(0, 64), slice(0, 64))
+    embedding, mask, objects = names["embedding"][some], names["labels"][some] > 0, names["objects"][some]
+    codes = names["sj"].mean_shift(embedding, bandwidth=0.5, mask=mask).labels
+    assert len(np.unique(objects[mask])) > codes.max()  # one code stands for many objects
 
 
 def test_control_other_lines_are_no_excerpt():

@@ -123,7 +123,7 @@ def test_spread_in_words(values, words):
 
 
 TINY = Training(
-    Scene("discs", 32, pitch=6, radius=2.2, origin=3), 30, levels=1, features=2, learning_rate=1e-2, steps=3, whole=True
+    Scene("discs", 32, pitch=6, radius=2.2, origin=3), 30, levels=1, features=5, learning_rate=1e-2, steps=3, whole=True
 )
 
 

@@ -133,7 +133,7 @@ def test_the_figure_is_drawn_whatever_the_outcome(tmp_path, curve):
 
 def _ideal():
     """A network, without training, that gives each disc the phase of its centre."""
-    net = UNet(1, features=2, factors=(PERIOD,), convs=1, crop=None)
+    net = UNet(1, features=5, factors=(PERIOD,), convs=1, crop=None)
     variables = phase_code(net, jax.ShapeDtypeStruct((1, 34, 34, 1), jnp.float32))
     disc = synthetic.disc_lattice((5, 5), pitch=PITCH, radius=RADIUS, origin=2)[0].reshape(5, 5, 1, 1)
     convolve = partial(lax.conv_general_dilated, window_strides=(1, 1), dimension_numbers=("NHWC", "HWIO", "NHWC"))
