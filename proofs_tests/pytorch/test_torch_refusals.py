@@ -101,6 +101,14 @@ REFUSED = {
     "double precision": (lambda x: (x.double() * 2).float(), "32 bits"),
     "64-bit integers": (lambda x: (x * 1000).long() * 3, "32 bits"),
     "a choice by a mask": (lambda x: x[x > 0], "values|mask"),
+    "a shape by values": (lambda x: x.repeat_interleave(torch.tensor([3]), 1), "decide the shape"),
+    "a number beyond 32 bits": (lambda x: x + 2**40, "not translated"),
+    "a constant beyond 32 bits": (lambda x: x + torch.tensor(2**40), "needs 64 bits"),
+    "a return of places": (lambda x: x.max(1), "returns the places"),
+    "interpolation of integers": (
+        lambda x: nn.functional.interpolate(x.to(torch.uint8), scale_factor=2, mode="bilinear"),
+        "interpolation of uint8",
+    ),
     "a sort": (lambda x: x.sort(-1)[0], "no translation"),
 }
 
@@ -125,8 +133,20 @@ def test_a_module_that_changes_itself():
             self.count += 1
             return x * self.count
 
-    with pytest.raises(sj.TranslationError, match="changes its own state, `count`"):
+    with pytest.raises(sj.TranslationError, match="changes its own state, `count`") as refusal:
         sj.certify(sj.from_torch(Counting().eval()), X)
+    assert refusal.value.source.startswith(__file__)
+
+
+def test_a_module_that_changes_a_constant():
+    state = torch.zeros(1)
+    with pytest.raises(sj.TranslationError, match="changes its own state, a tensor"):
+        sj.certify(of(lambda x: x * state.add_(1)), X)
+
+
+def test_a_module_itself_is_no_function_of_jax():
+    with pytest.raises(ValueError, match=r"the PyTorch module Small; translate it, `shiftjax\.from_torch"):
+        sj.certify(small(), X)
 
 
 def test_another_number_of_channels():

@@ -85,8 +85,10 @@ class GivenModule:
         moments = self._given.get(node.name)
         if moments is None or not hasattr(node.target, "_schema"):
             return node.target(*arguments, **options)
-        named = dict(zip((a.name for a in node.target._schema.arguments), arguments, strict=False))
-        normed = _normed({**named, **options}, moments)
+        schema = node.target._schema.arguments
+        defaults = {a.name: a.default_value for a in schema if a.has_default_value()}
+        named = dict(zip((a.name for a in schema), arguments, strict=False))
+        normed = _normed({**defaults, **named, **options}, moments)
         return (normed, None, None) if isinstance(node.meta["val"], list | tuple) else normed
 
 

@@ -62,13 +62,13 @@ def hardshrink(x: Any, lambd: float = 0.5) -> Any:
 @operation("softshrink")
 def softshrink(x: Any, lambd: float = 0.5) -> Any:
     """0 between two bounds, and from there on."""
-    return jnp.where(x > lambd, x - lambd, jnp.where(x < -lambd, x + lambd, 0)).astype(x.dtype)
+    return jnp.where(x > lambd, x - lambd, jnp.where(x < -lambd, x + lambd, x * 0)).astype(x.dtype)  # NaN stays NaN
 
 
 @operation("threshold")
 def threshold(x: Any, threshold: float, value: float) -> Any:
-    """x where it is above a threshold."""
-    return jnp.where(x > threshold, x, value)
+    """x where it is above a threshold, or NaN."""
+    return jnp.where(x <= threshold, value, x)
 
 
 @operation("glu")
