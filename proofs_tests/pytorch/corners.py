@@ -21,6 +21,7 @@ CORNERS: dict[str, tuple[Any, ...]] = {
     "sign of NaN": (aten.sign.default, odd),
     "threshold of NaN": (aten.threshold.default, odd, 0.5, -1.0),
     "soft shrinkage of NaN": (aten.softshrink.default, odd, 0.5),
+    "random ReLU in eval mode": (aten.rrelu_with_noise_functional.default, numbers, numbers, 0.1, 0.4),
     "sigmoid of integers": (aten.sigmoid.default, torch.tensor([-3, 0, 2], dtype=torch.int32)),
     "bytes": (aten._to_copy.default, torch.tensor([-300.7, -0.5, 255.9, 300.7, 70000.0]), {"dtype": torch.uint8}),
     "variance without a degree of freedom": (aten.var.correction, numbers, [3], {"correction": 7}),

@@ -82,6 +82,7 @@ WHOLE: dict[str, Callable[[Any], Any]] = {
     "instance norm": nn.InstanceNorm2d(4, affine=True),
     "group norm": nn.GroupNorm(2, 4),
     "group norm as PyTorch has it by default": lambda x: torch.group_norm(x, 2),
+    "a norm whose constant is the image's size": lambda x: functional.instance_norm(x, eps=1e-2 * x.shape[2]),
     "batch norm of the image": nn.BatchNorm2d(4, track_running_stats=False),
     "layer norm over space": over_space,
     "squeeze and excite": Excited(),

@@ -41,6 +41,7 @@ def of(fn):
         (lambda: nn.DataParallel(small()).eval(), r"`module\.module`"),
         (lambda: torch.compile(small()), "a compiled module"),
         (lambda: torch.jit.trace(small(), torch.zeros(1, 1, 8, 8)), "TorchScript"),
+        (lambda: nn.Sequential(torch.jit.trace(small(), torch.zeros(1, 1, 8, 8))).eval(), "TorchScript module `0`"),
         (lambda: nn.LazyConv2d(2, 3).eval(), "without a shape"),
         (lambda: small().to("meta"), "'meta'"),
         (lambda: small().double(), "float64"),
@@ -88,6 +89,7 @@ REFUSED = {
     "a branch on pixels": (_branch, "values of pixels"),
     "a number of pixels": (lambda x: x * x.max().item(), "values of pixels"),
     "random numbers": (lambda x: x + torch.rand_like(x), "random"),
+    "a random ReLU": (lambda x: nn.functional.rrelu(x, training=True), "drawn"),
     "training": (lambda x: nn.functional.dropout(x, 0.5, training=True), "random|dropout"),
     "a norm that is training": (
         lambda x: nn.functional.batch_norm(x, torch.zeros(1), torch.ones(1), training=True),
@@ -157,6 +159,12 @@ def test_another_number_of_channels():
 def test_another_rank():
     with pytest.raises(ValueError, match="does not take an image"):
         sj.certify(sj.from_torch(small()), jax.ShapeDtypeStruct((1, 8, 16, 16, 1), jnp.float32))
+
+
+def test_two_tensors_are_none_of_pythons_own_lines():
+    with pytest.raises(ValueError, match="does not take an image") as refusal:
+        sj.certify(sj.from_torch(nn.Bilinear(16, 16, 16).eval()), X)
+    assert "inspect.py" not in str(refusal.value)
 
 
 def test_another_type():

@@ -6,6 +6,7 @@ import io
 import logging
 import operator
 import re
+import sysconfig
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -22,6 +23,7 @@ from shiftjax.translation._torch._operations import OPERATIONS
 from shiftjax.translation._torch.source import FRAME, is_torch, shown, source_of
 from shiftjax.translation._torch.tensors import torch, torch_dtype
 
+STANDARD = sysconfig.get_path("stdlib")
 OF_STATE = (  # PyTorch's words, and ours
     (
         "is mutated in the forward method",
@@ -220,6 +222,7 @@ def _line(error: BaseException) -> str:
         f
         for f in inside
         if not is_torch(f[0]) and not f[0].startswith(("<", own)) and "site-packages/sympy" not in f[0]
+        if not f[0].startswith(STANDARD) or "-packages" in f[0]
     ]
     if users:
         return f"{users[-1][0]}:{users[-1][1]}"

@@ -29,6 +29,16 @@ def prelu(x: Any, weight: Any) -> Any:
     return jnp.where(x > 0, x, x * slope)
 
 
+@operation("rrelu_with_noise_functional")
+def random_relu(
+    x: Any, noise: Any, lower: float = 0.125, upper: float = 1 / 3, training: bool = False, generator: Any = None
+) -> Any:
+    """x, or below 0 the middle one of the fractions of it that are drawn in training."""
+    if training:
+        raise Unsupported("a fraction that is drawn, as in training")
+    return leaky_relu(x, (lower + upper) / 2), noise
+
+
 @operation("elu")
 def elu(x: Any, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Any:
     """x, or alpha (exp(x) - 1) below 0."""
