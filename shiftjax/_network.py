@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -17,8 +18,13 @@ def network(name: str, value: Any) -> Callable[[Any], Any]:
         value: what a user gives.
 
     Raises:
-        ValueError: it cannot be called, or is called without arguments and fails or returns no function.
+        ValueError: it cannot be called, is a module of PyTorch, or is called without arguments and fails or returns no
+            function.
     """
+    torch = sys.modules.get("torch")  # whose modules there are only where it is loaded
+    if torch is not None and isinstance(value, torch.nn.Module):
+        found = f"the PyTorch module {type(value).__name__}"
+        fail(name, "a function of one array", found, "translate it, `shiftjax.from_torch(module)`")
     if not callable(value):
         fail(name, "a function of one array", shown(value))
     if _needs_an_image(value):

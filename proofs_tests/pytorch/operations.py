@@ -37,8 +37,9 @@ def compare(translated: jax.Array, expected: np.ndarray) -> None:
     if expected.dtype.kind in "biu":
         assert np.array_equal(found, expected)
     elif expected.size:
+        found, rounding = found.astype(expected.dtype), max(ROUNDING, 2 * np.finfo(expected.dtype).eps)
         scale = np.abs(expected[np.isfinite(expected)]).max(initial=1e-6)
-        assert np.allclose(found, expected, rtol=0, atol=ROUNDING * scale, equal_nan=True)
+        assert np.allclose(found, expected, rtol=0, atol=rounding * scale, equal_nan=True)
 
 
 FAMILIES = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from torch import nn
 
 import shiftjax as sj
 from proofs_tests.pytorch.networks import by_torch, close, image, small, unet
+from shiftjax.translation._torch import tiles
 
 SHAPE = (1, 46, 52, 1)
 
@@ -166,6 +168,11 @@ def test_a_changed_module_is_refused(plan):
         module.last.bias += 1
     with pytest.raises(ValueError, match="changed since"):
         sj.predict_tiled(net, x, plan)
+    with torch.no_grad():
+        module.last.bias -= 1
+    module.first.padding_mode = "circular"
+    with pytest.raises(ValueError, match="options have changed since"):
+        sj.predict_tiled(net, x, plan)
 
 
 def test_changed_leaves_are_refused_where_torch_computes(module, net, plan):
@@ -188,6 +195,79 @@ def test_a_module_that_is_not_its_translation_stops_the_run(module, plan):
         handle.remove()
 
 
+class Stateful(nn.Module):
+    """Counts its calls in an attribute, which its first call does not show."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.calls = nn.Conv2d(1, 2, 3, padding=1), torch.zeros(1)
+
+    def forward(self, x):
+        self.calls = self.calls + 1
+        return self.conv(x) * self.calls
+
+
+def test_a_module_with_state_stops_the_run(monkeypatch):
+    net, x = sj.from_torch(Stateful().eval()), image(*SHAPE)
+    plan = sj.plan_tiles(net, SHAPE, pad=None, tile=16)
+    with pytest.raises(ValueError, match="gives the same for the same tiles"):
+        sj.predict_tiled(net, x, plan, batch_size=1)
+    # The control: on its first tile alone it is its translation.
+    compare = tiles._compare
+    monkeypatch.setattr(tiles, "_compare", lambda *args: None if args[3] == tiles.AGAIN[0] else compare(*args))
+    net = sj.from_torch(Stateful().eval())
+    sj.predict_tiled(net, x, plan, batch_size=1)
+
+
+def test_blank_tiles_tell_nothing(module, plan, monkeypatch):
+    """A hook that takes the mean away is not seen where the image is 0 all over, so a tile with pixels is compared."""
+    x = image(*SHAPE)
+    x[:, :30, :30] = 0
+    net = sj.from_torch(module)
+    sj.predict_tiled(net, x, plan, batch_size=1)
+    handle = module.first.register_forward_pre_hook(lambda _, args: (args[0] - args[0].mean((2, 3), keepdim=True),))
+    try:
+        with pytest.raises(ValueError, match="a difference of"):
+            sj.predict_tiled(net, x, plan, batch_size=1)
+        monkeypatch.setattr(tiles, "_varied", lambda _: False)
+        sj.predict_tiled(net, x, plan, batch_size=1)
+    finally:
+        handle.remove()
+
+
+def test_what_may_differ():
+    """Of numbers their size, of classes how many; infinities are equal to themselves."""
+    labels = np.arange(20000) % 3
+    other = labels.copy()
+    other[7] += 1
+    tiles._compare(labels, other, 1e-4, "", "")
+    tiles._compare(np.array([1.0, np.inf, np.nan]), np.array([1.00001, np.inf, np.nan]), 1e-4, "", "")
+    for own, wrong in (labels, labels[::-1].copy()), (np.array([1.0, np.inf]), np.array([1.0, 2.0])):
+        with pytest.raises(ValueError, match="a difference of"):
+            tiles._compare(own, wrong, 1e-4, "", "")
+
+
+def test_automatic_casts_within_the_module(module, plan):
+    """The type in which it computes decides what is rounding."""
+
+    class Casting(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = module
+
+        def forward(self, x):
+            with torch.autocast("cpu", torch.bfloat16):
+                return self.inner(x).float()
+
+    net, x = sj.from_torch(Casting().eval()), image(*SHAPE)
+    program: Any = net.program
+    assert {"bfloat16", "float32"} <= program.types(x.shape, x.dtype)
+    own = sj.plan_tiles(net, SHAPE, pad=None, tile=16)
+    found = sj.predict_tiled(net, x, own)
+    assert not close(found, by_torch(module, x), 1e-4)
+    assert close(found, by_torch(module, x), 0.05)
+
+
 def test_devices_of_jax_are_not_for_torch(net, plan):
     with pytest.raises(ValueError, match="`devices`"):
         sj.predict_tiled(net, image(*SHAPE), plan, devices=jax.devices())
@@ -207,6 +287,8 @@ def test_automatic_casts_are_the_users(module, net, plan):
     x = image(*SHAPE)
     with torch.autocast("cpu", torch.bfloat16):
         found = sj.predict_tiled(net, x, plan)
+        assert net.versions()["torch"].endswith("in bfloat16")  # by which a target knows its pixels
+    assert "bfloat16" not in net.versions()["torch"]
     whole = by_torch(module, x)
     assert found.dtype == np.float32
     assert np.array_equal(found, found.astype(jnp.bfloat16).astype(np.float32))

@@ -10,6 +10,7 @@ import torch
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
+from proofs_tests.pytorch.corners import CORNERS
 from proofs_tests.pytorch.operations import FAMILIES, run
 from proofs_tests.support.profiles import examples
 from shiftjax.translation._torch._operations import convolutions, norms, pooling, resizing
@@ -20,6 +21,22 @@ from shiftjax.translation._torch._operations.table import OPERATIONS
 @given(data=st.data())
 def test_operations_equal_torch(family, data):
     run(data.draw(FAMILIES[family]))
+
+
+def test_corners_equal_torch(monkeypatch):
+    for call in CORNERS.values():
+        run(call)
+    obvious = {  # the controls
+        "sign of NaN": ("sign", jnp.sign),
+        "threshold of NaN": ("threshold", lambda x, least, value: jnp.where(x > least, x, value)),
+        "bytes": ("_to_copy", lambda x, *, dtype: jnp.trunc(x).astype(dtype)),
+        "smallest entry as a norm": ("linalg_vector_norm", lambda x, p, dim: jnp.sum(jnp.abs(x) ** p, 1) ** (1 / p)),
+        "nothing of NaN": ("addmm", lambda x, first, second, *, beta: beta * x + first @ second),
+    }
+    for name, (operation, function) in obvious.items():
+        monkeypatch.setitem(OPERATIONS, operation, function)
+        with pytest.raises(AssertionError):
+            run(CORNERS[name])
 
 
 @pytest.mark.parametrize("mutant", ["mirror", "ceil", "count", "eps", "edge", "groups"])

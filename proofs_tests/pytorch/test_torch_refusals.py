@@ -41,6 +41,7 @@ def of(fn):
         (lambda: nn.DataParallel(small()).eval(), r"`module\.module`"),
         (lambda: torch.compile(small()), "a compiled module"),
         (lambda: torch.jit.trace(small(), torch.zeros(1, 1, 8, 8)), "TorchScript"),
+        (lambda: nn.Sequential(torch.jit.trace(small(), torch.zeros(1, 1, 8, 8))).eval(), "TorchScript module `0`"),
         (lambda: nn.LazyConv2d(2, 3).eval(), "without a shape"),
         (lambda: small().to("meta"), "'meta'"),
         (lambda: small().double(), "float64"),
@@ -88,6 +89,7 @@ REFUSED = {
     "a branch on pixels": (_branch, "values of pixels"),
     "a number of pixels": (lambda x: x * x.max().item(), "values of pixels"),
     "random numbers": (lambda x: x + torch.rand_like(x), "random"),
+    "a random ReLU": (lambda x: nn.functional.rrelu(x, training=True), "drawn"),
     "training": (lambda x: nn.functional.dropout(x, 0.5, training=True), "random|dropout"),
     "a norm that is training": (
         lambda x: nn.functional.batch_norm(x, torch.zeros(1), torch.ones(1), training=True),
@@ -101,6 +103,14 @@ REFUSED = {
     "double precision": (lambda x: (x.double() * 2).float(), "32 bits"),
     "64-bit integers": (lambda x: (x * 1000).long() * 3, "32 bits"),
     "a choice by a mask": (lambda x: x[x > 0], "values|mask"),
+    "a shape by values": (lambda x: x.repeat_interleave(torch.tensor([3]), 1), "decide the shape"),
+    "a number beyond 32 bits": (lambda x: x + 2**40, "not translated"),
+    "a constant beyond 32 bits": (lambda x: x + torch.tensor(2**40), "needs 64 bits"),
+    "a return of places": (lambda x: x.max(1), "returns the places"),
+    "interpolation of integers": (
+        lambda x: nn.functional.interpolate(x.to(torch.uint8), scale_factor=2, mode="bilinear"),
+        "interpolation of uint8",
+    ),
     "a sort": (lambda x: x.sort(-1)[0], "no translation"),
 }
 
@@ -125,8 +135,20 @@ def test_a_module_that_changes_itself():
             self.count += 1
             return x * self.count
 
-    with pytest.raises(sj.TranslationError, match="changes its own state, `count`"):
+    with pytest.raises(sj.TranslationError, match="changes its own state, `count`") as refusal:
         sj.certify(sj.from_torch(Counting().eval()), X)
+    assert refusal.value.source.startswith(__file__)
+
+
+def test_a_module_that_changes_a_constant():
+    state = torch.zeros(1)
+    with pytest.raises(sj.TranslationError, match="changes its own state, a tensor"):
+        sj.certify(of(lambda x: x * state.add_(1)), X)
+
+
+def test_a_module_itself_is_no_function_of_jax():
+    with pytest.raises(ValueError, match=r"the PyTorch module Small; translate it, `shiftjax\.from_torch"):
+        sj.certify(small(), X)
 
 
 def test_another_number_of_channels():
@@ -137,6 +159,12 @@ def test_another_number_of_channels():
 def test_another_rank():
     with pytest.raises(ValueError, match="does not take an image"):
         sj.certify(sj.from_torch(small()), jax.ShapeDtypeStruct((1, 8, 16, 16, 1), jnp.float32))
+
+
+def test_two_tensors_are_none_of_pythons_own_lines():
+    with pytest.raises(ValueError, match="does not take an image") as refusal:
+        sj.certify(sj.from_torch(nn.Bilinear(16, 16, 16).eval()), X)
+    assert "inspect.py" not in str(refusal.value)
 
 
 def test_another_type():

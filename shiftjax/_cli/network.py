@@ -100,6 +100,7 @@ def function(target: str) -> Callable[[Any], Any]:
             named = getattr(named, name)
     except (Exception, SystemExit) as error:  # whatever the module raises; a script without a main guard may exit
         raise UsageError(f"cannot load {target!r}: {one_line(error)}") from error
+    named = _network(lambda: translated(named), f"translating {target!r}")
     try:
         fn = given_network(target, named)
     except ValueError as error:

@@ -28,8 +28,9 @@ def module_of(given: Any) -> tuple[Any, str]:
     if not isinstance(given, nn.Module):
         fail("module", EXPECTED, shown(given))
     name = type(given).__name__
-    if isinstance(given, torch().jit.ScriptModule):
-        fail("module", EXPECTED, f"the TorchScript module {name}", "give the module that it was made from")
+    scripted = [key or name for key, part in given.named_modules() if isinstance(part, torch().jit.ScriptModule)]
+    if scripted:
+        fail("module", EXPECTED, f"the TorchScript module `{scripted[0]}`", "give the module that it was made from")
     if type(given).__module__.startswith("torch._dynamo"):
         fail("module", EXPECTED, "a compiled module", "give the module that was compiled, `module._orig_mod`")
     if isinstance(given, nn.DataParallel | nn.parallel.DistributedDataParallel):

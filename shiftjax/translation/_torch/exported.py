@@ -6,6 +6,7 @@ import io
 import logging
 import operator
 import re
+import sysconfig
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -19,9 +20,22 @@ import numpy as np
 from shiftjax._checks import fail, told
 from shiftjax.translation._error import TranslationError
 from shiftjax.translation._torch._operations import OPERATIONS
-from shiftjax.translation._torch.source import FRAME, is_torch
+from shiftjax.translation._torch.source import FRAME, is_torch, shown, source_of
 from shiftjax.translation._torch.tensors import torch, torch_dtype
 
+STANDARD = sysconfig.get_path("stdlib")
+OF_STATE = (  # PyTorch's words, and ours
+    (
+        "is mutated in the forward method",
+        "the module changes its own state, a tensor, as it runs",
+        "Keep no state in `forward`.",
+    ),
+    (
+        "found a fake tensor in the exported program",
+        "the module uses a tensor that another call of it has left in a cache",
+        "Make it in `__init__`, and register it as a buffer.",
+    ),
+)
 DECIDED_BY_PIXELS = ("GuardOnDataDependentSymNode", "DataDependentOutputException", "DynamicOutputShapeException")
 
 
@@ -131,7 +145,8 @@ def _graph(program: Any) -> Graph:
     signature = program.graph_signature
     for spec in signature.input_specs:
         if spec.kind.name not in kinds:
-            raise TranslationError(spec.kind.name.lower(), "unknown", "it is no tensor", "Give a module of tensors.")
+            what = f"the module uses `{spec.target}`, which is no tensor"
+            raise TranslationError(spec.kind.name.lower(), "unknown", what, "Give a module of tensors.")
         kinds[spec.kind.name][spec.arg.name] = spec.target
     outputs = []
     nodes = tuple(program.graph.nodes)
@@ -142,9 +157,8 @@ def _graph(program: Any) -> Graph:
             outputs.append(value)
         elif kind != "USER_INPUT_MUTATION":  # which nobody sees: each call has an image of its own
             what = f"the module changes its own state, `{spec.target}`, as it runs"
-            raise TranslationError(
-                kind.lower(), "unknown", what, "Call `module.eval()`, or keep no state in `forward`."
-            )
+            advice = "Call `module.eval()`, or keep no state in `forward`."
+            raise TranslationError(kind.lower(), shown(source_of(value)), what, advice)
     if len(kinds["USER_INPUT"]) != 1:
         fail("module", "a module of one tensor", f"one of {len(kinds['USER_INPUT'])}")
     held = {**program.state_dict, **program.constants}
@@ -171,6 +185,9 @@ def _explain(error: Exception, shape: tuple[int, ...], dtype: np.dtype) -> None:
         raise TranslationError(
             "if", _line(error), reason, "Decide by shapes, or compute both with `torch.where`."
         ) from error
+    for words, reason, advice in OF_STATE:
+        if words in text:
+            raise TranslationError("constant", _line(error), reason, advice) from error
     channels = _channels(text)
     if channels is not None:
         reason = f"the module takes {channels} channels, the image has {shape[1]}"
@@ -205,6 +222,7 @@ def _line(error: BaseException) -> str:
         f
         for f in inside
         if not is_torch(f[0]) and not f[0].startswith(("<", own)) and "site-packages/sympy" not in f[0]
+        if not f[0].startswith(STANDARD) or "-packages" in f[0]
     ]
     if users:
         return f"{users[-1][0]}:{users[-1][1]}"

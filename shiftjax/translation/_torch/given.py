@@ -49,7 +49,8 @@ class GivenModule:
 
     def __init__(self, program: TorchProgram, given: Mapping[str, Any], measured: tuple[Any, Any]) -> None:
         self._program, self._given = program, given
-        self._form = _form(program.graph(*measured))
+        own = program.graph(*measured)
+        self._form, self._own = _form(own), {node.name: node for node in own.nodes}
         self._known: dict[Any, tuple[list[Any], dict[str, Any]]] = {}
 
     def __call__(self, image: Any) -> Any:
@@ -80,14 +81,21 @@ class GivenModule:
         return self._known[key]
 
     def _apply(self, node: Any, values: Mapping[str, Any]) -> Any:
-        arguments = resolved(node.args, values)
-        options = {name: resolved(value, values) for name, value in node.kwargs.items()}
         moments = self._given.get(node.name)
         if moments is None or not hasattr(node.target, "_schema"):
-            return node.target(*arguments, **options)
-        named = dict(zip((a.name for a in node.target._schema.arguments), arguments, strict=False))
-        normed = _normed({**named, **options}, moments)
+            options = {name: resolved(value, values) for name, value in node.kwargs.items()}
+            return node.target(*resolved(node.args, values), **options)
+        # What is added to the variance may depend on the image's size, and is that of the image that was measured.
+        arguments = {**_arguments(node), "eps": _arguments(self._own[node.name])["eps"]}
+        normed = _normed({name: resolved(value, values) for name, value in arguments.items()}, moments)
         return (normed, None, None) if isinstance(node.meta["val"], list | tuple) else normed
+
+
+def _arguments(node: Any) -> dict[str, Any]:
+    """The arguments of a node by name, with the operation's own defaults."""
+    schema = node.target._schema.arguments
+    defaults = {a.name: a.default_value for a in schema if a.has_default_value()}
+    return {**defaults, **dict(zip((a.name for a in schema), node.args, strict=False)), **node.kwargs}
 
 
 def _form(graph: Graph) -> list[tuple[str, str]]:

@@ -54,14 +54,17 @@ def evaluate(graph: Graph, state: Mapping[str, Any], image: Any, noted: Noted | 
     values: dict[str, Any] = {graph.image: image, **graph.constants}
     values.update({node: state[name] for node, name in graph.state.items()})
     apply = partial(_apply, noted={} if noted is None else noted)
-    return [value_of(output, values) for output in run(graph.nodes, values, graph.outputs, apply)]
+    outputs = run(graph.nodes, values, graph.outputs, apply)
+    return [_returned(value, node) for value, node in zip(outputs, graph.outputs, strict=True)]
 
 
-def value_of(output: Any, values: Mapping[str, Any]) -> Any:
-    value = _arrays(output) if _is_tensor(output) else output
+def _returned(value: Any, node: Any) -> Any:
     if isinstance(value, Places):
-        raise TranslationError("output", "unknown", "the module returns the places of maxima", OTHERWISE)
-    return value
+        _refuse(node, "the module returns the places of maxima")
+    try:
+        return _arrays(value) if _is_tensor(value) else value
+    except Unsupported as reason:
+        _refuse(node, str(reason))
 
 
 def run(nodes: Sequence[Any], values: dict[str, Any], outputs: Any, apply: Apply) -> list[Any]:
@@ -110,7 +113,10 @@ def _apply(node: Any, values: Mapping[str, Any], noted: Noted) -> Any:
     if any(isinstance(value, Places) for value in given):
         _refuse(node, "it uses the places of maxima, not their values")
     if not any(map(_is_array, given)):
-        return _by_torch(target, args, options)
+        try:
+            return _by_torch(target, args, options)
+        except Exception as error:  # whatever PyTorch raises
+            _refuse(node, f"PyTorch does not compute it on the host ({told(error)})")
     if packet_of(target) in BY_PIXELS:
         _refuse(node, "the values of pixels become a number, or decide a shape", BY_SHAPES)
     function = function_of(target)
@@ -124,7 +130,7 @@ def _apply(node: Any, values: Mapping[str, Any], noted: Noted) -> Any:
             result = call(function, *map(_arrays, args), **{name: _arrays(v) for name, v in options.items()})
         except Unsupported as reason:
             _refuse(node, str(reason))
-        except TypeError as error:
+        except Exception as error:  # whatever JAX makes of options that are not foreseen
             _refuse(node, f"it has options that are not translated ({told(error)})")
         result = call(_checked, node, _without_moments(node, result, noted))
         noted.setdefault(node.name, result)
@@ -156,6 +162,8 @@ def _checked(node: Any, result: Any) -> Any:
 
 
 def _one(node: Any, result: Any, expected: Any) -> Any:
+    if not all(isinstance(n, int) for n in expected.shape):  # symbols
+        _refuse(node, "the values of pixels, or of the module's constants, decide the shape of its result", BY_SHAPES)
     if tuple(result.shape) != tuple(expected.shape):
         _refuse(node, f"its translation has shape {tuple(result.shape)}, not {tuple(expected.shape)}")
     dtype = dtype_of(expected.dtype)
@@ -215,7 +223,7 @@ def _arrays(value: Any) -> Any:
     array = to_numpy(value)
     kept = array.astype(jax.dtypes.canonicalize_dtype(array.dtype))
     if array.dtype.kind in "iu" and not np.array_equal(kept, array):
-        raise TranslationError("constant", "unknown", "an integer of the module needs 64 bits", OTHERWISE)
+        raise Unsupported("an integer of the module needs 64 bits")
     return jnp.asarray(kept)
 
 

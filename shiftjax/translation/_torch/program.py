@@ -20,7 +20,7 @@ from shiftjax.translation._torch.exported import Graph, export
 from shiftjax.translation._torch.given import GivenModule, notes_of
 from shiftjax.translation._torch.interpret import evaluate
 from shiftjax.translation._torch.outputs import plain
-from shiftjax.translation._torch.tensors import to_numpy, torch
+from shiftjax.translation._torch.tensors import autocast_type, to_numpy, torch
 from shiftjax.translation._torch.tiles import TileFunction
 
 GRAPHS = 64  # shapes whose graphs are kept: a plan asks for about a dozen
@@ -65,6 +65,13 @@ class TorchProgram:
         """Where the module is."""
         return next((t.device for t in self.state().values()), torch().device("cpu"))
 
+    def types(self, shape: tuple[int, ...], dtype: np.dtype) -> set[str]:
+        """Names of the types in which the module computes for images `(batch, *space, channel)`."""
+        batch, *space, channels = shape
+        values = (node.meta.get("val") for node in self.graph((batch, channels, *space), np.dtype(dtype)).nodes)
+        tensors = (v for v in jax.tree.leaves(list(values)) if isinstance(v, torch().Tensor))
+        return {str(v.dtype).removeprefix("torch.") for v in tensors}
+
     def evaluate(self, arrays: Sequence[Any], image: Any, noted: dict[str, Any] | None = None) -> Any:
         """The module in JAX, of an image `(batch, *space, channel)`; what is computed on the way is noted."""
         moved = jnp.moveaxis(image, -1, 1)
@@ -91,7 +98,7 @@ class TorchProgram:
             ValueError: they have changed.
         """
         if fingerprint(self.module) != self.fingerprint:
-            found = "one whose weights, mode or types have changed since"
+            found = "one whose weights, mode, types or options have changed since"
             fail("module", "the module as it was translated", found, "translate it again with `from_torch`")
 
     def tile_function(self, network: Network, given: Given | None = None) -> Callable[[np.ndarray], Any] | None:
@@ -125,8 +132,11 @@ class TorchProgram:
         return self._noted[1]
 
     def versions(self, cut: Cut | None = None) -> Mapping[str, str]:
-        """PyTorch's, where it computes the tiles."""
-        return {} if self.why_jax(cut) else {"torch": torch().__version__}
+        """PyTorch's, where it computes the tiles, and the type that it casts to."""
+        if self.why_jax(cut):
+            return {}
+        cast = autocast_type(self.device.type)
+        return {"torch": torch().__version__ + (f" in {cast}" if cast else "")}
 
 
 def state_of(module: Any) -> dict[str, Any]:
@@ -136,13 +146,14 @@ def state_of(module: Any) -> dict[str, Any]:
 
 
 def fingerprint(module: Any) -> str:
-    """A digest of all that may change in a module: weights, types, modes."""
+    """A digest of what may change in a module: weights, types, modes, and the options of PyTorch's own layers."""
     total = hashlib.blake2b()
     for name, tensor in state_of(module).items():
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)} {tensor.device} ".encode())
         total.update(np.ascontiguousarray(to_numpy(tensor)).reshape(-1).view(np.uint8).data)
     for name, part in module.named_modules():
-        total.update(f"{name} {type(part).__qualname__} {part.training} ".encode())
+        options = part.extra_repr() if type(part).__module__.startswith("torch.nn.") else ""
+        total.update(f"{name} {type(part).__qualname__} {part.training} {options} ".encode())
     return total.hexdigest()
 
 

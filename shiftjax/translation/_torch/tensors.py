@@ -36,6 +36,13 @@ def narrowed(dtype: np.dtype) -> bool:
     return jax.dtypes.canonicalize_dtype(dtype) != dtype
 
 
+def autocast_type(device: str) -> str:
+    """The type that PyTorch casts to on a device, by name, as its user has set it now; empty where it does not."""
+    if not torch().is_autocast_enabled(device):
+        return ""
+    return str(torch().get_autocast_dtype(device)).removeprefix("torch.")
+
+
 def to_numpy(tensor: Any) -> np.ndarray:
     """A copy on the host."""
     host = tensor.detach().to("cpu").contiguous()

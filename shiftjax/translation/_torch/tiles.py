@@ -1,4 +1,4 @@
-"""Tiles computed by the module itself; the first of them also by its translation, and compared."""
+"""Tiles computed by the module itself; the first of them once more and by its translation, and compared."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from shiftjax._checks import fail, told
 from shiftjax.translation._network import Network, unchanged
 from shiftjax.translation._torch.outputs import plain
-from shiftjax.translation._torch.tensors import to_numpy, to_torch, torch
+from shiftjax.translation._torch.tensors import autocast_type, to_numpy, to_torch, torch
 
 if TYPE_CHECKING:
     from shiftjax.translation._torch.program import TorchProgram
@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 # Of the largest output: what sums in another order may differ by, with room for deep networks.
 ROUNDING = {"float64": 1e-10, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
 TENSOR_CORES = 1e-2  # accelerators multiply float32 with 10 bits unless told otherwise
+TRANSLATION = (
+    "tiles of the module equal to those of its translation",
+    "the translation is at fault, or the module depends on more than the image: please report it",
+)
+AGAIN = (
+    "a module that gives the same for the same tiles",
+    "keep no state in `forward`, and draw no random numbers there",
+)
 
 
 class TileFunction:
@@ -39,6 +47,7 @@ class TileFunction:
         program.check_unchanged()
         self._program, self._module, self._translated = program, module, translated
         self._types: list[np.dtype] = []  # of the outputs; empty until the first tiles are compared
+        self._told_apart = False  # whether tiles with something on them were compared: on blank ones much is alike
 
     def __call__(self, tiles: np.ndarray) -> Any:
         """The outputs, on the host.
@@ -47,10 +56,13 @@ class TileFunction:
             ValueError: they are not those of the translation.
         """
         outputs = self._by_module(tiles)
-        if not self._types:
+        if not self._types or (not self._told_apart and _varied(tiles)):
             translated = self._translated(jnp.asarray(tiles))
-            self._compare(outputs, translated)
+            rounding = self._rounding(tiles)
+            _compare(outputs, translated, rounding, *TRANSLATION)
+            _compare(self._by_module(tiles), outputs, rounding, *AGAIN)
             self._types = [np.dtype(y.dtype) for y in jax.tree.leaves(translated)]
+            self._told_apart = _varied(tiles)
         leaves, tree = jax.tree.flatten(outputs)
         # Automatic casts may give narrower numbers than were planned for, PyTorch's counts have more bits than JAX's.
         typed = [y.astype(dtype, copy=False) for y, dtype in zip(leaves, self._types, strict=True)]
@@ -62,39 +74,51 @@ class TileFunction:
         image = image.clone(memory_format=_memory_format(self._program.module, image.ndim))
         try:
             with torch().no_grad():
-                outputs = self._module(image)
+                outputs = torch().utils._pytree.tree_map_only(torch().Tensor, to_numpy, self._module(image))
         except Exception as error:  # whatever the module raises
             mend = "give `batch_size=1`" if len(tiles) > 1 else "translate the module that was planned for"
             fail("fn", f"a module that takes tiles {tiles.shape}", f"one that raises {told(error)}", mend)
-        arrays = torch().utils._pytree.tree_map_only(torch().Tensor, to_numpy, outputs)
         ndim = tiles.ndim
-        return jax.tree.map(lambda y: np.moveaxis(y, 1, -1) if y.ndim == ndim else y, plain(arrays))
+        leaves, tree = jax.tree.flatten(plain(outputs))
+        moved = (np.moveaxis(y, 1, -1) if y.ndim == ndim else y for y in map(np.asarray, leaves))
+        return jax.tree.unflatten(tree, moved)
 
-    def _compare(self, outputs: Any, translated: Any) -> None:
-        expected = "tiles of the module equal to those of its translation"
-        mend = "the translation is at fault, or the module depends on more than the image: please report it"
-        outs, tree = jax.tree.flatten(outputs)
-        others, other_tree = jax.tree.flatten(translated)
-        if str(tree) != str(other_tree):
-            fail("fn", expected, "outputs of another structure", mend)
-        for own, other in zip(outs, others, strict=True):
-            if own.shape != other.shape:
-                fail("fn", expected, f"shapes {own.shape} and {other.shape}", mend)
-            ours, theirs = np.asarray(own, np.float64), np.asarray(other, np.float64)
-            largest = float(np.abs(theirs).max(initial=float(np.finfo(np.float32).tiny)))
-            difference = float(np.abs(ours - theirs).max(initial=0)) / largest
-            if not difference <= self._rounding(own, other):
-                fail("fn", expected, f"a difference of {difference:.2g} of the largest value", mend)
-
-    def _rounding(self, own: Any, other: Any) -> float:
-        """What may differ by rounding alone, of the largest output."""
-        types = {str(own.dtype), str(other.dtype), *(str(array.dtype) for array in self._program.arrays)}
+    def _rounding(self, tiles: np.ndarray) -> float:
+        """What may differ by rounding alone, of the largest output; of classes, of how many pixels."""
         device = self._program.device.type
-        if torch().is_autocast_enabled(device):
-            types.add(str(torch().get_autocast_dtype(device)).removeprefix("torch."))
+        types = {*self._program.types(tiles.shape, tiles.dtype), autocast_type(device)}
         allowed = max((ROUNDING[name] for name in types if name in ROUNDING), default=0.0)
         accelerated = device != "cpu" or jax.default_backend() != "cpu"
         return max(allowed, TENSOR_CORES) if accelerated and "float32" in types else allowed
+
+
+def _compare(outputs: Any, others: Any, rounding: float, expected: str, mend: str) -> None:
+    own_leaves, tree = jax.tree.flatten(outputs)
+    other_leaves, other_tree = jax.tree.flatten(others)
+    if str(tree) != str(other_tree):
+        fail("fn", expected, "outputs of another structure", mend)
+    for own, other in zip(own_leaves, other_leaves, strict=True):
+        if own.shape != other.shape:
+            fail("fn", expected, f"shapes {own.shape} and {other.shape}", mend)
+        difference, of = _difference(own, np.asarray(other))
+        if not difference <= rounding:
+            fail("fn", expected, f"a difference of {difference:.2g} of the {of}", mend)
+
+
+def _varied(tiles: np.ndarray) -> bool:
+    """Whether pixels of a tile differ."""
+    first = tiles[(slice(None), *(slice(1),) * (tiles.ndim - 2))]
+    return bool((tiles != first).any())
+
+
+def _difference(own: np.ndarray, other: np.ndarray) -> tuple[float, str]:
+    """How far apart two outputs are, and of what that is a share."""
+    ours, theirs = np.asarray(own, np.float64), np.asarray(other, np.float64)
+    apart = ~((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)))  # infinities of one sign are equal
+    if not jnp.issubdtype(own.dtype, jnp.floating):  # where two classes are nearly as likely, rounding decides
+        return float(apart.mean()) if apart.size else 0.0, "pixels"
+    largest = np.abs(theirs[np.isfinite(theirs)]).max(initial=float(np.finfo(np.float32).tiny))
+    return float(np.abs(ours[apart] - theirs[apart]).max(initial=0) / largest), "largest value"
 
 
 def _memory_format(module: Any, ndim: int) -> Any:

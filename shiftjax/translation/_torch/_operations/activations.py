@@ -29,6 +29,16 @@ def prelu(x: Any, weight: Any) -> Any:
     return jnp.where(x > 0, x, x * slope)
 
 
+@operation("rrelu_with_noise_functional")
+def random_relu(
+    x: Any, noise: Any, lower: float = 0.125, upper: float = 1 / 3, training: bool = False, generator: Any = None
+) -> Any:
+    """x, or below 0 the middle one of the fractions of it that are drawn in training."""
+    if training:
+        raise Unsupported("a fraction that is drawn, as in training")
+    return leaky_relu(x, (lower + upper) / 2), noise
+
+
 @operation("elu")
 def elu(x: Any, alpha: float = 1, scale: float = 1, input_scale: float = 1) -> Any:
     """x, or alpha (exp(x) - 1) below 0."""
@@ -62,13 +72,13 @@ def hardshrink(x: Any, lambd: float = 0.5) -> Any:
 @operation("softshrink")
 def softshrink(x: Any, lambd: float = 0.5) -> Any:
     """0 between two bounds, and from there on."""
-    return jnp.where(x > lambd, x - lambd, jnp.where(x < -lambd, x + lambd, 0)).astype(x.dtype)
+    return jnp.where(x > lambd, x - lambd, jnp.where(x < -lambd, x + lambd, x * 0)).astype(x.dtype)  # NaN stays NaN
 
 
 @operation("threshold")
 def threshold(x: Any, threshold: float, value: float) -> Any:
-    """x where it is above a threshold."""
-    return jnp.where(x > threshold, x, value)
+    """x where it is above a threshold, or NaN."""
+    return jnp.where(x <= threshold, value, x)
 
 
 @operation("glu")

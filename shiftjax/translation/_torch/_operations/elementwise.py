@@ -11,6 +11,17 @@ from jax import lax
 
 from shiftjax.translation._torch._operations.table import Unsupported, operation
 
+
+def _real(x: Any) -> Any:
+    """Integers in floating point, as PyTorch has them in functions of real numbers."""
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.float32)
+
+
+def _sign(x: Any) -> Any:
+    """1, 0 or -1; 0 for NaN too, as PyTorch has it."""
+    return (x > 0).astype(x.dtype) - (x < 0).astype(x.dtype) if x.dtype != bool else x
+
+
 ONE: dict[str, Callable[[Any], Any]] = {
     "abs": jnp.abs,
     "acos": jnp.arccos,
@@ -22,8 +33,8 @@ ONE: dict[str, Callable[[Any], Any]] = {
     "ceil": jnp.ceil,
     "cos": jnp.cos,
     "cosh": jnp.cosh,
-    "erf": lax.erf,
-    "erfc": lax.erfc,
+    "erf": lambda x: lax.erf(_real(x)),
+    "erfc": lambda x: lax.erfc(_real(x)),
     "exp": jnp.exp,
     "exp2": jnp.exp2,
     "expm1": jnp.expm1,
@@ -45,10 +56,10 @@ ONE: dict[str, Callable[[Any], Any]] = {
     "reciprocal": jnp.reciprocal,
     "relu": lambda x: jnp.maximum(x, 0),
     "relu6": lambda x: jnp.clip(x, 0, 6),
-    "rsqrt": lax.rsqrt,
+    "rsqrt": lambda x: lax.rsqrt(_real(x)),
     "selu": lambda x: 1.0507009873554805 * jnp.where(x > 0, x, 1.6732632423543772 * jnp.expm1(x)),
-    "sigmoid": jax.nn.sigmoid,
-    "sign": jnp.sign,
+    "sigmoid": lambda x: jax.nn.sigmoid(_real(x)),
+    "sign": _sign,
     "silu": lambda x: x * jax.nn.sigmoid(x),
     "sin": jnp.sin,
     "sinh": jnp.sinh,
@@ -204,7 +215,9 @@ def to_copy(
 
 def _converted(x: Any, dtype: Any) -> Any:
     if jnp.issubdtype(x.dtype, jnp.floating) and jnp.issubdtype(dtype, jnp.integer):
-        return jnp.trunc(x).astype(dtype)
+        x = jnp.trunc(x)
+        # PyTorch keeps the last bits of a number that does not fit into 8 or 16; JAX would take the nearest that does.
+        return (x.astype(jnp.int32) if jnp.dtype(dtype).itemsize < 4 else x).astype(dtype)
     return x.astype(dtype)
 
 

@@ -13,7 +13,7 @@ from shiftjax.translation._torch._operations.table import Unsupported, operation
 @operation("index.Tensor", "_unsafe_index.Tensor")
 def index(x: Any, indices: Sequence[Any]) -> Any:
     """x[indices], None standing for a whole axis."""
-    if any(k is not None and k.dtype == bool for k in indices):
+    if any(k is not None and k.dtype in (bool, jnp.uint8) for k in indices):  # which PyTorch takes for masks both
         raise Unsupported("a choice of entries by a mask, whose number depends on the values")
     return x[tuple(slice(None) if k is None else k for k in indices)]
 
@@ -21,7 +21,7 @@ def index(x: Any, indices: Sequence[Any]) -> Any:
 @operation("index_select")
 def index_select(x: Any, dim: int, numbers: Any) -> Any:
     """Entries of an axis by their numbers."""
-    return jnp.take(x, numbers, dim)
+    return jnp.take(x, jnp.atleast_1d(numbers), dim)
 
 
 @operation("embedding")

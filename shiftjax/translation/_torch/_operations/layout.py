@@ -44,6 +44,8 @@ def movedim(x: Any, source: int, destination: int) -> Any:
 @operation("flatten.using_ints")
 def flatten(x: Any, start_dim: int = 0, end_dim: int = -1) -> Any:
     """Axes joined to one."""
+    if x.ndim == 0:
+        return x.reshape(1)
     first, last = start_dim % x.ndim, end_dim % x.ndim
     return x.reshape(*x.shape[:first], -1, *x.shape[last + 1 :])
 
@@ -65,7 +67,7 @@ def squeeze_all(x: Any) -> Any:
 def squeeze(x: Any, dim: int | Shape) -> Any:
     """Without those of these axes that have size 1."""
     dims = [dim] if isinstance(dim, int) else dim
-    return jnp.squeeze(x, tuple(k % x.ndim for k in dims if x.shape[k] == 1))
+    return jnp.squeeze(x, tuple(k % x.ndim for k in dims if x.ndim and x.shape[k] == 1))
 
 
 @operation("unsqueeze", "unsqueeze_copy")
@@ -210,7 +212,10 @@ def _cut(x: Any, widths: list[tuple[int, int]]) -> Any:
 
 def _padded(x: Any, pad: Shape, mode: str, value: float | None = None) -> Any:
     widths = _widths(x, pad)
-    kept, more = _cut(x, widths), [(max(0, a), max(0, b)) for a, b in widths]
+    more = [(max(0, a), max(0, b)) for a, b in widths]
+    if mode == "reflect":  # which mirrors pixels that are taken off, too
+        return _cut(jnp.pad(x, more, mode=mode), widths)
+    kept = _cut(x, widths)
     return jnp.pad(kept, more, constant_values=value or 0) if mode == "constant" else jnp.pad(kept, more, mode=mode)
 
 

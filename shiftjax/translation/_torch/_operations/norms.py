@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from shiftjax.translation._torch._operations.table import Unsupported, operation
+from shiftjax.translation._torch._operations.table import Unsupported, operation, wide
 
 
 class Moments(NamedTuple):
@@ -28,11 +28,6 @@ class Normed:
     moments: Moments
 
 
-def _wide(x: Any) -> Any:
-    """In float32 where the type is narrower, as PyTorch computes statistics."""
-    return x.astype(jnp.float32) if x.dtype in (jnp.float16, jnp.bfloat16) else x
-
-
 def _standardized(x: Any, axes: tuple[int, ...], eps: float) -> Normed:
     mean = jnp.mean(x, axes, keepdims=True)
     variance = jnp.mean(jnp.square(x - mean), axes, keepdims=True)
@@ -42,8 +37,8 @@ def _standardized(x: Any, axes: tuple[int, ...], eps: float) -> Normed:
 def _scaled(normed: Normed, weight: Any, bias: Any, shape: Sequence[int], like: Any) -> Normed:
     """Times a weight and plus a bias of each channel, in the shape and type of the operand."""
     x = normed.result.reshape(like.shape)
-    x = x if weight is None else x * _wide(weight).reshape(shape)
-    x = x if bias is None else x + _wide(bias).reshape(shape)
+    x = x if weight is None else x * wide(weight).reshape(shape)
+    x = x if bias is None else x + wide(bias).reshape(shape)
     return replace(normed, result=x.astype(like.dtype))
 
 
@@ -64,16 +59,16 @@ def batch_norm(
         raise Unsupported("a batch norm that is training, which changes its statistics")
     if training or running_mean is None:
         shape = (-1, *(1,) * (x.ndim - 2))
-        return _scaled(_standardized(_wide(x), (0, *range(2, x.ndim)), eps), weight, bias, shape, x)
+        return _scaled(_standardized(wide(x), (0, *range(2, x.ndim)), eps), weight, bias, shape, x)
     return _by_running_statistics(x, weight, bias, running_mean, running_var, eps)
 
 
 def _by_running_statistics(x: Any, weight: Any, bias: Any, mean: Any, variance: Any, eps: float) -> Any:
-    scale = lax.rsqrt(_wide(variance) + eps)
-    scale = scale if weight is None else scale * _wide(weight)
-    shift = -_wide(mean) * scale if bias is None else _wide(bias) - _wide(mean) * scale
+    scale = lax.rsqrt(wide(variance) + eps)
+    scale = scale if weight is None else scale * wide(weight)
+    shift = -wide(mean) * scale if bias is None else wide(bias) - wide(mean) * scale
     shape = (-1, *(1,) * (x.ndim - 2))
-    return (_wide(x) * scale.reshape(shape) + shift.reshape(shape)).astype(x.dtype)
+    return (wide(x) * scale.reshape(shape) + shift.reshape(shape)).astype(x.dtype)
 
 
 @operation("_native_batch_norm_legit_no_training")
@@ -113,7 +108,7 @@ def instance_norm(
         raise Unsupported("an instance norm that is training, which changes its statistics")
     if not use_input_stats:
         return _by_running_statistics(x, weight, bias, running_mean, running_var, eps)
-    normed = _standardized(_wide(x), tuple(range(2, x.ndim)), eps)
+    normed = _standardized(wide(x), tuple(range(2, x.ndim)), eps)
     return _scaled(normed, weight, bias, (-1, *(1,) * (x.ndim - 2)), x)
 
 
@@ -122,7 +117,7 @@ def group_norm(
     x: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5, cudnn_enabled: bool = True
 ) -> Any:
     """Groups of channels by their mean and variance over space."""
-    groups = _wide(x).reshape(x.shape[0], num_groups, x.shape[1] // num_groups, *x.shape[2:])
+    groups = wide(x).reshape(x.shape[0], num_groups, x.shape[1] // num_groups, *x.shape[2:])
     normed = _standardized(groups, tuple(range(2, groups.ndim)), eps)
     return _scaled(normed, weight, bias, (-1, *(1,) * (x.ndim - 2)), x)
 
@@ -148,7 +143,7 @@ def layer_norm(
 ) -> Any:
     """By the mean and variance over the last axes."""
     axes = tuple(range(x.ndim - len(normalized_shape), x.ndim))
-    return _scaled(_standardized(_wide(x), axes, eps), weight, bias, normalized_shape, x)
+    return _scaled(_standardized(wide(x), axes, eps), weight, bias, normalized_shape, x)
 
 
 @operation("native_layer_norm")

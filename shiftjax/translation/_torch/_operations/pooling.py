@@ -11,7 +11,14 @@ from jax import lax
 
 from shiftjax._arithmetic import ceil_div
 from shiftjax.nets import operators
-from shiftjax.translation._torch._operations.table import Unsupported, channels_first, channels_last, each, operation
+from shiftjax.translation._torch._operations.table import (
+    Unsupported,
+    channels_first,
+    channels_last,
+    each,
+    operation,
+    wide,
+)
 
 Ints = int | Sequence[int]
 
@@ -112,6 +119,7 @@ def _avg_pool(ndim: int) -> Callable[..., Any]:
     ) -> Any:
         """out[i] = the sum of x[stride * i + k - padding] over the number of pixels, or over a given divisor."""
         windows = _windows(x.shape[-ndim:], kernel_size, stride, padding, 1, ceil_mode)
+        x = wide(x)
         total = _reduce(x, windows, np.array(0, x.dtype), lax.add)
         if divisor_override is not None:
             return total / divisor_override

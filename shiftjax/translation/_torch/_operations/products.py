@@ -24,7 +24,8 @@ def linear(x: Any, weight: Any, bias: Any = None) -> Any:
 def add_product(x: Any, first: Any, second: Any, *, beta: float = 1, alpha: float = 1) -> Any:
     """beta x + alpha (first second)."""
     product = jnp.matmul(first, second)
-    return (x if beta == 1 else beta * x) + (product if alpha == 1 else alpha * product)
+    product = product if alpha == 1 else alpha * product
+    return product if beta == 0 else (x if beta == 1 else beta * x) + product  # 0 leaves NaN out, too
 
 
 @operation("einsum")
@@ -51,6 +52,8 @@ def attention(
     factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
     weights = jnp.matmul(query, jnp.swapaxes(key, -1, -2)) * factor
     if attn_mask is not None:
-        masked = attn_mask if attn_mask.dtype != bool else jnp.where(attn_mask, 0.0, -jnp.inf)
-        weights = weights + masked
-    return jnp.matmul(jax.nn.softmax(weights, -1), value)
+        weights = weights + (attn_mask if attn_mask.dtype != bool else jnp.where(attn_mask, 0.0, -jnp.inf))
+    shares = jax.nn.softmax(weights, -1)
+    if attn_mask is not None:  # what may look nowhere gets 0
+        shares = jnp.where(jnp.all(weights == -jnp.inf, -1, keepdims=True), 0, shares)
+    return jnp.matmul(shares, value)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from shiftjax.translation._torch._operations.pooling import Places
-from shiftjax.translation._torch._operations.table import operation
+from shiftjax.translation._torch._operations.table import operation, wide
 
 Dim = int | Sequence[int] | None
 
@@ -83,10 +83,11 @@ def argmin(x: Any, dim: int | None = None, keepdim: bool = False) -> Any:
 @operation("var.correction")
 def variance(x: Any, dim: Dim = None, *, correction: float | None = None, keepdim: bool = False) -> Any:
     """The mean of squared differences from the mean, over so many fewer."""
-    axes = _axes(dim)
+    axes, x = _axes(dim), wide(x)
     deviation = x - jnp.mean(x, axes, keepdims=True)
     count = x.size // max(jnp.mean(x, axes).size, 1)
-    return jnp.sum(jnp.square(deviation), axes, keepdims=keepdim) / (count - (1 if correction is None else correction))
+    degrees = max(count - (1 if correction is None else correction), 0)
+    return jnp.sum(jnp.square(deviation), axes, keepdims=keepdim) / degrees
 
 
 @operation("std.correction")
@@ -104,12 +105,14 @@ def variance_and_mean(x: Any, dim: Dim = None, *, correction: float | None = Non
 @operation("linalg_vector_norm")
 def vector_norm(x: Any, ord: float = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     """The length of vectors along axes."""
-    x = jnp.abs(x if dtype is None else x.astype(dtype))
+    x = jnp.abs(wide(x if dtype is None else x.astype(dtype)))
     axes = _axes(dim)
     if ord == 2:
         return jnp.sqrt(jnp.sum(jnp.square(x), axes, keepdims=keepdim))
-    if ord == float("inf"):
-        return jnp.max(x, axes, keepdims=keepdim)
+    if ord in (float("inf"), -float("inf")):
+        return (jnp.max if ord > 0 else jnp.min)(x, axes, keepdims=keepdim)
+    if ord == 0:
+        return jnp.sum(x != 0, axes, keepdims=keepdim)
     if ord == 1:
         return jnp.sum(x, axes, keepdims=keepdim)
     return jnp.sum(x**ord, axes, keepdims=keepdim) ** (1 / ord)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from shiftjax.translation._torch._operations.table import operation
+from shiftjax.translation._torch._operations.table import Unsupported, operation
 
 Floats = Sequence[float] | None
 Taps = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # positions -> pixels and weights, (position, tap)
@@ -38,6 +38,8 @@ def _nearest(x: Any, axis: int, new: int, factor: float, *, exact: bool) -> Any:
     old = x.shape[axis]
     if old == 1:
         return _spread(x, axis, new)
+    if not exact and new in (old, 2 * old):  # whatever the factor was
+        return jnp.repeat(x, new // old, axis)
     middle = np.float32(0.5 if exact else 0)
     places = np.floor((np.arange(new, dtype=np.float32) + middle) * _ratio(old, new, factor))
     return _take(x, axis, np.minimum(places.astype(np.int64), old - 1))
@@ -62,8 +64,12 @@ def _take(x: Any, axis: int, index: np.ndarray) -> Any:
 def _interpolate(x: Any, axis: int, new: int, factor: float, taps: Taps, *, align_corners: bool, clamp: bool) -> Any:
     """Weighted sums of the pixels around each position."""
     old = x.shape[axis]
+    if not jnp.issubdtype(x.dtype, jnp.floating):
+        raise Unsupported(f"interpolation of {x.dtype}")
     if old == 1:
         return _spread(x, axis, new)
+    if new == old and clamp:  # linear, whatever the factor was
+        return x
     if align_corners:
         corners = np.arange(new) * np.float64(np.float32(old - 1) / np.float32(max(new - 1, 1)))
         return _gathered(x, axis, corners, taps)
@@ -172,8 +178,8 @@ def _with_scales(function: Callable[..., Any], fixed: int) -> Callable[..., Any]
     """The overload that takes the scale of each axis as an argument of its own, after `fixed` arguments."""
 
     def apply(*args: Any) -> Any:
-        scales = args[fixed:]
-        return function(*args[:fixed], scales if scales and all(s is not None for s in scales) else None)
+        scales = [scale or 0.0 for scale in args[fixed:]]
+        return function(*args[:fixed], scales if any(scales) else None)
 
     return apply
 

@@ -36,6 +36,11 @@ def each(value: int | Sequence[int], count: int) -> tuple[int, ...]:
     return values * count if len(values) == 1 else values
 
 
+def wide(x: Any) -> Any:
+    """In float32 where the type is narrower, as PyTorch computes statistics and sums."""
+    return x.astype(jnp.float32) if x.dtype in (jnp.float16, jnp.bfloat16) else x
+
+
 def channels_last(x: Any) -> Any:
     """From PyTorch's layout to this library's."""
     return jnp.moveaxis(x, 1, -1)
