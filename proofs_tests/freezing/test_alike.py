@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -104,6 +105,78 @@ def test_a_number_of_pixels_that_meets_what_was_spread_is_that_of_one_size() -> 
     np.testing.assert_array_equal(frozen(INTEGERS), whole)
     with pytest.raises(ValueError, match="same statistics at every size"):
         frozen(INTEGERS[:, :9])
+
+
+def by_channels_last(x: Any) -> Any:
+    """Images along the last axis, where the statistics meet them."""
+    return (x.transpose(1, 2, 3, 0) - x.sum((1, 2)).T // (x.shape[1] * x.shape[2])).transpose(3, 0, 1, 2)
+
+
+def scaled_after(x: Any) -> Any:
+    pixels = x.shape[1] * x.shape[2]
+    return (x * pixels - x.sum((1, 2), keepdims=True)) / pixels
+
+
+@pytest.mark.parametrize(("fn", "images"), [(by_channels_last, 2), (scaled_after, 1)])
+def test_numbers_of_pixels_of_two_images_are_not_mixed(fn: Fn, images: int) -> None:
+    """That of the measured image meets its statistics, or nothing does."""
+    frozen = sj.freeze_statistics(fn, INTEGERS, tile=8, progress=False)
+    several = np.concatenate([INTEGERS] * images)
+    np.testing.assert_allclose(frozen(several), fn(jnp.asarray(several)), rtol=1e-6)  # the control: its size
+    with pytest.raises(ValueError, match="at every size, found other"):
+        frozen(several[:, :9])
+
+
+def test_a_loop_beside_the_image_with_the_number_of_pixels() -> None:
+    def fn(x: Any) -> Any:
+        pixels = x.shape[1] * x.shape[2]
+        y, total = lax.fori_loop(0, 2, lambda _, c: (c[0] + 1, c[1] // pixels), (x, x.sum((1, 2), keepdims=True)))
+        return y - total
+
+    frozen = sj.freeze_statistics(fn, INTEGERS, progress=False)
+    np.testing.assert_array_equal(frozen(INTEGERS), fn(jnp.asarray(INTEGERS)))
+    with pytest.raises(ValueError, match="same statistics at every size"):
+        frozen(INTEGERS[:, :9])
+
+
+def test_a_function_that_closes_over_another_value_since_is_refused() -> None:
+    factor = [1]
+    fn: Fn = lambda x: x * factor[0] - (x * factor[0]).max((1, 2), keepdims=True)  # noqa: E731
+    frozen = sj.freeze_statistics(fn, INTEGERS, progress=False)
+    part = np.asarray(frozen(INTEGERS[:, :9]))  # the control
+    factor[0] = 5
+    np.testing.assert_array_equal(frozen(INTEGERS), INTEGERS - INTEGERS.max((1, 2), keepdims=True))
+    np.testing.assert_array_equal(frozen(INTEGERS[:, :9]), part)
+    with pytest.raises(ValueError, match="found one that has changed since"):
+        frozen(INTEGERS[:, :10])
+
+
+def test_a_function_that_prints_is_known_again(tmp_path: Any) -> None:
+    def fn(x: Any) -> Any:
+        most = x.max((1, 2), keepdims=True)
+        jax.debug.print("{}", most)
+        return x - most
+
+    frozen = sj.freeze_statistics(fn, INTEGERS, progress=False)
+    frozen.save(tmp_path / "s.npz")
+    np.testing.assert_array_equal(sj.load_statistics(fn, tmp_path / "s.npz")(INTEGERS[:, :9]), frozen(INTEGERS[:, :9]))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+def test_the_image_as_it_was_given(dtype: Any) -> None:
+    """Types that JAX does not have by default are taken as JAX takes them, here and there."""
+    image = INTEGERS.astype(dtype)
+    fn: Fn = lambda x: x - x.max((1, 2), keepdims=True)  # noqa: E731
+    frozen = sj.freeze_statistics(fn, image, progress=False)
+    np.testing.assert_array_equal(frozen(image), fn(jnp.asarray(INTEGERS)))
+    with pytest.raises(ValueError, match="as the image that was measured has"):
+        frozen(image.astype(np.int16))
+    if dtype is np.int64:
+        plan = sj.plan_tiles(frozen, image.shape, dtype=np.int32, pad=None)
+        with pytest.raises(ValueError, match="found int64; convert it to int32, if that holds its values"):
+            sj.predict_tiled(frozen, image, plan)
+        with pytest.raises(ValueError, match="values that int32 holds, found int64"):
+            sj.freeze_statistics(fn, image + 2**40, progress=False)
 
 
 def test_a_flat_image_has_a_length_and_no_variance() -> None:

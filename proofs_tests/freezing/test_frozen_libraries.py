@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -142,7 +143,19 @@ def test_a_part_of_the_image_says_so():
     np.testing.assert_allclose(frozen(part), by_hand(part), atol=1e-5)
 
 
-def test_it_travels_to_other_processes():
+FACTOR = 1
+
+
+def by_factor(x: Any) -> Any:
+    return FACTOR * x - x.mean((1, 2), keepdims=True)
+
+
+def test_it_travels_to_other_processes(monkeypatch):
+    by_name = pickle.dumps(sj.freeze_statistics(by_factor, image(), progress=False))
+    np.testing.assert_allclose(pickle.loads(by_name)(image()), by_factor(image()), atol=1e-5)
+    monkeypatch.setattr(sys.modules[__name__], "FACTOR", 2)  # as where the module there is another version
+    with pytest.raises(ValueError, match="the function that was frozen, found one that has changed since"):
+        pickle.loads(by_name)(image())
     frozen = sj.freeze_statistics(by_hand, image(), progress=False)
     again = pickle.loads(pickle.dumps(frozen))
     assert np.array_equal(again(image()), frozen(image()))

@@ -115,7 +115,28 @@ def masked(x: jax.Array) -> jax.Array:
     return centred(conv(centred(x)) * mask)
 
 
+@jax.custom_jvp
+def scaled(x: jax.Array, by: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return x * by, by + 3
+
+
+scaled.defjvp(lambda given, along: (scaled(*given), along))
+
+
+def beside(x: jax.Array, run: Any) -> jax.Array:
+    """A statistic that goes through one equation together with the image, and comes out of it by itself."""
+    y, total = run(x, x.sum((1, 2), keepdims=True))
+    return y - total
+
+
 WRITTEN: dict[str, Any] = {
+    "carried by a loop": lambda x: beside(
+        x, lambda y, total: lax.fori_loop(0, 3, lambda _, c: (c[0] + c[1], c[1] * 2), (y, total))
+    ),
+    "through a branch": lambda x: beside(
+        x, lambda y, total: lax.cond(total.sum() > 0, lambda a, b: (a + 1, b), lambda a, b: (a, 2 * b), y, total)
+    ),
+    "through a function with a rule": lambda x: beside(x, scaled),
     "valid": lambda x: centred(conv(centred(conv(x, "VALID")), "VALID")),
     "mixed": lambda x: centred(conv(centred(conv(centred(x), stride=2)), "VALID")),
     "two outputs": lambda x: {"half": centred(conv(x, stride=2)), "same": centred(x)},

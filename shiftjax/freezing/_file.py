@@ -50,13 +50,17 @@ def write_statistics(frozen: Frozen, path: Any, *, passes: int | None = None, im
     os.replace(part, path)
 
 
-def read_statistics(path: Any) -> tuple[dict[str, Any], list[np.ndarray]]:
+def read_statistics(path: Any, name: str = "path") -> tuple[dict[str, Any], list[np.ndarray]]:
     """What was written.
+
+    Args:
+        path: of the file.
+        name: of the argument that it was given as.
 
     Raises:
         ValueError: no such file, or something else.
     """
-    check_path("path", path)
+    check_path(name, path)
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             page = json.loads(archive[PAGE].tobytes())
@@ -66,7 +70,7 @@ def read_statistics(path: Any) -> tuple[dict[str, Any], list[np.ndarray]]:
         readable = False
     if not readable:
         expected = f"statistics of format {FORMAT}, as `save` writes them"
-        fail("path", expected, f"none at {shown(str(path))}", "freeze them again")
+        fail(name, expected, f"none at {shown(str(path))}", "freeze them again")
     return page, values
 
 

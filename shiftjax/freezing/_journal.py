@@ -40,7 +40,7 @@ class Journal:
         check_path("journal", self.path)
         if not Path(self.path).exists():
             return nothing
-        page, stored = read_statistics(self.path)
+        page, stored = read_statistics(self.path, "journal")
         if (page["network"], page["image"]) != (self.frozen.cut.key(self.frozen.fn), self.image):
             fail(
                 "journal",

@@ -53,6 +53,7 @@ def squares(reduction: Reduction, flat: Flat, found: Found) -> Squares | None:
         if (
             isinstance(operand, Image)
             and c in found.derived
+            and c not in found.spread
             and len(spread) == len(operand.shape)
             and all(spread[k] == 1 for k in reduction.axes)  # the same for all numbers that are summed
             and operand.axes == value.axes
@@ -152,4 +153,9 @@ def number(atom: Any, found: Found) -> float | None:
         if not isinstance(known, Known) or not all(map(known.derivation.uniform, range(len(known.shape)))):
             return None
         value = known.value.item(0) if known.value.size else None
-    return None if value is None or np.ndim(value) or np.iscomplexobj(value) else float(value)
+    return None if value is None else plain_number(value)
+
+
+def plain_number(value: Any) -> float | None:
+    """A real number as Python has it; None for an array, and for other things."""
+    return None if np.ndim(value) or np.iscomplexobj(value) else float(value)
