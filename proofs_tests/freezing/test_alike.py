@@ -127,6 +127,16 @@ def test_numbers_of_pixels_of_two_images_are_not_mixed(fn: Fn, images: int) -> N
         frozen(several[:, :9])
 
 
+def test_an_output_without_a_proof_is_left_out_and_no_more() -> None:
+    fn: Fn = lambda x: (x - mean(x, 1, 2), x - mean(x, 1))  # noqa: E731
+    frozen = sj.freeze_statistics(fn, FLOATS, tile=8, progress=False)
+    plan = sj.plan_tiles(frozen, FLOATS.shape, tile=8, pad=None)
+    assert plan.grid == (2, 2)
+    tiled, nothing = sj.predict_tiled(frozen, FLOATS, plan)
+    assert nothing is None
+    np.testing.assert_allclose(tiled, fn(jnp.asarray(FLOATS))[0], atol=1e-5)
+
+
 def test_a_loop_beside_the_image_with_the_number_of_pixels() -> None:
     def fn(x: Any) -> Any:
         pixels = x.shape[1] * x.shape[2]

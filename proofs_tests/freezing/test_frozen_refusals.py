@@ -95,6 +95,19 @@ def test_the_line_of_the_statistic_that_is_returned():
         sj.freeze_statistics(fn, IMAGE, progress=False)
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_the_line_of_a_statistic_whose_operand_has_no_proof(others):
+    def fn(x: Any) -> Any:
+        x = x - others * x.min((1, 2), keepdims=True) if others else x
+        return x - x[:, ::-1].max((1, 2), keepdims=True)
+
+    line = fn.__code__.co_firstlineno + 2
+    with pytest.raises(
+        sj.CertificationError, match=rf"`statistic` at .*{HERE}:{line}: .* the output is a mirror image"
+    ):
+        sj.freeze_statistics(fn, IMAGE, progress=False)
+
+
 def test_an_image_too_large_for_one_tile_is_measured_with_a_memory():
     """To pad is no way out, since the padded image is measured in the same way."""
 

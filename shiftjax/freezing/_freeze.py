@@ -179,10 +179,10 @@ def _measured(
     except Undivided:  # it advises to pad, which is no help here: the padded image is measured as it is, too
         expected = "as much as the image takes in one piece, since no smaller tiles are proved to give its statistics"
         fail("memory_bytes", expected, None)
-    if plan.certificate.left_out:
-        raise CertificationError(
-            "statistic", "unknown", plan.certificate.left_out[0].why, "Nothing is measured without it."
-        )
+    except CertificationError as refusal:
+        raise _unproved(cut, 0, str(refusal)) from None
+    for missing in plan.certificate.left_out:
+        raise _unproved(cut, missing.place, missing.why)
     few = math.prod(plan.grid) * math.prod(plan.tile_input) <= FEW
     for stage in range(before + 1, cut.passes + 1):
         which = every.which if few else _measured_in(cut, stage)
@@ -200,6 +200,16 @@ def _measured(
     done = unmeasured(fn, cut, sample=sample, remark=plan.why).given(values)
     _check_finite(done)
     return done
+
+
+def _unproved(cut: Cut, measure: int, why: str) -> CertificationError:
+    """The refusal of what is measured, with the line that takes a statistic of it where no other line is to blame."""
+    _, nowhere, reason = why.partition(" at unknown: ")
+    source = next(one.source for one in cut.statistics if one.measure == measure)
+    text = (reason if nowhere else why).rstrip(".")
+    return CertificationError(
+        "statistic", source, f"nothing is proved of what it reduces: {text}", "Reduce it otherwise."
+    )
 
 
 def _measured_in(cut: Cut, stage: int) -> tuple[int, ...]:

@@ -22,6 +22,7 @@ from shiftjax.certifier._cutting.analysis import Analysis, Measure, Statistic, a
 from shiftjax.certifier._cutting.flat import flatten
 from shiftjax.certifier._cutting.moments import number, plain_number
 from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.values import Image
 from shiftjax.certifier._jaxpr import Call
 from shiftjax.certifier._rules.table import program_name
 
@@ -217,12 +218,14 @@ def _check_scales(here: Analysis, own: Analysis) -> None:
 
 
 def _scales(analysis: Analysis) -> list[float | None]:
-    """What the image is multiplied and divided by on the way to the outputs, in order; None where it is no number."""
-    known = {atom for atom in analysis.found.derived if atom not in analysis.found.spread}
-    calls, _ = analysis.flat.needed(analysis.flat.program.outputs, known.__contains__)
+    """What the image is multiplied and divided by on the way to outputs with a proof; None where it is no number."""
+    found, outputs = analysis.found, analysis.flat.program.outputs
+    known = {atom for atom in found.derived if atom not in found.spread}
+    proved = [atom for atom in outputs if _jaxpr.literal(atom) is None and isinstance(found.values[atom], Image)]
+    calls, _ = analysis.flat.needed(proved, known.__contains__)
     scaling = [call for call in calls if call.name in ("mul", "div")]
     return [
-        number(atom, analysis.found) if math.prod(shape) == 1 else None
+        number(atom, found) if math.prod(shape) == 1 else None
         for call in scaling
         for atom, shape in zip(call.operands, call.in_shapes, strict=True)
     ]
