@@ -12,6 +12,7 @@ import pytest
 from jax import lax
 
 import shiftjax as sj
+from shiftjax.certifier import Cut
 
 Fn = Callable[[Any], Any]
 RNG = np.random.default_rng(0)
@@ -159,6 +160,30 @@ def test_a_function_that_closes_over_another_value_since_is_refused() -> None:
     np.testing.assert_array_equal(frozen(INTEGERS[:, :9]), part)
     with pytest.raises(ValueError, match="found one that has changed since"):
         frozen(INTEGERS[:, :10])
+
+
+def test_an_array_that_is_written_to_later_counts_as_it_was() -> None:
+    weights = np.ones(1, np.int32)
+    fn: Fn = lambda x: x * weights - (x * weights).max((1, 2), keepdims=True)  # noqa: E731
+    frozen = sj.freeze_statistics(fn, INTEGERS, progress=False)
+    whole = np.asarray(fn(jnp.asarray(INTEGERS)))
+    weights[:] = 5
+    np.testing.assert_array_equal(frozen(INTEGERS), whole)
+    assert not np.array_equal(fn(jnp.asarray(INTEGERS)), whole)  # the control
+    with pytest.raises(ValueError, match="found one that has changed since"):
+        frozen(INTEGERS[:, :9])
+
+
+@pytest.mark.parametrize(("less", "operations"), [(0, ["variance"]), (1, ["sum", "sum of squares"])])
+def test_a_mean_of_many_is_not_over_one_less(less: int, operations: list[str]) -> None:
+    """Where the mean is far from 0, E[y^2] n / (n - 1) - E[y]^2 is no variance."""
+
+    def fn(x: Any) -> Any:
+        squares = (x * x).sum((1, 2), keepdims=True) / (x.shape[1] * x.shape[2] - less)
+        return x * (squares - mean(x, 1, 2) ** 2)
+
+    cut = Cut(fn, jax.ShapeDtypeStruct((1, 3000, 4000, 1), np.float32))
+    assert sorted(one.operation for one in cut.statistics) == operations
 
 
 def test_a_function_that_prints_is_known_again(tmp_path: Any) -> None:

@@ -14,6 +14,7 @@ from jax.tree_util import Partial
 
 import shiftjax as sj
 from proofs_tests.freezing.norms import with_weights
+from shiftjax.freezing import _freeze
 
 IMAGE = np.random.default_rng(0).normal(size=(1, 16, 12, 2)).astype(np.float32)
 HERE = Path(__file__).name
@@ -211,6 +212,17 @@ def test_bad_arguments():
     ):
         with pytest.raises(ValueError, match=message):
             sj.freeze_statistics(centred, IMAGE, progress=False, **wrong)
+
+
+def test_files_that_cannot_be_written(tmp_path, monkeypatch):
+    """A journal is tried before the first pass."""
+    frozen = sj.freeze_statistics(centred, IMAGE, progress=False, journal=tmp_path / "journal.npz")  # the control
+    monkeypatch.setattr(_freeze, "measure", None)
+    (tmp_path / "s.npz.part").mkdir()
+    with pytest.raises(ValueError, match=r"`path`: expected a file that can be written, found .*IsADirectoryError"):
+        frozen.save(tmp_path / "s.npz")
+    with pytest.raises(ValueError, match=r"`journal`: expected a file that can be written"):
+        sj.freeze_statistics(centred, IMAGE, progress=False, journal=tmp_path / "s.npz")
 
 
 def test_damaged_files(tmp_path):

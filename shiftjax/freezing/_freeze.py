@@ -163,8 +163,8 @@ def _measured(
     pixels = whole.sample()
     kept = Journal(frozen, journal, f"{whole.identity}, of which {pixels}")
     before, values = kept.finished()
+    kept.write(before, _placeholders(values))  # that this fails is better seen before the first pass
     if not cut.statistics:
-        kept.write(0, values)
         return frozen
     if choice["memory_bytes"] is not None:
         # Tiles that the function itself fits; its inner layers, all of them at once, would not.

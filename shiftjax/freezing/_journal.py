@@ -57,4 +57,5 @@ class Journal:
     def write(self, passes: int, values: Sequence[Any]) -> None:
         """Keeps what is known after so many passes; of what is not, zeros."""
         if self.path is not None:
-            write_statistics(self.frozen.given(values), self.path, passes=passes, image=self.image)
+            about: dict[str, Any] = {"passes": passes, "image": self.image, "name": "journal"}
+            write_statistics(self.frozen.given(values), self.path, **about)

@@ -22,6 +22,7 @@ from shiftjax.certifier._domain.constants import Known
 from shiftjax.certifier._domain.values import Image
 from shiftjax.certifier._jaxpr import Call
 
+ROUNDING = 1.01 * 2.0**-24  # of a number in float32, and a little more
 SAME_VALUES = ("reshape", "squeeze", "broadcast_in_dim", "expand_dims", "copy")
 
 
@@ -123,8 +124,8 @@ def variances(flat: Flat, found: Found, sums: dict[Any, tuple[int, Reduction]]) 
 
 
 def _means(moment: _Moment) -> bool:
-    """Whether a sum was divided by the number of its terms, up to the rounding of 1 / n."""
-    return math.isclose(moment.divided, moment.of.layout.count, rel_tol=1e-6)
+    """Whether a sum was divided by the number of its terms, up to the rounding of 1 / n, and not by n - 1."""
+    return math.isclose(moment.divided, moment.of.layout.count, rel_tol=ROUNDING)
 
 
 def _moment(call: Call, known: dict[Any, _Moment], found: Found) -> _Moment | None:
