@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import Undivided, fail, one_of, shown, switch
 from shiftjax._extras import require
 from shiftjax._network import network
@@ -28,6 +29,7 @@ from shiftjax.tiling import PADS, TilePlan, plan_tiles
 from shiftjax.volume import Cluster
 
 Fn = Callable[[Any], Any]
+MULTIPLES = 2, 4, 8, 16, 32, 64  # to which sizes are rounded up until the function takes one
 FEW = 2**20  # pixels, for which a program of every pass takes longer to compile than one that measures all to run
 
 
@@ -124,7 +126,7 @@ def freeze_statistics(
     choice: dict[str, Any] = {"tile": tile, "memory_bytes": memory_bytes, "dtype": whole.dtype, "stream": False}
     if pad is not None:
         if plan is None:
-            plan = plan_tiles(unmeasured(fn, _cut(fn, whole)), whole.shape, pad=pad, **choice)
+            plan = plan_tiles(unmeasured(fn, _cut_nearby(fn, whole)), whole.shape, pad=pad, **choice)
         whole = whole.padded(plan.pad_width, pad)
         choice = {**choice, "tile": _tile(plan), "memory_bytes": None}
     return _measured(fn, whole, sample, choice, journal, progress, client)
@@ -152,6 +154,22 @@ def _part(whole: Picture, region: Any) -> tuple[Picture, str]:
 
 def _cut(fn: Fn, whole: Picture) -> Cut:
     return Cut(fn, jax.ShapeDtypeStruct(whole.shape, whole.dtype))
+
+
+def _cut_nearby(fn: Fn, whole: Picture) -> Cut:
+    """The function cut at the image's size or, where it does not take that before it is padded, at a larger one."""
+    rounded = [tuple(ceil_div(n, m) * m for n in whole.space) for m in MULTIPLES]
+    longer = [tuple(n + by for n in whole.space) for by in range(1, MULTIPLES[-1])]
+    refused: Exception | None = None
+    for space in (whole.space, *rounded, *longer):
+        try:
+            return Cut(fn, jax.ShapeDtypeStruct((whole.shape[0], *space, whole.shape[-1]), whole.dtype))
+        except CertificationError:
+            raise
+        except Exception as error:  # whatever the function raises where it does not take a size
+            refused = refused or error
+    assert refused is not None
+    raise refused
 
 
 def _measured(
