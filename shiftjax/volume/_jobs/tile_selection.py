@@ -53,7 +53,7 @@ def in_region(plan: TilePlan, region: Any) -> Callable[[TileIndex], bool]:
     bounds = bounds_of(region, space)
 
     def meets(tile: TileIndex) -> bool:
-        pixels = zip(plan.output_slices(tile), bounds, strict=True)
+        pixels = zip(plan.pixels_under(tile), bounds, strict=True)
         return all(part.start < stop and part.stop > start for part, (start, stop) in pixels)
 
     return meets
@@ -78,7 +78,7 @@ def in_mask(plan: TilePlan, mask: Source) -> Callable[..., bool]:
         fail("where", f"a mask of {space} pixels, or of an integer fraction of it", mask.space)
 
     def marks(tile: TileIndex, frame: int = 0) -> bool:
-        parts = zip(plan.output_slices(tile), factors, mask.space, strict=True)
+        parts = zip(plan.pixels_under(tile), factors, mask.space, strict=True)
         return bool(mask.at(frame)(tuple(_mask_pixels(*part) for part in parts)).any())
 
     return marks
