@@ -223,24 +223,6 @@ class TilePlan:
         """The image pixels whose output a tile delivers, per spatial axis, cut at the image's end."""
         return tuple(along.pixels(i) for i, along in zip(tile, self.axes, strict=True))
 
-    def pixels_under(self, tile: TileIndex) -> tuple[slice, ...]:
-        """The image pixels by which a tile is chosen, per spatial axis: `output_slices`, and all below its outputs.
-
-        These are the same but where nothing is padded and the function loses the border: there output pixel 0 lies
-        over a pixel further in, and so do all others.
-        """
-        below = []
-        for j, (own, n) in enumerate(zip(self.output_slices(tile), self._space, strict=True)):
-            ends = [own.start, own.stop]
-            for output, parts in zip(self.outputs, self.delivered(tile), strict=True):
-                place, stride, part = output.place[j], output.stride[j], parts[j]
-                if part.start < part.stop:
-                    half = (stride - 1) / 2  # a pixel of the output lies in the middle of so many more on either side
-                    ends += [math.floor(place + part.start * stride - half)]
-                    ends += [math.ceil(place + (part.stop - 1) * stride + half) + 1]
-            below.append(slice(max(0, min(ends)), min(n, max(ends))))
-        return tuple(below)
-
     def delivered(self, tile: TileIndex) -> tuple[tuple[slice, ...], ...]:
         """For each output, the pixels of the result that a tile delivers, per spatial axis."""
         return tuple(
