@@ -20,10 +20,14 @@ SHOWN = 80  # characters of a value in an error
 TOLD = 300  # characters of somebody else's error
 
 
-def fail(name: str, expected: str, found: object, mend: str = "") -> NoReturn:
+class Undivided(ValueError):
+    """An image that has no proved tiles but itself, and is too large to be one tile unasked."""
+
+
+def fail(name: str, expected: str, found: object, mend: str = "", kind: type[ValueError] = ValueError) -> NoReturn:
     """Raises the ValueError that every public boundary of the library raises."""
     text = found if isinstance(found, str) else shown(found)
-    raise ValueError(f"`{name}`: expected {expected}, found {text}" + (f"; {mend}." if mend else "."))
+    raise kind(f"`{name}`: expected {expected}, found {text}" + (f"; {mend}." if mend else "."))
 
 
 def shown(value: object) -> str:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
 
 import shiftjax as sj
+from shiftjax.certifier import Cut
 
 Fn = Callable[[Any], Any]
 RNG = np.random.default_rng(0)
@@ -104,6 +106,112 @@ def test_a_number_of_pixels_that_meets_what_was_spread_is_that_of_one_size() -> 
     np.testing.assert_array_equal(frozen(INTEGERS), whole)
     with pytest.raises(ValueError, match="same statistics at every size"):
         frozen(INTEGERS[:, :9])
+
+
+def by_channels_last(x: Any) -> Any:
+    """Images along the last axis, where the statistics meet them."""
+    return (x.transpose(1, 2, 3, 0) - x.sum((1, 2)).T // (x.shape[1] * x.shape[2])).transpose(3, 0, 1, 2)
+
+
+def scaled_after(x: Any) -> Any:
+    pixels = x.shape[1] * x.shape[2]
+    return (x * pixels - x.sum((1, 2), keepdims=True)) / pixels
+
+
+@pytest.mark.parametrize(("fn", "images"), [(by_channels_last, 2), (scaled_after, 1)])
+def test_numbers_of_pixels_of_two_images_are_not_mixed(fn: Fn, images: int) -> None:
+    """That of the measured image meets its statistics, or nothing does."""
+    frozen = sj.freeze_statistics(fn, INTEGERS, tile=8, progress=False)
+    several = np.concatenate([INTEGERS] * images)
+    np.testing.assert_allclose(frozen(several), fn(jnp.asarray(several)), rtol=1e-6)  # the control: its size
+    with pytest.raises(ValueError, match="at every size, found other"):
+        frozen(several[:, :9])
+
+
+def test_an_output_without_a_proof_is_left_out_and_no_more() -> None:
+    fn: Fn = lambda x: (x - mean(x, 1, 2), x - mean(x, 1))  # noqa: E731
+    frozen = sj.freeze_statistics(fn, FLOATS, tile=8, progress=False)
+    plan = sj.plan_tiles(frozen, FLOATS.shape, tile=8, pad=None)
+    assert plan.grid == (2, 2)
+    tiled, nothing = sj.predict_tiled(frozen, FLOATS, plan)
+    assert nothing is None
+    np.testing.assert_allclose(tiled, fn(jnp.asarray(FLOATS))[0], atol=1e-5)
+
+
+def test_a_loop_beside_the_image_with_the_number_of_pixels() -> None:
+    def fn(x: Any) -> Any:
+        pixels = x.shape[1] * x.shape[2]
+        y, total = lax.fori_loop(0, 2, lambda _, c: (c[0] + 1, c[1] // pixels), (x, x.sum((1, 2), keepdims=True)))
+        return y - total
+
+    frozen = sj.freeze_statistics(fn, INTEGERS, progress=False)
+    np.testing.assert_array_equal(frozen(INTEGERS), fn(jnp.asarray(INTEGERS)))
+    with pytest.raises(ValueError, match="same statistics at every size"):
+        frozen(INTEGERS[:, :9])
+
+
+def test_a_function_that_closes_over_another_value_since_is_refused() -> None:
+    factor = [1]
+    fn: Fn = lambda x: x * factor[0] - (x * factor[0]).max((1, 2), keepdims=True)  # noqa: E731
+    frozen = sj.freeze_statistics(fn, INTEGERS, progress=False)
+    part = np.asarray(frozen(INTEGERS[:, :9]))  # the control
+    factor[0] = 5
+    np.testing.assert_array_equal(frozen(INTEGERS), INTEGERS - INTEGERS.max((1, 2), keepdims=True))
+    np.testing.assert_array_equal(frozen(INTEGERS[:, :9]), part)
+    with pytest.raises(ValueError, match="found one that has changed since"):
+        frozen(INTEGERS[:, :10])
+
+
+def test_an_array_that_is_written_to_later_counts_as_it_was() -> None:
+    weights = np.ones(1, np.int32)
+    fn: Fn = lambda x: x * weights - (x * weights).max((1, 2), keepdims=True)  # noqa: E731
+    frozen = sj.freeze_statistics(fn, INTEGERS, progress=False)
+    whole = np.asarray(fn(jnp.asarray(INTEGERS)))
+    weights[:] = 5
+    np.testing.assert_array_equal(frozen(INTEGERS), whole)
+    assert not np.array_equal(fn(jnp.asarray(INTEGERS)), whole)  # the control
+    with pytest.raises(ValueError, match="found one that has changed since"):
+        frozen(INTEGERS[:, :9])
+
+
+@pytest.mark.parametrize(("less", "operations"), [(0, ["variance"]), (1, ["sum", "sum of squares"])])
+def test_a_mean_of_many_is_not_over_one_less(less: int, operations: list[str]) -> None:
+    """Where the mean is far from 0, E[y^2] n / (n - 1) - E[y]^2 is no variance."""
+
+    def fn(x: Any) -> Any:
+        squares = (x * x).sum((1, 2), keepdims=True) / (x.shape[1] * x.shape[2] - less)
+        return x * (squares - mean(x, 1, 2) ** 2)
+
+    cut = Cut(fn, jax.ShapeDtypeStruct((1, 3000, 4000, 1), np.float32))
+    assert sorted(one.operation for one in cut.statistics) == operations
+
+
+def test_a_function_that_prints_is_known_again(tmp_path: Any) -> None:
+    def fn(x: Any) -> Any:
+        most = x.max((1, 2), keepdims=True)
+        jax.debug.print("{}", most)
+        return x - most
+
+    frozen = sj.freeze_statistics(fn, INTEGERS, progress=False)
+    frozen.save(tmp_path / "s.npz")
+    np.testing.assert_array_equal(sj.load_statistics(fn, tmp_path / "s.npz")(INTEGERS[:, :9]), frozen(INTEGERS[:, :9]))
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+def test_the_image_as_it_was_given(dtype: Any) -> None:
+    """Types that JAX does not have by default are taken as JAX takes them, here and there."""
+    image = INTEGERS.astype(dtype)
+    fn: Fn = lambda x: x - x.max((1, 2), keepdims=True)  # noqa: E731
+    frozen = sj.freeze_statistics(fn, image, progress=False)
+    np.testing.assert_array_equal(frozen(image), fn(jnp.asarray(INTEGERS)))
+    with pytest.raises(ValueError, match="as the image that was measured has"):
+        frozen(image.astype(np.int16))
+    if dtype is np.int64:
+        plan = sj.plan_tiles(frozen, image.shape, dtype=np.int32, pad=None)
+        with pytest.raises(ValueError, match="found int64; convert it to int32, if that holds its values"):
+            sj.predict_tiled(frozen, image, plan)
+        with pytest.raises(ValueError, match="values that int32 holds, found int64"):
+            sj.freeze_statistics(fn, image + 2**40, progress=False)
 
 
 def test_a_flat_image_has_a_length_and_no_variance() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -133,6 +134,19 @@ def test_they_are_those_of_the_padded_image():
     np.testing.assert_allclose(sj.predict_tiled(frozen, x, own), whole, atol=1e-5)
 
 
+def test_the_image_need_not_have_a_size_that_the_function_takes_where_it_is_padded():
+    def fn(y: Any) -> Any:
+        return by_hand(y[:, ::4, ::4].repeat(4, 1).repeat(4, 2) + y)
+
+    x = image((1, 22, 19, 4))
+    with pytest.raises(ValueError, match="incompatible shapes"):  # the control
+        sj.freeze_statistics(fn, x, progress=False)
+    frozen = sj.freeze_statistics(fn, x, tile=8, pad="reflect", progress=False)
+    plan = sj.plan_tiles(frozen, x.shape, tile=8, pad="reflect")
+    whole = fn(jnp.pad(x, plan.pad_width, mode="reflect"))[plan.whole_crop]
+    np.testing.assert_allclose(sj.predict_tiled(frozen, x, plan), whole, atol=1e-5)
+
+
 def test_a_part_of_the_image_says_so():
     x = image()
     frozen = sj.freeze_statistics(by_hand, x, region=(slice(0, 10), slice(4, None)), progress=False)
@@ -142,7 +156,19 @@ def test_a_part_of_the_image_says_so():
     np.testing.assert_allclose(frozen(part), by_hand(part), atol=1e-5)
 
 
-def test_it_travels_to_other_processes():
+FACTOR = 1
+
+
+def by_factor(x: Any) -> Any:
+    return FACTOR * x - x.mean((1, 2), keepdims=True)
+
+
+def test_it_travels_to_other_processes(monkeypatch):
+    by_name = pickle.dumps(sj.freeze_statistics(by_factor, image(), progress=False))
+    np.testing.assert_allclose(pickle.loads(by_name)(image()), by_factor(image()), atol=1e-5)
+    monkeypatch.setattr(sys.modules[__name__], "FACTOR", 2)  # as where the module there is another version
+    with pytest.raises(ValueError, match="the function that was frozen, found one that has changed since"):
+        pickle.loads(by_name)(image())
     frozen = sj.freeze_statistics(by_hand, image(), progress=False)
     again = pickle.loads(pickle.dumps(frozen))
     assert np.array_equal(again(image()), frozen(image()))

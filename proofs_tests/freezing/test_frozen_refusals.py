@@ -14,6 +14,7 @@ from jax.tree_util import Partial
 
 import shiftjax as sj
 from proofs_tests.freezing.norms import with_weights
+from shiftjax.freezing import _freeze
 
 IMAGE = np.random.default_rng(0).normal(size=(1, 16, 12, 2)).astype(np.float32)
 HERE = Path(__file__).name
@@ -83,6 +84,54 @@ def test_what_is_no_such_statistic(name):
     fn, operation, reason = REFUSED[name]
     with pytest.raises(sj.CertificationError, match=rf"`{operation}` at .*{HERE}:\d+: .*{reason}"):
         sj.freeze_statistics(fn, IMAGE, progress=False)
+
+
+def test_the_line_of_the_statistic_that_is_returned():
+    def fn(x: Any) -> Any:
+        brightest = x.max((1, 2))
+        return brightest, centred(x)
+
+    line = fn.__code__.co_firstlineno + 1
+    with pytest.raises(sj.CertificationError, match=rf"`output \[0\]` at .*{HERE}:{line}: .*not spread over it again"):
+        sj.freeze_statistics(fn, IMAGE, progress=False)
+
+
+@pytest.mark.parametrize("others", [0, 1])
+def test_the_line_of_a_statistic_whose_operand_has_no_proof(others):
+    def fn(x: Any) -> Any:
+        x = x - others * x.min((1, 2), keepdims=True) if others else x
+        return x - x[:, ::-1].max((1, 2), keepdims=True)
+
+    line = fn.__code__.co_firstlineno + 2
+    with pytest.raises(
+        sj.CertificationError, match=rf"`statistic` at .*{HERE}:{line}: .* the output is a mirror image"
+    ):
+        sj.freeze_statistics(fn, IMAGE, progress=False)
+
+
+def test_an_image_too_large_for_one_tile_is_measured_with_a_memory():
+    """To pad is no way out, since the padded image is measured in the same way."""
+
+    def wrapped(x: Any) -> Any:
+        y = jnp.pad(x, ((0, 0), (1, 1), (0, 0)), mode="wrap")
+        y = y[:, :-2] + y[:, 2:]
+        return y - y.max(1, keepdims=True)
+
+    line = np.zeros((1, 2**20 + 8, 1), np.int32)
+    line[0, 0] = 5
+    choices: tuple[dict[str, Any], ...] = {}, {"pad": "reflect", "tile": 2**10}
+    for options in choices:
+        with pytest.raises(ValueError, match="`memory_bytes`: expected as much as the image takes in one piece"):
+            sj.freeze_statistics(wrapped, line, progress=False, **options)
+    frozen = sj.freeze_statistics(wrapped, line, progress=False, memory_bytes="2GiB")
+    assert frozen.values[0].item() == 5
+
+
+def test_an_image_that_jax_traces():
+    with pytest.raises(ValueError, match=r"an array with values, found one that JAX is tracing; call this outside"):
+        jax.jit(lambda x: sj.freeze_statistics(centred, x, progress=False)(x))(IMAGE)
+    frozen = sj.freeze_statistics(centred, IMAGE, progress=False)
+    np.testing.assert_allclose(jax.jit(frozen)(IMAGE), centred(IMAGE), atol=1e-6)
 
 
 def test_a_norm_in_training_mode():
@@ -159,9 +208,21 @@ def test_bad_arguments():
         ({"axes": "yx"}, "nothing beside an array"),
         ({"pad": "wrap"}, "pad"),
         ({"journal": "/"}, "the path of a file"),
+        ({"journal": __file__}, "`journal`: expected statistics of format 1"),
     ):
         with pytest.raises(ValueError, match=message):
             sj.freeze_statistics(centred, IMAGE, progress=False, **wrong)
+
+
+def test_files_that_cannot_be_written(tmp_path, monkeypatch):
+    """A journal is tried before the first pass."""
+    frozen = sj.freeze_statistics(centred, IMAGE, progress=False, journal=tmp_path / "journal.npz")  # the control
+    monkeypatch.setattr(_freeze, "measure", None)
+    (tmp_path / "s.npz.part").mkdir()
+    with pytest.raises(ValueError, match=r"`path`: expected a file that can be written, found .*IsADirectoryError"):
+        frozen.save(tmp_path / "s.npz")
+    with pytest.raises(ValueError, match=r"`journal`: expected a file that can be written"):
+        sj.freeze_statistics(centred, IMAGE, progress=False, journal=tmp_path / "s.npz")
 
 
 def test_damaged_files(tmp_path):

@@ -17,6 +17,7 @@ from jax.tree_util import Partial
 import shiftjax as sj
 from proofs_tests.freezing.integers import FORMS, centred
 from proofs_tests.support.profiles import examples
+from shiftjax.freezing import _freeze
 from shiftjax.testing import injective
 
 
@@ -115,7 +116,28 @@ def masked(x: jax.Array) -> jax.Array:
     return centred(conv(centred(x)) * mask)
 
 
+@jax.custom_jvp
+def scaled(x: jax.Array, by: jax.Array) -> tuple[jax.Array, jax.Array]:
+    return x * by, by + 3
+
+
+scaled.defjvp(lambda given, along: (scaled(*given), along))
+
+
+def beside(x: jax.Array, run: Any) -> jax.Array:
+    """A statistic that goes through one equation together with the image, and comes out of it by itself."""
+    y, total = run(x, x.sum((1, 2), keepdims=True))
+    return y - total
+
+
 WRITTEN: dict[str, Any] = {
+    "carried by a loop": lambda x: beside(
+        x, lambda y, total: lax.fori_loop(0, 3, lambda _, c: (c[0] + c[1], c[1] * 2), (y, total))
+    ),
+    "through a branch": lambda x: beside(
+        x, lambda y, total: lax.cond(total.sum() > 0, lambda a, b: (a + 1, b), lambda a, b: (a, 2 * b), y, total)
+    ),
+    "through a function with a rule": lambda x: beside(x, scaled),
     "valid": lambda x: centred(conv(centred(conv(x, "VALID")), "VALID")),
     "mixed": lambda x: centred(conv(centred(conv(centred(x), stride=2)), "VALID")),
     "two outputs": lambda x: {"half": centred(conv(x, stride=2)), "same": centred(x)},
@@ -142,6 +164,27 @@ def test_as_it_may_be_written(name):
     plan = sj.plan_tiles(frozen, SHAPE, tile=12, pad=None, dtype=np.int32)
     assert np.prod(plan.grid) > 1
     jax.tree.map(np.testing.assert_array_equal, sj.predict_tiled(frozen, image, plan), jax.jit(fn)(image))
+
+
+def test_each_pass_of_a_large_image_computes_its_own_measures_alone(monkeypatch):
+    """Small images have one program for all passes."""
+
+    def fn(x: jax.Array) -> jax.Array:
+        return centred(conv(x - x.max((1, 2), keepdims=True)))
+
+    image = np.random.default_rng(1).integers(-50, 50, SHAPE).astype(np.int32)
+    computed, here = [], _freeze.measure
+
+    def counted(work: Any, *arguments: Any) -> Any:
+        computed.append(len(work.kinds))
+        return here(work, *arguments)
+
+    monkeypatch.setattr(_freeze, "measure", counted)
+    for few in (_freeze.FEW, 0):
+        monkeypatch.setattr(_freeze, "FEW", few)
+        frozen = sj.freeze_statistics(fn, image, tile=12, progress=False)
+        np.testing.assert_array_equal(jax.jit(frozen)(image), jax.jit(fn)(image))
+    assert computed == [2, 2, 1, 1]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint32, np.float16, bool])

@@ -96,6 +96,57 @@ def test_an_interrupted_measurement_goes_on_after_the_last_pass(volume, tmp_path
         sj.load_statistics(lambda x: fn(2 * x), file)
 
 
+def spread_twice(x: Any) -> Any:
+    y = x - x.max((1, 2, 3), keepdims=True)
+    return y + y.min((1, 2, 3), keepdims=True)
+
+
+def test_pixels_that_change_between_passes_or_calls_are_seen(volume, tmp_path, monkeypatch):
+    path, image = volume
+    stored: Any = zarr.open(path, mode="r+")
+    journal, measured = tmp_path / "passes.npz", _freeze.measure
+    options: dict[str, Any] = {"tile": 8, "progress": False, "journal": journal}
+    frozen = sj.freeze_statistics(spread_twice, path, **options)
+    np.testing.assert_array_equal(frozen(image), spread_twice(image))
+    assert np.array_equal(sj.freeze_statistics(spread_twice, path, **options).values, frozen.values)  # the control
+    stored[:] = stored[:] // 2
+    with pytest.raises(ValueError, match="passes over another image"):
+        sj.freeze_statistics(spread_twice, path, **options)
+
+    def written_meanwhile(*arguments):
+        stored[:] = stored[:] // 2
+        return measured(*arguments)
+
+    monkeypatch.setattr(_freeze, "measure", written_meanwhile)
+    with pytest.raises(ValueError, match="found other pixels after pass 1 than before"):
+        sj.freeze_statistics(spread_twice, path, tile=8, progress=False)
+
+
+def test_integers_that_jax_does_not_hold(tmp_path):
+    path = str(tmp_path / "wide.zarr")
+    stored = zarr.create_array(path, data=np.arange(12 * 16).reshape(12, 16), chunks=(8, 8))
+    options: dict[str, Any] = {"tile": 8, "progress": False, "preprocess": lambda x: x.astype(jnp.float32)}
+    frozen = sj.freeze_statistics(lambda x: x - x.max((1, 2), keepdims=True), path, **options)
+    assert frozen.values[0].item() == 191  # the control: they are few enough
+    stored[5, 5] = 2**40
+    with pytest.raises(ValueError, match="values that int32 holds, found int64"):
+        sj.freeze_statistics(lambda x: x - x.max((1, 2), keepdims=True), path, **options)
+
+
+def test_preprocessing_that_sees_the_size_of_a_tile_is_refused(volume, tmp_path):
+    path, image = volume
+
+    def by_length(x):
+        return x / x.shape[1]
+
+    with pytest.raises(ValueError, match="does something else in images of shape"):
+        sj.freeze_statistics(lambda x: x - x.max((1, 2, 3), keepdims=True), path, preprocess=by_length, tile=8)
+    plan = sj.plan_tiles(lambda x: x, image.shape, tile=8, pad=None)
+    target = str(tmp_path / "out.zarr")
+    with pytest.raises(ValueError, match="depends on the size of the image that it is given, here of a tile"):
+        sj.predict_volume(lambda x: x, path, target, plan, preprocess=by_length, progress=False)
+
+
 def test_with_what_predict_volume_does_before_the_network(volume, tmp_path):
     path, image = volume
     scale = sj.volume.normalize(path)

@@ -17,7 +17,7 @@ from proofs_tests.volume.small import expected, net, plan, times_three, volume
 from shiftjax.volume import VolumeError, new_target, normalize, open_source, predict_volume
 from shiftjax.volume._jobs.job import Job
 from shiftjax.volume._jobs.pointwise import check_preprocess
-from shiftjax.volume._jobs.tile_selection import in_mask
+from shiftjax.volume._jobs.tile_selection import in_mask, in_region
 from shiftjax.volume._jobs.tiles import VolumeTiles
 from shiftjax.volume._storage import casting
 from shiftjax.volume._targets.provenance import differences
@@ -61,6 +61,24 @@ def test_no_tile_is_left_out_that_a_mask_means(n, f, tile, up, data):
     holds = in_mask(tiles, open_source(mask, axes="x"))
     (meant,) = [place for place in tiles.tiles() if pixel in range(n)[tiles.output_slices(place)[0]]]
     assert holds(meant)
+
+
+@pytest.mark.parametrize("lost", [0, 12])
+def test_a_tile_is_chosen_by_the_pixels_below_its_outputs(lost):
+    """Also where the function loses the border and nothing is padded: output pixel 0 lies over pixel 6 then."""
+
+    def sums(x):
+        return jax.lax.reduce_window(x, 0.0, jax.lax.add, (1, 1 + lost, 1), (1, 1, 1), "VALID")
+
+    tiles = sj.plan_tiles(sums, (1, 64, 1), tile=8, pad=None)
+    assert tiles.grid == (-(-(64 - lost) // 8),)
+    for pixel in range(64):
+        holds = in_mask(tiles, open_source(np.arange(64) == pixel, axes="x"))
+        meets = in_region(tiles, (slice(pixel, pixel + 1),))
+        index = min(max(pixel - lost // 2, 0), 63 - lost)  # of the output over it, or of the nearest
+        assert holds((index // 8,))
+        assert meets((index // 8,))
+        assert sum(map(holds, tiles.tiles())) <= 1 + (lost > 0)  # the control: not every tile
 
 
 def test_control_a_rounded_factor_leaves_one_out():

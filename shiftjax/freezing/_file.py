@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail, shown
+from shiftjax._checks import fail, shown, told
 
 if TYPE_CHECKING:
     from shiftjax.freezing._frozen import Frozen
@@ -21,7 +21,9 @@ FORMAT = 1
 PAGE = "about"
 
 
-def write_statistics(frozen: Frozen, path: Any, *, passes: int | None = None, image: str = "") -> None:
+def write_statistics(
+    frozen: Frozen, path: Any, *, passes: int | None = None, image: str = "", name: str = "path"
+) -> None:
     """Writes all values, and what they are of.
 
     Args:
@@ -29,8 +31,12 @@ def write_statistics(frozen: Frozen, path: Any, *, passes: int | None = None, im
         path: of the file, which is replaced at once.
         passes: of a measurement that goes on, how many are finished; values of later ones are zeros.
         image: what tells the image from others.
+        name: of the argument that the path was given as.
+
+    Raises:
+        ValueError: it cannot be written.
     """
-    check_path("path", path)
+    check_path(name, path)
     listed = [(one.operation, one.source, list(one.shape)) for one in frozen.cut.statistics]
     page = {
         "format": FORMAT,
@@ -45,18 +51,26 @@ def write_statistics(frozen: Frozen, path: Any, *, passes: int | None = None, im
     }
     values = {f"value_{k}": _stored(value) for k, value in enumerate(frozen.values)}
     part = Path(f"{path}.part")
-    with part.open("wb") as file:
-        np.savez(file, **{PAGE: np.frombuffer(json.dumps(page).encode(), np.uint8)}, **values)  # type: ignore[arg-type]
-    os.replace(part, path)
+    arrays: dict[str, Any] = {PAGE: np.frombuffer(json.dumps(page).encode(), np.uint8), **values}
+    try:
+        with part.open("wb") as file:
+            np.savez(file, **arrays)
+        os.replace(part, path)
+    except OSError as error:
+        fail(name, "a file that can be written", f"{shown(str(path))} ({told(error)})")
 
 
-def read_statistics(path: Any) -> tuple[dict[str, Any], list[np.ndarray]]:
+def read_statistics(path: Any, name: str = "path") -> tuple[dict[str, Any], list[np.ndarray]]:
     """What was written.
+
+    Args:
+        path: of the file.
+        name: of the argument that it was given as.
 
     Raises:
         ValueError: no such file, or something else.
     """
-    check_path("path", path)
+    check_path(name, path)
     try:
         with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as archive:
             page = json.loads(archive[PAGE].tobytes())
@@ -66,7 +80,7 @@ def read_statistics(path: Any) -> tuple[dict[str, Any], list[np.ndarray]]:
         readable = False
     if not readable:
         expected = f"statistics of format {FORMAT}, as `save` writes them"
-        fail("path", expected, f"none at {shown(str(path))}", "freeze them again")
+        fail(name, expected, f"none at {shown(str(path))}", "freeze them again")
     return page, values
 
 

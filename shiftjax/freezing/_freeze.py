@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import fail, one_of, shown, switch
+from shiftjax._arithmetic import ceil_div
+from shiftjax._checks import Undivided, fail, one_of, shown, switch
 from shiftjax._extras import require
 from shiftjax._network import network
 from shiftjax.certifier import CertificationError, Cut
@@ -28,6 +29,7 @@ from shiftjax.tiling import PADS, TilePlan, plan_tiles
 from shiftjax.volume import Cluster
 
 Fn = Callable[[Any], Any]
+MULTIPLES = 2, 4, 8, 16, 32, 64  # to which sizes are rounded up until the function takes one
 FEW = 2**20  # pixels, for which a program of every pass takes longer to compile than one that measures all to run
 
 
@@ -53,7 +55,7 @@ def freeze_statistics(
     again. Between two such statistics the function is local: so they are measured tile by tile, in as many passes as
     the longest chain of them has statistics (mean and variance of a norm count as one), and what is left certifies,
     plans and tiles like any other function. Where it divides by the number of pixels, that of the measured image
-    counts, whatever it is called on.
+    counts, whatever it is called on; where it divides the image by it, images of other sizes are refused.
 
     Sums of integers, and maxima, are bit for bit those of the whole image. Sums and variances of floats are added up in
     blocks about the mean of each tile and merged in float64, so that they are nearer to the truth than those of one
@@ -63,7 +65,8 @@ def freeze_statistics(
         fn: any function of one image `(batch, *space, channel)`.
         image: such an array; or path or URI of a volume, or an array of zarr, dask or h5py: what
             `shiftjax.volume.open_source` takes, as one image `(1, *space, channel)`. Each image of a batch gets its own
-            statistics.
+            statistics. Chunks that a Zarr array lacks count as its fill value; give what `open_source` returns with
+            `missing="error"` to refuse them.
         plan: from `plan_tiles`: its tiles, type and padding are used instead of the next three.
         tile: wished image pixels that a tile stands for, as `plan_tiles` takes them; by default, a small image is one.
         memory_bytes: as `plan_tiles` takes it.
@@ -87,8 +90,8 @@ def freeze_statistics(
     Raises:
         CertificationError: a statistic that is not spread over the image again, or something between the statistics
             that has no proof; it names the line.
-        ValueError: bad arguments; pixels that are NaN or infinite, and where; a layer without any variance; or sizes at
-            which the function takes other statistics.
+        ValueError: bad arguments; pixels that are NaN or infinite, and where; pixels that change between passes, as 16
+            sampled blocks show; a layer without any variance; or sizes at which the function takes other statistics.
 
     Example:
         >>> import jax.numpy as jnp
@@ -123,7 +126,7 @@ def freeze_statistics(
     choice: dict[str, Any] = {"tile": tile, "memory_bytes": memory_bytes, "dtype": whole.dtype, "stream": False}
     if pad is not None:
         if plan is None:
-            plan = plan_tiles(unmeasured(fn, _cut(fn, whole)), whole.shape, pad=pad, **choice)
+            plan = plan_tiles(unmeasured(fn, _cut_nearby(fn, whole)), whole.shape, pad=pad, **choice)
         whole = whole.padded(plan.pad_width, pad)
         choice = {**choice, "tile": _tile(plan), "memory_bytes": None}
     return _measured(fn, whole, sample, choice, journal, progress, client)
@@ -153,12 +156,32 @@ def _cut(fn: Fn, whole: Picture) -> Cut:
     return Cut(fn, jax.ShapeDtypeStruct(whole.shape, whole.dtype))
 
 
+def _cut_nearby(fn: Fn, whole: Picture) -> Cut:
+    """The function cut at the image's size or, where it does not take that before it is padded, at a larger one."""
+    rounded = [tuple(ceil_div(n, m) * m for n in whole.space) for m in MULTIPLES]
+    longer = [tuple(n + by for n in whole.space) for by in range(1, MULTIPLES[-1])]
+    refused: Exception | None = None
+    for space in (whole.space, *rounded, *longer):
+        try:
+            return Cut(fn, jax.ShapeDtypeStruct((whole.shape[0], *space, whole.shape[-1]), whole.dtype))
+        except CertificationError:
+            raise
+        except Exception as error:  # whatever the function raises where it does not take a size
+            refused = refused or error
+    assert refused is not None
+    raise refused
+
+
 def _measured(
     fn: Fn, whole: Picture, sample: str, choice: dict[str, Any], journal: Any, progress: bool, client: Any
 ) -> Frozen:
     """All passes over an image that is not padded any more."""
     cut = _cut(fn, whole)
     frozen = unmeasured(fn, cut, sample=sample)
+    pixels = whole.sample()
+    kept = Journal(frozen, journal, f"{whole.identity}, of which {pixels}")
+    before, values = kept.finished()
+    kept.write(before, _placeholders(values))  # that this fails is better seen before the first pass
     if not cut.statistics:
         return frozen
     if choice["memory_bytes"] is not None:
@@ -169,13 +192,15 @@ def _measured(
             "memory_bytes": None,
         }
     every = Operands(frozen, tuple(range(len(cut.measures))))
-    plan = plan_tiles(every, whole.shape, pad=None, **choice)
-    if plan.certificate.left_out:
-        raise CertificationError(
-            "statistic", "unknown", plan.certificate.left_out[0].why, "Nothing is measured without it."
-        )
-    kept = Journal(frozen, journal, whole.identity)
-    before, values = kept.finished()
+    try:
+        plan = plan_tiles(every, whole.shape, pad=None, **choice)
+    except Undivided:  # it advises to pad, which is no help here: the padded image is measured as it is, too
+        expected = "as much as the image takes in one piece, since no smaller tiles are proved to give its statistics"
+        fail("memory_bytes", expected, None)
+    except CertificationError as refusal:
+        raise _unproved(cut, 0, str(refusal)) from None
+    for missing in plan.certificate.left_out:
+        raise _unproved(cut, missing.place, missing.why)
     few = math.prod(plan.grid) * math.prod(plan.tile_input) <= FEW
     for stage in range(before + 1, cut.passes + 1):
         which = every.which if few else _measured_in(cut, stage)
@@ -183,6 +208,8 @@ def _measured(
             work = Work(Operands(frozen.given(_placeholders(values)), which), plan, which, whole)
             tell = work.told if client is None else partial(on_workers, client, work)
             found = measure(work, tell, finished)
+        if whole.sample() != pixels:
+            fail("image", "one that stays as it is", f"other pixels after pass {stage} than before", "measure it anew")
         summaries = dict(zip(which, found, strict=True))
         for k, one in enumerate(cut.statistics):
             if one.stage == stage:
@@ -191,6 +218,16 @@ def _measured(
     done = unmeasured(fn, cut, sample=sample, remark=plan.why).given(values)
     _check_finite(done)
     return done
+
+
+def _unproved(cut: Cut, measure: int, why: str) -> CertificationError:
+    """The refusal of what is measured, with the line that takes a statistic of it where no other line is to blame."""
+    _, nowhere, reason = why.partition(" at unknown: ")
+    source = next(one.source for one in cut.statistics if one.measure == measure)
+    text = (reason if nowhere else why).rstrip(".")
+    return CertificationError(
+        "statistic", source, f"nothing is proved of what it reduces: {text}", "Reduce it otherwise."
+    )
 
 
 def _measured_in(cut: Cut, stage: int) -> tuple[int, ...]:
@@ -233,12 +270,17 @@ def _check_varies(source: str, summary: Summary) -> None:
 
 def _check_finite(frozen: Frozen) -> None:
     for one, value in zip(frozen.statistics, frozen.values, strict=True):
-        if not np.isfinite(np.asarray(value, np.float64)).all():
+        if not _finite(value):
             fail("image", "finite statistics", f"{one.operation} at {one.source} that is NaN or infinite")
     for value in frozen.cut.derived(frozen.fn, frozen.values):
-        if not np.isfinite(np.asarray(value, np.float64)).all():
+        if not _finite(value):
             sources = ", ".join(dict.fromkeys(one.source for one in frozen.statistics))
             fail("image", "statistics that can be divided by", f"NaN or infinity derived from those at {sources}")
+
+
+def _finite(value: Any) -> bool:
+    host = np.asarray(value)
+    return bool(np.isfinite(host if np.iscomplexobj(host) else host.astype(np.float64)).all())
 
 
 @contextlib.contextmanager

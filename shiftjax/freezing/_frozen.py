@@ -112,7 +112,8 @@ class Frozen:
     def __reduce__(self) -> Any:
         """By what it is made of: the cut is found again, in another process too."""
         values = tuple(map(np.asarray, self.values))
-        return _again, (self.fn, values, self.image_shape, str(self.cut.dtype), self.sample, self.remark)
+        cut = self.cut
+        return _again, (self.fn, values, cut.shape, str(cut.dtype), cut.name, self.sample, self.remark)
 
 
 def _parts(frozen: Frozen) -> tuple[Any, Any]:
@@ -127,9 +128,11 @@ def _put_together(about: Any, fields: Any) -> Frozen:
 jax.tree_util.register_pytree_with_keys(Frozen, _parts, _put_together)
 
 
-def _again(fn: Fn, values: tuple[Any, ...], shape: tuple[int, ...], dtype: str, sample: str, remark: str) -> Frozen:
+def _again(
+    fn: Fn, values: tuple[Any, ...], shape: tuple[int, ...], dtype: str, name: str, sample: str, remark: str
+) -> Frozen:
     """What `Frozen.__reduce__` takes apart."""
-    return Frozen(fn, values, Cut(fn, described(shape, dtype)), sample, remark)
+    return Frozen(fn, values, Cut(fn, described(shape, dtype), name), sample, remark)
 
 
 @jax.tree_util.register_pytree_with_keys_class

@@ -40,7 +40,7 @@ class Journal:
         check_path("journal", self.path)
         if not Path(self.path).exists():
             return nothing
-        page, stored = read_statistics(self.path)
+        page, stored = read_statistics(self.path, "journal")
         if (page["network"], page["image"]) != (self.frozen.cut.key(self.frozen.fn), self.image):
             fail(
                 "journal",
@@ -57,4 +57,5 @@ class Journal:
     def write(self, passes: int, values: Sequence[Any]) -> None:
         """Keeps what is known after so many passes; of what is not, zeros."""
         if self.path is not None:
-            write_statistics(self.frozen.given(values), self.path, passes=passes, image=self.image)
+            about: dict[str, Any] = {"passes": passes, "image": self.image, "name": "journal"}
+            write_statistics(self.frozen.given(values), self.path, **about)

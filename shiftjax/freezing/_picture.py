@@ -12,11 +12,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from shiftjax._checks import array, fail, images, shown
+from shiftjax._checks import array, concrete, fail, images, shown
 from shiftjax.tiling import TilePlan, read_window
 from shiftjax.volume import Source, open_source
 
 Slices = tuple[slice, ...]
+BLOCKS, BLOCK = 16, 16  # sampled blocks, and pixels per axis of each: as few as are read quickly after every pass
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,15 @@ class Picture:
         space = [n + a + b for n, (a, b) in zip(self.space, width[1:-1], strict=True)]
         return Picture((self.shape[0], *space, self.shape[-1]), self.dtype, identity, read)
 
+    def sample(self) -> str:
+        """Digest of blocks drawn over the image, always the same ones, by which pixels are seen to have changed."""
+        draw, digest = np.random.default_rng(0), hashlib.blake2b(digest_size=12)
+        for _ in range(BLOCKS):
+            starts = [int(draw.integers(max(1, n - BLOCK + 1))) for n in self.space]
+            block = self.read(tuple(slice(a, min(a + BLOCK, n)) for a, n in zip(starts, self.space, strict=True)))
+            digest.update(np.ascontiguousarray(block).view(np.uint8).data)
+        return digest.hexdigest()
+
     def tile(self, plan: TilePlan, tile: tuple[int, ...]) -> np.ndarray:
         """The input of a tile.
 
@@ -86,13 +96,12 @@ def picture(image: Any, dtype: Any | None, axes: str | None, channel: int | None
                 fail(name, "nothing beside an array (batch, *space, channel)", shown(value))
         found = array("image", image)
         images("image", found)
-        if jnp.issubdtype(found.dtype, jnp.complexfloating):
-            fail("image", "real numbers", found.dtype, "give real and imaginary parts as channels")
-        host = np.asarray(found)
-        own = host.astype(jax.dtypes.canonicalize_dtype(host.dtype), copy=False)
-        if not jnp.issubdtype(own.dtype, jnp.floating) and not np.array_equal(own, host):
-            fail("image", f"values that {own.dtype} holds", host.dtype, "scale them, or convert them to floats")
-        host = own
+        _check_real(found.dtype)
+        known = concrete(found)
+        if known is None:
+            mend = "call this outside of `jax.jit`; the function that it returns may be called inside"
+            fail("image", "an array with values", "one that JAX is tracing", mend)
+        host = in_type(known, jax.dtypes.canonicalize_dtype(known.dtype))
         identity = hashlib.blake2b(np.ascontiguousarray(host).view(np.uint8).data, digest_size=12).hexdigest()
         return Picture(host.shape, host.dtype, identity, _OfArray(host))
     if not isinstance(image, str | Path | Source) and not hasattr(image, "shape"):
@@ -105,13 +114,29 @@ def _volume(source: Source, wanted: Any | None) -> Picture:
     if source.times != 1:
         found = f"{source.times} time points or planes of {source.name}"
         fail("image", "one image", found, "open them as arrays and freeze the statistics of each")
-    holds = np.can_cast(source.dtype, dtype, "safe") or (
-        jnp.issubdtype(dtype, jnp.floating) and not jnp.issubdtype(source.dtype, jnp.complexfloating)
-    )
-    if not holds:
-        fail("image", f"values that {dtype} holds", source.dtype, "make a plan with the source's dtype and give it")
+    _check_real(source.dtype)
+    own = jax.dtypes.canonicalize_dtype(source.dtype)  # whether that holds the values is seen as they are read
+    if not (jnp.issubdtype(dtype, jnp.floating) or np.can_cast(own, dtype, "safe")):
+        fail("image", f"values that {dtype} holds", source.dtype, f"make the plan with dtype={str(own)!r}")
     shape = (1, *source.space, source.channels)
     return Picture(shape, np.dtype(dtype), source.stamp, _OfVolume(source, np.dtype(dtype)))
+
+
+def in_type(pixels: np.ndarray, dtype: Any) -> np.ndarray:
+    """The same pixels in another type; floats may be rounded.
+
+    Raises:
+        ValueError: integers that it does not hold.
+    """
+    found = pixels.astype(dtype, copy=False)
+    if found is not pixels and not jnp.issubdtype(found.dtype, jnp.floating) and not np.array_equal(found, pixels):
+        fail("image", f"values that {found.dtype} holds", pixels.dtype, "scale them, or store them as floats")
+    return found
+
+
+def _check_real(dtype: Any) -> None:
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        fail("image", "real numbers", dtype, "give real and imaginary parts as channels")
 
 
 # How each kind of image is read, in any process that it is sent to.
@@ -132,7 +157,7 @@ class _OfVolume:
     dtype: np.dtype
 
     def __call__(self, slices: Slices) -> np.ndarray:
-        return self.source.at()(slices).astype(self.dtype, copy=False)
+        return in_type(self.source.at()(slices), self.dtype)
 
 
 @dataclass(frozen=True)

@@ -13,21 +13,23 @@ import numpy as np
 from shiftjax._checks import fail, function, told
 from shiftjax._parameters import take_apart
 from shiftjax.certifier import CertificationError, certify
-from shiftjax.freezing._picture import Picture, Slices
+from shiftjax.freezing._picture import Picture, Slices, in_type
 
 EXPECTED = "a JAX function that acts on each pixel alone"
-SIZE = 8  # pixels per axis at which channels and type of the result are found
+SIZES = 8, 9  # pixels per axis at which it is proved to be one map, and type and channels of the result are found
 
 
 def preprocessed(raw: Picture, preprocess: Callable[[Any], Any]) -> Picture:
     """An image that is preprocessed as it is read.
 
     Raises:
-        ValueError: what does not act on each pixel alone; when that is read too, since it may depend on the shape.
+        ValueError: what does not act on each pixel alone, or not at every size alike; when that is read too.
     """
     function("preprocess", preprocess)
-    reading = _Preprocessing(raw.read, preprocess, jax.dtypes.canonicalize_dtype(raw.dtype))
-    fingerprint, result = reading.proved((raw.shape[0], *(min(SIZE, n) for n in raw.space), raw.shape[-1]))
+    dtype = jax.dtypes.canonicalize_dtype(raw.dtype)
+    reading = _Preprocessing(raw.read, preprocess, dtype)
+    for size in SIZES:
+        fingerprint, result = reading.proved((raw.shape[0], *(min(size, n) for n in raw.space), raw.shape[-1]))
     values = hashlib.blake2b(digest_size=12)
     for array in take_apart(preprocess).arrays:
         values.update(np.asarray(jnp.asarray(array)).tobytes())
@@ -38,16 +40,19 @@ def preprocessed(raw: Picture, preprocess: Callable[[Any], Any]) -> Picture:
 class _Preprocessing:
     """Reads slices of an image and preprocesses them, in any process that it is sent to."""
 
-    def __init__(self, read: Callable[[Slices], np.ndarray], preprocess: Callable[[Any], Any], dtype: Any) -> None:
+    def __init__(
+        self, read: Callable[[Slices], np.ndarray], preprocess: Callable[[Any], Any], dtype: Any, fingerprint: str = ""
+    ) -> None:
         self._read, self._preprocess, self._dtype = read, preprocess, dtype
+        self._fingerprint = fingerprint  # once it is known, here or in the process that this comes from
         self._run = jax.jit(preprocess)
         self._known: dict[tuple[int, ...], Any] = {}
 
     def __reduce__(self) -> Any:
-        return _Preprocessing, (self._read, self._preprocess, self._dtype)
+        return _Preprocessing, (self._read, self._preprocess, self._dtype, self._fingerprint)
 
     def __call__(self, slices: Slices) -> np.ndarray:
-        pixels = self._read(slices).astype(self._dtype, copy=False)
+        pixels = in_type(self._read(slices), self._dtype)
         self.proved(pixels.shape)
         return np.asarray(self._run(pixels))
 
@@ -55,10 +60,15 @@ class _Preprocessing:
         """Fingerprint, and shape and type of the result, for images of a shape.
 
         Raises:
-            ValueError: no proof that it acts on each pixel alone.
+            ValueError: no proof that it acts on each pixel alone, and as it does in images of other shapes.
         """
         if shape not in self._known:
-            self._known[shape] = self._proof(jax.ShapeDtypeStruct(shape, self._dtype))
+            proof = self._proof(jax.ShapeDtypeStruct(shape, self._dtype))
+            self._fingerprint = self._fingerprint or proof[0]
+            if proof[0] != self._fingerprint:
+                other = f"one that does something else in images of shape {shape} than it did before"
+                fail("preprocess", EXPECTED, other, "take what it depends on from the whole image, before this call")
+            self._known[shape] = proof
         found: tuple[str, Any] = self._known[shape]
         return found
 

@@ -18,6 +18,9 @@ from shiftjax.freezing._frozen import Frozen, unmeasured
 def load_statistics(fn: Callable[[Any], Any], path: str | Path) -> Frozen:
     """Reads statistics of the whole image that `Frozen.save` wrote: those of one image serve a whole campaign.
 
+    They are of pixels as the function is given them: what was preprocessed before it is not known here, and has to be
+    done again to every image.
+
     Args:
         fn: the function that was frozen, with the same parameters.
         path: of the file.
@@ -27,7 +30,7 @@ def load_statistics(fn: Callable[[Any], Any], path: str | Path) -> Frozen:
 
     Raises:
         ValueError: no such file, or statistics of another function, or of other parameters.
-        CertificationError: the function has no statistics to be cut at.
+        CertificationError: the function returns a statistic, or no output that follows the image.
     """
     fn = network("fn", fn)
     page, values = read_statistics(path)

@@ -94,5 +94,9 @@ def _as_planned(image: np.ndarray, dtype: str) -> np.ndarray:
     planned = jnp.dtype(dtype)
     real = not jnp.issubdtype(image.dtype, jnp.complexfloating)
     if not ((real and jnp.issubdtype(planned, jnp.floating)) or np.can_cast(image.dtype, planned, "safe")):
-        fail("image", f"values that the planned {dtype} holds", image.dtype, f"plan with dtype={str(image.dtype)!r}")
+        own = jax.dtypes.canonicalize_dtype(image.dtype)
+        mend = (
+            f"plan with dtype={str(own)!r}" if own == image.dtype else f"convert it to {own}, if that holds its values"
+        )
+        fail("image", f"values that the planned {dtype} holds", image.dtype, mend)
     return image.astype(planned, copy=False)

@@ -127,7 +127,9 @@ def check_outputs(analysis: Analysis) -> None:
     found, outputs = analysis.found, analysis.flat.program.outputs
     for name, atom in zip(analysis.names, outputs, strict=True):
         if _jaxpr.literal(atom) is None and atom in found.derived:
-            source = next((r.source for r in reversed(found.reductions)), "unknown")
+            reductions = {r.call.results[0]: r for r in found.reductions}
+            _, reached = analysis.flat.needed([atom], reductions.__contains__)
+            source = next((r.source for result, r in reversed(reductions.items()) if result in reached), "unknown")
             training = any(word in name for word in ("batch_stats", "running", "mean", "var"))
             what = f"output {name}" if name else "output"
             raise CertificationError(

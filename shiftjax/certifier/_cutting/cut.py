@@ -6,8 +6,9 @@ that was measured: so the number of pixels by which it divides is that image's, 
 
 from __future__ import annotations
 
+import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
@@ -16,9 +17,13 @@ import jax.numpy as jnp
 from shiftjax._checks import fail
 from shiftjax._parameters import take_apart
 from shiftjax.certifier import _jaxpr
+from shiftjax.certifier._certify import traced_function
 from shiftjax.certifier._cutting.analysis import Analysis, Measure, Statistic, analyse, check_outputs
-from shiftjax.certifier._cutting.moments import number
+from shiftjax.certifier._cutting.flat import flatten
+from shiftjax.certifier._cutting.moments import number, plain_number
 from shiftjax.certifier._domain.naming import digest
+from shiftjax.certifier._domain.values import Image
+from shiftjax.certifier._jaxpr import Call
 from shiftjax.certifier._rules.table import program_name
 
 Fn = Callable[[Any], Any]
@@ -29,20 +34,25 @@ class Cut:
 
     Attributes:
         own: the function at the size of the image that is measured.
+        name: of its program there, constants included.
 
     Args:
         fn: the function.
         x: shape and type of that image, `(batch, *space, channel)`.
+        name: where it was cut before, in another process: the name then. A function of another name is refused as soon
+            as it is called.
 
     Raises:
         CertificationError: no output follows the image, or one is a statistic.
     """
 
-    def __init__(self, fn: Fn, x: Any) -> None:
+    def __init__(self, fn: Fn, x: Any, name: str = "") -> None:
         self.shape, self.dtype = tuple(x.shape), x.dtype
         self._known: dict[tuple[int, ...], Analysis] = {}
         self._lock = threading.Lock()
         self.own = self._analysis(fn, self.shape)
+        self._own_name = program_name(self.own.flat.program)
+        self.name = name or self._own_name
         check_outputs(self.own)
 
     @property
@@ -62,14 +72,15 @@ class Cut:
 
     def key(self, fn: Fn) -> str:
         """Digest of the program, all parameters and constants, by which statistics of another network are refused."""
-        program = self.own.flat.program
-        values = (*program.constants, *take_apart(fn).arrays)
+        values = (*self.own.flat.program.constants, *take_apart(fn).arrays)
         arrays = [_jaxpr.key_data(value) if (host := _jaxpr.concrete(value)) is None else host for value in values]
-        return digest("cut", self.shape, str(self.dtype), program_name(program), arrays)
+        return digest("cut", self.shape, str(self.dtype), self._own_name, arrays)
 
     def outputs(self, fn: Fn, statistics: Sequence[Any], image: Any) -> Any:
         """What the function gives for an image `(batch, *space, channel)` of any size, given the statistics."""
         here = self._at(fn, image)
+        if here is not self.own:
+            _check_scales(here, self.own)
         return jax.tree_util.tree_unflatten(
             here.tree, self._values(here, fn, statistics, image, here.flat.program.outputs)
         )
@@ -125,7 +136,8 @@ class Cut:
     def _at(self, fn: Fn, image: Any) -> Analysis:
         shape = tuple(image.shape)
         batch = self.shape[0]
-        if image.dtype != self.dtype:
+        self._check_name(self._own_name)
+        if jax.dtypes.canonicalize_dtype(image.dtype) != self.dtype:
             fail("image", f"{self.dtype}, as the image that was measured has", image.dtype)
         if len(shape) != len(self.shape) or shape[-1] != self.shape[-1] or (batch != 1 and shape[0] != batch):
             fail("image", f"the form of the image that was measured, {self.shape}", f"shape {shape}")
@@ -134,17 +146,29 @@ class Cut:
     def _analysis(self, fn: Fn, shape: tuple[int, ...]) -> Analysis:
         with self._lock:
             if shape not in self._known:
+                if self._known:
+                    self._check_unchanged(fn)
                 here = analyse(fn, jax.ShapeDtypeStruct(shape, self.dtype))
                 if self._known:
                     self._check_alike(here, shape)
                 self._known[shape] = here
             return self._known[shape]
 
+    def _check_unchanged(self, fn: Fn) -> None:
+        """Refuses a function that closes over another value than when it was cut: half of it would be the old one."""
+        again = flatten(traced_function(fn, jax.ShapeDtypeStruct(self.shape, self.dtype)).program)
+        self._check_name(program_name(again.program))
+
+    def _check_name(self, name: str) -> None:
+        if name != self.name:
+            found = "one that has changed since, as by a value that it closes over or by another version of its module"
+            fail("fn", "the function that was frozen", found, "freeze it anew")
+
     def _check_alike(self, here: Analysis, shape: tuple[int, ...]) -> None:
         """Refuses a size at which the function takes other statistics, or derives something else from them."""
         own = self.own
         makers = [[analysis.flat.maker[atom].name for atom in analysis.found.derived] for analysis in (here, own)]
-        if makers[0] != makers[1] or kinds_of(here) != kinds_of(own) or _numbers(here, own) != _numbers(own, own):
+        if makers[0] != makers[1] or kinds_of(here) != kinds_of(own) or not _same_numbers(here, own):
             found = f"other ones at {shape} than at {self.shape}, which was measured"
             fail("fn", "a function that takes the same statistics at every size", found)
 
@@ -155,11 +179,56 @@ def kinds_of(analysis: Analysis) -> list[Any]:
     return [(s.operation, s.measure, s.stage, measures[s.measure].layout.form) for s in analysis.statistics]
 
 
-def _numbers(analysis: Analysis, own: Analysis) -> list[float | None]:
-    """The numbers that statistics meet after they were broadcast to the image: these are taken at the size at hand."""
-    spread = [k for k, atom in enumerate(own.found.derived) if atom in own.found.spread]
-    calls = [analysis.flat.maker[analysis.found.derived[k]] for k in spread]
-    return [number(atom, analysis.found) for call in calls for atom in call.operands]
+def _same_numbers(here: Analysis, own: Analysis) -> bool:
+    """Whether statistics meet the same numbers at two sizes where what is derived is computed at the size at hand."""
+    pairs = [
+        (mine, theirs)
+        for mine, theirs in zip(here.found.derived, own.found.derived, strict=True)
+        if theirs in own.found.spread or not _alike(mine, theirs)
+    ]
+    numbers = []
+    for analysis, atoms in ((here, [mine for mine, _ in pairs]), (own, [theirs for _, theirs in pairs])):
+        calls = [analysis.flat.maker[atom] for atom in atoms]
+        numbers.append(
+            [n for c in calls for n in (*(number(a, analysis.found) for a in c.operands), *_inner_numbers(c))]
+        )
+    return numbers[0] == numbers[1]
+
+
+def _inner_numbers(call: Call) -> Iterator[float | None]:
+    """The numbers in the programs that an equation runs."""
+    for inner in _jaxpr.programs(call.params):
+        program = _jaxpr.program(inner)
+        yield from (plain_number(host) for c in program.constants if (host := _jaxpr.concrete(c)) is not None)
+        for each in program.calls:
+            yield from (plain_number(value) for atom in each.operands if (value := _jaxpr.literal(atom)) is not None)
+            yield from _inner_numbers(each)
+
+
+def _check_scales(here: Analysis, own: Analysis) -> None:
+    """Refuses a size at which the image is multiplied or divided by another number, as by the number of pixels.
+
+    What is derived from statistics alone is computed for the size that was measured, and so must be what they meet.
+    """
+    one, other = (_scales(analysis) for analysis in (here, own))
+    if len(one) == len(other) and any(None not in pair and pair[0] != pair[1] for pair in zip(one, other, strict=True)):
+        sizes = f"{_jaxpr.shape(here.flat.program.inputs[-1])} than at {_jaxpr.shape(own.flat.program.inputs[-1])}"
+        mend = "divide a statistic by the number of pixels before it meets the image"
+        fail("fn", "a function that scales the image alike at every size", f"other numbers at {sizes}", mend)
+
+
+def _scales(analysis: Analysis) -> list[float | None]:
+    """What the image is multiplied and divided by on the way to outputs with a proof; None where it is no number."""
+    found, outputs = analysis.found, analysis.flat.program.outputs
+    known = {atom for atom in found.derived if atom not in found.spread}
+    proved = [atom for atom in outputs if _jaxpr.literal(atom) is None and isinstance(found.values[atom], Image)]
+    calls, _ = analysis.flat.needed(proved, known.__contains__)
+    scaling = [call for call in calls if call.name in ("mul", "div")]
+    return [
+        number(atom, found) if math.prod(shape) == 1 else None
+        for call in scaling
+        for atom, shape in zip(call.operands, call.in_shapes, strict=True)
+    ]
 
 
 def inputs_of(analysis: Analysis, fn: Fn) -> dict[Any, Any]:

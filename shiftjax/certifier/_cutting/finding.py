@@ -23,7 +23,9 @@ from shiftjax.certifier._rules.mixing import FREEZE
 KINDS = {"reduce_sum": "sum", "reduce_max": "max", "reduce_min": "min", "reduce_and": "min", "reduce_or": "max"}
 OF_TRUTH = ("reduce_and", "reduce_or")
 POOLS = {"reduce_window_sum": "sum", "reduce_window_max": "max", "reduce_window_min": "min"}
-LOOP = "Only a statistic outside of loops and branches can be measured: write the loop out."
+LOOP = (
+    "Only a statistic outside of loops and branches can be measured: write the loop out, or take it before the branch."
+)
 BATCH = "Its images are not along the first axis: give it one image at a time."
 
 
@@ -55,7 +57,8 @@ class Found:
     Attributes:
         values: what the certifier knows of each variable; statistics are constants with unknown values.
         derived: variables that are computed from statistics alone, in order; each is the same at every pixel.
-        spread: those of them that are broadcast over the image, and so have its size.
+        spread: those of them that are computed at the size at hand: what is broadcast over the image, so it has the
+            image's size, and what an equation makes together with images, as a loop does that carries both.
         reductions: the reductions over all of the image, in order.
     """
 
@@ -83,6 +86,7 @@ class Finder(Interpreter):
         constants = [self._constant(value) for value in program.constants]
         env: dict[Any, Result] = dict(zip(program.inputs, [*constants, *values], strict=True))
         derived: dict[Any, None] = {}
+        beside: set[Any] = set()  # derived, but made by an equation that takes the image too
         reductions: list[Reduction] = []
 
         def read(atom: Any) -> Result:
@@ -104,10 +108,15 @@ class Finder(Interpreter):
                     results = [Unknown(call.out_shapes[0], name)]
                     reductions.append(found)
             env.update(zip(call.results, results, strict=True))
-            if found or any(atom in derived for atom in call.operands if _jaxpr.literal(atom) is None):
-                new = zip(call.results, results, strict=True)
-                derived.update((atom, None) for atom, value in new if not isinstance(value, Image | Refused))
-        return Found(env, tuple(derived), frozenset(_spread(flat, env, derived)), tuple(reductions))
+            own = [atom for atom in call.operands if _jaxpr.literal(atom) is None]
+            if found or any(atom in derived for atom in own):
+                pairs = zip(call.results, results, strict=True)
+                new = [atom for atom, value in pairs if not isinstance(value, Image | Refused)]
+                derived.update((atom, None) for atom in new)
+                with_image = any(isinstance(value, Image | Refused) for value in operands)
+                if not found and (with_image or not beside.isdisjoint(own)):
+                    beside.update(new)
+        return Found(env, tuple(derived), frozenset(beside | _spread(flat, env, derived)), tuple(reductions))
 
     def _reduction(self, call: Call, operands: Sequence[Result]) -> Reduction | None:
         """The reduction over all of the image that an equation is; None where it is something else.
@@ -150,7 +159,10 @@ def _reduced(call: Call) -> tuple[int, ...] | None:
     shape, window = call.in_shapes[0], call.params["window_dimensions"]
     plain = all(n == 1 for name in ("base_dilation", "window_dilation") for n in call.params[name])
     axes = tuple(k for k, (n, size) in enumerate(zip(shape, window, strict=True)) if size == n > 1)
-    others = all(size == 1 for k, size in enumerate(window) if k not in axes)
+    strides = call.params["window_strides"]
+    others = all(
+        size == stride == 1 for k, (size, stride) in enumerate(zip(window, strides, strict=True)) if k not in axes
+    )
     return axes if plain and others and axes else None
 
 

@@ -74,7 +74,7 @@ def flatten(program: Program) -> Flat:
 
     def walk(inner: Program, operands: Sequence[Any], info: Any) -> list[Any]:
         held = [Variable(atom.aval) for atom, _ in zip(inner.inputs, inner.constants, strict=False)]
-        constants.extend(zip(held, inner.constants, strict=True))
+        constants.extend(zip(held, map(_kept, inner.constants), strict=True))
         env: dict[Any, Any] = dict(zip(inner.inputs, [*held, *operands], strict=True))
 
         def read(atom: Any) -> Any:
@@ -96,6 +96,11 @@ def flatten(program: Program) -> Flat:
     outputs = walk(program, inputs, None)
     held, values = zip(*constants, strict=True) if constants else ((), ())
     return Flat(Program((*held, *inputs), tuple(values), tuple(calls), tuple(outputs)))
+
+
+def _kept(value: Any) -> Any:
+    """A constant as it is now: NumPy's arrays may be written to later."""
+    return value.copy() if isinstance(value, np.ndarray) else value
 
 
 def inlined(call: Call) -> Any | None:

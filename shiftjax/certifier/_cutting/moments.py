@@ -22,6 +22,7 @@ from shiftjax.certifier._domain.constants import Known
 from shiftjax.certifier._domain.values import Image
 from shiftjax.certifier._jaxpr import Call
 
+ROUNDING = 1.01 * 2.0**-24  # of a number in float32, and a little more
 SAME_VALUES = ("reshape", "squeeze", "broadcast_in_dim", "expand_dims", "copy")
 
 
@@ -53,6 +54,7 @@ def squares(reduction: Reduction, flat: Flat, found: Found) -> Squares | None:
         if (
             isinstance(operand, Image)
             and c in found.derived
+            and c not in found.spread
             and len(spread) == len(operand.shape)
             and all(spread[k] == 1 for k in reduction.axes)  # the same for all numbers that are summed
             and operand.axes == value.axes
@@ -122,8 +124,8 @@ def variances(flat: Flat, found: Found, sums: dict[Any, tuple[int, Reduction]]) 
 
 
 def _means(moment: _Moment) -> bool:
-    """Whether a sum was divided by the number of its terms, up to the rounding of 1 / n."""
-    return math.isclose(moment.divided, moment.of.layout.count, rel_tol=1e-6)
+    """Whether a sum was divided by the number of its terms, up to the rounding of 1 / n, and not by n - 1."""
+    return math.isclose(moment.divided, moment.of.layout.count, rel_tol=ROUNDING)
 
 
 def _moment(call: Call, known: dict[Any, _Moment], found: Found) -> _Moment | None:
@@ -152,4 +154,9 @@ def number(atom: Any, found: Found) -> float | None:
         if not isinstance(known, Known) or not all(map(known.derivation.uniform, range(len(known.shape)))):
             return None
         value = known.value.item(0) if known.value.size else None
-    return None if value is None or np.ndim(value) or np.iscomplexobj(value) else float(value)
+    return None if value is None else plain_number(value)
+
+
+def plain_number(value: Any) -> float | None:
+    """A real number as Python has it; None for an array, and for other things."""
+    return None if np.ndim(value) or np.iscomplexobj(value) else float(value)

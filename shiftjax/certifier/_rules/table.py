@@ -240,6 +240,8 @@ def program_name(program: _jaxpr.Program) -> str:
 
     equations = []
     for call in program.calls:
+        if not call.results:
+            continue  # a print, which computes nothing; its function is like no other
         operands = tuple(map(name, call.operands))
         for result in call.results:
             numbers[result] = len(numbers)

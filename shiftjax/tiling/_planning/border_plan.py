@@ -15,7 +15,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from shiftjax._arithmetic import ceil_div
-from shiftjax._checks import fail, told
+from shiftjax._checks import Undivided, fail, told
 from shiftjax.certifier import Certificate, CertificationError
 from shiftjax.tiling._geometry.exact_window import Borders, LayoutError, borders
 from shiftjax.tiling._planning.cheapest import Sizes, candidates, whole_periods
@@ -59,7 +59,7 @@ def between_borders(problem: Problem, wish: Sizes | None, limit: int | None) -> 
         unknown = [k for k, end in enumerate(ends) if not end.known]
         along = f" along axis {unknown[0] + 1}" if unknown else ""
         found = f"None for a function whose output at the image's border{along} is not proved to be that of a tile"
-        fail("pad", '"reflect", "edge" or "constant"', found, "or allow one tile for all by `memory_bytes`")
+        fail("pad", '"reflect", "edge" or "constant"', found, "or allow one tile for all by `memory_bytes`", Undivided)
     return _one_tile(whole)
 
 

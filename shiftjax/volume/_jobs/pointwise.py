@@ -91,7 +91,19 @@ def prove_pointwise(
         fields = [axis.field for axis in certificate.axes]
         order = [axis.output_axis for axis in certificate.axes]
         fail(name, expected, f"receptive fields {fields}, periods {certificate.period}, image axes at {order}", mend)
+    if not _alike_in_a_larger_image(proved):
+        fail(name, expected, "one that depends on the size of the image that it is given, here of a tile", mend)
     return proved
+
+
+def _alike_in_a_larger_image(proved: Pointwise) -> bool:
+    """Whether a function is proved to do the same to each pixel of an image that is a pixel longer along each axis."""
+    image = proved.image
+    larger = jax.ShapeDtypeStruct((1, *(n + 1 for n in image.shape[1:-1]), image.shape[-1]), image.dtype)
+    try:
+        return certify(proved.function, larger).same_map(proved.certificate)
+    except (CertificationError, TypeError, ValueError):
+        return False
 
 
 def check_preprocess(preprocess: Callable[[Any], Any] | None, plan: TilePlan, dtype: np.dtype) -> Pointwise | None:

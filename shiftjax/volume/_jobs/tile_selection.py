@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -53,7 +54,7 @@ def in_region(plan: TilePlan, region: Any) -> Callable[[TileIndex], bool]:
     bounds = bounds_of(region, space)
 
     def meets(tile: TileIndex) -> bool:
-        pixels = zip(plan.output_slices(tile), bounds, strict=True)
+        pixels = zip(_pixels_under(plan, tile), bounds, strict=True)
         return all(part.start < stop and part.stop > start for part, (start, stop) in pixels)
 
     return meets
@@ -78,10 +79,29 @@ def in_mask(plan: TilePlan, mask: Source) -> Callable[..., bool]:
         fail("where", f"a mask of {space} pixels, or of an integer fraction of it", mask.space)
 
     def marks(tile: TileIndex, frame: int = 0) -> bool:
-        parts = zip(plan.output_slices(tile), factors, mask.space, strict=True)
+        parts = zip(_pixels_under(plan, tile), factors, mask.space, strict=True)
         return bool(mask.at(frame)(tuple(_mask_pixels(*part) for part in parts)).any())
 
     return marks
+
+
+def _pixels_under(plan: TilePlan, tile: TileIndex) -> tuple[slice, ...]:
+    """The image pixels by which a tile is chosen, per spatial axis: `plan.output_slices`, and all below its outputs.
+
+    These are the same but where nothing is padded and the function loses the border: there output pixel 0 lies over a
+    pixel further in, and so do all others.
+    """
+    below = []
+    for j, (own, n) in enumerate(zip(plan.output_slices(tile), plan.image_shape[1:-1], strict=True)):
+        ends = [own.start, own.stop]
+        for output, parts in zip(plan.outputs, plan.delivered(tile), strict=True):
+            place, stride, part = output.place[j], output.stride[j], parts[j]
+            if part.start < part.stop:
+                half = (stride - 1) / 2  # a pixel of the output lies in the middle of so many more on either side
+                ends += [math.floor(place + part.start * stride - half)]
+                ends += [math.ceil(place + (part.stop - 1) * stride + half) + 1]
+        below.append(slice(max(0, min(ends)), min(n, max(ends))))
+    return tuple(below)
 
 
 def _factors(n: int, m: int) -> range:
