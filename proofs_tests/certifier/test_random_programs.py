@@ -23,7 +23,7 @@ from shiftjax.certifier._domain.values import Image
 from shiftjax.certifier._interpret import REPORT
 from shiftjax.certifier._rules import layout, updating
 
-PROGRAMS = 16 * examples()  # 512 in the default run, ten thousand in the deep one
+PROGRAMS = 10 * examples() if examples() == ARCHITECTURES else 16 * examples()  # ten thousand in the deep run
 WITNESSED = 3 if examples() > ARCHITECTURES else 64  # one in so many has its witnesses looked for and judged
 ALL = list(HealthCheck)
 QUIET: dict[str, Any] = {"deadline": None, "suppress_health_check": ALL, "database": None, "print_blob": False}

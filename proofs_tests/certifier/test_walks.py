@@ -22,7 +22,7 @@ from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._rules import TABLE, pointwise
 
-WALKS = 150  # in the default run: a minute on a free core
+WALKS = 100  # in the default run: 40 seconds on a free core
 DEEP = 12_000  # an hour
 
 

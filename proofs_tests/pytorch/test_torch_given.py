@@ -78,11 +78,19 @@ def weighted(x: Any) -> Any:
     return 100 * x * attention(x)
 
 
+def two_groups(x: Any) -> Any:
+    return torch.group_norm(x, 2)
+
+
+def by_size(x: Any) -> Any:
+    return functional.instance_norm(x, eps=1e-2 * x.shape[2])
+
+
 WHOLE: dict[str, Callable[[Any], Any]] = {
     "instance norm": nn.InstanceNorm2d(4, affine=True),
     "group norm": nn.GroupNorm(2, 4),
-    "group norm as PyTorch has it by default": lambda x: torch.group_norm(x, 2),
-    "a norm whose constant is the image's size": lambda x: functional.instance_norm(x, eps=1e-2 * x.shape[2]),
+    "group norm as PyTorch has it by default": two_groups,
+    "a norm whose constant is the image's size": by_size,
     "batch norm of the image": nn.BatchNorm2d(4, track_running_stats=False),
     "layer norm over space": over_space,
     "squeeze and excite": Excited(),

@@ -108,10 +108,17 @@ def test_a_short_run_writes_metrics_and_figure(tmp_path, capsys):
     assert f"{name}/seed 4" in capsys.readouterr().out
 
 
-def test_a_constant_experiment_counts_embeddings(tmp_path):
-    out = tmp_path / "run"
-    assert _run("--experiment", "const_inp_fixed", "--steps", 2, "--out", out) == 0
-    (outcome,) = json.loads((out / "metrics.json").read_text())["outcomes"]
+@pytest.fixture(scope="module")
+def constant(tmp_path_factory):
+    """The options of a run that is finished, and its folder."""
+    out = tmp_path_factory.mktemp("constant") / "run"
+    options = ("--experiment", "const_inp_fixed", "--steps", 1, "--out", out)
+    assert _run(*options) == 0
+    return options, out
+
+
+def test_a_constant_experiment_counts_embeddings(constant):
+    (outcome,) = json.loads((constant[1] / "metrics.json").read_text())["outcomes"]
     assert outcome["distinct_embeddings"] == 1
 
 
@@ -236,13 +243,12 @@ def test_a_folder_is_never_overwritten(tmp_path, capsys):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt"]
 
 
-def test_resuming_with_other_options_is_refused(tmp_path, capsys):
-    options = ("--experiment", "const_inp_fixed", "--steps", 1, "--out", tmp_path / "run")
-    assert _run(*options) == 0
-    before = (tmp_path / "run" / "metrics.json").read_bytes()
+def test_resuming_with_other_options_is_refused(constant, capsys):
+    options, out = constant
+    before = (out / "metrics.json").read_bytes()
     assert _run(*options, "--resume") == 0
     assert "finished already" in capsys.readouterr().out
-    assert (tmp_path / "run" / "metrics.json").read_bytes() == before
+    assert (out / "metrics.json").read_bytes() == before
     assert _run(*options, "--resume", "--seed", 1) == 2
     assert "other seed" in capsys.readouterr().err
 

@@ -14,7 +14,7 @@ import numpy as np
 from shiftjax._checks import fail, integer, number, per_axis, shown, single_key, switch
 from shiftjax._patience import say
 from shiftjax._typing import PRNGKeyArray
-from shiftjax.fitting._data.intensities import measured, scaled
+from shiftjax.fitting._data.intensities import measured, percentiles, scaled
 from shiftjax.fitting._data.pairs import Pair, Survey, check_instances, pairs_of, survey
 from shiftjax.fitting._data.pictures import AXES
 from shiftjax.fitting._data.sampling import Sampler, seed_of
@@ -148,18 +148,19 @@ def fit(
     wish = window_wish(extent) if window is None else per_axis("window", window, len(smallest))
     chosen = window_for(net, variables, channels, wish, smallest)
 
-    brought = [Pair(scaled(pair.image), pair.labels.numbered()) for pair in pairs]
+    low, high = percentiles(pairs)
+    brought = [Pair(scaled(pair.image, low, high), pair.labels.numbered()) for pair in pairs]
     if others is None:
         train, test = held_out(brought, validation, chosen)
     else:
         with _of_validation():
-            train, test = brought, [Pair(scaled(pair.image), pair.labels) for pair in others]
+            train, test = brought, [Pair(scaled(pair.image, low, high), pair.labels) for pair in others]
     within = [survey(pair) for pair in train]
     if not any(s.labels for s in within):
         fail("labels", "objects in the images to train on", "all in the part that is held out", "lower `validation`")
     sampler = Sampler(train, within, chosen, batch, seed_of(key))
     showing = sampler.where_objects_are()
-    intensities = measured(showing(k) for k in range(LOOKS))
+    intensities = measured((showing(k) for k in range(LOOKS)), low, high)
     config = {
         "data": _digest(pairs, surveys),
         "net": str(net),

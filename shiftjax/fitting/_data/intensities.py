@@ -6,7 +6,7 @@ and a typical object 1; what is much brighter than that is compressed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,10 +16,13 @@ import numpy as np
 
 from shiftjax._checks import fail
 from shiftjax._typing import Array
+from shiftjax.fitting._data.pairs import Pair
 from shiftjax.fitting._data.pictures import AXES, IN_MEMORY, Picture
 from shiftjax.volume import normalize, open_source
 
 LOW, HIGH = 1.0, 99.8  # percentiles
+INNER = (10.0, 90.0)  # percentiles that few objects do not reach
+UNSTEADY, COMPARED = 0.25, 8  # spread of contrasts over their mean; images
 FAINTEST = 0.02  # contrast between objects and background, below which it counts as this
 
 
@@ -90,23 +93,53 @@ def compress(image: Array) -> Array:
     return jnp.arcsinh(image)
 
 
-def scaled(picture: Picture) -> Picture:
+def percentiles(pairs: Sequence[Pair]) -> tuple[float, float]:
+    """The percentiles between which objects differ from the background alike in all images.
+
+    Where few pixels are objects, the usual percentiles lie among them in one image and beside them in the next, and
+    the same object is 2 darker than the background here and 0.5 there.
+    """
+    seen = []
+    for pair in pairs[:COMPARED]:
+        if max(pair.image.nbytes, pair.labels.nbytes) <= IN_MEMORY:
+            image, labels = (
+                pair.image.read(pair.image.everything)[0],
+                pair.labels.read(pair.labels.everything)[0, ..., 0],
+            )
+            if (labels > 0).any() and (labels == 0).any():
+                seen.append((image, np.median(image[labels > 0], axis=0) - np.median(image[labels == 0], axis=0)))
+    usual, inner = (_unsteady(seen, *each) for each in ((LOW, HIGH), INNER))
+    return INNER if len(seen) > 1 and usual > UNSTEADY and inner < usual / 2 else (LOW, HIGH)
+
+
+def _unsteady(seen: Sequence[tuple[np.ndarray, np.ndarray]], low: float, high: float) -> float:
+    """How much the contrast between objects and background spreads over images, in the channel that shows it best."""
+    contrasts = []
+    for image, difference in seen:
+        lowest, highest = np.percentile(image.reshape(-1, image.shape[-1]), (low, high), axis=0)
+        if not np.all(highest > lowest):
+            return float("inf")
+        contrasts.append(difference / (highest - lowest))
+    return float(np.min(np.std(contrasts, axis=0) / np.maximum(np.abs(np.mean(contrasts, axis=0)), FAINTEST)))
+
+
+def scaled(picture: Picture, low: float = LOW, high: float = HIGH) -> Picture:
     """The picture with its percentiles at 0 and 1, in float32.
 
     Raises:
         ValueError: the percentiles coincide: an image without contrast.
     """
     if picture.nbytes > IN_MEMORY:
-        fn, read = scaling("images", picture.source, picture.name), picture.read
+        fn, read = scaling("images", picture.source, picture.name, low=low, high=high), picture.read
         return replace(picture, dtype=np.dtype("f4"), read=lambda slices: np.asarray(fn(jnp.asarray(read(slices)))))
     image = picture.read(picture.everything)
     source = open_source(image[0], axes=AXES[image.ndim - 2] + "c")
-    pixels = np.asarray(scaling("images", source, picture.name)(jnp.asarray(image)))
+    pixels = np.asarray(scaling("images", source, picture.name, low=low, high=high)(jnp.asarray(image)))
     return replace(picture, dtype=np.dtype("f4"), read=lambda slices: pixels[(slice(None), *slices)])
 
 
-def measured(windows: Iterable[tuple[np.ndarray, np.ndarray]]) -> Intensities:
-    """What is typical in windows: scaled images `(batch, *space, channel)` with labels `(batch, *space)`.
+def measured(windows: Iterable[tuple[np.ndarray, np.ndarray]], low: float = LOW, high: float = HIGH) -> Intensities:
+    """What is typical in windows: images `(batch, *space, channel)`, scaled by these percentiles, with their labels.
 
     Raises:
         ValueError: no window holds an object.
@@ -122,4 +155,4 @@ def measured(windows: Iterable[tuple[np.ndarray, np.ndarray]]) -> Intensities:
     objects = np.median(inside, axis=0)
     background = np.median(outside, axis=0) if outside else np.zeros_like(objects)
     contrast = np.maximum(np.abs(objects - background), FAINTEST)
-    return Intensities(LOW, HIGH, tuple(map(float, background)), tuple(map(float, 1 / contrast)))
+    return Intensities(low, high, tuple(map(float, background)), tuple(map(float, 1 / contrast)))
