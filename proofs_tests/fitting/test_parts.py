@@ -10,7 +10,7 @@ import pytest
 import shiftjax as sj
 from proofs_tests.fitting.small import IMAGE, LABELS, NET
 from shiftjax.fitting._data.augment import Augmentation, augment
-from shiftjax.fitting._data.intensities import measured, scaled
+from shiftjax.fitting._data.intensities import HIGH, INNER, LOW, measured, percentiles, scaled
 from shiftjax.fitting._data.pairs import Pair, pairs_of, survey
 from shiftjax.fitting._data.sampling import Sampler
 from shiftjax.fitting._network import default_network, shapes, window_for
@@ -189,3 +189,35 @@ def test_labels_that_float32_cannot_tell_apart_stay_apart(monkeypatch):
         images, labels = draw(step)
         _, moved = augment(jax.random.key(0), jnp.asarray(images), jnp.asarray(labels), STILL)
         assert np.array_equal(moved, labels)
+
+
+def dark(share):
+    """Dark objects on a bright background with noise: an image and its labels."""
+    labels = np.zeros((100, 100), np.int32)
+    labels[: round(100 * share)] = 1
+    noise = np.random.default_rng(round(1000 * share)).normal(0, 3, labels.shape)
+    return (100 + noise - 60 * labels).astype(np.float32), labels
+
+
+def contrasts(pairs, *options):
+    for pair in pairs:
+        image, labels = (
+            scaled(pair.image, *options).read(pair.image.everything),
+            pair.labels.read(pair.labels.everything),
+        )
+        yield float(np.median(image[labels > 0]) - np.median(image[labels == 0]))
+
+
+def test_few_dark_objects_differ_from_the_background_alike_in_all_images():
+    pairs = pairs_of(*(list(each) for each in zip(*map(dark, (0.01, 0.03, 0.08)), strict=True)))
+    assert percentiles(pairs) == INNER
+    found = list(contrasts(pairs, *INNER))
+    assert np.std(found) < 0.1 * abs(np.mean(found))
+    by_default = list(contrasts(pairs))  # the control: there they do not
+    assert np.std(by_default) > 0.2 * abs(np.mean(by_default))
+
+
+def test_the_usual_percentiles_are_kept_where_they_are_steady():
+    many = pairs_of(*(list(each) for each in zip(*map(dark, (0.3, 0.35, 0.4)), strict=True)))
+    one = pairs_of(*dark(0.01))
+    assert percentiles(many) == percentiles(one) == (LOW, HIGH)
