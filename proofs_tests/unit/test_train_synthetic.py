@@ -278,7 +278,7 @@ def _tiffs(folder, image, labels):
 
 
 def test_nuclei_from_files(tmp_path):
-    image, labels = jax.jit(partial(synthetic.nuclei, shape=(400, 240), count=24))(jax.random.key(0))
+    image, labels = jax.jit(partial(synthetic.nuclei, shape=(400, 300), count=30))(jax.random.key(0))
     files = _tiffs(tmp_path, np.asarray(image[0, ..., 0]), np.asarray(labels[0]).astype(np.uint16))
     assert _run(*files, "--steps", 1, "--out", tmp_path / "run") == 0
     metrics = json.loads((tmp_path / "run" / "metrics.json").read_text())
