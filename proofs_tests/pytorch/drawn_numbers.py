@@ -129,7 +129,7 @@ def layout(draw: Draw) -> tuple[Any, ...]:
         (aten.flatten.using_ints, x, 1, k or -1),
         (aten.squeeze.default, x),
         (aten.squeeze.dim, x, dim),
-        (aten.squeeze.dims, x, [0, k]),
+        (aten.squeeze.dims, x, sorted({0, k})),
         (aten.unsqueeze.default, x, draw(small(-5, 4))),
         (aten.expand.default, x, [3, -1, 6, 5]),
         (aten.expand.default, x, [2, 3, 4, -1, 5]),
