@@ -180,12 +180,17 @@ CAUSES = {  # of refusals that freezing does not lift, as they are found when ea
     "U-Net, bilinear, align_corners=True": SIZE,
     "BasicUNet, batch norm, upsample=nontrainable": SIZE,
     "PAN, resnet18": SIZE,
+    "FPN, resnet18": SIZE,
+    "DeepLabV3, resnet18": SIZE,
+    "DeepLabV3Plus, resnet18": SIZE,
+    "Unet, efficientnet-b0": "not decided: the passes for its many means took longer than was waited for",
     "UNETR": f"{EVERYWHERE}, and a place for each",
     "vit_tiny, features": f"{EVERYWHERE}, and a place for each",
     "Segformer, mit_b0": EVERYWHERE,
     "MAnet, resnet18": EVERYWHERE,
     "PSPNet, resnet18": PYRAMID,
     "UPerNet, resnet18": PYRAMID,
+    "SwinIR": "not decided: a mask of shifted windows, counted from the image's corner",
     "SwinUNETR": "not decided: windows counted from the image's corner, larger than its deepest layers here",
 }
 
