@@ -1,4 +1,7 @@
-"""The certifier is asked about each function once per call, however many rooms want to know."""
+"""The certifier is asked about each function once per call, however many rooms want to know.
+
+About one that acts on each pixel it is asked at two sizes, since it must be the same map at both.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ def test_by_predict_volume(asked, tmp_path):
     for _ in range(2):  # resumed, it asks once more
         asked.clear()
         predict_volume(fn, volume(), tmp_path / "o", planned, preprocess=times_three, progress=False)
-        assert asked == [times_three, fn]
+        assert asked == [times_three, times_three, fn]
 
 
 def positive(y):
@@ -62,7 +65,7 @@ def test_by_segment_volume(asked, tmp_path):
         "foreground": positive,
     }
     segment_volume(embedding, tmp_path / "o", planned, **options)
-    assert sorted(asked, key=id) == sorted([small_net, shifted, positive], key=id)
+    assert sorted(asked, key=id) == sorted([small_net, *(2 * [shifted, positive])], key=id)
 
 
 def test_pointwise_is_period_one_and_a_field_of_one_pixel():
