@@ -221,3 +221,12 @@ def test_the_usual_percentiles_are_kept_where_they_are_steady():
     many = pairs_of(*(list(each) for each in zip(*map(dark, (0.3, 0.35, 0.4)), strict=True)))
     one = pairs_of(*dark(0.01))
     assert percentiles(many) == percentiles(one) == (LOW, HIGH)
+
+
+def test_percentiles_of_a_channel_that_shows_nothing_and_of_labels_that_fill_the_image():
+    images, labels = zip(*map(dark, (0.01, 0.03, 0.08)), strict=True)
+    noise = [np.random.default_rng(k).normal(0, 1, image.shape).astype(np.float32) for k, image in enumerate(images)]
+    both = pairs_of([np.stack(each, -1) for each in zip(noise, images, strict=True)], list(labels), axes="yxc")
+    assert percentiles(both) == INNER
+    full = pairs_of(list(images), [np.ones_like(each) for each in labels])
+    assert percentiles(full) == (LOW, HIGH)  # nothing to compare, and no warning

@@ -110,8 +110,9 @@ def for_kernels(x: Array, kernel: Array, padding: str) -> Array:
     Channels come first, and the batch last, so that the transpose is a convolution of images with channels last: in it
     channels are the batch, and the batch is summed over as channels are. XLA brings any other layout into that one, but
     not within loops, conditions and calls, where it takes 30 times as long. In ms with 2 cores, so and with three rows
-    side by side: 234^2, 16 -> 16: 5.3 and 7.1; 118^2, 64 -> 32: 15.6 and 7.7; 56^2, 32 -> 64: 2.8 and 2.1;
-    24^2, 128 -> 128: 5.0 and 2.3; 236^2, 3 -> 64: 16.2 and 5.5.
+    side by side (in parentheses the XLA of JAX 0.12): 234^2, 16 -> 16: 5.1 and 8.1 (5.2 and 8.4); 118^2, 64 -> 32: 13.7
+    and 8.5 (9.0 and 9.4); 56^2, 32 -> 64: 2.8 and 2.9 (2.3 and 1.8); 24^2, 128 -> 128: 4.1 and 3.3 (2.9 and 2.7);
+    236^2, 3 -> 64: 16.6 and 4.7 (12.3 and 4.3).
     """
     *window, channels, features = kernel.shape
     ndim, space = len(window), tuple(range(1, len(window) + 1))

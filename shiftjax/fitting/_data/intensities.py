@@ -108,19 +108,23 @@ def percentiles(pairs: Sequence[Pair]) -> tuple[float, float]:
             )
             if (labels > 0).any() and (labels == 0).any():
                 seen.append((image, np.median(image[labels > 0], axis=0) - np.median(image[labels == 0], axis=0)))
+    if len(seen) < 2:
+        return LOW, HIGH
     usual, inner = (_unsteady(seen, *each) for each in ((LOW, HIGH), INNER))
-    return INNER if len(seen) > 1 and usual > UNSTEADY and inner < usual / 2 else (LOW, HIGH)
+    return INNER if usual > UNSTEADY and inner < usual / 2 else (LOW, HIGH)
 
 
 def _unsteady(seen: Sequence[tuple[np.ndarray, np.ndarray]], low: float, high: float) -> float:
-    """How much the contrast between objects and background spreads over images, in the channel that shows it best."""
+    """How much the contrast between objects and background spreads over images, in the channel where it is largest."""
     contrasts = []
     for image, difference in seen:
         lowest, highest = np.percentile(image.reshape(-1, image.shape[-1]), (low, high), axis=0)
         if not np.all(highest > lowest):
             return float("inf")
         contrasts.append(difference / (highest - lowest))
-    return float(np.min(np.std(contrasts, axis=0) / np.maximum(np.abs(np.mean(contrasts, axis=0)), FAINTEST)))
+    means = np.abs(np.mean(contrasts, axis=0))
+    best = np.argmax(means)
+    return float(np.std(contrasts, axis=0)[best] / max(means[best], FAINTEST))
 
 
 def scaled(picture: Picture, low: float = LOW, high: float = HIGH) -> Picture:
