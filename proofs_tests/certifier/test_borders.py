@@ -74,6 +74,30 @@ def filled(x: Any) -> Any:
     return y
 
 
+def in_parts(x: Any) -> Any:
+    """A wide border and what lies beside it, computed in parts whose length depends on the size."""
+    wide = jnp.pad(x, ((0, 0), (9, 8), (0, 0)), mode="reflect")
+    y, step = jnp.zeros_like(wide[:, 2:]), 5 if x.shape[1] < 40 else 7
+    for start in range(0, y.shape[1], step):
+        piece = conv(wide[:, start : start + step + 2], padding="VALID")
+        y = lax.dynamic_update_slice(y, piece, (0, start, 0))
+    return y
+
+
+def zeros_or_pixels(x: Any) -> Any:
+    """The image without its first pixel or two; in the place of what is missing there are zeros, or nothing is."""
+    by, kept = (3, 0) if x.shape[1] < 40 else (1, 2)
+    return jnp.pad(x[:, by:], ((0, 0), (2, 0), (0, 0)))[:, kept:]
+
+
+def one_over_the_other(x: Any) -> Any:
+    """1, 2, 3 written over the first pixels and, before that or after it, over the third to the fifth."""
+    values = jnp.array([1, 2, 3], x.dtype).reshape(1, 3, 1)
+    for start in (0, 2) if x.shape[1] < 40 else (2, 0):
+        x = lax.dynamic_update_slice(x, values, (0, start, 0))
+    return x
+
+
 def averages(x: Any) -> Any:
     """Of three pixels, of two at the border; times six, in whole numbers."""
     add = lambda y: lax.reduce_window(y, np.int32(0), lax.add, (1, 3, 1), (1, 1, 1), "SAME")  # noqa: E731
@@ -129,6 +153,7 @@ ALIKE: dict[str, tuple[Fn, int, int]] = {
     "overwritten by itself": (lambda x: conv(lax.dynamic_update_slice(x, x[:, :1] * 3, (0, 0, 0))), 2, 1),
     "row by row": (lambda x: lax.map(lambda row: row * 3, padded(x, "reflect").swapaxes(0, 1)).swapaxes(0, 1), 2, 1),
     "part by part": (filled, 1, 1),
+    "in parts of another length": (in_parts, 9, 8),
     "averages that count no padding": (averages, 1, 1),
     "a partial convolution": (partial_convolution, 1, 1),
     "the border masked": (lambda x: conv(x) * masked(x, 2, 1), 2, 1),
@@ -173,6 +198,8 @@ OTHERWISE: dict[str, Fn] = {
     "a slice from a place that depends on the size": lambda x: jnp.concatenate(
         [x[:, x.shape[1] // 20 : x.shape[1] // 20 + 1], x], axis=1
     ),
+    "zeros or pixels": zeros_or_pixels,
+    "one over the other": one_over_the_other,
 }
 
 
@@ -264,7 +291,12 @@ def wider_start(original: Any) -> Any:
 
 def no_border_names(original: Any) -> Any:
     """Steps leave the names of the ends as they are."""
-    return lambda self, left, right: self
+    return lambda self, step: self
+
+
+def no_places(original: Any) -> Any:
+    """Ends lie where they lay."""
+    return lambda self, *by: self
 
 
 def first_window_wins(original: Any) -> Any:
@@ -280,7 +312,9 @@ MUTANTS: dict[str, tuple[Any, str, Any, list[str]]] = {
     "wider_stop": (axis, "window", wider_stop, ["a U-Net"]),
     "wider_start": (axis, "window", wider_start, ["a U-Net"]),
     "first_window_wins": (axis, "join", first_window_wins, ["a skip"]),
-    "no_border_names": (axis.Axis, "bordered", no_border_names, ["a fill that depends on the size", "fills in turn"]),
+    "no_border_names": (axis.End, "after", no_border_names, ["a fill that depends on the size", "fills in turn"]),
+    "no_places_in_names": (axis.End, "settled", no_places, ["zeros or pixels"]),
+    "no_places": (axis.End, "placed", no_places, ["one over the other"]),
 }
 MORE: dict[str, Fn] = {"a skip": lambda x: x + conv(x)}
 

@@ -115,6 +115,15 @@ def test_unets_certify_and_equal_torch(options):
     assert set(sj.certify(net, described(*shape)).period) == {4}
 
 
+def test_a_volume_is_tiled_to_its_border_however_it_is_cut_into_slabs():
+    """What two convolutions do at an end reaches further than one of the slabs in which they compute a volume."""
+    module = unet(ndim=3, up="trilinear")
+    net, x = sj.from_torch(module), image(1, 124, 64, 64, 1)
+    plan = sj.plan_tiles(net, x.shape, pad=None, tile=(40, 64, 64))
+    assert np.prod(plan.grid) > 1
+    assert close(sj.predict_tiled(net, x, plan), by_torch(module, x))
+
+
 @pytest.mark.parametrize(
     ("options", "line"),
     [({"norm": "instance"}, "x = level(x)"), ({"norm": "group"}, "x = level(x)"), ({"up": "aligned"}, "x = up(x)")],

@@ -172,7 +172,10 @@ def _output(
         reason = f"the image axes end at {order} of the output, not at {tuple(expected)}"
         raise CertificationError(what, "unknown", reason, "Transpose the output, or leave `output_axes` out.")
     axes = tuple(_axis(value, k, shape[spatial[j]], spatial[j]) for j, k in enumerate(order))
-    borders = tuple(tag.border for tag in (value.axes[k] for k in order) if isinstance(tag, Axis))
+    along = [value.axes[k] for k in order]
+    borders = tuple(
+        (a.settled().name, b.settled().name) for a, b in (tag.border for tag in along if isinstance(tag, Axis))
+    )
     return Output(name, value.shape, axes, value.name, borders)
 
 

@@ -12,10 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from shiftjax.certifier._domain.axis import UNKNOWN, Axis, Border, Run, centre, longest_run, window
+from shiftjax.certifier._domain.axis import UNKNOWN, Axis, Border, End, Run, centre, longest_run, window
 from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.tags import Broken, following
 from shiftjax.certifier._domain.values import Constant, Image, Value
+
+Piece = tuple[int, int | None, End]  # of a border: from where to where (None: beyond what is asked), and what it is
 
 
 @dataclass(frozen=True)
@@ -30,7 +32,7 @@ class Part:
         exact: those of them that are exact.
         start: those of them from here on are as in an image that goes on to the left.
         stop: those of them before this one are as in an image that goes on to the right.
-        border: the names of the part as seen from the left and from the right end, without its place.
+        border: the part as seen from the left and from the right end, in the larger array.
     """
 
     image: Image | None
@@ -67,7 +69,8 @@ def part(image: Image, shape: Sequence[int], along: int, left: int) -> Part:
     larger = axes[along] = window(axis, shape[along], left=left)
     shifted = image.shifted(shape, axes, {axis.image: -left * axis.stride})
     written = left, left + image.shape[along]
-    return Part(shifted, along, written, larger.exact, larger.start, larger.stop, larger.border)
+    border = axis.border[0].placed(left), axis.border[1].placed(shape[along] - written[1])
+    return Part(shifted, along, written, larger.exact, larger.start, larger.stop, border)
 
 
 def laid(image: Image, along: int) -> list[Part]:
@@ -78,7 +81,7 @@ def laid(image: Image, along: int) -> list[Part]:
 
 def unknown(along: int, written: Run) -> Part:
     """A part at these indices of which nothing is known."""
-    return Part(None, along, written, (0, 0), written[1], written[0], ("", ""))
+    return Part(None, along, written, (0, 0), written[1], written[0], UNKNOWN)
 
 
 def beside(value: Value, main: Part, left: int) -> Part:
@@ -97,8 +100,9 @@ def _constant(value: Constant, main: Part, left: int) -> Part:
     if not all(value.uniform(k) for k in others):
         return unknown(along, written)
     uniform = [*others, along] if value.uniform(along) else others
-    name = digest("constant", value.key(dict.fromkeys(uniform, 1)))
-    return Part(None, along, written, (0, 0), written[0], written[1], (name, name))
+    end = End(digest("constant", value.key(dict.fromkeys(uniform, 1))))
+    border = end.placed(left), end.placed(image.shape[along] - written[1])
+    return Part(None, along, written, (0, 0), written[0], written[1], border)
 
 
 def _other_image(image: Image, main_part: Part, left: int) -> Part:
@@ -116,17 +120,18 @@ def _other_image(image: Image, main_part: Part, left: int) -> Part:
         return unknown(along, written)
     elsewhere = tuple(sorted((k, str(at)) for k, at in image.offset.items() if k != axis.image))
     others = [tag.border for tag in following(image.axes) if tag.image != axis.image]
-    if not all(name for border in others for name in border):
+    if not all(end.name for border in others for end in border):
         return unknown(along, written)
     start, stop, (first, second) = left + axis.start, left + axis.stop, axis.border
     if axis is not image.axes[along] or axis.stride * _axis(main, along).stride < 0:  # all of it is known, or nothing
+        first, second = first.settled(), second.settled()  # index i of the part is not index i of what they say
         from_left, from_right = axis.stop == axis.size, axis.start == 0
         if axis.stride * _axis(main, along).stride < 0:  # its first index is the one that lies last in the image
             from_left, from_right, first, second = from_right, from_left, second, first
         start, stop = written[0] if from_right else written[1], written[1] if from_left else written[0]
     name = digest("beside", image.map, elsewhere, others)
-    border = tuple(digest(name, end) if end else "" for end in (first, second))
-    return Part(None, along, written, (0, 0), start, stop, (border[0], border[1]))
+    border = first.after(name).placed(left), second.after(name).placed(main.shape[along] - written[1])
+    return Part(None, along, written, (0, 0), start, stop, border)
 
 
 def _read_along(image: Image, along: int, direction: int) -> Axis | None:
@@ -183,7 +188,7 @@ def assemble(parts: Sequence[Part]) -> Image:
     at = main.image.offset.get(axis.image, 0)
     left = digest("assembled", str(at), from_left)
     right = digest("assembled", str(at + axis.stride * axis.size - axis.pixels), from_right)
-    windows = replace(axis, exact=exact, start=axis.size - start, stop=stop, border=(left, right))
+    windows = replace(axis, exact=exact, start=axis.size - start, stop=stop, border=(End(left), End(right)))
     return replace(_as_far_as_parts_agree(_with_windows(main.image, along, windows), along, seen), parts=tuple(seen))
 
 
@@ -197,25 +202,25 @@ def _merged(seen: Sequence[Part]) -> list[Part]:
             if last.written[1] == one.written[0] and last.image.borders_beside(one.along) == one.image.borders_beside(
                 one.along
             ):
-                merged[-1] = replace(last, written=run, exact=run, border=("", ""))
+                merged[-1] = replace(last, written=run, exact=run, border=UNKNOWN)
                 continue
         merged.append(one)
     return merged
 
 
-def _known_from_left(seen: Sequence[Part], end: int) -> tuple[list[tuple[int, int | None, str]], int]:
+def _known_from_left(seen: Sequence[Part], end: int) -> tuple[list[Piece], int]:
     """How far an array is known from the left end, and by which parts, each with its place.
 
     Exact indices need no name. What lies from `end` on is described from the other end.
     """
-    used: list[tuple[int, int | None, str]] = []
+    used: list[Piece] = []
     known = 0
     for one in seen:
         first, last = one.written
         if first != known:
             break
         begins, ends = one.exact if one.exact[0] < one.exact[1] else (last, last)
-        reach = min(one.stop, last) if one.border[0] else first
+        reach = min(one.stop, last) if one.border[0].name else first
         if begins > first and reach > first:  # what comes before its exact indices, as zeros that a layer has padded
             known = min(reach, begins)
             used.append((first, begins if known == begins and begins < end else None, one.border[0]))
@@ -227,7 +232,19 @@ def _known_from_left(seen: Sequence[Part], end: int) -> tuple[list[tuple[int, in
             known = reach
         if known < last or known >= end:
             break
-    return used, known
+    return _as_one(used), known
+
+
+def _as_one(pieces: Sequence[Piece]) -> list[Piece]:
+    """The same, with pieces of one array that follow each other joined: where it was cut does not matter."""
+    joined: list[Piece] = []
+    for first, last, end in pieces:
+        before = joined[-1] if joined else None
+        if before is not None and before[1:] == (first, end):
+            joined[-1] = (before[0], last, end)
+        else:
+            joined.append((first, last, end))
+    return joined
 
 
 def _mirrored(one: Part, size: int) -> Part:

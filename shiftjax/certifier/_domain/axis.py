@@ -22,15 +22,45 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from math import gcd, inf, lcm
-from typing import Any
+from typing import Any, NamedTuple
 
 from shiftjax.certifier._domain.naming import digest
 
 Bound = int | float  # float only for the infinities
 Run = tuple[int, int]  # indices from the first up to, but not including, the second
-Border = tuple[str, str]  # names of the two ends; equal names mean equal treatment; an empty one equals no other
-UNKNOWN: Border = ("", "")
 MAX_PHASES = 1 << 16  # beyond this, the bounds of a single axis take megabytes
+
+
+class End(NamedTuple):
+    """How one end of an axis is treated, and where, counted from that end.
+
+    What the name says is an array of its own, which index `i` of the axis finds at `i - shift`. So slices of one array
+    have its name and their own shifts, and so has what is computed from each of them in the same way: a volume that is
+    computed slab by slab has one name at its end, however it was cut.
+
+    Attributes:
+        name: equal names mean equal arrays; an empty one equals no other.
+        shift: by how many indices the axis begins after that array; before it, if negative.
+    """
+
+    name: str
+    shift: int = 0
+
+    def after(self, step: str) -> End:
+        """The end after a step that commutes with moving the array by an index; an unknown end stays unknown."""
+        return End(_after(self.name, step), self.shift)
+
+    def settled(self) -> End:
+        """The same end with its place in the name, for steps that depend on where they are done."""
+        return End(_after(self.name, digest("at", self.shift))) if self.shift else self
+
+    def placed(self, by: int) -> End:
+        """The same end in an array that begins so many indices before this one."""
+        return self._replace(shift=self.shift + by) if self.name else self
+
+
+Border = tuple[End, End]
+UNKNOWN: Border = (End(""), End(""))
 
 
 class Mismatch(Exception):
@@ -69,8 +99,14 @@ class Axis:
         return self.bordered(name, name)
 
     def bordered(self, left: str, right: str) -> Axis:
-        """The same axis after a step that does at either end what these names say."""
-        return replace(self, border=(_after(self.border[0], left), _after(self.border[1], right)))
+        """The same axis after a step that does at either end what these names say, wherever the array begins."""
+        return replace(self, border=(self.border[0].after(left), self.border[1].after(right)))
+
+    def settled(self) -> Axis:
+        """The same axis before a step that depends on where it is done: its ends have their places in their names."""
+        if not self.border[0].shift and not self.border[1].shift:
+            return self
+        return replace(self, border=(self.border[0].settled(), self.border[1].settled()))
 
     def without_borders(self) -> Axis:
         """The same axis, with nothing said of an image that goes on to one side only."""
@@ -91,7 +127,7 @@ def tracked(phases: int) -> int:
 
 def whole(image: int, size: int) -> Axis:
     """The image's own axis: every pixel reads itself."""
-    return Axis(image, size, size, 1, 1, (0,), (0,), (0, size), 0, size, ("image", "image"))
+    return Axis(image, size, size, 1, 1, (0,), (0,), (0, size), 0, size, (End("image"), End("image")))
 
 
 def window(
@@ -117,9 +153,10 @@ def window(
     begins, ends = outputs(*axis.exact)
     start, stop = outputs(axis.start, axis.stop)
     how = (size, stride, dilation, base)
-    # Counted from the right, what an output reads is that far from the end: the same at every size.
-    from_right = base * axis.size - stride * out + left
-    new = Axis(
+    # Seen from the right end, the window is the mirrored one, and begins with so many holes.
+    from_right = stride * (out - 1) + (size - 1) * dilation - base * (axis.size - 1) - left
+    border = _windowed(axis.border[0], how, left), _windowed(axis.border[1], how, from_right)
+    return Axis(
         axis.image,
         axis.pixels,
         out,
@@ -130,9 +167,24 @@ def window(
         (begins, max(begins, ends)),
         start,
         stop,
-        axis.border,
+        border,
     )
-    return new.bordered(digest("window", how, left), digest("window", how, from_right))
+
+
+def _windowed(end: End, how: tuple[int, int, int, int], holes: int) -> End:
+    """An end after a window that begins so many base positions before the first element.
+
+    Where there are none, all that is read are elements, and the window commutes with moving them: output `j` reads from
+    the base position `stride * j - holes` of the axis on, which is `- shift * base` further along in the array that the
+    name says; of that the whole strides are the new shift. A slice is the same array, and only moved.
+    """
+    size, stride, _, base = how
+    if holes > 0:
+        return end.settled().after(digest("window", how, holes))
+    if size == stride == base == 1:
+        return end.placed(holes)
+    turns, rest = divmod(-holes - end.shift * base, stride)
+    return End(_after(end.name, digest("window", how, -rest)), -turns) if end.name else end
 
 
 def _elements(j: int, size: int, stride: int, dilation: int, base: int, left: int) -> list[int]:
@@ -198,9 +250,12 @@ def join(axes: Sequence[Axis]) -> Axis:
     )
 
 
-def joined(names: Sequence[str]) -> str:
-    """The name of an end of an array that several others make up."""
-    return digest("joined", names) if all(names) else ""
+def joined(ends: Sequence[End], how: Any = "joined") -> End:
+    """The end of an array whose index `i` is made of index `i` of several others, which may be moved together."""
+    if not all(end.name for end in ends):
+        return UNKNOWN[0]
+    shift = ends[0].shift
+    return End(digest(how, [(end.name, end.shift - shift) for end in ends]), shift)
 
 
 def with_phases(axis: Axis, phases: int) -> Axis:
@@ -221,7 +276,7 @@ def narrowed(axis: Axis, left: int, right: int, name: str) -> Axis:
         start=max(axis.start, left),
         stop=min(axis.stop, axis.size - right),
     )
-    return new.named("narrowed", name)
+    return new.settled().named("narrowed", name)
 
 
 def mirrored(axis: Axis, size: int) -> Axis:
@@ -261,8 +316,13 @@ def merge(axis: Axis, factor: int) -> Axis:
         exact=(axis.exact[0] * factor, axis.exact[1] * factor),
         start=axis.start * factor,
         stop=axis.stop * factor,
+        border=(_stretched(axis.border[0], factor), _stretched(axis.border[1], factor)),
     )
     return merged.named("merged", factor)
+
+
+def _stretched(end: End, factor: int) -> End:
+    return end._replace(shift=end.shift * factor)
 
 
 def longest_run(runs: Sequence[Run]) -> Run:

@@ -44,7 +44,7 @@ def gathered(axis: Axis, pattern: Pattern) -> Axis:
     end = (turn * axis.size - pattern.step * out, out % turn)
     how = ("gathered", pattern.first, pattern.last, pattern.step)
     left, right = digest(how, pattern.before, pattern.ends[0]), digest(how, from_right, pattern.ends[1], end)
-    return new.bordered(left, right)
+    return new.settled().bordered(left, right)
 
 
 def _longest(holds: np.ndarray) -> Run:

@@ -108,7 +108,12 @@ class Image:
 
     def with_fixed_offset(self) -> Image:
         """The same array with the offset as part of its map, for operations that do not move along with the image."""
-        return replace(self, map=self.name, offset={}, parts=())
+        return replace(self.settled(), map=self.name, offset={}, parts=())
+
+    def settled(self) -> Image:
+        """The same array before a step that depends on where it is done: that is named at the ends of its axes."""
+        detached = tuple((loop, axis.settled()) for loop, axis in self.detached)
+        return replace(self, axes=tuple(mapped(tag, Axis.settled) for tag in self.axes), detached=detached)
 
     def with_borders(self, *by: Any) -> Image:
         """The same array, the ends of all its image axes named also by a step that treats both alike."""
@@ -202,6 +207,6 @@ def proved(results: Sequence[Result]) -> list[Value]:
     values: list[Value] = []
     for result in results:
         if isinstance(result, Refused):
-            raise result.why
+            raise result.why.with_traceback(None)  # raised again at every equation, it would grow by each
         values.append(result)
     return values

@@ -9,7 +9,8 @@ from dataclasses import replace
 import numpy as np
 
 from shiftjax.certifier import _jaxpr
-from shiftjax.certifier._domain.axis import Axis
+from shiftjax.certifier._domain import axis as domain
+from shiftjax.certifier._domain.axis import Axis, End
 from shiftjax.certifier._domain.constants import Known, Unknown
 from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.tags import AxisTag
@@ -111,8 +112,8 @@ def _within_all(images: Sequence[Image], choice: str) -> Image:
     if all(image == images[0] and image.borders == images[0].borders for image in images):
         return images[0]
 
-    def end(names: tuple[str, ...]) -> str:
-        return names[0] if len(set(names)) == 1 else digest("either", choice, names) if all(names) else ""
+    def end(ends: tuple[End, ...]) -> End:
+        return ends[0] if len(set(ends)) == 1 else domain.joined(ends, ("either", choice))
 
     axes: list[AxisTag] = []
     for tags in zip(*(image.axes for image in images), strict=True):

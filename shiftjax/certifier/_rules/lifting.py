@@ -13,7 +13,7 @@ from dataclasses import replace
 from math import inf, lcm
 
 from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain.axis import Axis, Mismatch
+from shiftjax.certifier._domain.axis import Axis, End, Mismatch
 from shiftjax.certifier._domain.bordered import Form
 from shiftjax.certifier._domain.constants import Known
 from shiftjax.certifier._domain.naming import digest
@@ -137,10 +137,8 @@ def _derivation(value: Constant) -> Constant:
 
 def _plain(size: int, along: Axis, period: int = 1) -> Axis:
     """An axis that reads nothing, and repeats."""
-    nothing = (inf,) * period, (-inf,) * period
-    return Axis(
-        along.image, along.pixels, size, period, period, *nothing, (0, size), 0, size, border=("uniform", "uniform")
-    )
+    nothing, end = ((inf,) * period, (-inf,) * period), End("uniform")
+    return Axis(along.image, along.pixels, size, period, period, *nothing, (0, size), 0, size, border=(end, end))
 
 
 def _uniform(value: Constant, along: Along) -> Image:

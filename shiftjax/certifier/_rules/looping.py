@@ -102,7 +102,7 @@ def _knows_its_ends(value: Value, before: Value) -> bool:
     axes = [tag for tag in value.axes if isinstance(tag, Axis)]
     earlier = [before.along(axis.image) if isinstance(before, Image) else None for axis in axes]
     return all(
-        all(axis.border) and (was is None or (axis.start <= was.start and axis.stop >= was.stop))
+        all(end.name for end in axis.border) and (was is None or (axis.start <= was.start and axis.stop >= was.stop))
         for axis, was in zip(axes, earlier, strict=True)
     )
 

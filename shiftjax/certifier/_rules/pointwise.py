@@ -14,7 +14,7 @@ from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._domain.bordered import Form
 from shiftjax.certifier._domain.constants import Known, Unknown
 from shiftjax.certifier._domain.rounding import is_float
-from shiftjax.certifier._domain.tags import AxisTag, Flattened, image_axes
+from shiftjax.certifier._domain.tags import AxisTag, Flattened, image_axes, mapped
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._rules.lifting import beside, lift, shows_all
 from shiftjax.certifier._rules.table import Equation, rule, split_operands
@@ -113,6 +113,7 @@ def join_operands(
     # A constant that varies along the image stays where it is when the image moves: offsets then matter.
     if not all(v.uniform for v in aligned if not isinstance(v, Image)):
         operands = [o.with_fixed_offset() if isinstance(o, Image) else o for o in operands]
+        axes = [mapped(tag, Axis.settled) for tag in axes]
     _note_misalignment(eqn, images, concatenated=bool(free_axes))
     return axes, operands
 

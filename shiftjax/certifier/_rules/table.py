@@ -197,6 +197,7 @@ class Equation:
         detached = tuple(axis.image for _, axis in result.detached)
         step = (self.name, self.named_parameters(), out, dtype, result.channels, along, detached)
         result = replace(result, map=digest(*step, names, key), offset=offset)
+        result = result if moves else result.settled()
         return result.with_borders(*step, [o for o in operands if isinstance(o, str)], key)
 
     def detached(self, images: Sequence[Image]) -> tuple[tuple[int, domain.Axis], ...]:

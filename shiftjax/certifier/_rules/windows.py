@@ -9,6 +9,7 @@ from typing import Any
 
 from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain.axis import Axis
+from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.tags import AxisTag, Broken
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._rules.pointwise import join_operands
@@ -147,7 +148,7 @@ def padding(eqn: Equation, image: Value, fill: Value) -> Image:
         tag = image.axes[k]
         untouched = left == right == interior == 0
         new = tag if untouched else window_along(eqn, tag, eqn.shape[k], base=interior + 1, left=left)
-        axes.append(new.named("fill", fill.key()) if isinstance(new, Axis) and not untouched else new)
+        axes.append(_filled(new, left, right, interior, fill.key()) if isinstance(new, Axis) else new)
         key.append((left, interior, right if tag is None else None))
         if isinstance(tag, Axis):
             by[tag.image] = -left * tag.stride
@@ -155,6 +156,13 @@ def padding(eqn: Equation, image: Value, fill: Value) -> Image:
     if same_map:
         return image.shifted(eqn.shape, axes, by)
     return eqn.image(axes, [image, fill.key()], key, moves=True)
+
+
+def _filled(axis: Axis, left: int, right: int, interior: int, fill: str) -> Axis:
+    """The axis with what it was padded with in the names of those ends at which that lies."""
+    name = digest("fill", fill)
+    ends = [end.after(name) if n > 0 or interior else end for end, n in zip(axis.border, (left, right), strict=True)]
+    return replace(axis, border=(ends[0], ends[1]))
 
 
 @rule("slice", per_axis="start_indices limit_indices strides", moves_axes_only=True)
