@@ -16,7 +16,7 @@ from shiftjax.fitting._data.sampling import Sampler
 from shiftjax.fitting._network import default_network, shapes, window_for
 from shiftjax.fitting._training.loss import Shape, foreground_loss, loss, separation_loss
 from shiftjax.fitting._training.optimizer import mean_params, optimizer, with_total
-from shiftjax.fitting._training.validation import held_out
+from shiftjax.fitting._training.validation import Validation, held_out, middle
 
 STILL = Augmentation(flips=False, scale=0, elastic=0, gain=0, offset=0, noise=0)
 
@@ -78,8 +78,40 @@ def test_augmentation_moves_image_and_labels_together():
 @pytest.mark.parametrize("shape", [(1, 40), (1, 30, 40), (1, 10, 16, 16)])
 def test_augmentation_in_any_dimension(shape):
     image, labels = jnp.ones((*shape, 2)), jnp.ones(shape, jnp.int32)
-    changed = augment(jax.random.key(1), image, labels, Augmentation())
+    changed = augment(jax.random.key(1), image, labels, Augmentation(spacing=(8,) * (len(shape) - 1)))
     assert [x.shape for x in changed] == [(*shape, 2), shape]
+
+
+def test_elastic_changes_are_as_flat_as_objects():
+    """Points 4 px apart in z move less there than points 32 px apart in y; of one distance, as far."""
+    z = jnp.broadcast_to(jnp.arange(16.0)[:, None, None, None], (16, 64, 64, 1))
+    y = jnp.broadcast_to(jnp.arange(64.0)[:, None, None], (16, 64, 64, 1))
+
+    def moved(spacing):
+        how = STILL._replace(elastic=0.1, spacing=spacing)
+        out, _ = augment(jax.random.key(0), jnp.concatenate([z, y], -1)[None], jnp.ones((1, 16, 64, 64), int), how)
+        difference = np.abs(np.asarray(out[0]) - np.concatenate([z, y], -1))[4:-4, 16:-16, 16:-16]
+        return difference.mean(axis=(0, 1, 2))
+
+    flat, even = moved((4, 32, 32)), moved((32, 32, 32))
+    assert 3 * flat[0] < flat[1]
+    assert 3 * even[0] > even[1]
+
+
+def test_a_threshold_lies_in_the_middle_of_those_that_do_as_well():
+    assert [middle(scores, 0.05) for scores in ([1, 1, 1, 1, 1], [0.5, 0.9, 0.92, 0.88, 0.3], [0.9, 0.2, 0.9])] == [
+        2,
+        2,
+        0,
+    ]
+    assert middle([0.9, 0.8, 0.7], 0.05) == 0  # the control: a clear best one is taken
+    assert middle([0.7, 0.9, 0.91, 0.7], 0.05) == 2  # of two in the middle, the better one
+
+
+def test_few_objects_do_not_make_earlier_weights_better():
+    few, many = (Validation([], [np.arange(n + 1)[None]]) for n in (9, 900))
+    assert not few.better(1.0, 0.85)
+    assert many.better(1.0, 0.85)
 
 
 def two(gap):

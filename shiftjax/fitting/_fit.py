@@ -176,7 +176,9 @@ def fit(
     }
     from shiftjax.fitting._training import run as _run  # loads optax
 
-    spacing = max(8, round(SPACING * float(np.max(extent))))
+    # In the plane objects lie any way round; along z they may have fewer pixels, or more.
+    sizes = (*extent[:-2], *(max(extent[-2:]) for _ in extent[-2:]))
+    spacing = tuple(max(8, round(SPACING * float(size))) for size in sizes)
     small = small_object(surveys)
     shape = _run.Shape.of(extent)
     plan = _run.Plan(

@@ -19,7 +19,7 @@ class Augmentation(NamedTuple):
         flips: whether axes are mirrored, and y and x exchanged, so that all right angles occur.
         scale: windows are magnified by up to exp(scale), and reduced by as much.
         elastic: standard deviation of the displacement of control points, as a share of their distance.
-        spacing: distance of control points, in pixels.
+        spacing: distance of control points, in pixels per axis: where voxels are longer in z, fewer there.
         gain: intensities are multiplied by up to exp(gain), and divided by as much.
         offset: up to this is added to them, or subtracted; a typical object is 1 brighter than its background.
         noise: largest standard deviation of the noise that is added, likewise.
@@ -28,7 +28,7 @@ class Augmentation(NamedTuple):
     flips: bool = True
     scale: float = 0.2
     elastic: float = 0.08
-    spacing: int = 32
+    spacing: tuple[int, ...] = (32, 32)
     gain: float = 0.4
     offset: float = 0.15
     noise: float = 0.15
@@ -65,13 +65,13 @@ def _places(key: Array, space: tuple[int, ...], how: Augmentation) -> list[Array
     flip_key, scale_key, move_key = jax.random.split(key, 3)
     sign = jax.random.rademacher(flip_key, (len(space),), jnp.float32) if how.flips else jnp.ones(len(space))
     size = jnp.exp(jax.random.uniform(scale_key, (), jnp.float32, -how.scale, how.scale))
-    controls = tuple(max(2, n // how.spacing + 2) for n in space)
-    step = how.elastic * how.spacing
-    moves = step * jax.random.truncated_normal(move_key, -2.0, 2.0, (len(space), *controls), jnp.float32)
+    controls = tuple(max(2, n // spacing + 2) for n, spacing in zip(space, how.spacing, strict=True))
+    moves = jax.random.truncated_normal(move_key, -2.0, 2.0, (len(space), *controls), jnp.float32)
     places = []
     for k, n in enumerate(space):
         offset = jax.lax.broadcasted_iota(jnp.float32, space, k) - (n - 1) / 2
-        moved = jax.image.resize(moves[k], space, "cubic") if how.elastic else 0.0
+        step = how.elastic * how.spacing[k]
+        moved = jax.image.resize(step * moves[k], space, "cubic") if step else 0.0
         places.append((n - 1) / 2 + sign[k] * size * offset + moved)
     return places
 

@@ -40,7 +40,7 @@ class Plan(NamedTuple):
         window: of training.
         intensities: what is typical of the images.
         shape: of the objects.
-        spacing: of the control points of elastic changes, in pixels.
+        spacing: of the control points of elastic changes, in pixels per axis.
         small: pixels of a small object.
         config: what decides the run, to tell runs apart.
     """
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
     channels: int
     intensities: Intensities
     shape: Shape
-    spacing: int
+    spacing: tuple[int, ...]
     small: float
     steps: int | None
     minutes: float
@@ -125,12 +125,12 @@ def _best(
     """The model of the best weights, with settings tuned to what is held out."""
     if validation is None:
         return model(predicting(state), settings, math.nan)
-    # The last weights, whose learning rate was lowest, unless earlier ones are better by more than chance.
+    # The last weights, whose learning rate was lowest, unless earlier ones are better by more than luck.
     last, best = predicting(state), record.best
     score, found = _tuned(plan, validation, settings, last, model, say)
-    if best is not None and record.top > score + validation.chance(record.top):
+    if best is not None and validation.better(record.top, score):
         other, earlier = _tuned(plan, validation, settings, best, model, say)
-        if other > score + validation.chance(other):
+        if validation.better(other, score):
             return earlier
     return found
 

@@ -25,7 +25,7 @@ IMAGES = 0.2  # of several images
 MOST_IMAGES, MOST_PIXELS = 8, 2**19  # of those held out that are scored
 CERTAIN = 0.05  # variance of whether an object is found, at least: nobody is sure of a perfect score
 FEW = 2  # of them on which bandwidths are compared
-THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9)
+THRESHOLDS = (0.2, 0.35, 0.5, 0.65, 0.8, 0.9)
 BANDWIDTHS = (0.5, 0.8, 1.2, 1.8)
 SMALL = (0.1, 0.3, 0.5)  # smallest objects that are kept, as shares of a small object's size
 
@@ -58,15 +58,24 @@ class Validation:
         objects = sum(int(labels.max()) for labels in self.labels)
         return math.sqrt(max(score * (1 - score), CERTAIN) / max(1, objects))
 
+    def better(self, score: float, than: float) -> bool:
+        """Whether a score that was chosen among many is higher than another one by more than luck: twice the error."""
+        return score - than > 2 * math.hypot(self.chance(score), self.chance(than))
+
     def quick(self, outputs: Sequence[np.ndarray], settings: Settings) -> tuple[Settings, float]:
-        """The best threshold for the foreground alone, and its score: what a run is judged by on its way."""
+        """A threshold for the foreground alone, and its score: what a run is judged by on its way.
+
+        Many thresholds may do as well on few objects. The one in their middle is furthest from those that do not.
+        """
         tried = [settings._replace(threshold=value, bandwidth=None) for value in THRESHOLDS]
         scores = [self.score(outputs, each) for each in tried]
-        best = int(np.argmax(scores))
-        return tried[best], scores[best]
+        chosen = middle(scores, self.chance(max(scores)))
+        return tried[chosen], scores[chosen]
 
     def tuned(self, outputs: Sequence[np.ndarray], settings: Settings, small: float) -> tuple[Settings, float]:
-        """The settings that score best, found one after the other, and their score.
+        """The settings, found one after the other, and their score; others than the first ones if they score better.
+
+        What is better by no more than one or two objects could be chance.
 
         Args:
             outputs: of the network.
@@ -81,11 +90,11 @@ class Validation:
         if choices[0] != best:
             choices += [choices[0]._replace(threshold=value) for value in THRESHOLDS]
         for each in choices:
-            if each != best and (found := self.score(outputs, each)) > score:
+            if each != best and (found := self.score(outputs, each)) > score + self.chance(score):
                 best, score = each, found
         for share in SMALL:
             each = best._replace(min_size=max(1, round(share * small)))
-            if each != best and (found := self.score(outputs, each)) > score:
+            if each != best and (found := self.score(outputs, each)) > score + self.chance(score):
                 best, score = each, found
         return best, score
 
@@ -93,6 +102,18 @@ class Validation:
         if shape not in self.plans:
             self.plans[shape] = plan_tiles(fn, shape)
         return self.plans[shape]
+
+
+def middle(scores: Sequence[float], margin: float) -> int:
+    """The place in the middle of those around the best one whose scores are lower by no more than a margin."""
+    good = [score >= max(scores) - margin for score in scores]
+    first = last = int(np.argmax(scores))
+    while first > 0 and good[first - 1]:
+        first -= 1
+    while last + 1 < len(scores) and good[last + 1]:
+        last += 1
+    halves = (first + last) // 2, (first + last + 1) // 2
+    return max(halves, key=lambda k: scores[k])
 
 
 def pooled_precision(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
