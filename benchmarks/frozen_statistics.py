@@ -131,7 +131,9 @@ def large(side: int = 8192) -> None:
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     row = json.loads(done.stdout.splitlines()[-1])
     print(f"U-Net with {row['passes']} norms over {side}^2 px, tiles of {row['tile']} px:")
-    print(f"measured in {row['freeze']:.0f} s, predicted in {row['predict']:.0f} s,")
+    ratio = (row["freeze"] + row["predict"]) / ((row["passes"] + 1) * row["predict"])
+    times = f"measured in {row['freeze']:.0f} s, predicted in {row['predict']:.0f} s, both with compiling:"
+    print(f"{times} {ratio:.2f} of {row['passes'] + 1} predictions,")
     print(f"{row['resident']:.0f} MiB resident beyond the imports")
     fn, x = function(UNet()), image(1024, 1024)
     frozen = sj.freeze_statistics(fn, x, tile=256, progress=False)
