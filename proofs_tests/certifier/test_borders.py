@@ -12,6 +12,7 @@ import collections
 import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import jax
@@ -23,7 +24,7 @@ from hypothesis import strategies as st
 from jax import lax
 from jax.tree_util import Partial
 
-from proofs_tests.certifier.borders import FIRST, LAST, disagreements, same_ends
+from proofs_tests.certifier.borders import FIRST, INNER, LAST, disagreements, same_ends
 from proofs_tests.certifier.judge import parameters
 from proofs_tests.certifier.programs import Program, programs
 from proofs_tests.certifier.test_random_programs import QUIET
@@ -368,3 +369,42 @@ def test_parts_whose_other_ends_differ_in_a_loop(fills: tuple[int, int]) -> None
     alike = fills[0] == fills[1]
     assert same_ends(small, large, equal=True) == alike
     assert ((small.axes[1].start, small.axes[1].stop) == (0, 14)) == alike
+
+
+def shifted_windows(x: Any, side: int = 4, spoilt: bool = False) -> Any:
+    """Sums within windows of an image that was rolled, over pixels that were neighbours before: a mask says which."""
+    _, height, width, channels = x.shape
+    across = (height // side, side, width // side, side)
+
+    def in_windows(y: Any, last: int) -> Any:
+        return (
+            y.reshape(-1, *across, last).transpose(0, 1, 3, 2, 4, 5).reshape(-1, across[0] * across[2], side**2, last)
+        )
+
+    half = side // 2
+    parts = (slice(0, -side), slice(-side, -half), slice(-half, None))
+    region = np.zeros((1, height, width, 1), np.int32)
+    for number, (rows, columns) in enumerate(product(parts, repeat=2)):
+        region[:, rows, columns] = number
+    own = in_windows(region, 1)[0]
+    mask = (own == own.swapaxes(1, 2)).astype(np.int32)
+    if spoilt:
+        mask[len(mask) // 2] = 3
+    y = jnp.einsum("wij,bwjc->bwic", mask, in_windows(jnp.roll(x, (-half, -half), (1, 2)), channels))
+    y = (y + mask[:, :, :1]).reshape(-1, across[0], across[2], side, side, channels).transpose(0, 1, 3, 2, 4, 5)
+    return jnp.roll(y.reshape(x.shape), (half, half), (1, 2))
+
+
+def test_masks_of_shifted_windows_that_lie_in_one_row() -> None:
+    """They differ in the last row and column of windows alone, which the roll spoils anyway."""
+    small, large = proof(shifted_windows, (32, 40)), proof(shifted_windows, (64, 60))
+    assert small.period == (4, 4)
+    assert [axis.exact for axis in small.axes] == [(2, 30), (2, 38)]
+    assert small.same_map(large)
+    rng = np.random.default_rng(1)
+    assert list(disagreements(shifted_windows, small, large, rng, kinds=(INNER,))) == []
+    wider = [dataclasses.replace(axis, exact=(0, axis.out)) for axis in small.axes]
+    claim = dataclasses.replace(small, leaves=(dataclasses.replace(small.leaves[0], axes=tuple(wider)),))
+    assert list(disagreements(shifted_windows, claim, large, rng, kinds=(INNER,)))  # the control
+    with pytest.raises(CertificationError, match="a constant varies along its axis"):
+        proof(partial(shifted_windows, spoilt=True), (32, 32))

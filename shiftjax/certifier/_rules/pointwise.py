@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
+from itertools import accumulate
 from math import prod
 from typing import Any, NamedTuple
 
@@ -13,6 +14,7 @@ from shiftjax.certifier._domain import axis as domain
 from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._domain.bordered import Form
 from shiftjax.certifier._domain.constants import Known, Unknown
+from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.rounding import is_float
 from shiftjax.certifier._domain.tags import AxisTag, Flattened, image_axes, mapped
 from shiftjax.certifier._domain.values import Image, Value
@@ -32,6 +34,7 @@ OTHER = "clamp convert_element_type integer_pow name reduce_precision regularize
 
 POINTWISE = frozenset(f"{UNARY} {BINARY} {OTHER}".split())
 WRITTEN_OUT = 1 << 20  # elements up to which a constant is computed to see whether it is zero
+TAKEN_APART = 1 << 24  # elements up to which a constant along flattened image axes is looked at along each of them
 PASSED_ON = frozenset({"device_put", "sharding_constraint", "pvary", "optimization_barrier"})
 
 SPREAD = (
@@ -176,6 +179,9 @@ def align_constant(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, o
 
 def _by_value(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, own_axes: Sequence[int]) -> Aligned:
     """The same, as far as the values show."""
+    varies = any(isinstance(tag, Flattened) and not value.uniform(k) for tag, k in zip(axes, own_axes, strict=True))
+    if varies and isinstance(value, Known) and prod(value.shape) <= TAKEN_APART and value.exact:
+        return _unflattened(eqn, axes, value, own_axes)
     repeats: dict[int, int | tuple[int, int]] = {}
     forms: dict[int, Form] = {}
     for j, k in enumerate(own_axes):
@@ -208,6 +214,28 @@ def _by_value(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, own_ax
         assert isinstance(value, Known)
         _leave_out_ends(axes, value, own_axes, forms)
     return Aligned(value.key(repeats), all(n == 1 for n in repeats.values()))
+
+
+def _unflattened(eqn: Equation, axes: list[AxisTag], value: Known, own_axes: Sequence[int]) -> Aligned:
+    """The same where image axes are flattened into one, as rows and columns of windows are: along each of them."""
+    parts = {k: tag.parts for tag, k in zip(axes, own_axes, strict=True) if isinstance(tag, Flattened)}
+    sizes = [[n for n, _ in parts[k]] if k in parts else [n] for k, n in enumerate(value.shape)]
+    first = [0, *accumulate(map(len, sizes))]  # which of the finer axes each axis begins with
+    fine: list[AxisTag] = []
+    for tag in axes:
+        fine += [axis for _, axis in tag.parts] if isinstance(tag, Flattened) else [tag]
+    own = [j for k in own_axes for j in range(first[k], first[k + 1])]
+    finer = Known.of(value.value.reshape([n for each in sizes for n in each]), value.origin)
+    found = _by_value(eqn, fine, finer, own)
+    rest = iter(fine)
+    for j, tag in enumerate(axes):
+        if isinstance(tag, Flattened):
+            flattened = [(n, next(rest)) for n, _ in tag.parts]
+            axes[j] = Flattened(tuple((n, axis) for n, axis in flattened if axis is None or isinstance(axis, Axis)))
+        else:
+            axes[j] = next(rest)
+    layout = [tuple(None if axis is not None else n for n, axis in parts[k]) if k in parts else () for k in own_axes]
+    return Aligned(digest("unflattened", layout, found.name), found.uniform)
 
 
 def _leave_out_ends(axes: list[AxisTag], value: Known, own_axes: Sequence[int], forms: dict[int, Form]) -> None:
