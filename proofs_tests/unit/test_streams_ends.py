@@ -57,6 +57,8 @@ LAYERS: dict[str, Layer] = {
     "reflected": lambda x: conv(padded(x, 2, 1, "reflect")) + 4,
     "mirrored": lambda x: conv(padded(x, 1, 3, "symmetric")),
     "its last pixel": lambda x: conv(padded(x, 3, 2, "edge")) + 6,
+    "its last pixel, behind only": lambda x: conv(padded(x, 0, 2, "edge")) + 6,
+    "its first pixel, before only": lambda x: conv(padded(x, 2, 0, "edge")) + 6,
     "a number": lambda x: conv(padded(x, 1, 2, "constant", constant_values=9)),
     "the largest": largest,
     "an average": average,
