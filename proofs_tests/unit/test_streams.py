@@ -22,7 +22,8 @@ from proofs_tests.certifier.test_random_programs import QUIET
 from proofs_tests.support.profiles import examples
 from proofs_tests.support.streamed import compare
 from shiftjax._streams import NotStreamable, Stream
-from shiftjax.tiling import TilePlan
+from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
+from shiftjax.tiling import StreamAxis, TilePlan
 from shiftjax.tiling._compiled import CompiledFunction
 from shiftjax.tiling._streaming import call
 
@@ -228,6 +229,24 @@ def test_the_estimate_holds_the_step_that_runs(pad: str | None) -> None:
     taken = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
     assert plan.memory is not None
     assert taken - analysis.alias_size_in_bytes <= plan.memory <= 2**21
+
+
+@pytest.mark.parametrize("pad", ["reflect", None])
+def test_outputs_that_wait_for_a_later_one_are_counted(pad: str | None) -> None:
+    """Of the early one, as many steps are held as the late one lies behind it."""
+
+    def fn(x: Any) -> Any:
+        late = conv(x, rhs_dilation=(30000,), padding=[(30000, 30000)])
+        return {"early": jnp.concatenate([x] * 32, -1), "late": late}
+
+    plan = sj.plan_tiles(fn, (1, 10**6, 2), memory_bytes="16MiB", pad=pad, dtype=jnp.int32, stream=0)
+    along, (early, late) = plan.axes[0], plan.outputs
+    assert isinstance(along, StreamAxis)
+    step = [4 * one.channels * one.tile[0] for one in (early, late)]
+    held = (along.latency - along.behind(0) // along.kept(0) + 1) * step[0] + step[1]
+    assert plan.memory is not None
+    assert held <= plan.memory * RESIDENT_OVER_ESTIMATE
+    assert held > 4 * sum(step), "the control: more than of outputs that come together"
 
 
 def test_linear_resizing_along_the_axis_is_refused_and_has_tiles() -> None:

@@ -57,6 +57,8 @@ LAYERS: dict[str, Layer] = {
     "reflected": lambda x: conv(padded(x, 2, 1, "reflect")) + 4,
     "mirrored": lambda x: conv(padded(x, 1, 3, "symmetric")),
     "its last pixel": lambda x: conv(padded(x, 3, 2, "edge")) + 6,
+    "its last pixel, behind only": lambda x: conv(padded(x, 0, 2, "edge")) + 6,
+    "its first pixel, before only": lambda x: conv(padded(x, 2, 0, "edge")) + 6,
     "a number": lambda x: conv(padded(x, 1, 2, "constant", constant_values=9)),
     "the largest": largest,
     "an average": average,
@@ -209,6 +211,49 @@ def test_control_what_is_looked_up_alike_is_streamed() -> None:
         return conv(looked_up(x, lambda n: np.arange(n) ^ 1), padding="SAME") + 1
 
     image = RNG.integers(-99, 99, (1, 60, 2)).astype(np.int32)
+    np.testing.assert_array_equal(sj.predict_tiled(fn, image, planned(fn)), fn(image))
+
+
+def overwritten(x: Any, update: Any, at: int) -> Any:
+    return lax.dynamic_update_slice_in_dim(conv(x, padding="SAME") + 5, update, at, axis=1)
+
+
+@pytest.mark.parametrize("at", [0, 29, 57])
+def test_a_constant_written_over_the_image_is_refused(at: int) -> None:
+    """Nothing of the image lies there any more, at an end as little as inside."""
+    zeros = np.zeros((1, 3, 2), np.int32)
+    with pytest.raises(ValueError, match="a part of the axis is overwritten"):
+        Stream(lambda x: overwritten(x, zeros, at), jax.ShapeDtypeStruct((1, 60, 2), jnp.int32), 0, [0], 60)
+
+
+def test_control_the_image_written_over_a_constant_is_streamed() -> None:
+    def fn(x: Any) -> Any:
+        y, half = conv(x, padding="SAME") + 5, x.shape[1] // 2
+        filled = lax.dynamic_update_slice_in_dim(jnp.zeros_like(y), y[:, :half], 0, axis=1)
+        return lax.dynamic_update_slice_in_dim(filled, y[:, half:], half, axis=1)
+
+    image = RNG.integers(-99, 99, (1, 60, 2)).astype(np.int32)
+    np.testing.assert_array_equal(sj.predict_tiled(fn, image, planned(fn)), fn(image))
+
+
+LIMITS: dict[Any, tuple[Any, Any]] = {
+    jnp.float8_e4m3fn: (-448, 448),  # which has no infinity
+    jnp.float16: (-np.inf, np.inf),
+    jnp.uint8: (0, 255),
+    jnp.bool_: (False, True),
+}
+
+
+@pytest.mark.parametrize("dtype", LIMITS)
+@pytest.mark.parametrize("largest", [False, True])
+def test_extremes_at_an_end_of_numbers_of_every_kind(largest: bool, dtype: Any) -> None:
+    lowest, highest = (np.array(limit, dtype) for limit in LIMITS[dtype])
+    start, reduce = (lowest, lax.max) if largest else (highest, lax.min)
+
+    def fn(x: Any) -> Any:
+        return lax.reduce_window(x.astype(dtype), start, reduce, (1, 3, 1), (1, 1, 1), "SAME").astype(jnp.int32)
+
+    image = RNG.integers(0, 2, (1, 60, 2)).astype(np.int32) * 9
     np.testing.assert_array_equal(sj.predict_tiled(fn, image, planned(fn)), fn(image))
 
 

@@ -236,6 +236,27 @@ def test_a_fill_that_changed_is_seen(stream: Any, tile: int) -> None:
         sj.predict_tiled(fn, x, plans[0])
 
 
+@pytest.mark.parametrize("stream", [False, 0])
+def test_a_fill_that_changed_is_seen_where_ends_have_no_names(stream: Any) -> None:
+    """Rolled around across: an image in one piece, of whose ends nothing is known, and yet another function."""
+    fill = [0]
+
+    def fn(x: Any) -> Any:
+        y = jnp.pad(x, ((0, 0), (1, 1), (0, 0), (0, 0)), constant_values=fill[0])
+        return jnp.roll(y[:, :-2] + 3 * y[:, 2:], 2, axis=2)
+
+    x = image(1, 24, 20, 1)
+    plan = sj.plan_tiles(fn, x.shape, tile=8, pad=None, dtype=jnp.int32, stream=stream)
+    plan = sj.tiling.TilePlan.from_json(plan.to_json())
+    assert not all(name for leaf in plan.certificate.leaves for ends in leaf.borders for name in ends)
+    assert equal(sj.predict_tiled(fn, x, plan), fn(x)), "the control"
+    fill[0] = 7
+    with pytest.raises(ValueError, match="computes something else"):
+        sj.predict_tiled(fn, x, plan)
+    assert plan.certificate.fingerprint == (other := sj.certify(fn, x)).fingerprint
+    assert function_provenance(fn, plan.certificate) != function_provenance(fn, other)
+
+
 def test_what_wraps_around_is_one_tile() -> None:
     x = image(1, 40, 1)
     plan = sj.plan_tiles(wrapped, x.shape, tile=8, pad=None, dtype=jnp.int32)

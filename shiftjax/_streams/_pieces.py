@@ -57,11 +57,12 @@ def pieces(op: Operation, result: Array, k: int) -> list[Piece] | None:
         update, start = op.operands[1], op.operands[2 + axis]
         if not isinstance(start, Constant) or start.value is None:
             return None
-        if not differ_along(first.shape, update.shape, axis):
+        # A constant that is written over the image is no piece of it, and yet what lies below is gone.
+        if not isinstance(update, Array) or not differ_along(first.shape, update.shape, axis):
             return None
         at = _within(start, size - update.shape[axis])
-        found = [(first, 0), (update, at)]
-        return [Piece(part, at, 0, part.shape[axis]) for part, at in found if isinstance(part, Array)]
+        below = [Piece(first, 0, 0, size)] if isinstance(first, Array) else []
+        return [*below, Piece(update, at, 0, update.shape[axis])]
     if not isinstance(first, Array) or len(first.shape) != len(result.shape):
         return None
     if op.name == "scatter" and written(op) == {axis}:

@@ -148,8 +148,10 @@ def _neutral(name: str, dtype: Any) -> Any:
     if name == "reduce_window_sum":
         return 0
     largest = name == "reduce_window_min"
-    if jnp.issubdtype(dtype, jnp.inexact):
-        return np.inf if largest else -np.inf
     if dtype == jnp.bool_:
         return largest
-    return jnp.iinfo(dtype).max if largest else jnp.iinfo(dtype).min
+    real = jnp.issubdtype(dtype, jnp.inexact)
+    if real and np.isinf(np.array(np.inf, dtype)):
+        return np.inf if largest else -np.inf
+    limits = jnp.finfo(dtype) if real else jnp.iinfo(dtype)  # some numbers of 8 bits have no infinity
+    return limits.max if largest else limits.min

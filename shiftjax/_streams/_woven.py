@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import jax.numpy as jnp
@@ -139,9 +140,10 @@ def _indices(flow: Dataflow, array: Array, base: Array, axis: int) -> np.ndarray
         return None
     if (only := only_operand(op, array)) is not None:
         return _indices(flow, only, base, axis)
-    if not all(isinstance(operand, Array) for operand in op.operands):
+    operands = [operand for operand in op.operands if prod(operand.shape)]  # an end that is not padded is empty
+    if not all(isinstance(operand, Array) for operand in operands):
         return None
-    parts = [_indices(flow, operand, base, axis) for operand in op.operands if isinstance(operand, Array)]
+    parts = [_indices(flow, operand, base, axis) for operand in operands if isinstance(operand, Array)]
     if not parts or any(part is None for part in parts):
         return None
     known = [part for part in parts if part is not None]

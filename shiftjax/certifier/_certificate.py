@@ -102,6 +102,8 @@ class Certificate:
         border_approximations: likewise, what concerns the border windows alone.
         misaligned: joins of branches that are not centred on each other.
         steps: the derivation.
+        program: digest of the function as it was traced for this shape, where of some end of the image nothing is
+            known; empty elsewhere, where the names of the ends tell functions apart.
     """
 
     function: str
@@ -116,6 +118,7 @@ class Certificate:
     border_approximations: tuple[str, ...] = ()
     misaligned: tuple[Misalignment, ...] = ()
     steps: tuple[Step, ...] = ()
+    program: str = ""
 
     @property
     def outputs(self) -> tuple[Certificate, ...]:
@@ -176,7 +179,7 @@ class Certificate:
     @cached_property
     def version(self) -> str:
         """Digest of the fingerprint, and of how the ends of the image are treated: what the function is."""
-        return digest(self.fingerprint, [leaf.borders for leaf in self.leaves])
+        return digest(self.fingerprint, [leaf.borders for leaf in self.leaves], *filter(None, [self.program]))
 
     def same_map(self, other: Certificate, *, borders: bool = False) -> bool:
         """Whether both are of one map of an infinite image, so that exact outputs at the same place agree.

@@ -21,6 +21,7 @@ from shiftjax.certifier._domain.values import Image, Result, Value, proved
 from shiftjax.certifier._interpret import Interpreter
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules import Equation, Record
+from shiftjax.certifier._rules.table import program_name
 from shiftjax.certifier._witnesses.search import with_witnesses
 
 SINGLE = "Return an array that keeps every image axis."
@@ -87,6 +88,7 @@ def certify(
             left_out.append(LeftOut(k, name, str(refusal)))
     if not outputs:
         raise refusals[0]
+    named = all(name for output in outputs for ends in output.borders for name in ends)
     certificate = Certificate(
         function=_name(fn),
         shape=tuple(x.shape),
@@ -100,6 +102,7 @@ def certify(
         border_approximations=tuple(dict.fromkeys(record.border_approximations)),
         misaligned=tuple(Misalignment(eqn.name, eqn.source, axis, shift) for eqn, axis, shift in record.misaligned),
         steps=tuple(_step(eqn, result, len(spatial)) for eqn, result in record.steps),
+        program="" if named else program_name(traced.program),
     )
 
     def again(shape: tuple[int, ...]) -> Certificate:

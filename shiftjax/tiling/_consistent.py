@@ -21,8 +21,10 @@ def _fits_between_borders(plan: TilePlan) -> bool:
     """Whether every tile lies at phase 0, and delivers only what its border windows allow."""
     known = borders(plan.certificate)
     sizes = zip(plan.axes, known, strict=True)
-    one_tile = all(along.count == 1 for along in plan.axes)
-    return (one_tile or all(border.covered for border in known)) and all(
+    # A stream of which the whole image was proved has steps along its axis, and is in one piece all the same.
+    in_steps = plan.stream if plan.certificate.shape == plan.image_shape else None
+    one_piece = all(along.count == 1 for k, along in enumerate(plan.axes) if k != in_steps)
+    return (one_piece or all(border.covered for border in known)) and all(
         along.step % border.period == 0
         and along.tile <= along.image
         and (along.image - along.tile) % border.period == 0

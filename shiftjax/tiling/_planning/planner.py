@@ -106,7 +106,7 @@ def plan_tiles(
     wish = None if tile is None else per_axis("tile", tile, ndim)
     if wish is None and illegal_tile:
         fail("tile", "a size to keep as wished, with `illegal_tile`", None)
-    problem = Problem(fn, CompiledFunction.of(fn), shape, dtype)
+    problem = Problem(fn, CompiledFunction.of(fn), shape, dtype, pad is not None)
     if stream is None or stream is True:
         _checked_axis(0 if stream else None, ndim, illegal_tile=illegal_tile)
         tiled = _planned(problem, None, wish, limit, pad, illegal_tile=illegal_tile)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,6 +16,7 @@ from shiftjax._streams import Stream
 from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._compiled import CompiledFunction, Fn, MemoryEstimate
+from shiftjax.tiling._geometry.exact_window import windows
 from shiftjax.tiling._planning.cheapest import Candidates, Sizes, within_bytes, within_pixels
 from shiftjax.tiling._planning.work import work
 from shiftjax.tiling._streaming.call import derived, memory_estimate, traced
@@ -24,12 +27,16 @@ TILE_PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory i
 
 @dataclass(frozen=True)
 class Problem:
-    """A function, and the shape and type of its image: what can be asked about inputs of other sizes."""
+    """A function, and the shape and type of its image: what can be asked about inputs of other sizes.
+
+    `padded` tells whether the image is continued beyond its border.
+    """
 
     fn: Fn
     compiled: CompiledFunction
     shape: tuple[int, ...]
     dtype: Any
+    padded: bool
     _measured: dict[tuple[Any, ...], int] = field(default_factory=dict, repr=False, compare=False)
 
     def image(self, space: Sequence[int]) -> jax.ShapeDtypeStruct:
@@ -63,15 +70,15 @@ class Problem:
         except Exception as error:  # whatever the function raises where it does not take a size
             found = f"one that raises {told(error)} for {times(size)} px"
             fail("fn", "a function of every tile that is considered", found, "give `tile` instead of `memory_bytes`")
-        return self._resident(estimate)
+        return self._resident(estimate, 2 * estimate.outputs)
 
-    def _resident(self, estimate: MemoryEstimate, given: int = 2) -> int:
-        """Bytes of a call, and of what is read and written meanwhile: a tile, and the outputs of `given` calls."""
+    def _resident(self, estimate: MemoryEstimate, given: int) -> int:
+        """Bytes of a call, and of what is read and written meanwhile: a tile, and `given` bytes of outputs."""
         parameters, tiles, outputs, temporary = estimate
         call = parameters + tiles + outputs + temporary
         if jax.default_backend() != "cpu":
             return call + tiles + outputs
-        return max(call, int((call + 2 * tiles + given * outputs) / RESIDENT_OVER_ESTIMATE))
+        return max(call, int((call + 2 * tiles + given) / RESIDENT_OVER_ESTIMATE))
 
     def stream(self, size: Sizes, certificate: Certificate, axis: int, whole: int | None = None) -> Stream:
         """The function as a stream along a spatial axis, traced at an input of this size.
@@ -110,9 +117,15 @@ class Problem:
         pixels = self.image(tuple(step if k == axis else n for k, n in enumerate(size)))
 
         def measured() -> int:
-            stream = self.stream(size, self.certificate(size), axis, whole)
-            # Two steps' outputs are put together into a tile, while the next ones come.
-            return self._resident(memory_estimate(self.compiled, stream, pixels), given=4)
+            certificate = self.certificate(size)
+            stream = self.stream(size, certificate, axis, whole)
+            estimate, outputs = memory_estimate(self.compiled, stream, pixels)
+            along = windows(certificate)[axis]
+            firsts = along.firsts if self.padded else (0,) * len(outputs)  # without padding: a whole number of steps
+            behind = [(f - lead) * a / step for f, lead, a in zip(firsts, stream.leads, along.strides, strict=True)]
+            # An output that comes early waits for the last one; two steps of each make a tile while the next ones come.
+            steps = [max(2, math.ceil(max(behind)) - math.floor(own) + 1) + 2 for own in behind]
+            return self._resident(estimate, sum(map(operator.mul, steps, outputs)))
 
         return self._once((axis, whole, *pixels.shape), measured)
 

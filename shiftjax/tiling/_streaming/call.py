@@ -101,16 +101,22 @@ def traced(function: CompiledFunction, stream: Stream, pixels: jax.ShapeDtypeStr
     return jax.jit(stream.advance, donate_argnums=(1,)).trace(fixed, held, pixels, at)
 
 
-def memory_estimate(function: CompiledFunction, stream: Stream, pixels: jax.ShapeDtypeStruct) -> MemoryEstimate:
-    """Memory of one step without its crop, as XLA estimates it; the state counts among the temporaries."""
+def memory_estimate(
+    function: CompiledFunction, stream: Stream, pixels: jax.ShapeDtypeStruct
+) -> tuple[MemoryEstimate, list[int]]:
+    """Memory of one step without its crop, as XLA estimates it; the state counts among the temporaries.
+
+    Returns:
+        That, and the bytes of each output.
+    """
     one = traced(function, stream, pixels)
     analysis = one.lower().compile().memory_analysis()
     fixed, outputs = one.args_info[0][0], one.out_info[1]
     left_out = copied_windows(one.jaxpr) if jax.default_backend() == "cpu" else 0
     total = analysis.argument_size_in_bytes + analysis.output_size_in_bytes + analysis.temp_size_in_bytes
     total += left_out - analysis.alias_size_in_bytes
-    known, image, given = _nbytes(fixed), _nbytes(pixels), _nbytes(outputs)
-    return MemoryEstimate(known, image, given, int(total) - known - image - given)
+    known, image, given = _nbytes(fixed), _nbytes(pixels), list(map(_nbytes, outputs))
+    return MemoryEstimate(known, image, sum(given), int(total) - known - image - sum(given)), given
 
 
 def _nbytes(arrays: Any) -> int:
