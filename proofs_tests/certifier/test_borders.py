@@ -98,6 +98,13 @@ def one_over_the_other(x: Any) -> Any:
     return x
 
 
+def backwards(x: Any, least: int = 5) -> Any:
+    """Three pixels before the image's fourth, which are the last of some that were mirrored."""
+    count = least if x.shape[1] < 40 else 6
+    y = jnp.concatenate([jnp.flip(x[:, 1 : 1 + count], 1), x[:, count:]], axis=1)
+    return lax.dynamic_update_slice(y, x[:, 3:count], (0, 3, 0))
+
+
 def averages(x: Any) -> Any:
     """Of three pixels, of two at the border; times six, in whole numbers."""
     add = lambda y: lax.reduce_window(y, np.int32(0), lax.add, (1, 3, 1), (1, 1, 1), "SAME")  # noqa: E731
@@ -151,6 +158,7 @@ ALIKE: dict[str, tuple[Fn, int, int]] = {
     "its first pixels set": (lambda x: conv(x.at[:, :2].set(5)), 3, 1),
     "its last pixel set": (lambda x: conv(x.at[:, -1].set(5)), 1, 2),
     "overwritten by itself": (lambda x: conv(lax.dynamic_update_slice(x, x[:, :1] * 3, (0, 0, 0))), 2, 1),
+    "mirrored pixels": (partial(backwards, least=6), 3, 0),
     "row by row": (lambda x: lax.map(lambda row: row * 3, padded(x, "reflect").swapaxes(0, 1)).swapaxes(0, 1), 2, 1),
     "part by part": (filled, 1, 1),
     "in parts of another length": (in_parts, 9, 8),
@@ -200,6 +208,7 @@ OTHERWISE: dict[str, Fn] = {
     ),
     "zeros or pixels": zeros_or_pixels,
     "one over the other": one_over_the_other,
+    "more pixels that are mirrored": backwards,
 }
 
 
@@ -367,4 +376,35 @@ def test_parts_whose_other_ends_differ_in_a_loop(fills: tuple[int, int]) -> None
     small, large = proof(fn, (12, 14)), proof(fn, (12, 20))
     alike = fills[0] == fills[1]
     assert same_ends(small, large, equal=True) == alike
-    assert ((small.axes[1].start, small.axes[1].stop) == (0, 14)) == alike
+    assert ((small.axes[0].start, small.axes[0].stop) == (1, 13)) == alike
+
+
+def padded_in_two_parts(x: Any, fills: tuple[int, int]) -> Any:
+    """The first five rows of an image that is padded on both sides, and the other rows of one that is padded so too."""
+    parts = [jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)), constant_values=fill) for fill in fills]
+    return jnp.concatenate([parts[0][:, :5], parts[1][:, 5:]], axis=1)
+
+
+def put_together(x: Any, fills: tuple[int, int]) -> Any:
+    y = padded_in_two_parts(x, fills)
+    return jnp.concatenate([y[:, :3], y[:, 3:]], axis=1)
+
+
+def written_over(x: Any, fills: tuple[int, int]) -> Any:
+    """In a large image by the second fill everywhere, in a small one by the first."""
+    first, second = fills if x.shape[1] > 12 else (fills[0], fills[0])
+    above = padded_in_two_parts(x, (second, second))[:, :5]
+    return lax.dynamic_update_slice(padded_in_two_parts(x, (first, second)), above, (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("fills", [(0, 0), (0, 7)])
+@pytest.mark.parametrize("assembled", [put_together, written_over])
+def test_parts_whose_other_ends_differ(assembled: Callable[..., Any], fills: tuple[int, int]) -> None:
+    """That they do is remembered when they are put together again; what is hidden below others does not count."""
+    fn = partial(assembled, fills=fills)
+    small, large = proof(fn, (12, 14)), proof(fn, (20, 20))
+    assert small.same_map(large), "a control: the interior is one map"
+    assert same_ends(small, large) == (fills[0] == fills[1])
+    small, large = (proof(partial(assembled, fills=(0, 0)), c.shape[1:-1]) for c in (small, large))
+    wrong = list(disagreements(fn, small, large, np.random.default_rng(0)))
+    assert bool(wrong) == (fills[0] != fills[1]), "a control: windows as of equal fills would be wrong"

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from shiftjax.certifier._domain.axis import UNKNOWN, Axis, Border, End, Run, centre, longest_run, window
 from shiftjax.certifier._domain.naming import digest
-from shiftjax.certifier._domain.tags import Broken, following
+from shiftjax.certifier._domain.tags import Broken, following, mapped
 from shiftjax.certifier._domain.values import Constant, Image, Value
 
 Piece = tuple[int, int | None, End]  # of a border: from where to where (None: beyond what is asked), and what it is
@@ -123,13 +123,15 @@ def _other_image(image: Image, main_part: Part, left: int) -> Part:
     if not all(end.name for border in others for end in border):
         return unknown(along, written)
     start, stop, (first, second) = left + axis.start, left + axis.stop, axis.border
-    if axis is not image.axes[along] or axis.stride * _axis(main, along).stride < 0:  # all of it is known, or nothing
+    backwards = axis.stride * _axis(main, along).stride < 0
+    if axis is not image.axes[along] or backwards:  # all of it is known, or nothing
         first, second = first.settled(), second.settled()  # index i of the part is not index i of what they say
         from_left, from_right = axis.stop == axis.size, axis.start == 0
-        if axis.stride * _axis(main, along).stride < 0:  # its first index is the one that lies last in the image
+        if backwards:  # its first index is the one that lies last in the image
             from_left, from_right, first, second = from_right, from_left, second, first
         start, stop = written[0] if from_right else written[1], written[1] if from_left else written[0]
-    name = digest("beside", image.map, elsewhere, others)
+    # What lies backwards is counted from its other end, so its length says which index is which.
+    name = digest("beside", image.map, elsewhere, others, image.shape[along] if backwards else None)
     border = first.after(name).placed(left), second.after(name).placed(main.shape[along] - written[1])
     return Part(None, along, written, (0, 0), start, stop, border)
 
@@ -178,7 +180,7 @@ def assemble(parts: Sequence[Part]) -> Image:
     seen = _merged(sorted(seen, key=lambda one: one.written))
     exact = longest_run([one.exact for one in seen if one.exact[0] < one.exact[1]])
     own = [one for one in seen if one.image is not None]
-    main = next((one for one in parts if one.image is not None), None)
+    main = next((one for one in [*seen, *parts] if one.image is not None), None)  # a hidden one only where all are
     assert main is not None
     assert main.image is not None
     along, axis = main.along, _axis(main.image, main.along)
@@ -260,18 +262,17 @@ def _mirrored(one: Part, size: int) -> Part:
 
 
 def _as_far_as_parts_agree(image: Image, along: int, parts: Sequence[Part]) -> Image:
-    """The image, with nothing said of the ends where its parts do not treat them alike.
+    """The image, with nothing said of the ends of other axes where its parts do not treat them alike.
 
-    If parts of the image differ at the border of another axis, what lies there changes along this axis, at places that
-    no larger image keeps. If nothing is known of a part, it may change along the other axes.
+    What lies there changes along this axis, at places that no larger image keeps. If nothing is known of a part, it may
+    change along the other axes.
     """
-    beside = {one.image.borders_beside(one.along) for one in parts if one.image is not None}
-    unknown_part = any(one.image is None and one.border == UNKNOWN for one in parts)
-    axes = [
-        tag.without_borders() if isinstance(tag, Axis) and (len(beside) > 1 if k == along else unknown_part) else tag
-        for k, tag in enumerate(image.axes)
-    ]
-    return replace(image, axes=tuple(axes))
+    differ = len({one.image.borders_beside(one.along) for one in parts if one.image is not None}) > 1
+    axes = list(image.axes)
+    if differ or any(one.image is None and one.border == UNKNOWN for one in parts):
+        axes = [tag if k == along else mapped(tag, Axis.without_borders) for k, tag in enumerate(axes)]
+    detached = tuple((loop, axis.without_borders() if differ else axis) for loop, axis in image.detached)
+    return replace(image, axes=tuple(axes), detached=detached)
 
 
 def _common(one: Run, two: Run) -> Run:
