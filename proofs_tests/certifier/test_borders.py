@@ -29,7 +29,8 @@ from proofs_tests.certifier.programs import Program, programs
 from proofs_tests.certifier.test_random_programs import QUIET
 from proofs_tests.support.profiles import examples
 from shiftjax.certifier import Certificate, CertificationError, certify
-from shiftjax.certifier._domain import axis
+from shiftjax.certifier._domain import assembly, axis
+from shiftjax.nets._slabs import slab_by_slab
 
 RNG = np.random.default_rng(0)
 KERNELS: list[Any] = [RNG.integers(-9, 9, (k, 1, 1)).astype(np.int32) * 2 + 1 for k in (3, 2, 5)]
@@ -103,6 +104,19 @@ def backwards(x: Any, least: int = 5) -> Any:
     count = least if x.shape[1] < 40 else 6
     y = jnp.concatenate([jnp.flip(x[:, 1 : 1 + count], 1), x[:, count:]], axis=1)
     return lax.dynamic_update_slice(y, x[:, 3:count], (0, 3, 0))
+
+
+def beside_another_border(x: Any) -> Any:
+    """The image with its seventh pixel set, or the first five pixels of that and the rest of the image as it is."""
+    y = x.at[:, 6].set(5)
+    return jnp.concatenate([y[:, :5], x[:, 5:]], axis=1) if x.shape[1] < 40 else y
+
+
+def slab_after_slab(x: Any) -> Any:
+    """Two same-padded convolutions, each computed in as many slabs as the size asks for."""
+    for _ in range(2):
+        x = slab_by_slab(partial(conv, padding="VALID"), [jnp.pad(x, ((0, 0), (1, 1), (0, 0)))], 2)
+    return x
 
 
 def averages(x: Any) -> Any:
@@ -209,6 +223,7 @@ OTHERWISE: dict[str, Fn] = {
     "zeros or pixels": zeros_or_pixels,
     "one over the other": one_over_the_other,
     "more pixels that are mirrored": backwards,
+    "beside another border": beside_another_border,
 }
 
 
@@ -317,6 +332,11 @@ def first_window_wins(original: Any) -> Any:
     return broken
 
 
+def first_end_wins(original: Any) -> Any:
+    """The end of an assembled array is that of its first part."""
+    return lambda seen, *_: seen[0].border[0]
+
+
 MUTANTS: dict[str, tuple[Any, str, Any, list[str]]] = {
     "wider_stop": (axis, "window", wider_stop, ["a U-Net"]),
     "wider_start": (axis, "window", wider_start, ["a U-Net"]),
@@ -324,6 +344,7 @@ MUTANTS: dict[str, tuple[Any, str, Any, list[str]]] = {
     "no_border_names": (axis.End, "after", no_border_names, ["a fill that depends on the size", "fills in turn"]),
     "no_places_in_names": (axis.End, "settled", no_places, ["zeros or pixels"]),
     "no_places": (axis.End, "placed", no_places, ["one over the other"]),
+    "first_end_wins": (assembly, "_end", first_end_wins, ["beside another border"]),
 }
 MORE: dict[str, Fn] = {"a skip": lambda x: x + conv(x)}
 
@@ -339,6 +360,16 @@ def test_mutants_of_the_rules_are_caught(name: str, monkeypatch: pytest.MonkeyPa
         small, large = proof(fn, 32), proof(fn, 62)
         assert same_ends(small, large)
         assert list(disagreements(fn, small, large, np.random.default_rng(1))), victim
+
+
+def test_an_array_of_one_slab_or_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their ends have one name. Control: not where nothing is known of the ends of slabs that a loop fills in."""
+    small, large = proof(slab_after_slab, 9), proof(slab_after_slab, 62)
+    assert same_ends(small, large)
+    assert [(a.start, a.out - a.stop) for a in (*small.axes, *large.axes)] == [(2, 2)] * 2
+    assert list(disagreements(slab_after_slab, small, large, np.random.default_rng(0))) == []
+    monkeypatch.setattr("shiftjax.certifier._rules.sliding.ends_move", lambda *_: False)
+    assert not same_ends(proof(slab_after_slab, 9), proof(slab_after_slab, 62))
 
 
 def test_a_corner_treats_each_axis_for_itself() -> None:

@@ -186,28 +186,43 @@ def assemble(parts: Sequence[Part]) -> Image:
     along, axis = main.along, _axis(main.image, main.along)
     anchor = exact if exact[0] < exact[1] else max((one.written for one in own), key=_length, default=(0, 0))
     from_left, stop = _known_from_left(seen, anchor[1])
-    from_right, start = _known_from_left([_mirrored(one, axis.size) for one in reversed(seen)], axis.size - anchor[0])
-    at = main.image.offset.get(axis.image, 0)
-    left = digest("assembled", str(at), from_left)
-    right = digest("assembled", str(at + axis.stride * axis.size - axis.pixels), from_right)
-    windows = replace(axis, exact=exact, start=axis.size - start, stop=stop, border=(End(left), End(right)))
+    backwards = [_mirrored(one, axis.size) for one in reversed(seen)]
+    from_right, start = _known_from_left(backwards, axis.size - anchor[0])
+    at = main.image.offset.get(axis.image, Fraction(0))
+    left = _end(seen, stop, at, from_left)
+    right = _end(backwards, start, at + axis.stride * axis.size - axis.pixels, from_right)
+    windows = replace(axis, exact=exact, start=axis.size - start, stop=stop, border=(left, right))
     return replace(_as_far_as_parts_agree(_with_windows(main.image, along, windows), along, seen), parts=tuple(seen))
 
 
 def _merged(seen: Sequence[Part]) -> list[Part]:
-    """The parts in order, with neighbours that are exact throughout joined, since nobody asks for their borders."""
+    """The parts in order, with neighbours that are exact throughout joined: only ends that both have are asked for."""
     merged: list[Part] = []
     for one in seen:
-        last = merged[-1] if merged else None
+        last, at = merged[-1] if merged else None, one.written[0]
         if last and last.image and one.image and last.exact == last.written and one.exact == one.written:
             run = last.written[0], one.written[1]
-            if last.written[1] == one.written[0] and last.image.borders_beside(one.along) == one.image.borders_beside(
-                one.along
-            ):
-                merged[-1] = replace(last, written=run, exact=run, border=UNKNOWN)
+            if last.written[1] == at and last.image.borders_beside(one.along) == one.image.borders_beside(one.along):
+                same = last.border == one.border and last.stop >= at >= one.start
+                border = last.border if same else UNKNOWN
+                merged[-1] = replace(last, written=run, exact=run, stop=one.stop, border=border)
                 continue
         merged.append(one)
     return merged
+
+
+def _end(seen: Sequence[Part], known: int, at: Fraction, used: Sequence[Piece]) -> End:
+    """The left end, of so many known indices: that of the parts if all are of one array, however it was cut.
+
+    Else it is named by its borders, with what is exact beside them.
+    """
+    own = [one for one in seen if one.written[0] < known]
+    end = own[0].border[0] if own else UNKNOWN[0]
+    if end.name and all(
+        one.image is not None and one.border[0] == end and min(known, one.written[1]) <= one.stop for one in own
+    ):
+        return end
+    return End(digest("assembled", str(at), used))
 
 
 def _known_from_left(seen: Sequence[Part], end: int) -> tuple[list[Piece], int]:
