@@ -439,3 +439,25 @@ def test_parts_whose_other_ends_differ(assembled: Callable[..., Any], fills: tup
     small, large = (proof(partial(assembled, fills=(0, 0)), c.shape[1:-1]) for c in (small, large))
     wrong = list(disagreements(fn, small, large, np.random.default_rng(0)))
     assert bool(wrong) == (fills[0] != fills[1]), "a control: windows as of equal fills would be wrong"
+
+
+def one_of_two(large: int, small: int, p: Any, x: Any) -> Any:
+    """Padded by one of two values, and flattened, where nobody knows which: the first depends on the size."""
+
+    def padded_by(fill: int) -> Fn:
+        return lambda x: jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)), constant_values=fill).reshape(1, -1, 1)
+
+    y = lax.cond(p > 0, padded_by(large if x.shape[1] > 12 else small), padded_by(0), x)
+    return y.reshape(1, x.shape[1], x.shape[2] + 2, 1)
+
+
+@pytest.mark.parametrize("fills", [(3, 3), (3, 7)])
+def test_flattened_ends_of_branches(fills: tuple[int, int]) -> None:
+    """Those of either branch count, also where the image axes are flattened."""
+    fn = Partial(partial(one_of_two, *fills), jnp.int32(1))
+    small, large = proof(fn, (12, 14)), proof(fn, (20, 20))
+    assert small.same_map(large), "a control: the interior is one map"
+    assert same_ends(small, large) == (fills[0] == fills[1])
+    small, large = (proof(Partial(partial(one_of_two, 3, 3), jnp.int32(1)), c.shape[1:-1]) for c in (small, large))
+    wrong = list(disagreements(fn, small, large, np.random.default_rng(0)))
+    assert bool(wrong) == (fills[0] != fills[1]), "a control: windows as of equal fills would be wrong"
