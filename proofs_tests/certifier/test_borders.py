@@ -30,7 +30,8 @@ from proofs_tests.certifier.programs import Program, programs
 from proofs_tests.certifier.test_random_programs import QUIET
 from proofs_tests.support.profiles import examples
 from shiftjax.certifier import Certificate, CertificationError, certify
-from shiftjax.certifier._domain import axis
+from shiftjax.certifier._domain import assembly, axis
+from shiftjax.nets._slabs import slab_by_slab
 
 RNG = np.random.default_rng(0)
 KERNELS: list[Any] = [RNG.integers(-9, 9, (k, 1, 1)).astype(np.int32) * 2 + 1 for k in (3, 2, 5)]
@@ -99,6 +100,26 @@ def one_over_the_other(x: Any) -> Any:
     return x
 
 
+def backwards(x: Any, least: int = 5) -> Any:
+    """Three pixels before the image's fourth, which are the last of some that were mirrored."""
+    count = least if x.shape[1] < 40 else 6
+    y = jnp.concatenate([jnp.flip(x[:, 1 : 1 + count], 1), x[:, count:]], axis=1)
+    return lax.dynamic_update_slice(y, x[:, 3:count], (0, 3, 0))
+
+
+def beside_another_border(x: Any) -> Any:
+    """The image with its seventh pixel set, or the first five pixels of that and the rest of the image as it is."""
+    y = x.at[:, 6].set(5)
+    return jnp.concatenate([y[:, :5], x[:, 5:]], axis=1) if x.shape[1] < 40 else y
+
+
+def slab_after_slab(x: Any) -> Any:
+    """Two same-padded convolutions, each computed in as many slabs as the size asks for."""
+    for _ in range(2):
+        x = slab_by_slab(partial(conv, padding="VALID"), [jnp.pad(x, ((0, 0), (1, 1), (0, 0)))], 2)
+    return x
+
+
 def averages(x: Any) -> Any:
     """Of three pixels, of two at the border; times six, in whole numbers."""
     add = lambda y: lax.reduce_window(y, np.int32(0), lax.add, (1, 3, 1), (1, 1, 1), "SAME")  # noqa: E731
@@ -152,6 +173,7 @@ ALIKE: dict[str, tuple[Fn, int, int]] = {
     "its first pixels set": (lambda x: conv(x.at[:, :2].set(5)), 3, 1),
     "its last pixel set": (lambda x: conv(x.at[:, -1].set(5)), 1, 2),
     "overwritten by itself": (lambda x: conv(lax.dynamic_update_slice(x, x[:, :1] * 3, (0, 0, 0))), 2, 1),
+    "mirrored pixels": (partial(backwards, least=6), 3, 0),
     "row by row": (lambda x: lax.map(lambda row: row * 3, padded(x, "reflect").swapaxes(0, 1)).swapaxes(0, 1), 2, 1),
     "part by part": (filled, 1, 1),
     "in parts of another length": (in_parts, 9, 8),
@@ -201,6 +223,8 @@ OTHERWISE: dict[str, Fn] = {
     ),
     "zeros or pixels": zeros_or_pixels,
     "one over the other": one_over_the_other,
+    "more pixels that are mirrored": backwards,
+    "beside another border": beside_another_border,
 }
 
 
@@ -309,6 +333,11 @@ def first_window_wins(original: Any) -> Any:
     return broken
 
 
+def first_end_wins(original: Any) -> Any:
+    """The end of an assembled array is that of its first part."""
+    return lambda seen, *_: seen[0].border[0]
+
+
 MUTANTS: dict[str, tuple[Any, str, Any, list[str]]] = {
     "wider_stop": (axis, "window", wider_stop, ["a U-Net"]),
     "wider_start": (axis, "window", wider_start, ["a U-Net"]),
@@ -316,6 +345,7 @@ MUTANTS: dict[str, tuple[Any, str, Any, list[str]]] = {
     "no_border_names": (axis.End, "after", no_border_names, ["a fill that depends on the size", "fills in turn"]),
     "no_places_in_names": (axis.End, "settled", no_places, ["zeros or pixels"]),
     "no_places": (axis.End, "placed", no_places, ["one over the other"]),
+    "first_end_wins": (assembly, "_end", first_end_wins, ["beside another border"]),
 }
 MORE: dict[str, Fn] = {"a skip": lambda x: x + conv(x)}
 
@@ -331,6 +361,16 @@ def test_mutants_of_the_rules_are_caught(name: str, monkeypatch: pytest.MonkeyPa
         small, large = proof(fn, 32), proof(fn, 62)
         assert same_ends(small, large)
         assert list(disagreements(fn, small, large, np.random.default_rng(1))), victim
+
+
+def test_an_array_of_one_slab_or_of_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their ends have one name. Control: not where nothing is known of the ends of slabs that a loop fills in."""
+    small, large = proof(slab_after_slab, 9), proof(slab_after_slab, 62)
+    assert same_ends(small, large)
+    assert [(a.start, a.out - a.stop) for a in (*small.axes, *large.axes)] == [(2, 2)] * 2
+    assert list(disagreements(slab_after_slab, small, large, np.random.default_rng(0))) == []
+    monkeypatch.setattr("shiftjax.certifier._rules.sliding.ends_move", lambda *_: False)
+    assert not same_ends(proof(slab_after_slab, 9), proof(slab_after_slab, 62))
 
 
 def test_a_corner_treats_each_axis_for_itself() -> None:
@@ -368,7 +408,60 @@ def test_parts_whose_other_ends_differ_in_a_loop(fills: tuple[int, int]) -> None
     small, large = proof(fn, (12, 14)), proof(fn, (12, 20))
     alike = fills[0] == fills[1]
     assert same_ends(small, large, equal=True) == alike
-    assert ((small.axes[1].start, small.axes[1].stop) == (0, 14)) == alike
+    assert ((small.axes[0].start, small.axes[0].stop) == (1, 13)) == alike
+
+
+def padded_in_two_parts(x: Any, fills: tuple[int, int]) -> Any:
+    """The first five rows of an image that is padded on both sides, and the other rows of one that is padded so too."""
+    parts = [jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)), constant_values=fill) for fill in fills]
+    return jnp.concatenate([parts[0][:, :5], parts[1][:, 5:]], axis=1)
+
+
+def put_together(x: Any, fills: tuple[int, int]) -> Any:
+    y = padded_in_two_parts(x, fills)
+    return jnp.concatenate([y[:, :3], y[:, 3:]], axis=1)
+
+
+def written_over(x: Any, fills: tuple[int, int]) -> Any:
+    """In a large image by the second fill everywhere, in a small one by the first."""
+    first, second = fills if x.shape[1] > 12 else (fills[0], fills[0])
+    above = padded_in_two_parts(x, (second, second))[:, :5]
+    return lax.dynamic_update_slice(padded_in_two_parts(x, (first, second)), above, (0, 0, 0, 0))
+
+
+@pytest.mark.parametrize("fills", [(0, 0), (0, 7)])
+@pytest.mark.parametrize("assembled", [put_together, written_over])
+def test_parts_whose_other_ends_differ(assembled: Callable[..., Any], fills: tuple[int, int]) -> None:
+    """That they do is remembered when they are put together again; what is hidden below others does not count."""
+    fn = partial(assembled, fills=fills)
+    small, large = proof(fn, (12, 14)), proof(fn, (20, 20))
+    assert small.same_map(large), "a control: the interior is one map"
+    assert same_ends(small, large) == (fills[0] == fills[1])
+    small, large = (proof(partial(assembled, fills=(0, 0)), c.shape[1:-1]) for c in (small, large))
+    wrong = list(disagreements(fn, small, large, np.random.default_rng(0)))
+    assert bool(wrong) == (fills[0] != fills[1]), "a control: windows as of equal fills would be wrong"
+
+
+def one_of_two(large: int, small: int, p: Any, x: Any) -> Any:
+    """Padded by one of two values, and flattened, where nobody knows which: the first depends on the size."""
+
+    def padded_by(fill: int) -> Fn:
+        return lambda x: jnp.pad(x, ((0, 0), (0, 0), (1, 1), (0, 0)), constant_values=fill).reshape(1, -1, 1)
+
+    y = lax.cond(p > 0, padded_by(large if x.shape[1] > 12 else small), padded_by(0), x)
+    return y.reshape(1, x.shape[1], x.shape[2] + 2, 1)
+
+
+@pytest.mark.parametrize("fills", [(3, 3), (3, 7)])
+def test_flattened_ends_of_branches(fills: tuple[int, int]) -> None:
+    """Those of either branch count, also where the image axes are flattened."""
+    fn = Partial(partial(one_of_two, *fills), jnp.int32(1))
+    small, large = proof(fn, (12, 14)), proof(fn, (20, 20))
+    assert small.same_map(large), "a control: the interior is one map"
+    assert same_ends(small, large) == (fills[0] == fills[1])
+    small, large = (proof(Partial(partial(one_of_two, 3, 3), jnp.int32(1)), c.shape[1:-1]) for c in (small, large))
+    wrong = list(disagreements(fn, small, large, np.random.default_rng(0)))
+    assert bool(wrong) == (fills[0] != fills[1]), "a control: windows as of equal fills would be wrong"
 
 
 def shifted_windows(x: Any, side: int = 4, spoilt: bool = False) -> Any:

@@ -153,6 +153,22 @@ def test_control_constants_that_vary_inside_narrow_the_windows_or_are_refused(na
     )
 
 
+def flattened(p: Any, x: Any) -> Any:
+    """The last two axes as one, times a parameter there that is padded along the first."""
+    height, *others = x.shape[1:-1]
+    flat = x.reshape(1, height, -1, 1)
+    weights = jnp.broadcast_to(p, (1, height - 2, flat.shape[2], 1))
+    return (flat * jnp.pad(weights, ((0, 0), (1, 1), (0, 0), (0, 0)))).reshape(1, height, *others, 1)
+
+
+def test_control_a_parameter_along_flattened_axes_is_refused() -> None:
+    """Only along the first axis is it known how the constant is made; one number for all pixels certifies."""
+    weights = jnp.arange(1, 25, dtype=jnp.int32).reshape(24, 1)
+    assert proof(Partial(flattened, weights[:1, :1]), 12, 4, 6).axes[0].exact == (1, 11)
+    with pytest.raises(CertificationError, match="may vary along its axis"):
+        proof(Partial(flattened, weights), 12, 4, 6)
+
+
 def test_memory_does_not_grow_with_the_image() -> None:
     """Nothing as large as the image is computed or named."""
     fns = [CASES[name] for name in ("pixels in each window", "weights that lie on the image", "a frame", "strips set")]

@@ -14,7 +14,7 @@ from fractions import Fraction
 
 from shiftjax.certifier._domain.axis import UNKNOWN, Axis, Border, End, Run, centre, longest_run, window
 from shiftjax.certifier._domain.naming import digest
-from shiftjax.certifier._domain.tags import Broken, following
+from shiftjax.certifier._domain.tags import Broken, following, mapped
 from shiftjax.certifier._domain.values import Constant, Image, Value
 
 Piece = tuple[int, int | None, End]  # of a border: from where to where (None: beyond what is asked), and what it is
@@ -123,13 +123,15 @@ def _other_image(image: Image, main_part: Part, left: int) -> Part:
     if not all(end.name for border in others for end in border):
         return unknown(along, written)
     start, stop, (first, second) = left + axis.start, left + axis.stop, axis.border
-    if axis is not image.axes[along] or axis.stride * _axis(main, along).stride < 0:  # all of it is known, or nothing
+    backwards = axis.stride * _axis(main, along).stride < 0
+    if axis is not image.axes[along] or backwards:  # all of it is known, or nothing
         first, second = first.settled(), second.settled()  # index i of the part is not index i of what they say
         from_left, from_right = axis.stop == axis.size, axis.start == 0
-        if axis.stride * _axis(main, along).stride < 0:  # its first index is the one that lies last in the image
+        if backwards:  # its first index is the one that lies last in the image
             from_left, from_right, first, second = from_right, from_left, second, first
         start, stop = written[0] if from_right else written[1], written[1] if from_left else written[0]
-    name = digest("beside", image.map, elsewhere, others)
+    # What lies backwards is counted from its other end, so its length says which index is which.
+    name = digest("beside", image.map, elsewhere, others, image.shape[along] if backwards else None)
     border = first.after(name).placed(left), second.after(name).placed(main.shape[along] - written[1])
     return Part(None, along, written, (0, 0), start, stop, border)
 
@@ -178,34 +180,49 @@ def assemble(parts: Sequence[Part]) -> Image:
     seen = _merged(sorted(seen, key=lambda one: one.written))
     exact = longest_run([one.exact for one in seen if one.exact[0] < one.exact[1]])
     own = [one for one in seen if one.image is not None]
-    main = next((one for one in parts if one.image is not None), None)
+    main = next((one for one in [*seen, *parts] if one.image is not None), None)  # a hidden one only where all are
     assert main is not None
     assert main.image is not None
     along, axis = main.along, _axis(main.image, main.along)
     anchor = exact if exact[0] < exact[1] else max((one.written for one in own), key=_length, default=(0, 0))
     from_left, stop = _known_from_left(seen, anchor[1])
-    from_right, start = _known_from_left([_mirrored(one, axis.size) for one in reversed(seen)], axis.size - anchor[0])
-    at = main.image.offset.get(axis.image, 0)
-    left = digest("assembled", str(at), from_left)
-    right = digest("assembled", str(at + axis.stride * axis.size - axis.pixels), from_right)
-    windows = replace(axis, exact=exact, start=axis.size - start, stop=stop, border=(End(left), End(right)))
+    backwards = [_mirrored(one, axis.size) for one in reversed(seen)]
+    from_right, start = _known_from_left(backwards, axis.size - anchor[0])
+    at = main.image.offset.get(axis.image, Fraction(0))
+    left = _end(seen, stop, at, from_left)
+    right = _end(backwards, start, at + axis.stride * axis.size - axis.pixels, from_right)
+    windows = replace(axis, exact=exact, start=axis.size - start, stop=stop, border=(left, right))
     return replace(_as_far_as_parts_agree(_with_windows(main.image, along, windows), along, seen), parts=tuple(seen))
 
 
 def _merged(seen: Sequence[Part]) -> list[Part]:
-    """The parts in order, with neighbours that are exact throughout joined, since nobody asks for their borders."""
+    """The parts in order, with neighbours that are exact throughout joined: only ends that both have are asked for."""
     merged: list[Part] = []
     for one in seen:
-        last = merged[-1] if merged else None
+        last, at = merged[-1] if merged else None, one.written[0]
         if last and last.image and one.image and last.exact == last.written and one.exact == one.written:
             run = last.written[0], one.written[1]
-            if last.written[1] == one.written[0] and last.image.borders_beside(one.along) == one.image.borders_beside(
-                one.along
-            ):
-                merged[-1] = replace(last, written=run, exact=run, border=UNKNOWN)
+            if last.written[1] == at and last.image.borders_beside(one.along) == one.image.borders_beside(one.along):
+                same = last.border == one.border and last.stop >= at >= one.start
+                border = last.border if same else UNKNOWN
+                merged[-1] = replace(last, written=run, exact=run, stop=one.stop, border=border)
                 continue
         merged.append(one)
     return merged
+
+
+def _end(seen: Sequence[Part], known: int, at: Fraction, used: Sequence[Piece]) -> End:
+    """The left end, of so many known indices: that of the parts if all are of one array, however it was cut.
+
+    Else it is named by its borders, with what is exact beside them.
+    """
+    own = [one for one in seen if one.written[0] < known]
+    end = own[0].border[0] if own else UNKNOWN[0]
+    if end.name and all(
+        one.image is not None and one.border[0] == end and min(known, one.written[1]) <= one.stop for one in own
+    ):
+        return end
+    return End(digest("assembled", str(at), used))
 
 
 def _known_from_left(seen: Sequence[Part], end: int) -> tuple[list[Piece], int]:
@@ -260,18 +277,17 @@ def _mirrored(one: Part, size: int) -> Part:
 
 
 def _as_far_as_parts_agree(image: Image, along: int, parts: Sequence[Part]) -> Image:
-    """The image, with nothing said of the ends where its parts do not treat them alike.
+    """The image, with nothing said of the ends of other axes where its parts do not treat them alike.
 
-    If parts of the image differ at the border of another axis, what lies there changes along this axis, at places that
-    no larger image keeps. If nothing is known of a part, it may change along the other axes.
+    What lies there changes along this axis, at places that no larger image keeps. If nothing is known of a part, it may
+    change along the other axes.
     """
-    beside = {one.image.borders_beside(one.along) for one in parts if one.image is not None}
-    unknown_part = any(one.image is None and one.border == UNKNOWN for one in parts)
-    axes = [
-        tag.without_borders() if isinstance(tag, Axis) and (len(beside) > 1 if k == along else unknown_part) else tag
-        for k, tag in enumerate(image.axes)
-    ]
-    return replace(image, axes=tuple(axes))
+    differ = len({one.image.borders_beside(one.along) for one in parts if one.image is not None}) > 1
+    axes = list(image.axes)
+    if differ or any(one.image is None and one.border == UNKNOWN for one in parts):
+        axes = [tag if k == along else mapped(tag, Axis.without_borders) for k, tag in enumerate(axes)]
+    detached = tuple((loop, axis.without_borders() if differ else axis) for loop, axis in image.detached)
+    return replace(image, axes=tuple(axes), detached=detached)
 
 
 def _common(one: Run, two: Run) -> Run:

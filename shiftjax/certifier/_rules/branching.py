@@ -104,7 +104,8 @@ def _same_map(one: Image, other: Image) -> bool:
         return replace(image, axes=tuple(axes), parts=())
 
     plain = one == other and one.borders == other.borders
-    return plain or (bare(one) == bare(other) and not one.detached and not one.broken)
+    alone = all(tag is None or isinstance(tag, Axis) for tag in one.axes)
+    return plain or (bare(one) == bare(other) and alone and not one.detached)
 
 
 def _within_all(images: Sequence[Image], choice: str) -> Image:

@@ -16,7 +16,7 @@ from shiftjax.certifier._domain.bordered import Form
 from shiftjax.certifier._domain.constants import Known, Unknown
 from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.rounding import is_float
-from shiftjax.certifier._domain.tags import AxisTag, Flattened, image_axes, mapped
+from shiftjax.certifier._domain.tags import AxisTag, Flattened, following, image_axes, mapped
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._rules.lifting import beside, lift, shows_all
 from shiftjax.certifier._rules.table import Equation, rule, split_operands
@@ -164,10 +164,11 @@ def align_constant(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, o
     """
     if not value.shape:
         return Aligned(value.key(), True)
-    pairs = zip(axes, own_axes, strict=True)
+    pairs = list(zip(axes, own_axes, strict=True))
     along = {k: tag for tag, k in pairs if isinstance(tag, Axis) and value.shape[k] == tag.size}
-    lifted = None if shows_all(value, along) else lift(eqn, value, along, POINTWISE)
-    if lifted is None:
+    flattened = {k: following([tag])[0] for tag, k in pairs if isinstance(tag, Flattened) and value.shape[k] > 1}
+    lifted = None if shows_all(value, along) else lift(eqn, value, {**along, **flattened}, POINTWISE)
+    if lifted is None or not all(map(_is_uniform, (lifted.axes[k] for k in flattened))):
         return _by_value(eqn, axes, value, own_axes)
     for j, k in enumerate(own_axes):
         tag, constant = axes[j], lifted.axes[k]
@@ -175,6 +176,11 @@ def align_constant(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, o
             axes[j] = beside(tag, constant)
     uniform = all(tag.phases == 1 for tag in lifted.axes if isinstance(tag, Axis))
     return Aligned(lifted.map if uniform else lifted.name, uniform)
+
+
+def _is_uniform(constant: AxisTag) -> bool:
+    """Whether a lifted constant is the same all along an axis."""
+    return isinstance(constant, Axis) and constant.phases == 1 and constant.exact == (0, constant.size)
 
 
 def _by_value(eqn: Equation, axes: list[AxisTag], value: Known | Unknown, own_axes: Sequence[int]) -> Aligned:

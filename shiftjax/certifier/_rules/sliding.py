@@ -22,7 +22,7 @@ from shiftjax.certifier._domain.constants import Known
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules.indexing import clamped_start
-from shiftjax.certifier._rules.moved import as_image, further, is_exact
+from shiftjax.certifier._rules.moved import as_image, ends_move, further, is_exact
 from shiftjax.certifier._rules.table import Equation, Interpreter
 
 CHANCE = frozenset({"rng_uniform", "pure_callback"})  # every turn may find something else
@@ -61,6 +61,7 @@ class Sliding:
     parts: _Parts
     known: _Turn | None = None
     moves: dict[int, bool] = field(default_factory=dict)  # whether `same` moves as its slices do, by image axis
+    ends: dict[int, bool] = field(default_factory=dict)  # whether the ends of its results do
 
     def turn(self, values: Sequence[Value]) -> list[Value]:
         """The results of the next turn.
@@ -129,7 +130,9 @@ class Sliding:
         ((along, by),) = [move for move in moves if move is not None]
         if along not in self.moves:
             self.moves[along] = self._moves_along(along)
-        return [further(v, along, by) for v in self.known.results] if self.moves[along] else None
+        if not self.moves[along]:
+            return None
+        return [further(v, along, by, ends=self.ends[along]) for v in self.known.results]
 
     def _move(self, read: int, starts: tuple[tuple[int, ...], tuple[int, ...]]) -> tuple[int, int] | None:
         """Along which image axis a slice has moved, and by how many indices; None if not along exactly one."""
@@ -159,8 +162,15 @@ class Sliding:
             return False
         finally:
             self.eqn.record.back_to(mark)
-        pairs = zip(self.known.results, alone, strict=True)
+        pairs = list(zip(self.known.results, alone, strict=True))
+        self.ends[along] = self._known_from_both_ends(along) and all(ends_move(v, own, along) for v, own in pairs)
         return all(is_exact(v, along) and is_exact(own, along, alone=True) for v, own in pairs)
+
+    def _known_from_both_ends(self, along: int) -> bool:
+        """Whether what the slices are cut from is known, wherever it is exact, from either end of this axis."""
+        arrays = [self.fixed[read.operands[0]] for read in self.parts.reads]
+        axes = [array.along(along) for array in arrays if isinstance(array, Image)]
+        return all(axis and axis.start <= axis.exact[0] and axis.exact[1] <= axis.stop for axis in axes)
 
 
 def slide(
@@ -225,7 +235,7 @@ def _taken_apart(
             rest.append(call)
     asked = {v for call in rest for v in _variables(call)} | _named(program.outputs)
     starts = {v for read in reads for v in _named(read.operands[1:])}
-    # A moved result has no names of ends. Nobody asks for them where it fills an array, but other code may.
+    # A moved result may have no names of ends. Nobody asks for them where it fills an array, but other code may.
     if not same or any(call.name not in FILLING for call in rest) or sliced & _named(program.outputs):
         return None
     return _Parts(

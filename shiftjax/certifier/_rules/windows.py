@@ -8,7 +8,8 @@ from fractions import Fraction
 from typing import Any
 
 from shiftjax.certifier._domain import axis as domain
-from shiftjax.certifier._domain.axis import Axis
+from shiftjax.certifier._domain.assembly import Part, part
+from shiftjax.certifier._domain.axis import Axis, End
 from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.tags import AxisTag, Broken
 from shiftjax.certifier._domain.values import Image, Value
@@ -154,8 +155,20 @@ def padding(eqn: Equation, image: Value, fill: Value) -> Image:
             by[tag.image] = -left * tag.stride
         same_map &= untouched or (isinstance(tag, Axis) and not interior)
     if same_map:
-        return image.shifted(eqn.shape, axes, by)
+        return replace(image.shifted(eqn.shape, axes, by), parts=_padded_parts(eqn, image, fill.key()))
     return eqn.image(axes, [image, fill.key()], key, moves=True)
+
+
+def _padded_parts(eqn: Equation, image: Image, fill: str) -> tuple[Part, ...]:
+    """An image and what lies at its ends, if it is padded along one axis; else none."""
+    widths = [(k, left, right) for k, (left, right, _) in enumerate(eqn.params["padding_config"]) if left or right]
+    if len(widths) != 1 or min(widths[0]) < 0:
+        return ()
+    ((along, left, right),) = widths
+    n, end = eqn.shape[along], End(digest("fill", fill))
+    beside = [(a, b) for a, b in ((0, left), (n - right, n)) if a < b]
+    padded = [Part(None, along, (a, b), (0, 0), start=a, stop=b, border=(end, end)) for a, b in beside]
+    return part(image, eqn.shape, along, left), *padded
 
 
 def _filled(axis: Axis, left: int, right: int, interior: int, fill: str) -> Axis:
