@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiftjax.tiling._planning.cheapest import MAX_TRIALS, candidates, within_bytes, within_pixels
+from shiftjax.tiling._planning.cheapest import MAX_TRIALS, PIXELS, candidates, moderate, within_bytes, within_pixels
 
 
 def _cost(space, tile, halo):
@@ -52,6 +52,17 @@ def test_a_tile_that_fits_the_memory(problem, power, fixed, surface, room):
     tile = within_bytes(candidates(space, period, halo), estimate, fixed, limit)
     assert len(trials) <= MAX_TRIALS
     assert estimate(tuple(t + h for t, h in zip(tile, halo, strict=True))) <= limit
+
+
+def test_a_deep_network_in_3d_does_not_compute_everything_hundreds_of_times():
+    """Its smallest tile is most of a million voxels; of one a little larger, each voxel would be computed 500 times."""
+    space, period, halo = (500,) * 3, (8,) * 3, (88,) * 3
+    tiles = candidates(space, period, halo)
+    tile = within_pixels(tiles, moderate(tiles, 1))
+    work = _cost(space, tile, halo) / math.prod(space)
+    assert work < 9
+    assert 50 * work < _cost(space, within_pixels(tiles, PIXELS), halo) / math.prod(space)  # the control
+    assert moderate(candidates((5000, 5000), (16, 16), (184, 184)), 1) == PIXELS  # in 2-D a million is plenty
 
 
 def test_most_of_the_memory_is_used():

@@ -16,6 +16,7 @@ from shiftjax.tiling import plan_tiles
 EMBEDDING = 4  # channels of the embedding
 FEATURES = {1: 16, 2: 16, 3: 8}
 HALO = {2: 20, 3: 44, 4: 92}  # input pixels that a valid U-Net of so many levels sees around each pixel
+LEVELS = {1: 4, 2: 4, 3: 2}  # at most: a step on a window of a deeper network takes seconds in 3-D
 WINDOW = {1: (128, 512), 2: (96, 192), 3: (16, 40)}  # least and largest output windows, in pixels per axis
 OBJECTS = {1: 4, 2: 4, 3: 2}  # objects that a window should hold along an axis
 SEARCHED = 256  # input sizes that are tried until a network takes one
@@ -42,11 +43,14 @@ class Window(NamedTuple):
 def default_network(extent: Sequence[float], space: Sequence[int]) -> UNet:
     """A valid U-Net that sees a whole object around each of its pixels, and leaves two periods in the smallest image.
 
+    In 3-D it sees 20 pixels to each side, and no more.
+
     Args:
         extent: of a typical object, in pixels per axis.
         space: the smallest sizes among the images, in pixels per axis.
     """
-    levels = [next((n for n, halo in HALO.items() if halo >= size), max(HALO)) for size in extent]
+    most = LEVELS[len(space)]
+    levels = [next((n for n, halo in HALO.items() if halo >= size or n == most), most) for size in extent]
     levels = [max(0, min(wish, int(size).bit_length() - 2)) for wish, size in zip(levels, space, strict=True)]
     depth = max(1, *levels)
     factors = tuple(tuple(2 if level < n else 1 for n in levels) for level in range(depth))

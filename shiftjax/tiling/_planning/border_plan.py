@@ -18,8 +18,8 @@ from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import Undivided, fail, told
 from shiftjax.certifier import Certificate, CertificationError
 from shiftjax.tiling._geometry.exact_window import Borders, LayoutError, borders
-from shiftjax.tiling._planning.cheapest import Sizes, candidates, whole_periods
-from shiftjax.tiling._planning.problem import TILE_PIXELS, Problem
+from shiftjax.tiling._planning.cheapest import PIXELS, Sizes, candidates, whole_periods
+from shiftjax.tiling._planning.problem import Problem
 from shiftjax.tiling._words import times
 
 LARGER = 16  # tile sizes that are tried, a period apart, until the function is the same map as for the image
@@ -55,7 +55,7 @@ def between_borders(problem: Problem, wish: Sizes | None, limit: int | None) -> 
     if tiles is not None:
         return tiles
     wished = wish is not None and all(w >= n for w, n in zip(wish, space, strict=True))
-    if limit is None and math.prod(space) > TILE_PIXELS and not wished:  # too large to be one tile unasked
+    if limit is None and math.prod(space) > PIXELS and not wished:  # too large to be one tile unasked
         unknown = [k for k, end in enumerate(ends) if not end.known]
         along = f" along axis {unknown[0] + 1}" if unknown else ""
         found = f"None for a function whose output at the image's border{along} is not proved to be that of a tile"

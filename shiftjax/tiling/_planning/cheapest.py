@@ -12,6 +12,8 @@ from shiftjax._arithmetic import ceil_div
 from shiftjax._checks import fail
 
 Sizes = tuple[int, ...]
+PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory is given
+ROOM, MOST = 8, 2**25  # so many times those of the smallest tile where that is more, as in 3-D, and at most so many
 MAX_TRIALS = 8  # compilations; one takes seconds for a large network
 MAX_GROWTH = 64  # most pixels of a trial over those of the largest that fitted: further away, a guess says little
 
@@ -71,6 +73,15 @@ def candidates(
 def _even_tiles(size: int, period: int) -> np.ndarray:
     periods = ceil_div(size, period)
     return period * np.unique(-(-periods // np.arange(1, periods + 1)))
+
+
+def moderate(tiles: Candidates, batch: int) -> int:
+    """Input pixels that a tile of so many images may read where nobody says what it may take.
+
+    The smallest tile of a deep network in 3-D reads millions for one period. One that is twice as wide along each axis
+    computes every pixel 8 times; the smallest one, thousands of times.
+    """
+    return max(PIXELS // batch, min(ROOM * int(tiles.pixels.min()), MOST // batch))
 
 
 def within_pixels(tiles: Candidates, limit: int) -> Sizes:

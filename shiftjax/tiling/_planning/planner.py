@@ -48,7 +48,7 @@ def plan_tiles(
     """Plans exact tile-and-stitch of `fn` over an image, from the certificate of `fn`.
 
     The tile is the legal one that computes the fewest input pixels in all: among tiles that fit `memory_bytes`, or else
-    among those that read at most a million pixels.
+    among those that read at most a million pixels, or 8 times as many as the smallest where that is more.
 
     Args:
         fn: any function of one image; it is traced abstractly at a few sizes, never run. Its outputs may have any

@@ -17,12 +17,10 @@ from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
 from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
 from shiftjax.tiling._compiled import CompiledFunction, Fn, MemoryEstimate
 from shiftjax.tiling._geometry.exact_window import windows
-from shiftjax.tiling._planning.cheapest import Candidates, Sizes, within_bytes, within_pixels
+from shiftjax.tiling._planning.cheapest import Candidates, Sizes, moderate, within_bytes, within_pixels
 from shiftjax.tiling._planning.work import work
 from shiftjax.tiling._streaming.call import derived, memory_estimate, traced
 from shiftjax.tiling._words import times
-
-TILE_PIXELS = 2**20  # input pixels of a tile when neither a tile nor a memory is given
 
 
 @dataclass(frozen=True)
@@ -144,6 +142,6 @@ class Problem:
 
     def cheapest(self, tiles: Candidates, limit: int | None) -> Sizes:
         if limit is None:
-            return within_pixels(tiles, TILE_PIXELS // self.shape[0])
+            return within_pixels(tiles, moderate(tiles, self.shape[0]))
         with patience("compiling tiles to measure the memory that they take"):
             return within_bytes(tiles, self.memory, self.compiled.nbytes, limit)

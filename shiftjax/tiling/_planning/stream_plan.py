@@ -16,9 +16,17 @@ import numpy as np
 from shiftjax.certifier import Certificate
 from shiftjax.tiling._geometry.exact_window import borders, exact_throughout, windows
 from shiftjax.tiling._planning.border_plan import between_borders
-from shiftjax.tiling._planning.cheapest import Candidates, Sizes, candidates, whole_periods, within_bytes, within_pixels
+from shiftjax.tiling._planning.cheapest import (
+    Candidates,
+    Sizes,
+    candidates,
+    moderate,
+    whole_periods,
+    within_bytes,
+    within_pixels,
+)
 from shiftjax.tiling._planning.legal_inputs import smallest_input
-from shiftjax.tiling._planning.problem import TILE_PIXELS, Problem
+from shiftjax.tiling._planning.problem import Problem
 
 STEP = {1: 4096, 2: 128}  # most pixels of a step, by the number of axes (else 8); whole periods, at least one
 JOINED = (8, 1)  # pixels along the axis whose computation takes as long as what a step joins and copies: 2-D, 3-D
@@ -126,7 +134,7 @@ def _cheapest(
         )
     )
     if limit is None:
-        return within_pixels(tiles, TILE_PIXELS // problem.shape[0])
+        return within_pixels(tiles, moderate(tiles, problem.shape[0]))
 
     def estimate(size: Sizes) -> int:
         traced = tuple(min(n, whole) if k == axis and whole else n for k, n in enumerate(size))
