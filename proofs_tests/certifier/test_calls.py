@@ -134,6 +134,22 @@ def test_branches_for_platforms_are_not_chosen_by_this_machine() -> None:
     assert field(net) == (0, 3)
 
 
+def test_constants_of_a_loop_are_not_those_of_this_machine() -> None:
+    """Zeros on a CPU, a ramp elsewhere: that a loop over constants computes them changes nothing."""
+
+    def added(elsewhere: Any) -> Any:
+        def turn(k: Any, last: Any) -> Any:
+            jax.debug.print("turn {}", k)  # which has effects, and gives no results
+            return elsewhere(last)
+
+        return lambda x: x + lax.fori_loop(0, 1, turn, jnp.zeros((x.shape[1], 1)))
+
+    ramp = np.arange(20, dtype=np.float32)[:, None]
+    with pytest.raises(CertificationError, match="may vary along its axis"):
+        certify(added(lambda v: lax.platform_dependent(v, cpu=lambda v: v, default=lambda v: v + ramp)), X)
+    assert certify(added(lambda v: v), X).period == (1,), "a control"
+
+
 def test_a_scan_reads_as_far_as_its_turns() -> None:
     """Unrolled: each turn of a same-padded step widens the field by one on either side."""
 
