@@ -12,7 +12,8 @@ from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._jaxpr import Call
 
 CHANCE = frozenset({"rng_uniform", "pure_callback"})  # every call may give something else
-DEPENDENT = CHANCE | {"platform_index"}  # or on the machine, alike for all tiles: `devices` are of one platform
+# Or may be something else on another machine, alike for all tiles: `devices` are of one platform.
+DEPENDENT = CHANCE | {"platform_index", "rng_bit_generator"}
 
 
 def runs_any(call: Call, names: Container[str]) -> bool:
