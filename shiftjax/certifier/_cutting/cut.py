@@ -237,9 +237,9 @@ def _scale(atom: Any, found: Found) -> Known | None:
 
 def _differ(one: Known | None, other: Known | None) -> bool:
     """Whether two constants of one shape hold other numbers; one as large as the image has another shape there."""
-    if one is None or other is None or one.shape != other.shape:
+    if one is None or other is None or one.shape != other.shape or one.key() == other.key():
         return False
-    return one is not other and one.value.tobytes() != other.value.tobytes()
+    return one.is_large or one.value.tobytes() != other.value.tobytes()
 
 
 def inputs_of(analysis: Analysis, fn: Fn) -> dict[Any, Any]:
