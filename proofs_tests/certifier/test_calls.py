@@ -134,6 +134,32 @@ def test_branches_for_platforms_are_not_chosen_by_this_machine() -> None:
     assert field(net) == (0, 3)
 
 
+def test_random_bits_of_this_machine_choose_no_branch() -> None:
+    """Which algorithm makes them is up to the machine."""
+
+    def net(number: Any) -> Any:
+        return lambda x: lax.cond(number() % 2 == 0, lambda v: v[:, 3:], lambda v: v[:, :-3], x)
+
+    assert field(net(lambda: lax.rng_bit_generator(np.zeros(4, np.uint32), ())[1])) == (0, 3)
+    assert field(net(lambda: jnp.uint32(4))) == (3, 3), "a control: a number that is known"
+
+
+def test_constants_of_a_loop_are_not_those_of_this_machine() -> None:
+    """Zeros on a CPU, a ramp elsewhere: that a loop over constants computes them changes nothing."""
+
+    def added(elsewhere: Any) -> Any:
+        def turn(k: Any, last: Any) -> Any:
+            jax.debug.print("turn {}", k)  # which has effects, and gives no results
+            return elsewhere(last)
+
+        return lambda x: x + lax.fori_loop(0, 1, turn, jnp.zeros((x.shape[1], 1)))
+
+    ramp = np.arange(20, dtype=np.float32)[:, None]
+    with pytest.raises(CertificationError, match="may vary along its axis"):
+        certify(added(lambda v: lax.platform_dependent(v, cpu=lambda v: v, default=lambda v: v + ramp)), X)
+    assert certify(added(lambda v: v), X).period == (1,), "a control"
+
+
 def test_a_scan_reads_as_far_as_its_turns() -> None:
     """Unrolled: each turn of a same-padded step widens the field by one on either side."""
 

@@ -13,12 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
+from jax.experimental import io_callback
 from jax.tree_util import Partial
 
 from shiftjax.certifier import CertificationError, certify
 
 X = jax.ShapeDtypeStruct((1, 12, 12, 4), jnp.float32)
 KEY = jax.random.key(0)
+NUMBER = jax.ShapeDtypeStruct((), jnp.float32)
 GRID = np.linspace(0, 1, 12, dtype=np.float32)[:, None, None]
 HALF = np.ones((12, 1, 1), np.float32)
 HALF[:6] = 0
@@ -94,6 +96,11 @@ REFUSED: dict[str, tuple[Callable[[Any], Any], str]] = {
     ),
     "side by side": (lambda x: jnp.tile(x, (1, 2, 1, 1)), "tile"),
     "callback": (lambda x: jax.pure_callback(np.asarray, x, x), "pure_callback"),
+    "callback with effects": (lambda x: x + io_callback(lambda: np.float32(0), NUMBER), "io_callback"),
+    "callback with effects, in a loop": (
+        lambda x: x + lax.fori_loop(0, 1, lambda turn, last: io_callback(lambda: np.float32(0), NUMBER), jnp.zeros(())),
+        "scan",
+    ),
     "matrix inverse": (lambda x: jnp.linalg.inv(x[..., None] + jnp.eye(4)), "lu"),
     "constant": (lambda x: jnp.ones((1, 12, 12, 3)), "output"),
     "flattened output": (lambda x: x.reshape(-1, 4), "output"),

@@ -126,10 +126,32 @@ def test_what_rounding_hides_is_refused(name: str) -> None:
         proof(HIDDEN[name], 60)
 
 
-def test_what_is_drawn_anew_is_no_constant() -> None:
-    """Two certificates of a function that draws a number are not of one map."""
-    fn = lambda x: x + lax.rng_uniform(np.int32(0), np.int32(1000), ())  # noqa: E731
-    assert not proof(fn, 16, jnp.int32).same_map(proof(fn, 16, jnp.int32))
+def drawn() -> Any:
+    return lax.rng_uniform(np.int32(0), np.int32(2), ())
+
+
+def in_a_loop(value: Callable[[], Any]) -> Any:
+    """The same value, made by a loop over constants."""
+    return lax.fori_loop(0, 1, lambda turn, last: value(), jax.tree.map(jnp.zeros_like, value()))
+
+
+@pytest.mark.parametrize("made", [lambda draw: draw(), in_a_loop])
+def test_what_is_drawn_anew_is_no_constant(made: Callable[[Callable[[], Any]], Any]) -> None:
+    """Certificates of a function that draws a number are not of one map, whatever it was for each of them."""
+    fn = lambda x: x + made(drawn)  # noqa: E731
+    certificates = [proof(fn, 16, jnp.int32) for _ in range(6)]
+    assert not any(certificates[0].same_map(other) for other in certificates[1:])
+    control = lambda x: x + made(lambda: jnp.int32(1))  # noqa: E731
+    assert proof(control, 16, jnp.int32).same_map(proof(control, 16, jnp.int32))
+
+
+def test_what_is_drawn_anew_for_each_row_is_refused() -> None:
+    def rows(value: Callable[[], Any]) -> Fn:
+        return lambda x: lax.map(lambda row: row + value(), x.swapaxes(0, 1)).swapaxes(0, 1)
+
+    assert proof(rows(lambda: jnp.int32(1)), 16, jnp.int32).axes[0].exact == (0, 16)
+    with pytest.raises(CertificationError, match="draws something else at each turn"):
+        proof(rows(drawn), 16, jnp.int32)
 
 
 SAME: dict[str, Fn] = {

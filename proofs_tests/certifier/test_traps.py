@@ -53,6 +53,23 @@ def refuted(fn: Callable[[Any], Any], cert: Certificate, dtype: Any) -> list[str
     return [claim for found in seen for claim in failures(cert.axes[0], found)]
 
 
+def one_pixel_of_each_channel(x: Any, channels: int = 6) -> Any:
+    """A gather whose output `i` is pixel `i`, but of channel `i`."""
+    taken = jax.vmap(lambda channel, at: jnp.take(channel, at, axis=1), in_axes=(2, 0), out_axes=1)
+    return taken(x[..., :channels], jnp.arange(channels))[..., None]
+
+
+def test_a_gather_along_the_image_and_along_channels_at_once() -> None:
+    """Were it certified, it would move with the image, as the pixels of one channel do."""
+    wide = image(shape=(1, 24, 6))
+    with pytest.raises(CertificationError, match="gathered in blocks or along several axes"):
+        certify(one_pixel_of_each_channel, wide)
+    control = lambda x: jnp.take(x, jnp.arange(6), axis=1)[..., :1]  # noqa: E731
+    cert = certify(control, wide)
+    assert refuted(control, cert, np.int32) == []
+    assert refuted(one_pixel_of_each_channel, cert, np.int32)
+
+
 def test_a_gather_that_crops_the_image() -> None:
     """Exact pixels are those that are there."""
     cert = certify(first_ten, image())

@@ -118,7 +118,26 @@ def scaled_after(x: Any) -> Any:
     return (x * pixels - x.sum((1, 2), keepdims=True)) / pixels
 
 
-@pytest.mark.parametrize(("fn", "images"), [(by_channels_last, 2), (scaled_after, 1)])
+def scaled_by_channel(x: Any) -> Any:
+    scale = np.arange(1, x.shape[-1] + 1, dtype=np.float32) / (x.shape[1] * x.shape[2])
+    return x.sum((1, 2), keepdims=True) * scale + x * scale
+
+
+def mixed_by_pixels(x: Any) -> Any:
+    """By a matrix, whose numbers are divided by that of the pixels."""
+    weights = np.eye(x.shape[-1], dtype=np.float32) / (x.shape[1] * x.shape[2])
+    return (x.astype(jnp.float32) - x.max((1, 2), keepdims=True)) @ weights
+
+
+AT_ONE_SIZE: list[tuple[Fn, int]] = [
+    (by_channels_last, 2),
+    (scaled_after, 1),
+    (scaled_by_channel, 1),
+    (mixed_by_pixels, 1),
+]
+
+
+@pytest.mark.parametrize(("fn", "images"), AT_ONE_SIZE)
 def test_numbers_of_pixels_of_two_images_are_not_mixed(fn: Fn, images: int) -> None:
     """That of the measured image meets its statistics, or nothing does."""
     frozen = sj.freeze_statistics(fn, INTEGERS, tile=8, progress=False)

@@ -15,11 +15,9 @@ from shiftjax.certifier._domain.constants import Known, Unknown, compact
 from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.rounding import FLOATS, STEPS, Rounding, is_float, rounding, selected_from, undecided
 from shiftjax.certifier._domain.values import Constant
+from shiftjax.certifier._rules.chance import CHANCE, DEPENDENT, runs_any
 from shiftjax.certifier._rules.pointwise import PASSED_ON, POINTWISE
 from shiftjax.certifier._rules.table import Equation, plain_parameters
-
-CHANCE = frozenset({"rng_uniform", "pure_callback"})  # every call may give something else
-DEPENDENT = CHANCE | {"platform_index"}  # or on the machine, alike for all tiles: `devices` are of one platform
 
 # Operations whose results NumPy gives bit for bit as XLA does; each spares a compilation.
 NUMPY: dict[str, Callable[..., np.ndarray]] = {
@@ -109,7 +107,7 @@ def _on_blocks(known: Known, values: list[np.ndarray], before: list[Rounding]) -
 
 def _computable(eqn: Equation, operands: Sequence[Known]) -> bool:
     """Whether the value is the same on every machine, at every run, and however XLA computes it, but for rounding."""
-    if eqn.name in DEPENDENT or any("key<" in dtype for dtype in eqn.call.out_dtypes):  # NumPy cannot hold keys
+    if runs_any(eqn.call, DEPENDENT) or any("key<" in dtype for dtype in eqn.call.out_dtypes):  # NumPy cannot hold keys
         return False
     if not any(map(is_float, (*eqn.call.in_dtypes, *_jaxpr.inner_dtypes(eqn.params)))):
         return True
@@ -217,7 +215,7 @@ def _name(eqn: Equation, operands: Sequence[Constant], out: int) -> str:
         params = None  # the sizes say it all, once those of repeated and of uniform axes are left out
     else:
         keys = (*keys, *(str(v.shape) for v in operands))
-    chance = object() if eqn.name in CHANCE else None  # a name like no other
+    chance = object() if runs_any(eqn.call, CHANCE) else None  # a name like no other
     return digest("constant", eqn.name, params, keys, sizes, out, chance)
 
 

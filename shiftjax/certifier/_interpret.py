@@ -17,8 +17,10 @@ from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.values import Image, Refused, Result, Value, proved
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules import TABLE, Equation, Record, Rule
+from shiftjax.certifier._rules.chance import has_effects
 
 UNKNOWN = "Write it with operations that the certifier knows, or compute it outside the network."
+EFFECTS = "Certify a pure function: no callbacks with results and no references."
 REPORT = "This is a fault of the certifier: please report it. Until then, write it with other operations."
 MISMATCH = "Bring both to the same grid of the image first (crop, pool or upsample), or certify them apart."
 
@@ -66,6 +68,8 @@ class Interpreter:
 
     def fold(self, eqn: Equation, values: Sequence[Value]) -> list[Value]:
         """The results of an equation whose operands are all constants."""
+        if has_effects(eqn.call):
+            eqn.refuse("it has effects", EFFECTS)
         return list(fold(eqn, [v for v in values if not isinstance(v, Image)]))
 
     def _constant(self, value: Any, dtype: Any = None) -> Value:
@@ -106,7 +110,7 @@ class Interpreter:
         if not call.results:
             return []  # a print, or a write into memory, which nobody may read
         if call.effects and not (rule and rule.control):
-            eqn.refuse("it has effects", "Certify a pure function: no callbacks with results and no references.")
+            eqn.refuse("it has effects", EFFECTS)
         images = [v for v in operands if isinstance(v, Image)]
         if not images and (rule is None or not rule.control):
             return self.fold(eqn, operands)

@@ -6,27 +6,30 @@ that was measured: so the number of pixels by which it divides is that image's, 
 
 from __future__ import annotations
 
-import math
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from shiftjax._checks import fail
 from shiftjax._parameters import take_apart
 from shiftjax.certifier import _jaxpr
 from shiftjax.certifier._certify import traced_function
 from shiftjax.certifier._cutting.analysis import Analysis, Measure, Statistic, analyse, check_outputs
+from shiftjax.certifier._cutting.finding import Found
 from shiftjax.certifier._cutting.flat import flatten
 from shiftjax.certifier._cutting.moments import number, plain_number
+from shiftjax.certifier._domain.constants import Known
 from shiftjax.certifier._domain.naming import digest
 from shiftjax.certifier._domain.values import Image
 from shiftjax.certifier._jaxpr import Call
 from shiftjax.certifier._rules.table import program_name
 
 Fn = Callable[[Any], Any]
+SCALING = frozenset({"mul", "div", "dot_general", "conv_general_dilated"})
 
 
 class Cut:
@@ -206,29 +209,37 @@ def _inner_numbers(call: Call) -> Iterator[float | None]:
 
 
 def _check_scales(here: Analysis, own: Analysis) -> None:
-    """Refuses a size at which the image is multiplied or divided by another number, as by the number of pixels.
+    """Refuses a size at which the image is multiplied or divided by other numbers, as by the number of pixels.
 
     What is derived from statistics alone is computed for the size that was measured, and so must be what they meet.
     """
     one, other = (_scales(analysis) for analysis in (here, own))
-    if len(one) == len(other) and any(None not in pair and pair[0] != pair[1] for pair in zip(one, other, strict=True)):
+    if len(one) == len(other) and any(map(_differ, one, other)):
         sizes = f"{_jaxpr.shape(here.flat.program.inputs[-1])} than at {_jaxpr.shape(own.flat.program.inputs[-1])}"
         mend = "divide a statistic by the number of pixels before it meets the image"
         fail("fn", "a function that scales the image alike at every size", f"other numbers at {sizes}", mend)
 
 
-def _scales(analysis: Analysis) -> list[float | None]:
-    """What the image is multiplied and divided by on the way to outputs with a proof; None where it is no number."""
+def _scales(analysis: Analysis) -> list[Known | None]:
+    """What the image is multiplied and divided by on the way to outputs with a proof; None where it is not known."""
     found, outputs = analysis.found, analysis.flat.program.outputs
     known = {atom for atom in found.derived if atom not in found.spread}
     proved = [atom for atom in outputs if _jaxpr.literal(atom) is None and isinstance(found.values[atom], Image)]
     calls, _ = analysis.flat.needed(proved, known.__contains__)
-    scaling = [call for call in calls if call.name in ("mul", "div")]
-    return [
-        number(atom, found) if math.prod(shape) == 1 else None
-        for call in scaling
-        for atom, shape in zip(call.operands, call.in_shapes, strict=True)
-    ]
+    return [_scale(atom, found) for call in calls if call.name in SCALING for atom in call.operands]
+
+
+def _scale(atom: Any, found: Found) -> Known | None:
+    value = _jaxpr.literal(atom)
+    known = found.values[atom] if value is None else Known.of(np.asarray(value))
+    return known if isinstance(known, Known) else None
+
+
+def _differ(one: Known | None, other: Known | None) -> bool:
+    """Whether two constants of one shape hold other numbers; one as large as the image has another shape there."""
+    if one is None or other is None or one.shape != other.shape or one.key() == other.key():
+        return False
+    return one.is_large or one.value.tobytes() != other.value.tobytes()
 
 
 def inputs_of(analysis: Analysis, fn: Fn) -> dict[Any, Any]:

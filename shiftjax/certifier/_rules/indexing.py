@@ -125,7 +125,8 @@ def _indexed_axis(eqn: Equation, image: Image, axis: int, indices: Constant) -> 
     batch = [k for k in range(len(eqn.shape)) if k not in numbers.offset_dims]
     if not isinstance(indices, Known) or not isinstance(tag, Axis):
         eqn.refuse("the indices that are read along the image are unknown, or rounding decides them", START)
-    if len(batch) != 1 or indices.shape[-1] != 1 or axis not in numbers.collapsed_slice_dims:
+    one_by_one = len(batch) == 1 and indices.shape[-1] == 1 and axis in numbers.collapsed_slice_dims
+    if not one_by_one or numbers.operand_batching_dims:  # along these, each output is of another channel
         eqn.refuse("the image is gathered in blocks or along several axes", GATHER)
     read = indices_read(mode, indices, total)
     if "FILL" not in mode and not all(0 <= i < total for i in read):

@@ -17,6 +17,7 @@ from shiftjax.certifier._domain.tags import following, mapped
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._refusal import CertificationError
 from shiftjax.certifier._rules.branching import BRANCH, join_branches
+from shiftjax.certifier._rules.chance import CHANCE, runs_any
 from shiftjax.certifier._rules.sliding import slide
 from shiftjax.certifier._rules.table import Equation, Interpreter, rule
 
@@ -43,6 +44,8 @@ def scan(interpreter: Interpreter, eqn: Equation, *values: Value) -> list[Value]
         return interpreter.prove(body, [*fixed, *carry, *given], eqn)
 
     if any(isinstance(row, Image) and row.axes[0] is not None for row in rows):
+        if any(runs_any(call, CHANCE) for call in body.calls):
+            eqn.refuse("a loop along the image draws something else at each turn", PER_ROW)
         return _along_image(eqn, turn, start, rows)
 
     def follow() -> list[Value]:

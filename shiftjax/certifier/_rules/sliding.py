@@ -21,11 +21,11 @@ from shiftjax.certifier._domain.axis import Axis
 from shiftjax.certifier._domain.constants import Known
 from shiftjax.certifier._domain.values import Image, Value
 from shiftjax.certifier._refusal import CertificationError
+from shiftjax.certifier._rules.chance import CHANCE, runs_any
 from shiftjax.certifier._rules.indexing import clamped_start
 from shiftjax.certifier._rules.moved import as_image, ends_move, further, is_exact
 from shiftjax.certifier._rules.table import Equation, Interpreter
 
-CHANCE = frozenset({"rng_uniform", "pure_callback"})  # every turn may find something else
 FILLING = frozenset({"dynamic_update_slice", "scatter"})
 Starts = list[tuple[int, ...]]  # of every read, along every axis of its array
 Values = dict[Any, Value]  # of variables
@@ -276,7 +276,4 @@ def _named(atoms: Iterable[Any]) -> set[Any]:
 
 def _by_chance(program: _jaxpr.Program) -> bool:
     """Whether something in a program, at any depth, may differ from turn to turn, or be seen outside."""
-    return any(
-        call.effects or call.name in CHANCE or any(_by_chance(_jaxpr.program(p)) for p in _jaxpr.programs(call.params))
-        for call in program.calls
-    )
+    return any(call.effects or runs_any(call, CHANCE) for call in program.calls)
