@@ -25,9 +25,10 @@ from proofs_tests.volume.code_volumes import (
     smooth_codes,
 )
 from proofs_tests.volume.small import is_deep
-from shiftjax.volume import VolumeError, segment_volume
+from shiftjax.volume import VolumeError, new_target, segment_volume
 from shiftjax.volume._segmentation import passes, stages
 from shiftjax.volume._segmentation.foreground import MaskedEmbedding
+from shiftjax.volume._targets.pyramid import Pyramid
 
 
 class Slow:
@@ -141,6 +142,23 @@ def test_other_codes_than_those_that_were_lost(tmp_path, monkeypatch):
         np.testing.assert_array_equal(segmented(codes, (6, 8), tmp_path / "o", **options).labels[:], whole)
         (tmp_path / "o" / "labels" / "instances" / "0" / "results" / "codes").unlink()
         monkeypatch.setattr(stages, "find_codes", find)
+
+
+@pytest.mark.parametrize("control", [False, True])
+def test_coarser_levels_follow_other_codes(control, tmp_path, monkeypatch):
+    """Codes that were lost, of which another device finds fewer: no level goes on showing the labels of before."""
+    codes, target = smooth_codes((20, 24)), new_target(tmp_path / "o", levels=2)
+    options: Any = {"codebook": None, "samples": SAMPLES}
+    first = segmented(codes, (6, 8), target, **options)
+    (tmp_path / "o" / "labels" / "instances" / "0" / "results" / "codes").unlink()
+    find = stages.find_codes
+    monkeypatch.setattr(stages, "find_codes", lambda sample, **settings: find(sample, **settings)[:1])
+    if control:
+        monkeypatch.setattr(Pyramid, "unlist", lambda self: None)
+    second = segmented(codes, (6, 8), target, **options)
+    assert second.objects < first.objects
+    coarse: Any = zarr.open_array(tmp_path / "o" / "labels" / "instances" / "1", mode="r")
+    assert np.array_equal(coarse[:], second.labels[1::2, 1::2]) is not control
 
 
 def test_a_finished_target_is_left_alone(tmp_path, monkeypatch):

@@ -148,7 +148,7 @@ def segment_volume(
     announce(source, plan, progress)
     with begun.claim() as claim:
         begun.remove_leftovers()
-        objects, codes = Segmentation(masked, begun, settings, claim, options).run(codes, seed)
+        objects, codes = Segmentation(masked, begun, settings, claim, options, pyramid.unlist).run(codes, seed)
         pyramid.write()
         list_labels(new, name)
     return Segmented(begun.arrays[""], objects, codes)

@@ -43,8 +43,15 @@ class Segmentation:
     """
 
     def __init__(
-        self, masked: MaskedEmbedding, target: Target, settings: Settings, claim: Claim, options: Options
+        self,
+        masked: MaskedEmbedding,
+        target: Target,
+        settings: Settings,
+        claim: Claim,
+        options: Options,
+        before_labels: Callable[[], object],
     ) -> None:
+        self._before_labels = before_labels  # called before any label is written, as coarser levels show earlier ones
         self._masked, self._volume, self._target = masked, masked.embedding.volume, target
         self._settings, self._claim, self._options = settings, claim, options
         self._intermediates = Intermediates(f"{target.uri}/0/intermediates", target.storage_options)
@@ -121,7 +128,8 @@ class Segmentation:
                 store=self._intermediates,
             )
         local = replace(self._options, client=None)
-        Run(self._volume, self._target, self._claim, local, name="labels")(LabelPass(finding, objects, self._target))
+        writing = Run(self._volume, self._target, self._claim, local, name="labels", before=self._before_labels)
+        writing(LabelPass(finding, objects, self._target))
         return objects.count
 
     def _pass(self, name: str, compute: Pass, *kinds: str) -> None:
