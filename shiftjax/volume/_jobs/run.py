@@ -98,8 +98,10 @@ class Run:
         """
         self._claim.check()
         number = self._tiles.number(tile)
-        before = self._journal.receipts.get(number) or self._read.get(number, NOTHING)
-        if before.read and not before.missing and before.read != receipt.read:
+        before, earlier = self._journal.receipts.get(number, NOTHING), self._read.get(number, NOTHING)
+        changed = before.read and not before.missing and before.read != receipt.read
+        # Not even a chunk that was missing may come between two passes, whose results would not fit together.
+        if changed or (earlier.read and earlier.read != receipt.read):
             raise source_changed(self._tiles, [number], 1)
         self._finished += 1
         self._missing += receipt.missing > 0

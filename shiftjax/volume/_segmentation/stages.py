@@ -134,6 +134,15 @@ class Segmentation:
 
     def _pass(self, name: str, compute: Pass, *kinds: str) -> None:
         """A pass that stores intermediate results of these kinds."""
-        lost = partial(lost_tiles, kinds, self._volume, self._intermediates)
-        read = self._target.journal("codebook").receipts
-        Run(self._volume, self._target, self._claim, self._options, name=name, unsound=lost, read=read)(compute)
+        run = Run(
+            self._volume,
+            self._target,
+            self._claim,
+            self._options,
+            name=name,
+            # Tiles that are lost are read before they are computed again: what a changed source gave would stay.
+            reread=self._masked.reading,
+            unsound=partial(lost_tiles, kinds, self._volume, self._intermediates),
+            read=self._target.journal("codebook").receipts,
+        )
+        run(compute)
