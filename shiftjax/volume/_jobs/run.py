@@ -173,9 +173,11 @@ class Run:
         if self._missing:
             source = self._tiles.source
             fill = getattr(source.array, "fill_value", 0)
+            again = "they are computed again by the same call once the chunks are there"
+            once_there = again if self._title == "tiles" else "once they are there, the same call is refused"
             say(
-                f"{self._missing} tiles read chunks that {source.name} has not, as its fill value {fill}; they are "
-                "computed again by the same call once the chunks are there; missing='error' refuses them"
+                f"{self._missing} tiles read chunks that {source.name} has not, as its fill value {fill}; "
+                f"{once_there}; missing='error' refuses them"
             )
         if tried_again := times_tried_again():
             say(f"{tried_again} reads or writes failed and were tried again")
