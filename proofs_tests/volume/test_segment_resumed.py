@@ -29,6 +29,7 @@ from shiftjax.volume import VolumeError, new_target, segment_volume
 from shiftjax.volume._jobs import run
 from shiftjax.volume._segmentation import passes, stages
 from shiftjax.volume._segmentation.foreground import MaskedEmbedding
+from shiftjax.volume._storage.intermediates import Intermediates
 from shiftjax.volume._targets import provenance
 from shiftjax.volume._targets.pyramid import Pyramid
 
@@ -228,6 +229,25 @@ def test_lost_labels_are_found_again(tmp_path):
     np.testing.assert_array_equal(again.labels[:], wanted)
     assert again.objects == first.objects
     assert not list((tmp_path / "out.zarr" / "labels" / "instances").rglob("fragments-*"))
+
+
+def test_stopped_before_the_number_of_other_objects_is_kept(tmp_path, monkeypatch):
+    """Codes that were lost, of which another device finds fewer; the labels of those are written, but not counted."""
+    codes, options = smooth_codes((12, 12)), {"codebook": None, "samples": SAMPLES}
+    first = segmented(codes, (5, 5), tmp_path / "o", **options)
+    (tmp_path / "o" / "labels" / "instances" / "0" / "results" / "codes").unlink()
+    find, put = stages.find_codes, Intermediates.put
+    monkeypatch.setattr(stages, "find_codes", lambda sample, **settings: find(sample, **settings)[:1])
+
+    def stopped(self, name, arrays):
+        if name == "objects":
+            raise Stop
+        put(self, name, arrays)
+
+    with patch.object(Intermediates, "put", stopped), pytest.raises(Stop):
+        segmented(codes, (5, 5), tmp_path / "o", **options)
+    found = segmented(codes, (5, 5), tmp_path / "o", **options)
+    assert found.objects == np.asarray(found.labels).max() < first.objects
 
 
 @pytest.mark.parametrize("control", [False, True])

@@ -97,6 +97,7 @@ class Segmentation:
         """What was made with codes that were lost, where others were found since, as another device may do."""
         for name in ("fragments", "labels"):
             self._target.journal(name).clear()
+        self._stages.clear()  # the number of objects; last, since its entry of the codes says that all this has to go
 
     def _check_labels(self) -> None:
         """Where labels were lost or damaged since they were finished, they are to be written again."""
