@@ -9,7 +9,15 @@ HELD = "values that float32 holds to a tenth of the bandwidth"
 
 
 def is_moved(values: np.ndarray, bandwidth: float) -> bool:
-    """Whether float32 would move some of these values by more than a tenth of a bandwidth."""
+    """Whether float32 would move some of these values by more than a tenth of a bandwidth.
+
+    Args:
+        values: of an embedding, of any type and shape.
+        bandwidth: of `mean_shift`, in units of the embedding.
+
+    Returns:
+        The answer; False for all types but float64, which float32 holds or which are integers, looked at elsewhere.
+    """
     if values.dtype != np.float64:
         return False
     with np.errstate(over="ignore", invalid="ignore"):  # what is infinite in float32 has moved; NaN is found elsewhere
