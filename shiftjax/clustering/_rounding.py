@@ -12,11 +12,11 @@ def is_moved(values: np.ndarray, bandwidth: float) -> bool:
     """Whether float32 would move some of these values by more than a tenth of a bandwidth.
 
     Args:
-        values: of an embedding, of any type and shape.
+        values: of an embedding, `(*anything, channel)`, of any type.
         bandwidth: of `mean_shift`, in units of the embedding.
 
     Returns:
-        The answer; False for all types but float64, which float32 holds or which are integers, looked at elsewhere.
+        The answer; False for all types but float64.
     """
     if values.dtype != np.float64:
         return False
