@@ -46,6 +46,9 @@ def host_embedding(name: str, value: Any, other: str, shape: tuple[int, ...]) ->
     if embedding.ndim != len(shape) + 1:
         _checks.fail(name, f"an embedding (batch, *space, channel) over `{other}` {shape}", f"shape {embedding.shape}")
     same_shape(name, embedding.shape[:-1], other, shape)
+    if of_integers and not -_checks.MOST <= int(embedding.min()) <= int(embedding.max()) <= _checks.MOST:
+        expected = "integers from -2^62 to 2^62, of which int64 holds the differences"
+        _checks.fail(name, expected, f"integers from {embedding.min()} to {embedding.max()}", "subtract an offset")
     wide = embedding.astype(np.int64 if of_integers else np.float64)
     _checks.finite(name, wide)
     return wide

@@ -64,7 +64,15 @@ def instances(
         with patience(f"clustering {mask.sum()} pixels of image {k + 1} of {len(values)}"), silence():
             clusters = mean_shift(pixels, bandwidth=bandwidth, mask=mask, key=key)
             rests = bool(clusters.converged)  # waits for the result
+        codes[k] = clusters.labels
+        if not codes[k][mask].all():  # without a code these would be background
+            expected = "a length that float32 can tell beside the embedding"
+            fail(
+                "bandwidth",
+                expected,
+                f"{bandwidth}, at which pixels of image {k} are in no cluster",
+                "give a larger one",
+            )
         if not rests and mask.any():
             warnings.warn(f"mean shift did not come to rest in image {k}; try a larger bandwidth", stacklevel=2)
-        codes[k] = clusters.labels
     return np.asarray(relabel(drop_small(connected_components(codes), min_size=smallest)))

@@ -16,6 +16,7 @@ import zarr
 import shiftjax as sj
 from proofs_tests.fitting.small import IMAGE, NET, discs, fit, untrained
 from shiftjax.fitting import _saving
+from shiftjax.volume import VolumeError
 
 
 @pytest.fixture(scope="module")
@@ -216,6 +217,18 @@ def test_a_volume_is_labelled_from_storage_to_storage(model, larger, tmp_path):
     assert sj.average_precision(model.segment(image)[None], labels[None].astype(np.int32)) > 0.95
     with pytest.raises(ValueError, match="2 spatial axes and 1 channels"):
         model.segment_volume(np.stack([image] * 4, -1), tmp_path / "x.zarr", axes="yxc")
+
+
+def test_missing_chunks_are_refused_whether_the_embedding_is_kept_or_not(tmp_path):
+    stored = zarr.create_array(tmp_path / "in.zarr", data=IMAGE, chunks=(32, 32))
+    (tmp_path / "in.zarr" / "c" / "1" / "1").unlink()
+    assert not np.asarray(stored[32:, 32:64]).any()
+    for number, kept in enumerate((None, tmp_path / "embedding.zarr")):
+        options: Any = {"axes": "yx", "embedding": kept, "progress": False, "tile": 32}
+        with pytest.raises(VolumeError, match="chunk c/1/1 of the source is missing"):
+            untrained().segment_volume(tmp_path / "in.zarr", tmp_path / f"{number}", missing="error", **options)
+    control = untrained().segment_volume(tmp_path / "in.zarr", tmp_path / "filled", **options)
+    assert control.labels.shape == IMAGE.shape
 
 
 @pytest.mark.deep

@@ -20,9 +20,9 @@ from shiftjax import _checks
 
 COUNTS = {"bad_calls": (250, 6000), "bad_commands": (60, 2000)}  # by default, and in the deep profile
 INNER = {  # functions for other parts of the library and for test suites; they trust their callers
-    "sj.certifier.batchwise", "sj.clustering.nearest_codes", "sj.labelling.objects", "sj.labelling.regions",
-    "sj.tiling.check_function", "sj.tiling.computed_by", "sj.tiling.in_strips", "sj.tiling.read_window",
-    "sj.tiling.run_tiles", "sj.tiling.zero_outside", "sj.translation.translated",
+    "sj.certifier.batchwise", "sj.clustering.is_moved", "sj.clustering.nearest_codes", "sj.labelling.objects",
+    "sj.labelling.regions", "sj.tiling.check_function", "sj.tiling.computed_by", "sj.tiling.in_strips",
+    "sj.tiling.read_window", "sj.tiling.run_tiles", "sj.tiling.zero_outside", "sj.translation.translated",
     "sj.from_torch", "sj.open_model",  # need PyTorch: their bad input is in `proofs_tests/pytorch`
 }  # fmt: skip
 TRUSTING = ("sj.nets.operators.", "sj.testing.strategies.")

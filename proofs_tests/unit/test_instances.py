@@ -69,6 +69,14 @@ def test_bad_input_is_answered_in_a_sentence(embedding: np.ndarray, options: dic
         sj.instances(embedding, bandwidth=0.5, **options)
 
 
+def test_a_bandwidth_at_which_pixels_are_in_no_cluster_is_refused() -> None:
+    """They would be background, though the foreground says that they are not."""
+    embedding = np.repeat(np.array([1, 6], np.float32), 30)[None, :, None]
+    with pytest.raises(ValueError, match="`bandwidth`: expected a length that float32 can tell beside the embedding"):
+        sj.instances(embedding, bandwidth=1e-18)
+    np.testing.assert_array_equal(sj.instances(embedding, bandwidth=1e-3)[0], np.repeat([1, 2], 30))  # control
+
+
 def test_a_foreground_of_probabilities_is_refused() -> None:
     with pytest.raises(TypeError, match=r"> 0\.5"):
         sj.instances(np.zeros((1, 4, 2), np.float32), bandwidth=0.5, foreground=np.ones((1, 4), np.float32))

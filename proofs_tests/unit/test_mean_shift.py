@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn.cluster import MeanShift
 
-from shiftjax.clustering import _climb, _mean_shift, mean_shift
+from shiftjax.clustering import _climb, _mean_shift, mean_shift, nearest_codes
 
 
 def blobs(seed, *, pixels=600, channels=2, clusters=6, spread=4.0, width=0.3):
@@ -193,6 +193,36 @@ def test_far_clusters_and_a_common_offset_do_no_harm(kernel, shift):
     centres = np.array([points[cluster == k].mean(axis=0) + shift for k in range(6)])
     distance = np.abs(centroids_of(clusters)[:, None] - centres).max(axis=-1).min(axis=1)
     np.testing.assert_allclose(distance, 0, atol=0.05)
+
+
+def test_seeds_that_rounding_moves_off_their_pixels_are_reported():
+    """Numbers of float32 lie many bandwidths apart there; the mean of equal pixels, rounded, is none of them."""
+    two = np.repeat(np.array([0, 5], np.float32), 30)[:, None]
+    for points, bandwidth in ((two + 1, 1e-18), (1e20 * (two + 1), 1.0)):
+        assert not mean_shift(points, bandwidth=bandwidth).converged
+    control = mean_shift(two, bandwidth=1e-3)
+    assert control.converged
+    assert control.valid.sum() == 2
+
+
+def test_one_far_pixel_costs_the_others_no_precision():
+    points = np.append(np.repeat(np.array([0, 5], np.float32), 30), np.array(1e11, np.float32))[:, None]
+    clusters = mean_shift(points, bandwidth=0.5)
+    assert clusters.converged
+    assert same_partition(clusters.labels, np.unique(points, return_inverse=True)[1].ravel())
+    from_mean = points - points.mean()
+    assert (from_mean[:-1] == from_mean[0]).all()  # control: counted from there, the two are one
+    codes = np.array([[0], [5], [1e11]], np.float32)
+    assert nearest_codes(points, codes, bandwidth=0.5, room=61).tolist() == [0] * 30 + [1] * 30 + [2]
+
+
+def test_float64_that_float32_would_move_is_refused():
+    """At 1e9 numbers of float32 lie 64 apart: two objects would be one."""
+    two = np.repeat([0.0, 5.0], 30)[:, None] + 1e9
+    with pytest.raises(ValueError, match="`embedding`: expected values that float32 holds to a tenth of the bandwidth"):
+        mean_shift(two, bandwidth=0.5)
+    assert mean_shift(two.astype(np.float32), bandwidth=0.5).valid.sum() == 1  # control: what would be found
+    assert mean_shift(two - 1e9, bandwidth=0.5).valid.sum() == 2
 
 
 def test_products_are_refused_where_they_round_too_much():

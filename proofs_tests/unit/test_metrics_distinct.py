@@ -72,6 +72,19 @@ def test_integers_that_no_float64_mean_would_tell_apart():
     assert distinct_embeddings(embedding, labels, tolerance=0) == 1
 
 
+def test_sums_that_int64_does_not_hold_are_refused():
+    """They would wrap around: four times 2^62 are 0, and two objects one."""
+    labels = np.array([[[1] * 4, [2] * 4]])
+    embedding = np.zeros((1, 2, 4, 1), np.int64)
+    embedding[0, 0] = 2**61 - 1
+    for tolerance in (0, 1):
+        assert distinct_embeddings(embedding, labels, tolerance=tolerance) == 2  # control: they are held
+        with pytest.raises(ValueError, match=r"expected integers whose sums .* int64 holds, found .* 2 to"):
+            distinct_embeddings(2 * embedding + 2, labels, tolerance=tolerance)
+        with pytest.raises(ValueError, match=r"`embedding`: expected integers from -2\^62 to 2\^62"):
+            distinct_embeddings(np.full((1, 2, 4, 1), 2**63, np.uint64), labels, tolerance=tolerance)
+
+
 @pytest.mark.parametrize("tolerance", [0.02, 0.1, 0.3, 1.0])
 def test_floats_are_linked_within_the_tolerance(tolerance):
     rng = np.random.default_rng(3)

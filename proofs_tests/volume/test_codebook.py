@@ -107,6 +107,15 @@ def test_an_empty_sample_has_no_codes_and_no_pixel_gets_one():
     assert nearest_codes(np.zeros((0, 4), np.float32), np.ones((2, 4), np.float32), bandwidth=1.0, room=6).shape == (0,)
 
 
+def test_a_bandwidth_at_which_no_code_is_found_is_refused():
+    """Every pixel would become background."""
+    pixels = np.repeat(np.array([1, 6], np.float32), 25)[:, None]
+    sample = draw(pixels, np.ones(50, bool), seed=SEED, start=(0,), most=50)
+    with pytest.raises(ValueError, match="`bandwidth`: expected a length that float32 can tell beside the embedding"):
+        find_codes(sample, bandwidth=1e-18, seeds=10)
+    assert len(find_codes(sample, bandwidth=1e-3, seeds=10)) == 2  # control
+
+
 def test_a_sample_that_does_not_come_to_rest_is_told(monkeypatch):
     slow = lambda *args, **options: sj.mean_shift(*args, **options, max_iter=1)  # noqa: E731
     monkeypatch.setattr("shiftjax.volume._segmentation.codebook.mean_shift", slow)

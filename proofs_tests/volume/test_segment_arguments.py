@@ -98,6 +98,11 @@ def test_numbers_that_would_be_cut_stop_the_run(tmp_path):
         segment_volume(embedding + 2**40, tmp_path / "q", plan, **options)
     with pytest.raises(VolumeError, match=r"tile \(0, 0\): int32 does not hold 10995"):
         segment_volume(embedding + 2**40, tmp_path / "r", plan, foreground=lambda y: y[..., 0] > 5, **options)
+    shifted = embedding + 1e9
+    with pytest.raises(ValueError, match=r"float32 holds to a tenth of the bandwidth, found float64 .* tile \(0, 0\)"):
+        segment_volume(shifted, tmp_path / "t", plan, **{**options, "codebook": 8 * CODEBOOK + 1e9})
+    found = segment_volume(shifted - 1e9, tmp_path / "u", plan, foreground=np.ones((8, 8)), **options)
+    assert found.objects == right  # control: without the offset
     embedding[..., 1] += 2**25  # a channel that is not clustered may hold what it likes
     only: Any = {**options, "channels": [0], "codebook": 8 * CODEBOOK[:, :1]}
     assert segment_volume(embedding, tmp_path / "s", plan, **only).objects

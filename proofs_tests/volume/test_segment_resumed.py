@@ -25,9 +25,13 @@ from proofs_tests.volume.code_volumes import (
     smooth_codes,
 )
 from proofs_tests.volume.small import is_deep
-from shiftjax.volume import VolumeError, segment_volume
+from shiftjax.volume import VolumeError, new_target, segment_volume
+from shiftjax.volume._jobs import run
 from shiftjax.volume._segmentation import passes, stages
 from shiftjax.volume._segmentation.foreground import MaskedEmbedding
+from shiftjax.volume._storage.intermediates import Intermediates
+from shiftjax.volume._targets import provenance
+from shiftjax.volume._targets.pyramid import Pyramid
 
 
 class Slow:
@@ -143,6 +147,23 @@ def test_other_codes_than_those_that_were_lost(tmp_path, monkeypatch):
         monkeypatch.setattr(stages, "find_codes", find)
 
 
+@pytest.mark.parametrize("control", [False, True])
+def test_coarser_levels_follow_other_codes(control, tmp_path, monkeypatch):
+    """Codes that were lost, of which another device finds fewer: no level goes on showing the labels of before."""
+    codes, target = smooth_codes((20, 24)), new_target(tmp_path / "o", levels=2)
+    options: Any = {"codebook": None, "samples": SAMPLES}
+    first = segmented(codes, (6, 8), target, **options)
+    (tmp_path / "o" / "labels" / "instances" / "0" / "results" / "codes").unlink()
+    find = stages.find_codes
+    monkeypatch.setattr(stages, "find_codes", lambda sample, **settings: find(sample, **settings)[:1])
+    if control:
+        monkeypatch.setattr(Pyramid, "unlist", lambda self: None)
+    second = segmented(codes, (6, 8), target, **options)
+    assert second.objects < first.objects
+    coarse: Any = zarr.open_array(tmp_path / "o" / "labels" / "instances" / "1", mode="r")
+    assert np.array_equal(coarse[:], second.labels[1::2, 1::2]) is not control
+
+
 def test_a_finished_target_is_left_alone(tmp_path, monkeypatch):
     codes = smooth_codes((12, 12))
     first = segmented(codes, (5, 5), tmp_path / "out.zarr")
@@ -208,6 +229,67 @@ def test_lost_labels_are_found_again(tmp_path):
     np.testing.assert_array_equal(again.labels[:], wanted)
     assert again.objects == first.objects
     assert not list((tmp_path / "out.zarr" / "labels" / "instances").rglob("fragments-*"))
+
+
+def test_stopped_before_the_number_of_other_objects_is_kept(tmp_path, monkeypatch):
+    """Codes that were lost, of which another device finds fewer; the labels of those are written, but not counted."""
+    codes, options = smooth_codes((12, 12)), {"codebook": None, "samples": SAMPLES}
+    first = segmented(codes, (5, 5), tmp_path / "o", **options)
+    (tmp_path / "o" / "labels" / "instances" / "0" / "results" / "codes").unlink()
+    find, put = stages.find_codes, Intermediates.put
+    monkeypatch.setattr(stages, "find_codes", lambda sample, **settings: find(sample, **settings)[:1])
+
+    def stopped(self, name, arrays):
+        if name == "objects":
+            raise Stop
+        put(self, name, arrays)
+
+    with patch.object(Intermediates, "put", stopped), pytest.raises(Stop):
+        segmented(codes, (5, 5), tmp_path / "o", **options)
+    found = segmented(codes, (5, 5), tmp_path / "o", **options)
+    assert found.objects == np.asarray(found.labels).max() < first.objects
+
+
+@pytest.mark.parametrize("control", [False, True])
+def test_fragments_of_a_changed_source_are_not_kept(control, tmp_path, monkeypatch):
+    """Lost labels are found again from a source that has changed, which is refused; then the earlier one comes back."""
+    monkeypatch.setattr(provenance, "BLOCKS", 0)  # or they would see that the source is another one
+    codes, options = smooth_codes((12, 12)), {"verify": False}  # nor does a sample of the finished tiles
+    source = embedded(codes)
+    right = segmented(codes, (5, 5), tmp_path / "o", source=source, **options).labels[:]
+    next(p for p in (tmp_path / "o" / "labels" / "instances" / "0" / "c").rglob("*") if p.is_file()).unlink()
+    earlier = source[:5, :5].copy()
+    source[:5, :5] = CODEBOOK[np.indices((5, 5)).sum(0) % 4]
+    if control:
+        monkeypatch.setattr(run, "check_source", lambda *args: [])
+    with pytest.raises(VolumeError, match=r"not what it was .* bring the earlier source back"):
+        segmented(codes, (5, 5), tmp_path / "o", source=source, **options)
+    source[:5, :5] = earlier
+    found = segmented(codes, (5, 5), tmp_path / "o", source=source, **options).labels[:]
+    assert np.array_equal(found, right) is not control
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_chunk_that_comes_between_two_passes_stops_the_run(late, tmp_path, monkeypatch):
+    """Codes would be those of a volume without it, labels those of one with it."""
+    codes, options = smooth_codes((12, 12)), {"codebook": None, "samples": SAMPLES}
+    zarr.create_array(tmp_path / "in", data=embedded(codes), chunks=(5, 5, 2))
+    chunk = tmp_path / "in" / "c" / "1" / "1" / "0"
+    data, find = chunk.read_bytes(), stages.find_codes
+    chunk.unlink()
+
+    def found(sample, **settings):
+        if late:
+            chunk.write_bytes(data)
+        return find(sample, **settings)
+
+    monkeypatch.setattr(stages, "find_codes", found)
+    call = lambda: segmented(codes, (5, 5), tmp_path / "o", source=tmp_path / "in", **options)  # noqa: E731
+    if late:
+        with pytest.raises(VolumeError, match="not what it was"):
+            call()
+    else:
+        assert call().objects  # control: it stays away
 
 
 HARMS: Any = {

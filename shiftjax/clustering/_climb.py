@@ -72,6 +72,18 @@ class Pixels(NamedTuple):
     exact: Bool[Array, ""]
 
 
+def origin_at(mean: Array, deviation: Array) -> Array:
+    """Where to count from: the mean, so that a common offset costs no precision; 0 where that is no common offset.
+
+    A single far pixel may move the mean so far that the others, counted from there, lose their digits.
+
+    Args:
+        mean: of the positions, `(channel,)`.
+        deviation: their mean distance from it in each channel, `(channel,)`.
+    """
+    return jnp.where(jnp.abs(mean) <= deviation, 0, mean)  # NaN stays NaN
+
+
 def gather(pixels: Float[Array, "pixel channel"], inside: Bool[Array, " pixel"], chunk: int, rounding: float) -> Pixels:
     """Moves the pixels of the mask to the front and fills the last chunk."""
     size = jnp.sum(inside)
@@ -139,7 +151,7 @@ class Climb(NamedTuple):
         waiting: number of the next seed of the queue.
         modes: where each seed came to rest.
         density: the sum of the weights there; zero where the seed has no mode (yet).
-        exhausted: whether some seed ran out of steps.
+        exhausted: whether some seed ran out of steps, or was lost to rounding.
     """
 
     position: Float[Array, "lane channel"]
@@ -172,6 +184,8 @@ def climb(
         rests = ~(jnp.sum((moved - state.position) ** 2, axis=1) > jnp.square(tol))  # NaN rests, too: it would not end
         busy = state.seed < total
         done = busy & (rests | (steps >= max_iter))
+        # Density grows from step to step. A seed that reached pixels and then reaches none was moved by rounding alone.
+        lost = busy & (jnp.isnan(density) | ((density == 0) & (state.steps > 0)))
         arrived = jnp.zeros_like(done)
         if kernel.arrival:
             near = squared_distances(moved, state.modes, pixels.exact) < kernel.arrival**2
@@ -188,7 +202,7 @@ def climb(
             waiting=jnp.minimum(state.waiting + jnp.sum(free), total),
             modes=state.modes.at[target].set(moved, mode="drop"),
             density=state.density.at[target].set(density, mode="drop"),
-            exhausted=state.exhausted | jnp.any(done & ~rests),
+            exhausted=state.exhausted | jnp.any((done & ~rests) | lost),
         )
 
     seed = jnp.arange(lanes)

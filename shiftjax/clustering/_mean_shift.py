@@ -13,7 +13,19 @@ from shiftjax._checks import array, fail, finite, floating, integer, length, num
 from shiftjax._patience import patience
 from shiftjax._typing import Array, ArrayLike, Bool, Float, Int, PRNGKeyArray
 from shiftjax._xla_cpu import cpu_form
-from shiftjax.clustering._climb import ACCELERATOR, CPU, KERNELS, Sizes, climb, gather, merge, nearest, spread
+from shiftjax.clustering._climb import (
+    ACCELERATOR,
+    CPU,
+    KERNELS,
+    Sizes,
+    climb,
+    gather,
+    merge,
+    nearest,
+    origin_at,
+    spread,
+)
+from shiftjax.clustering._rounding import HELD, is_moved
 
 SIZES = (CPU, ACCELERATOR)
 
@@ -27,6 +39,7 @@ class Clusters(NamedTuple):
         labels: of every pixel `(*anything)`, int32: k + 1 where centroid k is the nearest valid one, 0 outside the
             mask, so that 0 is background here as in all labels.
         converged: whether every seed came to rest within max_iter and max_centroids were enough for all centroids.
+            A seed that rounding moves away from all pixels does not: the embedding has too many bandwidths.
     """
 
     centroids: Float[Array, "centroid channel"]
@@ -70,7 +83,7 @@ def mean_shift(
         and whether all seeds converged. An empty mask has no valid centroid.
 
     Raises:
-        ValueError: wrong shapes or options, or NaN in a known embedding.
+        ValueError: wrong shapes or options; NaN in a known embedding, or float64 in which float32 would lose objects.
         TypeError: an embedding that is not floating point or a mask that is not boolean.
 
     References:
@@ -81,8 +94,11 @@ def mean_shift(
         single_key(key)
     one_of("kernel", kernel, KERNELS)
     shape = _check_shapes(embedding, mask)
-    pixels = jnp.asarray(array("embedding", embedding)).reshape(-1, shape[-1])
+    given = array("embedding", embedding)
+    pixels = jnp.asarray(given).reshape(-1, shape[-1])
     pixels = pixels.astype(jnp.promote_types(pixels.dtype, jnp.float32))
+    if given.dtype == np.float64 and pixels.dtype == jnp.float32 and is_moved(given, bandwidth):
+        fail("embedding", HELD, "float64 that it does not", "subtract their mean first")
     finite("embedding", pixels)
     start, count = _check_seeds(seeds, pixels)
     limit = count if max_centroids is None else integer("max_centroids", max_centroids, least=1)
@@ -157,8 +173,10 @@ def _clusters(
 ) -> Clusters:
     """Scale to units of the bandwidth, climb, merge, label."""
     lanes, chunk = min(sizes.lanes, seeds), min(sizes.chunk, len(embedding))
-    # Around the mean, so that a common offset of all pixels costs no precision.
-    origin = jnp.sum(embedding, axis=0, where=inside[:, None]) / jnp.maximum(jnp.sum(inside), 1)
+    of_mask = partial(jnp.sum, axis=0, where=inside[:, None])
+    count = jnp.maximum(jnp.sum(inside), 1)
+    mean = of_mask(embedding) / count
+    origin = origin_at(mean, of_mask(jnp.abs(embedding - mean)) / count)
     scaled = (embedding - origin) / bandwidth
     pixels = gather(scaled, inside, chunk, KERNELS[kernel].rounding)
     if start is None:

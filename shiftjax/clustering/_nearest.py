@@ -11,7 +11,7 @@ import numpy as np
 from shiftjax._arithmetic import ceil_div
 from shiftjax._typing import Array, Bool, Float, Int
 from shiftjax._xla_cpu import cpu_form
-from shiftjax.clustering._climb import ACCELERATOR, CPU, KERNELS, nearest
+from shiftjax.clustering._climb import ACCELERATOR, CPU, KERNELS, nearest, origin_at
 
 STEP = 1024  # pixels, to which numbers of pixels are rounded up at least
 
@@ -31,7 +31,8 @@ def nearest_codes(pixels: np.ndarray, codes: np.ndarray, *, bandwidth: float, ro
     """
     if not len(codes) or not len(pixels):
         return np.full(len(pixels), -1, np.int32)
-    origin = codes.mean(0, dtype=np.float64).astype(np.float32)
+    mean = codes.mean(0, dtype=np.float64)
+    origin = np.asarray(origin_at(mean, np.abs(codes - mean).mean(0))).astype(np.float32)
     reach = float(np.square(codes - origin).sum(1).max())
     exact = 4 * np.finfo(np.float32).eps * reach > KERNELS["gaussian"].rounding * bandwidth**2
     step = max(STEP, ceil_div(room, 8))
@@ -50,7 +51,7 @@ def _nearest(
     *,
     chunks: tuple[int, int],
 ) -> Int[Array, " pixel"]:
-    """Around the codes' mean, because the rounding of distances grows with the square of their length."""
+    """Around the origin, because the rounding of distances grows with the square of their length."""
     pixels = pixels.astype(jnp.float32) - origin
     valid = jnp.ones(len(codes), bool)
     forms = [partial(nearest, chunk=chunk) for chunk in chunks]  # on a CPU, and elsewhere

@@ -155,7 +155,8 @@ class Model:
         plan = self.plan(volume.space, tile=tile, memory_bytes=memory_bytes)
         output: Any = Recompute(self.fn, volume, preprocess=scale)
         if embedding is not None:
-            predict_volume(self.fn, volume, embedding, plan, preprocess=scale, progress=progress)
+            missing = options.get("missing", "fill")
+            predict_volume(self.fn, volume, embedding, plan, preprocess=scale, progress=progress, missing=missing)
             output = open_source(embedding.path if isinstance(embedding, NewTarget) else embedding)
         options = {"key": jax.random.key(0), **options}
         if self.settings.bandwidth is None:  # one code for all: the foreground alone tells objects apart

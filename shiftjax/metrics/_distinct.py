@@ -41,6 +41,9 @@ def distinct_embeddings(
     values = host_embedding("embedding", embedding, "labels", labels.shape)
     tolerance = _checks.number("tolerance", tolerance, least=0.0)
     number, area = objects(labels)
+    if values.dtype == np.int64 and max(-int(values.min()), int(values.max())) * int(area.max(initial=0)) >= 2**63:
+        expected = "integers whose sums over the pixels of an object int64 holds"
+        _checks.fail("embedding", expected, f"integers from {values.min()} to {values.max()}", "divide them first")
     sums = _sums(values.reshape(-1, values.shape[-1])[number >= 0], number[number >= 0], len(area))
     if tolerance == 0 and np.issubdtype(sums.dtype, np.integer):
         # Fractions in lowest terms, a row (numerators, denominators) per object: no float64 mean would be exact.

@@ -97,7 +97,8 @@ def segment_volume(
         progress: whether to show a bar for each pass.
         client: of `dask.distributed`: its workers draw the sample and find the fragments, and this process joins them.
             All of them must reach embedding, foreground and target by the same names.
-        missing: as `predict_volume` takes it.
+        missing: as `predict_volume` takes it; but once chunks that were missing are there, the same call is refused,
+            since its codes were found without them.
         verify: as `predict_volume` takes it.
         accept_versions: as `predict_volume` takes it.
 
@@ -148,7 +149,7 @@ def segment_volume(
     announce(source, plan, progress)
     with begun.claim() as claim:
         begun.remove_leftovers()
-        objects, codes = Segmentation(masked, begun, settings, claim, options).run(codes, seed)
+        objects, codes = Segmentation(masked, begun, settings, claim, options, pyramid.unlist).run(codes, seed)
         pyramid.write()
         list_labels(new, name)
     return Segmented(begun.arrays[""], objects, codes)

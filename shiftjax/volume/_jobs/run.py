@@ -98,8 +98,10 @@ class Run:
         """
         self._claim.check()
         number = self._tiles.number(tile)
-        before = self._journal.receipts.get(number) or self._read.get(number, NOTHING)
-        if before.read and not before.missing and before.read != receipt.read:
+        before, earlier = self._journal.receipts.get(number, NOTHING), self._read.get(number, NOTHING)
+        changed = before.read and not before.missing and before.read != receipt.read
+        # Not even a chunk that was missing may come between two passes, whose results would not fit together.
+        if changed or (earlier.read and earlier.read != receipt.read):
             raise source_changed(self._tiles, [number], 1)
         self._finished += 1
         self._missing += receipt.missing > 0
@@ -171,9 +173,11 @@ class Run:
         if self._missing:
             source = self._tiles.source
             fill = getattr(source.array, "fill_value", 0)
+            again = "they are computed again by the same call once the chunks are there"
+            once_there = again if self._title == "tiles" else "once they are there, the same call is refused"
             say(
-                f"{self._missing} tiles read chunks that {source.name} has not, as its fill value {fill}; they are "
-                "computed again by the same call once the chunks are there; missing='error' refuses them"
+                f"{self._missing} tiles read chunks that {source.name} has not, as its fill value {fill}; "
+                f"{once_there}; missing='error' refuses them"
             )
         if tried_again := times_tried_again():
             say(f"{tried_again} reads or writes failed and were tried again")

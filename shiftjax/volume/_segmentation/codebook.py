@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from shiftjax._checks import fail
 from shiftjax._typing import PRNGKeyArray
 from shiftjax.clustering import mean_shift
 
@@ -88,8 +89,11 @@ def find_codes(sample: Sample, *, bandwidth: float, seeds: int) -> np.ndarray:
     if not len(sample.rank):
         return np.zeros((0, sample.embedding.shape[1]), np.float32)
     clusters = mean_shift(sample.embedding, bandwidth=bandwidth, seeds=seeds)
+    codes = np.asarray(clusters.centroids)[np.asarray(clusters.valid)]
+    if not len(codes):  # all pixels would be background
+        fail("bandwidth", "a length that float32 can tell beside the embedding", f"{bandwidth}", "give a larger one")
     if not bool(clusters.converged):
         warnings.warn(
             "mean shift did not come to rest on the sample of the volume; try a larger bandwidth", stacklevel=2
         )
-    return np.asarray(clusters.centroids)[np.asarray(clusters.valid)]
+    return codes

@@ -13,7 +13,7 @@ import numpy as np
 
 from shiftjax._ahead import read_ahead
 from shiftjax._checks import fail, finite
-from shiftjax.clustering import nearest_codes
+from shiftjax.clustering import HELD, is_moved, nearest_codes
 from shiftjax.volume._jobs.tiles import READ_AHEAD, Pass, Progress, TileAtTime, VolumeTiles
 from shiftjax.volume._jobs.writer import Writer
 from shiftjax.volume._segmentation.codebook import Sample, draw, join_samples
@@ -82,8 +82,10 @@ class FragmentPass:
         volume = self.masked.embedding.volume
         room = math.prod(volume.plan.tile_output)
         for tile, embedding, inside, receipt in self.masked.read(tiles):
-            codes = np.full(inside.shape, -1, np.int32)
-            codes[inside] = nearest_codes(embedding[inside], self.codes, bandwidth=self.bandwidth, room=room)
+            codes, pixels = np.full(inside.shape, -1, np.int32), embedding[inside]
+            if is_moved(pixels, self.bandwidth):
+                fail("embedding", HELD, f"float64 that it does not in {volume.describe(tile)}", "store it centred")
+            codes[inside] = nearest_codes(pixels, self.codes, bandwidth=self.bandwidth, room=room)
             if len(self.codes) and (codes[inside] < 0).any():
                 fail("embedding", "finite values", f"NaN or infinity in {volume.describe(tile)}")
             label, table = find_fragments(codes, start=volume.output_start(tile), shape=volume.shape)

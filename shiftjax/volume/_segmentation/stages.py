@@ -43,8 +43,15 @@ class Segmentation:
     """
 
     def __init__(
-        self, masked: MaskedEmbedding, target: Target, settings: Settings, claim: Claim, options: Options
+        self,
+        masked: MaskedEmbedding,
+        target: Target,
+        settings: Settings,
+        claim: Claim,
+        options: Options,
+        before_labels: Callable[[], object],
     ) -> None:
+        self._before_labels = before_labels  # called before any label is written, as coarser levels show earlier ones
         self._masked, self._volume, self._target = masked, masked.embedding.volume, target
         self._settings, self._claim, self._options = settings, claim, options
         self._intermediates = Intermediates(f"{target.uri}/0/intermediates", target.storage_options)
@@ -90,6 +97,7 @@ class Segmentation:
         """What was made with codes that were lost, where others were found since, as another device may do."""
         for name in ("fragments", "labels"):
             self._target.journal(name).clear()
+        self._stages.clear()  # the number of objects; last, since its entry of the codes says that all this has to go
 
     def _check_labels(self) -> None:
         """Where labels were lost or damaged since they were finished, they are to be written again."""
@@ -121,11 +129,21 @@ class Segmentation:
                 store=self._intermediates,
             )
         local = replace(self._options, client=None)
-        Run(self._volume, self._target, self._claim, local, name="labels")(LabelPass(finding, objects, self._target))
+        writing = Run(self._volume, self._target, self._claim, local, name="labels", before=self._before_labels)
+        writing(LabelPass(finding, objects, self._target))
         return objects.count
 
     def _pass(self, name: str, compute: Pass, *kinds: str) -> None:
         """A pass that stores intermediate results of these kinds."""
-        lost = partial(lost_tiles, kinds, self._volume, self._intermediates)
-        read = self._target.journal("codebook").receipts
-        Run(self._volume, self._target, self._claim, self._options, name=name, unsound=lost, read=read)(compute)
+        run = Run(
+            self._volume,
+            self._target,
+            self._claim,
+            self._options,
+            name=name,
+            # Tiles that are lost are read before they are computed again: what a changed source gave would stay.
+            reread=self._masked.reading,
+            unsound=partial(lost_tiles, kinds, self._volume, self._intermediates),
+            read=self._target.journal("codebook").receipts,
+        )
+        run(compute)
