@@ -196,7 +196,6 @@ CAUSES = {  # of refusals that freezing does not lift, as they are found when ea
     "MAnet, resnet18": EVERYWHERE,
     "PSPNet, resnet18": PYRAMID,
     "UPerNet, resnet18": PYRAMID,
-    "SwinIR": "not decided: a mask of shifted windows, counted from the image's corner",
     "SwinUNETR": "not decided: windows counted from the image's corner, larger than its deepest layers here",
 }
 
