@@ -36,6 +36,8 @@ CORNERS: dict[str, tuple[Any, ...]] = {
     "nothing of NaN": (aten.addmm.default, torch.full((6, 6), nan), numbers[0, 0], numbers[0, 0].T, {"beta": 0}),
     "attention to nothing": (aten.scaled_dot_product_attention.default, query[..., :5, :], query, query, rows),
     "nearest of a factor near 1": (aten.upsample_nearest2d.vec, numbers, None, [1.1, 1.1]),
+    "nearest of a factor near 1, in 1-D": (aten.upsample_nearest1d.vec, numbers[0], None, [1.1]),
+    "nearest of a factor near 2, in 1-D": (aten.upsample_nearest1d.vec, numbers[0], None, [2.01]),
     "nearest of a factor near 2": (aten.upsample_nearest2d.vec, numbers, None, [2.01, 2.01]),
     "linear of a factor near 1": (aten.upsample_bilinear2d.vec, numbers, None, False, [1.1, 1.1]),
     "one factor of two": (aten.upsample_bilinear2d.default, numbers, [15, 10], False, 2.6, None),

@@ -34,15 +34,19 @@ def _ratio(old: int, new: int, factor: float) -> np.float32:
     return np.float32(1 / factor) if factor > 0 else np.float32(old) / np.float32(new)
 
 
-def _nearest(x: Any, axis: int, new: int, factor: float, *, exact: bool) -> Any:
+def _nearest(x: Any, axis: int, new: int, factor: float, *, ndim: int, exact: bool) -> Any:
     old = x.shape[axis]
     if old == 1:
         return _spread(x, axis, new)
-    if not exact and new in (old, 2 * old):  # whatever the factor was
-        return jnp.repeat(x, new // old, axis)
     middle = np.float32(0.5 if exact else 0)
     places = np.floor((np.arange(new, dtype=np.float32) + middle) * _ratio(old, new, factor))
-    return _take(x, axis, np.minimum(places.astype(np.int64), old - 1))
+    index = np.minimum(places.astype(np.int64), old - 1)
+    if not exact and new in (old, 2 * old):
+        plain = np.arange(new) // (new // old)
+        if ndim == 3 and not np.array_equal(index, plain):
+            raise Unsupported(f"by a factor of {factor:g}, which PyTorch rounds as the memory of a volume is laid out,")
+        index = plain if ndim == 2 else index  # in 2-D whatever the factor was
+    return _take(x, axis, index)
 
 
 def _spread(x: Any, axis: int, new: int) -> Any:
@@ -158,7 +162,7 @@ def _nearest_of(ndim: int, *, exact: bool) -> Callable[..., Any]:
     def upsample_nearest(x: Any, output_size: Any = None, scale_factors: Floats = None) -> Any:
         """out[i] = x[floor(i * ratio)], or of the pixel's middle where it is exact."""
         for axis, new, factor in _sizes(x, ndim, output_size, scale_factors):
-            x = _nearest(x, axis, new, factor, exact=exact)
+            x = _nearest(x, axis, new, factor, ndim=ndim, exact=exact)
         return x
 
     return upsample_nearest
