@@ -72,7 +72,7 @@ def fit(
             channels where it has one more than its labels.
         channel: the only one of the images that is used, from 0; by default all.
         net: a Linen module whose output has two channels or more and stride 1; by default a valid `UNet` whose
-            receptive field holds a typical object.
+            receptive field holds a typical object; in 3-D one of two levels at most, which sees 20 px to each side.
         start: a model to begin with, or False for random weights. By default `shiftjax.pretrained("nuclei")` where no
             `net` is given and its network is the one that would be chosen: 2-D, one channel, objects of 21 to 44 px. On
             round bright objects it saves more than the first thousand steps.
