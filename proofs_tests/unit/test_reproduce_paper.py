@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from matplotlib.image import imread
@@ -16,12 +17,13 @@ from matplotlib.image import imread
 from shiftjax import synthetic
 from shiftjax._cli import reproduce_paper as command
 from shiftjax._cli.train_synthetic import BAD_INPUT, INTERRUPTED
+from shiftjax._experiments.data import seen
 from shiftjax._experiments.experiment import Experiment, Scene, Training
 from shiftjax._experiments.reproduction import spread, whole_run
 from shiftjax._experiments.reproduction.claims import NAMES, Check, claims, judge
 from shiftjax._experiments.reproduction.measure import of_constant, of_objects
 from shiftjax._experiments.reproduction.page import measured, page
-from shiftjax._experiments.settings import find
+from shiftjax._experiments.settings import IMAGES, find
 from shiftjax._experiments.task import scene_task
 
 KEPT = Path(__file__).parents[2] / "docs" / "reproduction"
@@ -64,10 +66,33 @@ AS_CLAIMED: dict[str, list[dict[str, Any]]] = {
     "tile_inconsistent_wrong_crop": [APART | CUT],
     "tile_size_sweep": [APART | SEAMLESS, APART | CUT],
     "window_sweep": [{"train_window": size, "line_jump": float(size <= PERIOD)} for size in (3, 4, 5, 6, 8, 12)],
-    "codes_by_level": [{"levels": levels, "share": 1 / levels} for levels in (1, 2)],
+    "neighbouring_windows": [
+        {"network": network, "line_jump": jump}
+        for network, jump in zip(
+            ("one large window", "windows of a period", "windows of less", "one period alone"),
+            (0, 0, 1, 1),
+            strict=True,
+        )
+    ],
+    "codes_by_level": [
+        {"ndim": ndim, "levels": levels, "share": 1 / levels} for ndim in (1, 2, 3) for levels in (1, 2)
+    ],
 }
+TILED = [
+    {"network": network, "legal_tile": legal, "line_jump": 0.0, "average_precision": 1.0}
+    | {"differs_from_whole": 0.0 if legal and proved else 1.0, "splits_over_legal": 1.0 if legal else 2.0}
+    for network, proved in {
+        "valid": True,
+        "window of one period": True,
+        "same-padded": False,
+        "instance norm, statistics frozen": True,
+        "instance norm, statistics of each tile": False,
+    }.items()
+    for legal in (True, False)
+]
+AS_CLAIMED |= dict.fromkeys(IMAGES, TILED)
 OTHERWISE = {"codes": 7, "centre": 4, "told_apart": 0.3, "repeat": 2.0, "average_precision": 0.5, "false_splits": 3}
-OTHERWISE |= {"line_jump": 0.3, "share": 1.5}
+OTHERWISE |= {"line_jump": 0.3, "share": 1.5, "differs_from_whole": 0.05, "splits_over_legal": 0.5}
 SWAPPED = {"seam_disagreement": 0.3, "grid_disagreement": 0.3, "seam_or_grid": 0.3}
 
 
@@ -85,7 +110,7 @@ def test_a_check_looks_at_the_tile_that_contradicts_it_most():
     rows = [{"score": 0.2, "legal_tile": True}, {"score": 0.9, "legal_tile": False}]
     assert Check("", "score", most=0.5).measure(rows) == 0.9
     assert Check("", "score", least=0.5).measure(rows) == 0.2
-    assert Check("", "score", most=0.5, of=("legal_tile", True)).measure(rows) == 0.2
+    assert Check("", "score", most=0.5, of={"legal_tile": True}).measure(rows) == 0.2
     assert Check("", "score", 1, 1).expected == "1"
 
 
@@ -165,15 +190,55 @@ def test_a_loss_sees_no_more_than_is_kept():
     assert of_all[3:].any()  # control: without `kept` the rest has one
 
 
+def test_neighbouring_windows_of_a_period_are_one_large_window():
+    """Bit for bit, so that a loss over them has the gradients of one over the large window."""
+    whole = replace(TINY, whole=False, kept=4)
+    image, _ = synthetic.disc_lattice((32, 32), pitch=6, radius=2.2, origin=3)
+    image = jnp.asarray(16 * image, jnp.int32)
+    net = whole.net(param_dtype=jnp.int32)
+    variables = net.init(jax.random.key(0), image[:, :30, :30])
+    (_, period), size = net.period, whole.input_size
+
+    def apart(kept, n):
+        training = replace(whole, kept=kept, neighbours=n)
+        starts = range(0, n * kept, kept)
+        crops = [image[:, i : i + 30 - period, j : j + 30 - period] for i in starts for j in starts]
+        return seen(jnp.asarray(net.apply(variables, jnp.concatenate(crops))), training)
+
+    large = seen(jnp.asarray(net.apply(variables, image[:, :size, :size])), whole)
+    assert np.array_equal(apart(period, 2), large)
+    assert apart(1, 4).shape == large.shape
+    assert not np.array_equal(apart(1, 4), large)  # control: windows of less than a period
+
+
+def test_the_labels_of_neighbours_lie_under_their_windows():
+    training = replace(TINY, whole=False, kept=2, neighbours=2, input_size=28)
+    images, labels = jax.jit(scene_task(training).sample)(jax.random.key(2))
+    size, offset = training.window
+    assert images.shape[0] == 4
+    assert labels.shape == (1, 4, 4)
+    under = seen(images[:, offset:, offset:], training)[..., 0] > 0
+    assert np.array_equal(under, labels > 0)
+    assert 0 < under.mean() < 1
+    beside = seen(images[:, offset + size :, offset:], training)[..., 0] > 0
+    assert not np.array_equal(beside, labels > 0)
+
+
 @pytest.mark.parametrize("name", spread.CURVES)
 def test_the_curves_of_a_sweep_show_their_spread(name, tmp_path):
     curves = spread.CURVES[name]
+    lines = 2 if curves.by else 1
 
     def pixels(width: float) -> np.ndarray:
-        def row(x, value):
-            return {curves.swept[0]: x, curves.legal: x > 1, "period": PERIOD} | dict.fromkeys(curves.scores, value)
+        def row(x, which, value):
+            place = f"network {x}" if curves.swept[0] == "network" else x
+            more = {curves.legal: x > 1, "period": PERIOD} | ({curves.by: which} if curves.by else {})
+            return {curves.swept[0]: place} | more | dict.fromkeys(curves.scores, value)
 
-        scored = {seed: [row(x, 0.5 + width * (seed - 1)) for x in (1, 2, 4)] for seed in range(3)}
+        scored = {
+            seed: [row(x, which, 0.5 + which + width * (seed - 1)) for which in range(lines) for x in (1, 2, 4)]
+            for seed in range(3)
+        }
         spread.draw(scored, curves, tmp_path / "drawn.png")
         return imread(tmp_path / "drawn.png")
 
@@ -192,7 +257,8 @@ def test_a_row_of_several_networks_has_the_scores_of_all(monkeypatch, tmp_path):
     trainings = {"a": replace(TINY, kept=3), "b": replace(TINY, kept=5)}
     experiment = Experiment("window_sweep", trainings, 1.0, "as claimed", (4,))
     found = module.row(experiment, lambda training: f"of {training.kept}", out=tmp_path, seed=5, replicas=1)
-    assert found["scores"] == {"5": [{"kept": 3, "by": ["of 3"]}, {"kept": 5, "by": ["of 5"]}]}
+    of_both = [{"network": "a", "kept": 3, "by": ["of 3"]}, {"network": "b", "kept": 5, "by": ["of 5"]}]
+    assert found["scores"] == {"5": of_both}
     assert found["windows"] == [3, 5]
     assert [training["kept"] for training in found["trainings"]] == [3, 5]
     assert drawn == [{5: found["scores"]["5"]}]
@@ -243,6 +309,20 @@ def test_an_interrupted_run_goes_on_to_the_same_files(tiny, tmp_path, monkeypatc
     assert "other replicas" in capsys.readouterr().err
 
 
+def test_a_row_without_its_images_is_left_out(tiny, tmp_path, monkeypatch, capsys):
+    def without_images(experiment, owner, **options):
+        if experiment.name == "spheres_noise":
+            raise ImportError("expected the package photographs")
+        return _stub(experiment, owner, **options)
+
+    monkeypatch.setattr(whole_run, "row", without_images)
+    names = ["fl_spaced", "spheres_noise", "tile_consistent"]
+    assert command.main(["--out", str(tmp_path / "run"), "--replicas", "2", "--only", *names]) == 0
+    assert "spheres_noise: not run; expected the package photographs" in capsys.readouterr().out
+    rows = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
+    assert {row["name"] for row in rows if "checks" in row} == {"fl_spaced", "tile_consistent"}
+
+
 def test_folders_that_hold_something_else_are_refused(tiny, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(whole_run, "row", _stub)
     (tmp_path / "other").mkdir()
@@ -284,7 +364,8 @@ def test_a_row_that_is_kept_is_of_the_experiment_as_it_is_now(name):
         return
     experiment = find(name, "small")
     now = [asdict(training) for training in experiment.trainings.values()]
-    assert row["trainings"] == json.loads(json.dumps(now)), f"run --only {name} again"
+    then = [asdict(Training(**{**one, "scene": Scene(**one["scene"])})) for one in row["trainings"]]
+    assert json.dumps(then) == json.dumps(now), f"run --only {name} again"
     assert row["tiles"] == list(experiment.tiles)
     judged = judge(claims(name, row["period"]), list(row["scores"].values()))
     assert json.dumps(judged) == json.dumps({key: row[key] for key in judged})

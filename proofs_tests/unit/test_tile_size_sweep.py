@@ -20,7 +20,7 @@ from shiftjax._experiments.settings import EXPERIMENTS, SWEEP
 from shiftjax._experiments.task import scene_task
 from shiftjax.nets import UNet
 from shiftjax.testing import phase_code
-from shiftjax.tiling import plan_tiles
+from shiftjax.tiling import plan_tiles, predict_tiled
 
 PERIOD, PITCH, RADIUS = 8, 7, 2.6
 
@@ -155,7 +155,14 @@ def test_an_ideal_network_dips_at_the_multiples_of_the_period():
     plan = partial(plan_tiles, fn, picture.image.shape)
     whole = whole_picture(fn, task, picture, plan(tile=PERIOD))
     for tile in (7, 8, 9):
-        view = stitch(fn, task, picture, plan(tile=tile, illegal_tile=True), bandwidth=1.0, key=key_of(0, 3))
+        view = stitch(
+            partial(predict_tiled, fn),
+            task,
+            picture,
+            plan(tile=tile, illegal_tile=True),
+            bandwidth=1.0,
+            key=key_of(0, 3),
+        )
         rows.append({"name": "ideal", **score(view, whole, train_window=20)})
     assert sweep.multiples(rows) == [8]
     assert sweep.as_predicted(rows)

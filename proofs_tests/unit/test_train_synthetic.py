@@ -17,7 +17,7 @@ import pytest
 
 from shiftjax import synthetic
 from shiftjax._cli import train_synthetic as command
-from shiftjax._experiments import data, nuclei
+from shiftjax._experiments import data, labelled, nuclei
 from shiftjax._experiments.evaluate import Stitched, Whole, departure, score, seam_excess, seamless, seams
 from shiftjax._experiments.settings import DEFAULT, EXPERIMENTS, LEVELS, SWEEP, WINDOWS
 
@@ -203,7 +203,7 @@ def test_the_sampler_labels_the_pixels_under_the_output_window():
 
 def test_held_out_nuclei_are_never_trained_on():
     image = np.arange(400 * 320, dtype=np.float32).reshape(400, 320)
-    task = nuclei.task_of(nuclei.LabelledImage(image, np.ones((400, 320), np.int32)))
+    task = partial(labelled.task, nuclei.halves(nuclei.LabelledImage(image, np.ones((400, 320), np.int32))))
     training = EXPERIMENTS["small"]["nuclei"].trainings["nuclei"]
     unseen = task(training).picture(0, jax.random.key(0)).image
     sample = jax.jit(task(training).sample)
@@ -214,7 +214,8 @@ def test_held_out_nuclei_are_never_trained_on():
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_binning_averages_the_pixels_and_keeps_the_label_of_a_centre(n):
     image, labels = np.arange(56.0).reshape(7, 8), np.arange(56).reshape(7, 8)
-    pixels, objects = nuclei.binned(nuclei.LabelledImage(image, labels), n)
+    both = labelled.binned(labelled.Images(image[None], labels[None]), n)
+    (pixels,), (objects,) = both.pixels, both.labels
     assert pixels.shape == objects.shape == (7 // n, 8 // n)
     for i, j in np.ndindex(pixels.shape):
         assert pixels[i, j] == image[i * n : i * n + n, j * n : j * n + n].mean()

@@ -6,15 +6,17 @@ import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from shiftjax._experiments import figure, nuclei, sweep, sweep_figure
+from shiftjax._experiments import figure, labelled, nuclei, sweep, sweep_figure
 from shiftjax._experiments.evaluate import verdict
 from shiftjax._experiments.experiment import Training
+from shiftjax._experiments.images import task_of
 from shiftjax._experiments.run import open_folder, run, write_json
-from shiftjax._experiments.settings import DEFAULT, EXPERIMENTS, SWEEP, find
-from shiftjax._experiments.task import Task, scene_task
+from shiftjax._experiments.settings import DEFAULT, EXPERIMENTS, IMAGES, SWEEP, find
+from shiftjax._experiments.task import Task
 from shiftjax._extras import require
 from shiftjax.training import TrainingDivergedError
 
@@ -95,12 +97,12 @@ def _listing(size: str) -> str:
 
 def _run(options: argparse.Namespace) -> int:
     experiment = find(options.experiment, options.size)
-    task: Callable[[Training], Task] = scene_task
+    task: Callable[[Training], Task] = task_of
     if any(training.scene.kind == "nuclei" for training in experiment.trainings.values()):
-        task = nuclei.task_of(nuclei.load(options.image, options.labels))
+        task = partial(labelled.task, nuclei.halves(nuclei.load(options.image, options.labels)))
     elif options.image or options.labels:
         raise ValueError(
-            f"--image and --labels: expected with --experiment {nuclei.NAME} only, or {SWEEP} --size paper"
+            f"--image and --labels: expected with --experiment {nuclei.NAME} or {IMAGES[0]}, or {SWEEP} --size paper"
         )
     # Whatever can fail does so before a folder is made: images that do not fit, a missing package.
     for training in experiment.trainings.values():

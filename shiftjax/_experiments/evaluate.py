@@ -37,7 +37,7 @@ class Stitched(NamedTuple):
 
 
 def stitch(
-    apply: Callable[[Array], Array],
+    predict: Callable[[Array, TilePlan], np.ndarray],
     task: Task,
     picture: Picture,
     plan: TilePlan,
@@ -52,7 +52,7 @@ def stitch(
     connected region of foreground pixels of one cluster. Outside the scored window there are neither true nor predicted
     instances.
     """
-    output = predict_tiled(apply, picture.image, plan)
+    output = predict(picture.image, plan)
     embedding, foreground = task.read(output, picture.image)
     clusters = mean_shift(embedding, bandwidth=bandwidth, key=key, mask=foreground)
     codes = np.asarray(clusters.labels)
@@ -69,8 +69,10 @@ def whole_picture(apply: Callable[[Array], Array], task: Task, picture: Picture,
     return Whole(output, task.read(output, picture.image)[0])
 
 
-def score(stitched: Stitched, whole: Whole, *, train_window: int) -> dict[str, object]:
+def score(stitched: Stitched, whole: Whole, *, train_window: int, planned: bool = True) -> dict[str, object]:
     """A row of the table: what was measured, and whether tile and window are legal.
+
+    Where tiles do not read what was `planned`, nothing is proved of them.
 
     `differs_from_whole` is the root mean square difference from the output of the whole picture, in units of that
     output's standard deviation; for `seam_excess` see there.
@@ -88,7 +90,7 @@ def score(stitched: Stitched, whole: Whole, *, train_window: int) -> dict[str, o
         "period": plan.period[0],
         "legal_tile": plan.legal,
         "legal_window": theory.sees_every_neighbour((train_window,) * len(plan.period), plan.period),
-        "equals_whole": plan.equals_whole,
+        "equals_whole": planned and plan.equals_whole,
         "seam_excess": seam_excess(stitched, whole),
         "seam_disagreement": float("nan") if stitched.collapsed else float(seam.value),
         "grid_disagreement": float("nan") if stitched.collapsed else float(seam.grid),

@@ -16,7 +16,7 @@ class Scene:
     """What the images show.
 
     Attributes:
-        kind: "constant", "discs" or "nuclei".
+        kind: "constant", "discs", or the name of labelled images.
         size: of an image, in pixels per axis.
         pitch: of the square lattice of the discs' centres, in pixels.
         radius: a disc is all pixels closer than this to its centre.
@@ -43,7 +43,8 @@ class Training:
     `decay` lets the learning rate fall to zero along a cosine, so that training settles in few steps; `clip` bounds the
     norm of the gradient. With `whole`, objects that the output window cuts count for nothing: in a small window they
     are most of all, and what is left of them looks different. `kept` narrows the window: the loss sees so many pixels
-    of the output per axis, and not the rest. The other options are those of `UNet`.
+    of the output per axis, and not the rest. With `neighbours` the batch is that many crops per axis, side by side, and
+    the loss sees their windows put together. The other options are those of `UNet`.
     """
 
     scene: Scene
@@ -64,18 +65,21 @@ class Training:
     clip: float | None = None
     whole: bool = False
     kept: int | None = None
+    neighbours: int = 1
+    norm: str | None = None
+    ndim: int = 2
 
     def net(self, **changes: object) -> UNet:
         """The network, with `changes` to its options."""
-        names = ("features", "growth", "decoder_convs", "head_kernel_size", "upsample", "padding", "crop")
+        names = ("features", "growth", "decoder_convs", "head_kernel_size", "upsample", "padding", "crop", "norm")
         options: dict[str, Any] = {name: getattr(self, name) for name in names}
-        options["factors"] = self.factors or (2,) * self.levels
+        options |= {"factors": self.factors or (2,) * self.levels, "ndim": self.ndim}
         return UNet(self.out_channels, **{**options, **changes})
 
     @property
     def window(self) -> tuple[int, int]:
-        """Size in pixels of the output that the loss sees, and its offset in the input."""
-        (axis, _) = self.net().legal_sizes(self.input_size)
+        """Size in pixels of the output of one crop that the loss sees, and its offset in the input."""
+        axis, *_ = self.net().legal_sizes(self.input_size)
         return next((self.kept or output, offset) for size, output, offset in axis if size == self.input_size)
 
 
@@ -90,6 +94,7 @@ class Experiment:
         tiles: output tile sizes to stitch with, legal or not, in pixels; without any, one output window is examined.
         area: pixels of the test image to score, per axis.
         min_size: predicted instances of fewer pixels are dropped.
+        most: seeds, where each takes minutes.
     """
 
     name: str
@@ -99,3 +104,4 @@ class Experiment:
     tiles: tuple[int, ...] = ()
     area: int = 96
     min_size: int = 0
+    most: int | None = None

@@ -20,6 +20,7 @@ from shiftjax._experiments.data import Picture
 from shiftjax._experiments.evaluate import Stitched, Whole, key_of, score, stitch, whole_picture
 from shiftjax._experiments.experiment import DELTA_DIST, Experiment, Training
 from shiftjax._experiments.task import Task, scene_task
+from shiftjax._experiments.ways import ways
 from shiftjax._typing import Array
 from shiftjax.clustering import mean_shift
 from shiftjax.nets import UNet
@@ -176,29 +177,35 @@ def plans_of_one_network() -> Plans:
 
 
 def _stitch(experiment: Experiment, trained: Trained, result: Result) -> None:
-    """Stitches the test picture with every tile size and scores it."""
+    """Stitches the test picture with every tile size, each way the network's tiles are computed, and scores it."""
     picture = trained.task.picture(experiment.area, key_of(trained.seed, 2))
-    apply = jax.tree_util.Partial(trained.net.apply, trained.variables)
-    shape = picture.image.shape
-    whole = whole_picture(apply, trained.task, picture, trained.plan(apply, shape, tile=max(experiment.tiles)))
-    segment = partial(
-        stitch, apply, trained.task, picture, bandwidth=experiment.bandwidth, min_size=experiment.min_size
-    )
-    views = result.views[trained.name] = []
-    result.pictures[trained.name], result.references[trained.name] = picture, whole
-    for tile in experiment.tiles:
-        print(f"stitch {trained.name} with tiles of {tile} px")
-        view = segment(trained.plan(apply, shape, tile=tile, illegal_tile=True), key=key_of(trained.seed, 3))
-        views.append(view)
-        row = score(view, whole, train_window=trained.training.window[0])
-        result.metrics["stitchings"].append({"name": trained.name, "seed": trained.seed, **row})
+    for way in ways(trained.training, trained.net, trained.variables, picture):
+        name = f"{trained.name}, {way.name}" if way.name else trained.name
+        plan = partial(trained.plan, way.apply, picture.image.shape)
+        whole = whole_picture(way.apply, trained.task, picture, plan(tile=max(experiment.tiles)))
+        views = result.views[name] = []
+        result.pictures[name], result.references[name] = picture, whole
+        for tile in experiment.tiles:
+            print(f"stitch {name} with tiles of {tile} px")
+            view = stitch(
+                way.predict,
+                trained.task,
+                picture,
+                plan(tile=tile, illegal_tile=True),
+                bandwidth=experiment.bandwidth,
+                key=key_of(trained.seed, 3),
+                min_size=experiment.min_size,
+            )
+            views.append(view)
+            row = score(view, whole, train_window=trained.training.window[0], planned=way.planned)
+            result.metrics["stitchings"].append({"name": name, "seed": trained.seed, **row})
 
 
 def _examine_window(experiment: Experiment, trained: Trained, result: Result) -> None:
     """Counts the embeddings that the network tells apart in one output window, beside the bound on that number."""
     image, labels = jax.jit(trained.task.sample)(key_of(trained.seed, 2))
     embedding = np.asarray(jax.jit(trained.net.apply)(trained.variables, image), np.float32)
-    scene = trained.training.scene
+    training, scene = trained.training, trained.training.scene
     constant = scene.kind == "constant"
     objects = np.asarray(labels) if constant else uncut(np.asarray(labels))
     tolerance = SAME_EMBEDDING if constant else DELTA_DIST
@@ -210,7 +217,7 @@ def _examine_window(experiment: Experiment, trained: Trained, result: Result) ->
             "seed": trained.seed,
             "distinct_embeddings": metrics.distinct_embeddings(embedding, objects, tolerance=tolerance),
             "clusters": int(np.sum(clusters.valid)),
-            "capacity": theory.lattice_capacity(trained.net.period, (1, 1) if constant else (scene.pitch,) * 2),
+            "capacity": theory.lattice_capacity(trained.net.period, (1 if constant else scene.pitch,) * training.ndim),
             "expected": experiment.expected,
         }
     )

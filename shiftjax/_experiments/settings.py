@@ -12,7 +12,10 @@ from shiftjax._checks import one_of
 from shiftjax._experiments.experiment import Experiment, Scene, Training
 
 DEFAULT = "seams"
-SWEEP, WINDOWS, LEVELS = "tile_size_sweep", "window_sweep", "codes_by_level"  # the last two are not the paper's
+SWEEP = "tile_size_sweep"
+# What the paper does not ask.
+WINDOWS, NEIGHBOURS, LEVELS = "window_sweep", "neighbouring_windows", "codes_by_level"
+IMAGES = ("images_nuclei", "images_bacteria", "images_simulated")
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,7 @@ class _Size:
     area: int = 96
     min_size: int = 0
     expected: str | None = None
+    most: int | None = None
 
 
 class _Row(NamedTuple):
@@ -99,9 +103,36 @@ def _windows(training: Training) -> dict[str, Training]:
     return {f"window_{size}": replace(training, kept=size) for size in sizes}
 
 
-def _levels(training: Training, sizes: Sequence[int]) -> dict[str, Training]:
-    """One training of a constant image for 1, 2, ... levels, each with its input size."""
-    return {f"levels_{n}": _constant(training, size, levels=n) for n, size in enumerate(sizes, 1)}
+def _neighbours(training: Training) -> dict[str, Training]:
+    """A loss over three periods: of one window, of windows of one period, of smaller ones; and of one period alone."""
+    (period,) = set(training.net().period)
+    return {
+        "one large window": replace(training, kept=3 * period),
+        "windows of a period": replace(training, kept=period, neighbours=3),
+        "windows of less": replace(training, kept=period - 1, neighbours=4),
+        "one period alone": replace(training, kept=period),
+    }
+
+
+def _levels(training: Training, sizes: Mapping[int, Sequence[int]]) -> dict[str, Training]:
+    """One training of a constant image for 1, 2, ... levels and each number of axes, each with its input size."""
+    return {
+        f"levels_{n}_of_{ndim}-D": _constant(training, size, levels=n, ndim=ndim)
+        for ndim, by_level in sizes.items()
+        for n, size in enumerate(by_level, 1)
+    }
+
+
+def _images(training: Training, kind: str, binning: int) -> dict[str, Training]:
+    """The networks whose tiles are compared on labelled images."""
+    (period,) = set(training.net().period)
+    training = replace(training, scene=Scene(kind, binning=binning))
+    return {
+        "valid": training,
+        "window of one period": replace(training, kept=period),
+        "same-padded": replace(training, padding="SAME", input_size=6 * period),
+        "instance norm": replace(training, norm="instance"),
+    }
 
 
 _TABLE = {
@@ -196,11 +227,30 @@ _TABLE = {
         paper=_Size(_windows(replace(_PAPER_TILES, input_size=236)), bw=0.2, tiles=(16,)),
         small=_Size(_windows(_SMALL), bw=1.0, tiles=(8,)),
     ),
-    LEVELS: _Row(
-        "never more than f^(2l) embeddings; how many of them training uses",
-        paper=_Size(_levels(_CONSTANT, (24, 56, 108, 236)), bw=0.2),
-        small=_Size(_levels(_SMALL_LEARNED, (24, 56, 108)), bw=0.2),
+    NEIGHBOURS: _Row(
+        "windows of one period, side by side under one loss, train as one large window does; smaller ones do not",
+        paper=_Size(_neighbours(replace(_PAPER_TILES, input_size=236)), bw=0.2, tiles=(16,)),
+        small=_Size(_neighbours(_SMALL), bw=1.0, tiles=(8,)),
     ),
+    LEVELS: _Row(
+        "never more than f^(dl) embeddings in d dimensions; how many of them training uses",
+        paper=_Size(_levels(_CONSTANT, {1: (24, 56, 108, 236), 2: (24, 56, 108, 236), 3: (24, 48)}), bw=0.2),
+        small=_Size(_levels(_SMALL_LEARNED, {1: (24, 56, 108), 2: (24, 56, 108), 3: (24, 48)}), bw=0.2),
+    ),
+} | {
+    name: _Row(
+        "only tiles of whole periods of a valid network, trained with a larger window and with frozen statistics, "
+        "repeat the whole image",
+        paper=_Size(_images(_PAPER_NUCLEI, kind, 1), bw=2.0, tiles=range(120, 149), min_size=50, most=3),
+        small=_Size(
+            _images(replace(_SMALL_NUCLEI, steps=1500), kind, binning),
+            bw=2.0,
+            tiles=(12, 14, 16, 18, 24, 30, 32, 34),
+            min_size=12,
+            most=3,
+        ),
+    )
+    for name, kind, binning in zip(IMAGES, ("nuclei", "bacteria", "simulated"), (2, 4, 1), strict=True)
 }
 
 
@@ -209,7 +259,14 @@ def _experiment(name: str, expected: str, size: _Size) -> Experiment:
     bandwidth = math.sqrt(size.bw / 2)
     expected = size.expected or expected
     return Experiment(
-        name, MappingProxyType(dict(trainings)), bandwidth, expected, tuple(size.tiles), size.area, size.min_size
+        name,
+        MappingProxyType(dict(trainings)),
+        bandwidth,
+        expected,
+        tuple(size.tiles),
+        size.area,
+        size.min_size,
+        size.most,
     )
 
 

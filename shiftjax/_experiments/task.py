@@ -20,7 +20,7 @@ class Task:
     """The data side of one training.
 
     Attributes:
-        sample: from a key, images `(batch, *space, channel)` and the labels of the output window.
+        sample: from a key, images `(batch, *space, channel)` and the labels of what the loss sees.
         loss: from output and labels, a scalar.
         picture: from a number of pixels to score, per axis, and a key, a test picture.
         read: from stitched output and image, the embedding `(batch, *space, channel)` and the foreground
@@ -38,9 +38,8 @@ def scene_task(training: Training) -> Task:
     bound = data.max_instances(training)
 
     def loss(embedding: Array, labels: Array) -> Array:
-        rows, columns = labels.shape[1:]  # of what the loss is to see
         value, _ = discriminative_loss(
-            embedding[:, :rows, :columns],
+            data.seen(embedding, training),
             data.ignore_cut(labels, bound) if training.whole else labels,
             max_instances=bound,
             delta_var=DELTA_VAR,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from shiftjax._experiments.settings import LEVELS, SWEEP, WINDOWS
+from shiftjax._experiments.settings import IMAGES, LEVELS, NEIGHBOURS, SWEEP, WINDOWS
 
 Rows = Sequence[Mapping[str, Any]]  # scores of one replica, a row per network and tile size
 NO_SEAM, SEAM, FEW = 0.02, 0.5, 0.05
@@ -21,14 +21,14 @@ class Check:
         words: what is measured.
         score: its name in a row.
         least, most: the interval; both ends belong to it.
-        of: a key of rows and its value in those that it is about; without, it is about all of them.
+        of: what the rows that it is about have in these keys; without, it is about all of them.
     """
 
     words: str
     score: str
     least: float = -math.inf
     most: float = math.inf
-    of: tuple[str, Any] | None = None
+    of: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def expected(self) -> str:
@@ -42,7 +42,7 @@ class Check:
 
     def measure(self, rows: Rows) -> float:
         """The value among the rows that speaks most against the claim; NaN if one is NaN."""
-        values = [float(row[self.score]) for row in rows if self.of is None or row[self.of[0]] == self.of[1]]
+        values = [float(row[self.score]) for row in rows if all(row[key] == value for key, value in self.of.items())]
         if any(map(math.isnan, values)):
             return math.nan
         return max(values, key=lambda value: max(self.least - value, value - self.most))
@@ -71,7 +71,7 @@ _FOUND = (_exactly("false splits", "false_splits", 0), Check("AP50", "average_pr
 _SEAMS = Check("seam or grid disagreement", "seam_or_grid", least=SEAM)
 _AP50 = Check("AP50", "average_precision")
 _EXCESS = Check("excess of the jumps at seams over the whole image's", "seam_excess")
-_LEGAL, _OTHER = ("legal_tile", True), ("legal_tile", False)
+_LEGAL, _OTHER = {"legal_tile": True}, {"legal_tile": False}
 _SWEPT = (
     Check("seam disagreement, multiples of the period", "seam_disagreement", most=NO_SEAM, of=_LEGAL),
     Check("seam disagreement, other tiles", "seam_disagreement", least=SEAM, of=_OTHER),
@@ -82,7 +82,46 @@ _SWEPT = (
 
 def _window(size: int, period: int) -> Check:
     seams = {"least": SEAM} if size <= period else {"most": FEW}
-    return Check(f"jump at the period's lines, window of {size} px", "line_jump", **seams, of=("train_window", size))
+    return Check(f"jump at the period's lines, window of {size} px", "line_jump", **seams, of={"train_window": size})
+
+
+def _jump(network: str, *, seams: bool) -> Check:
+    bound = {"least": SEAM} if seams else {"most": FEW}
+    return Check(f"jump at the period's lines, {network}", "line_jump", **bound, of={"network": network})
+
+
+def _share(ndim: int, levels: int) -> Check:
+    words = f"share of the {2 ** (ndim * levels)} embeddings in use, d = {ndim}, l = {levels}"
+    return Check(words, "share", most=1, of={"ndim": ndim, "levels": levels})
+
+
+_SAME, _OTHERWISE = {"most": 1e-3}, {"least": 0.1}  # standard deviations of the output
+
+
+def _differs(network: str, bound: Mapping[str, float], tiles: Mapping[str, Any], words: str = "all tiles") -> Check:
+    about = {"network": network, **tiles}
+    return Check(f"{network}: difference from the whole image, {words}", "differs_from_whole", **bound, of=about)
+
+
+def _dips(network: str) -> tuple[Check, ...]:
+    splits = f"{network}: false splits of other tiles, over those of whole periods"
+    return (
+        _differs(network, _SAME, _LEGAL, "whole periods"),
+        _differs(network, _OTHERWISE, _OTHER, "other tiles"),
+        Check(splits, "splits_over_legal", least=1, of={"network": network, **_OTHER}),
+    )
+
+
+_IMAGES = (
+    *_dips("valid"),
+    *_dips("instance norm, statistics frozen"),
+    _differs("instance norm, statistics of each tile", _OTHERWISE, {}),
+    _differs("same-padded", _OTHERWISE, {}),
+    _differs("window of one period", _SAME, _LEGAL, "whole periods"),
+    Check("window of one period: jump at the period's lines", "line_jump", of={"network": "window of one period"}),
+    Check("valid: jump at the period's lines, whole periods", "line_jump", of={"network": "valid", **_LEGAL}),
+    Check("valid: AP50, whole periods", "average_precision", of={"network": "valid", **_LEGAL}),
+)
 
 
 # By the period of the network, so that one table serves both sizes.
@@ -107,13 +146,21 @@ _CLAIMS: Mapping[str, Callable[[int], tuple[Check, ...]]] = {
     WINDOWS: lambda period: tuple(
         _window(size, period) for size in (period - 1, period, period + 1, period + 2, 2 * period, 3 * period)
     ),
-    LEVELS: lambda period: tuple(
-        Check(f"share of the {4**levels} embeddings in use, l = {levels}", "share", most=1, of=("levels", levels))
-        for levels in range(1, period.bit_length())
+    NEIGHBOURS: lambda period: (
+        _jump("one large window", seams=False),
+        _jump("windows of a period", seams=False),
+        _jump("windows of less", seams=True),
+        _jump("one period alone", seams=True),
     ),
+    LEVELS: lambda period: tuple(
+        _share(ndim, levels)
+        for ndim, most in ((1, period), (2, period), (3, 4))
+        for levels in range(1, min(period, most).bit_length())
+    ),
+    **dict.fromkeys(IMAGES, lambda period: _IMAGES),
 }
 NAMES = tuple(_CLAIMS)
-BEYOND = (WINDOWS, LEVELS)  # what the paper does not ask
+BEYOND = (WINDOWS, NEIGHBOURS, LEVELS, *IMAGES)  # what the paper does not ask
 
 
 def claims(name: str, period: int) -> tuple[Check, ...]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping, Sequence
 from math import lcm
+from typing import Any
 
 import numpy as np
 
@@ -52,5 +55,12 @@ def told_apart(embedding: np.ndarray, labels: np.ndarray) -> float:
 
 def repeat(embedding: np.ndarray, shift: int) -> float:
     """Largest distance of two embeddings that lie `shift` pixels apart along an axis; NaN where none do."""
-    pairs = ((embedding[:, shift:], embedding[:, :-shift]), (embedding[:, :, shift:], embedding[:, :, :-shift]))
+    axes = (np.moveaxis(embedding, axis, 0) for axis in range(1, embedding.ndim - 1))
+    pairs = ((axis[shift:], axis[:-shift]) for axis in axes)
     return max((float(np.linalg.norm(a - b, axis=-1).max()) for a, b in pairs if a.size), default=float("nan"))
+
+
+def splits_over_legal(rows: Sequence[Mapping[str, Any]]) -> list[float]:
+    """False splits of each row of one network, over the mean of those with tiles of whole periods (1 at least)."""
+    legal = [row["false_splits"] for row in rows if row["legal_tile"]]
+    return [row["false_splits"] / max(1.0, sum(legal) / len(legal)) if legal else math.nan for row in rows]

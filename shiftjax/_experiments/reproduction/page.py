@@ -15,9 +15,9 @@ HEAD = """\
 # The paper, reproduced
 
 Every experiment of the paper in its {size} size, and [what it did not ask](#beyond-the-paper), with {replicas} seeds
-each: what it claims as checks on numbers, what was measured (median, and lowest and highest in brackets), and in how
-many seeds a check holds. A check looks at the tile size that speaks most against it. A row holds in a seed if all of
-its checks do. Figures show seed {seed}, curves all of them.
+each, or as many as its table says: what it claims as checks on numbers, what was measured (median, and lowest and
+highest in brackets), and in how many seeds a check holds. A check looks at the tile size that speaks most against it. A
+row holds in a seed if all of its checks do. Figures show seed {seed}, curves all of them.
 
 Everything again: `{command}`. Made with {machine}.
 

@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 
 from shiftjax._experiments.figure import BAD, GOOD, pyplot, save
-from shiftjax._experiments.settings import LEVELS, SWEEP, WINDOWS
+from shiftjax._experiments.settings import IMAGES, LEVELS, NEIGHBOURS, SWEEP, WINDOWS
 from shiftjax._experiments.sweep import CURVES as SWEPT
 from shiftjax._experiments.sweep_figure import GREY
+
+LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00")  # told apart by all eyes
 
 
 @dataclass(frozen=True)
@@ -20,10 +22,11 @@ class Curves:
     """What a figure shows of the rows of all seeds.
 
     Attributes:
-        swept: the key of the rows that is swept, and its words for the axis.
+        swept: the key of the rows that is swept, numbers or names, and its words for the axis.
         scores: a panel each: the key, and its words.
         good, bad: of the points, in words; all are good without `legal`.
         legal: the key that says which points are good.
+        by: the key whose values have a line each; without, there is one line.
         log: the scores whose axis doubles from tick to tick.
     """
 
@@ -32,9 +35,11 @@ class Curves:
     good: str
     bad: str = ""
     legal: str = ""
+    by: str = ""
     log: tuple[str, ...] = ()
 
 
+_JUMP = {"line_jump": "jump at the period's lines", "average_precision": "AP50"}
 CURVES: Mapping[str, Curves] = {
     SWEEP: Curves(
         ("tile", "size of the output tiles, in px; the period is {period} px"),
@@ -45,17 +50,30 @@ CURVES: Mapping[str, Curves] = {
     ),
     WINDOWS: Curves(
         ("train_window", "side of the window that the loss sees, in px; the period is {period} px"),
-        {"line_jump": "jump at the period's lines", "average_precision": "AP50"},
+        _JUMP,
         "larger than the period",
         "a period or less",
         "legal_window",
     ),
+    NEIGHBOURS: Curves(("network", "what the loss sees; the period is {period} px"), _JUMP, "trained networks"),
     LEVELS: Curves(
         ("levels", "levels of pooling by 2"),
         {"distinct_embeddings": "embeddings told apart", "share": "their share of the bound"},
         "trained networks",
+        by="ndim",
         log=("distinct_embeddings",),
     ),
+    **{
+        name: Curves(
+            ("tile", "size of the output tiles, in px; the period is {period} px"),
+            {"false_splits": "false splits", "average_precision": "AP50"},
+            "multiples of the period",
+            "other tile sizes",
+            "legal_tile",
+            by="network",
+        )
+        for name in IMAGES
+    },
 }
 
 
@@ -63,25 +81,59 @@ def draw(scored: Mapping[int, Sequence[Mapping[str, Any]]], curves: Curves, path
     """Draws median and range over the seeds into a PNG file, from the rows of each seed."""
     key, words = curves.swept
     rows = [row for own in scored.values() for row in own]
-    values = sorted({row[key] for row in rows})
-    good = [all(row.get(curves.legal, True) for row in rows if row[key] == value) for value in values]
+    values = list(dict.fromkeys(row[key] for row in rows))
+    if not any(isinstance(value, str) for value in values):
+        values.sort()
+    places = dict(zip(values, range(len(values)) if isinstance(values[0], str) else values, strict=True))
+    lines: dict[Any, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        lines.setdefault(row.get(curves.by), []).append(row)
     figure, axes = pyplot().subplots(len(curves.scores), 1, figsize=(8, 6), sharex=True, layout="constrained")
     for panel, (score, name) in zip(axes, curves.scores.items(), strict=True):
-        by_value = np.array([[row[score] for row in rows if row[key] == value] for value in values], float)
-        median, low, high = (of(by_value, axis=1) for of in (np.median, np.min, np.max))
-        panel.fill_between(values, low, high, color=GREY, alpha=0.25, lw=0, label=f"range over {len(scored)} seeds")
-        panel.plot(values, median, color=GREY, lw=1, zorder=2)
-        for which, colour, label in ((True, GOOD, curves.good), (False, BAD, curves.bad)):
-            at = [k for k, one in enumerate(good) if one == which]
-            if at:
-                panel.plot(np.take(values, at), median[at], "o", color=colour, ms=7, label=label, zorder=3)
+        ends = [0.0, 1.0]
+        for number, (which, own) in enumerate(lines.items()):
+            label = (
+                f"range over {len(scored)} seeds" if which is None else f"{which}-D" if curves.by == "ndim" else which
+            )
+            ends += _line(panel, own, score, curves, places, label, None if which is None else LINES[number])
         panel.set_ylabel(name)
         if score in curves.log:
             panel.set_yscale("log", base=2)
         else:
-            panel.set_ylim(min(0, *low) - 0.05, max(1, *high) * 1.05)
+            panel.set_ylim(min(ends) - 0.05, max(ends) * 1.05)
         panel.spines[["top", "right"]].set_visible(False)
     axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=9)
     axes[-1].set_xlabel(words.format(**rows[0]))
-    axes[-1].set_xticks(values)
+    axes[-1].set_xticks(list(places.values()), [str(value) for value in values])
     save(figure, path, {"stitchings": rows})
+
+
+def _line(
+    panel: Any,
+    rows: Sequence[Mapping[str, Any]],
+    score: str,
+    curves: Curves,
+    places: Mapping[Any, float],
+    label: str,
+    colour: str | None,
+) -> list[float]:
+    """Draws one line with its spread; the lowest and the highest value. Without a colour, points are good and bad."""
+    key, _ = curves.swept
+    by_value = {value: [row for row in rows if row[key] == value] for value in places}
+    shown = {places[value]: own for value, own in by_value.items() if own}
+    x = np.array(list(shown))
+    table = [np.array([row[score] for row in own], float) for own in shown.values()]
+    median, low, high = (np.array([of(seeds) for seeds in table]) for of in (np.median, np.min, np.max))
+    good = np.array([all(row.get(curves.legal, True) for row in own) for own in shown.values()])
+    panel.fill_between(x, low, high, color=colour or GREY, alpha=0.15 if colour else 0.25, lw=0, label=label)
+    panel.plot(x, median, color=colour or GREY, lw=1, zorder=2)
+    for which, own_colour, words in ((True, GOOD, curves.good), (False, BAD, curves.bad)):
+        at = good == which
+        if not at.any():
+            continue
+        if colour is None:
+            panel.plot(x[at], median[at], "o", color=own_colour, ms=7, label=words, zorder=3)
+        else:
+            face = colour if which else "white"
+            panel.plot(x[at], median[at], "o", color=colour, mfc=face, ms=7 if which else 4, zorder=3)
+    return [float(low.min()), float(high.max())]
