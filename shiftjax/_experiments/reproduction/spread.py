@@ -125,8 +125,10 @@ def _line(
     table = [np.array([row[score] for row in own], float) for own in shown.values()]
     median, low, high = (np.array([of(seeds) for seeds in table]) for of in (np.median, np.min, np.max))
     good = np.array([all(row.get(curves.legal, True) for row in own) for own in shown.values()])
-    panel.fill_between(x, low, high, color=colour or GREY, alpha=0.15 if colour else 0.25, lw=0, label=label)
-    panel.plot(x, median, color=colour or GREY, lw=1, zorder=2)
+    panel.fill_between(
+        x, low, high, color=colour or GREY, alpha=0.15 if colour else 0.25, lw=0, label=None if colour else label
+    )
+    panel.plot(x, median, color=colour or GREY, lw=1.5 if colour else 1, zorder=2, label=label if colour else None)
     for which, own_colour, words in ((True, GOOD, curves.good), (False, BAD, curves.bad)):
         at = good == which
         if not at.any():
