@@ -16,7 +16,7 @@ from proofs_tests.support import record
 from proofs_tests.support.report import Row
 from shiftjax import testing
 from shiftjax.testing import strategies
-from shiftjax.testing._claims import CONTRADICTED, NOT_APPLICABLE, NOT_PROVED, PROVED, examine
+from shiftjax.testing._claims import CONTRADICTED, NOT_APPLICABLE, NOT_PROVED, PROVED, Subject, examine, receptive_field
 from shiftjax.testing._comparison import first_difference
 
 FACTORS = (2, 2)
@@ -124,6 +124,65 @@ def test_float_nets_are_judged_above_rounding_only():
     assert first_difference(one + np.float32(200 * 2**-23), one) == (0,)
     assert first_difference(one.astype(np.int32), np.array([1, 1, 2], np.int32)) == (2,)
     assert first_difference(one * np.nan, one) == (0,)
+
+
+def test_equality_of_whole_infinite_and_complex_numbers():
+    big = np.array([2**53], np.int64)
+    assert first_difference(big + 1, big) == (0,)
+    infinite = np.array([np.inf, 1, 2], np.float32)
+    assert first_difference(infinite, infinite) is None
+    assert first_difference(infinite + np.array([0, 0, 1], np.float32), infinite) == (2,)
+    assert first_difference(np.array([np.inf], np.float32), np.ones(1, np.float32)) == (0,)
+    assert first_difference(np.array([1 + 2j]), np.array([1 + 3j])) == (0,)
+    assert first_difference(np.array([1 + 3j]), np.array([1 + 3j])) is None
+
+
+def _blocky(x):
+    """A map of period 2: each pixel is the first of its pair."""
+    return jnp.repeat(x[:, ::2], 2, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("fn", "dtype"),
+    [
+        (_blocky, jnp.bool_),
+        (lambda x: jax.lax.complex(x, _blocky(x)), jnp.float32),
+        (lambda x: jnp.concatenate([_blocky(x), jnp.full(x.shape, -jnp.inf)], -1), jnp.float32),
+    ],
+)
+def test_a_wrong_period_shows_in_numbers_of_every_kind(fn, dtype):
+    """In truth values, imaginary parts, and beside infinity; the right one passes."""
+    x = jax.ShapeDtypeStruct((1, 16, 1), dtype)
+    testing.assert_periodic_equivariant(fn, x, period=2)
+    with pytest.raises(AssertionError, match="moving the image by"):
+        testing.assert_periodic_equivariant(fn, x, period=1)
+
+
+def test_a_function_of_several_outputs_is_refused():
+    x = jax.ShapeDtypeStruct((1, 16, 1), jnp.int32)
+    for fn in (lambda x: (x, x), lambda x: (x, jnp.cumsum(x, 1)), lambda x: {"a": x}):
+        for examined in (testing.assert_periodic_equivariant, examine):
+            with pytest.raises(ValueError, match="expected a function that returns one array"):
+                examined(fn, x)
+
+
+def test_verdicts_about_a_mask_and_about_floats_of_whole_numbers():
+    """Truth values are compared as they are; floats up to rounding, whatever the image is made of."""
+    mask = examine(lambda x: _blocky(x) > 0, jax.ShapeDtypeStruct((1, 16, 1), jnp.float32))
+    assert {v.verdict for v in mask} == {PROVED}
+    rounded = examine(lambda x: x + 1e-9 * _blocky(x), jax.ShapeDtypeStruct((1, 16, 1), jnp.uint8))
+    assert next(v.verdict for v in rounded if v.claim == "period-is-minimal") == NOT_PROVED
+
+
+def test_a_field_that_is_too_small_is_contradicted_for_every_key():
+    """What lies outside is drawn anew, whichever key draws the image."""
+    x = jax.ShapeDtypeStruct((1, 16, 1), jnp.int32)
+    for key in (None, jax.random.key(1)):
+        subject = Subject(lambda x: x[:, 1:] + x[:, :-1], x, key=key)
+        assert receptive_field(subject, subject.certificate)[0] == PROVED
+        too_small = replace(subject.certificate.leaves[0].axes[0], hi=(0,))
+        leaf = replace(subject.certificate.leaves[0], axes=(too_small,))
+        assert receptive_field(subject, replace(subject.certificate, leaves=(leaf,)))[0] == CONTRADICTED
 
 
 def test_integer_variables_are_odd_and_repeatable():

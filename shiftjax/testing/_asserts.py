@@ -16,7 +16,7 @@ from shiftjax._network import network
 from shiftjax._typing import PRNGKeyArray
 from shiftjax._windows import window
 from shiftjax.certifier import Certificate, CertificationError, certify
-from shiftjax.testing._comparison import first_difference, on_host, overlap, random_image
+from shiftjax.testing._comparison import ONE, TAKE, first_difference, on_host, overlap, random_image
 from shiftjax.tiling import TilePlan, predict_tiled
 
 Shift = tuple[int, ...]
@@ -79,9 +79,12 @@ def check_subject(fn: Any, x: Any, key: Any) -> Callable[[Any], Any]:
 def certificate_of(fn: Callable[[Any], Any], x: Any) -> Certificate | CertificationError:
     """The certificate, or the refusal."""
     try:
-        return certify(fn, jax.ShapeDtypeStruct(x.shape, x.dtype))
+        certificate = certify(fn, jax.ShapeDtypeStruct(x.shape, x.dtype))
     except CertificationError as refusal:
         return refusal
+    if count := len(certificate.leaves) + len(certificate.left_out) - 1:
+        fail("fn", ONE, f"one that returns {count + 1}", TAKE)
+    return certificate
 
 
 def exact_windows(certificate: Certificate | CertificationError) -> str:
