@@ -15,7 +15,7 @@ from fractions import Fraction
 from shiftjax.certifier._domain import offset as offsets
 from shiftjax.certifier._domain.axis import UNKNOWN, Axis, Border, End, Run, centre, longest_run, window
 from shiftjax.certifier._domain.naming import digest
-from shiftjax.certifier._domain.tags import Broken, following, mapped
+from shiftjax.certifier._domain.tags import Broken, mapped
 from shiftjax.certifier._domain.values import Constant, Image, Value
 
 Piece = tuple[int, int | None, End]  # of a border: from where to where (None: beyond what is asked), and what it is
