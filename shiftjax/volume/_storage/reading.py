@@ -12,7 +12,7 @@ import numpy as np
 
 from shiftjax._checks import one_of
 from shiftjax._extras import require
-from shiftjax.volume._storage.chunks import Part, chunks_at
+from shiftjax.volume._storage.chunks import Part, check_not_cut_off, chunks_at
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.retry import passes, patiently
 
@@ -99,6 +99,8 @@ def read_block(
         VolumeError: a chunk is missing, and that is an error; or the array gives something else than it says it holds.
         Exception: whatever the array raises, if it goes on to do so.
     """
+    if is_zarr(array):
+        check_not_cut_off(array, index)
     block = _pixels(array, tuple(index))
     _check_block(array, index, block)
     lost = _missing_chunks(array, index, block) if is_zarr(array) else []
@@ -175,8 +177,17 @@ def _missing_chunks(array: Any, index: Sequence[slice], block: np.ndarray) -> li
 
 
 def _exists(array: Any, key: str) -> bool:
-    sync = require("zarr.core.sync", "volume").sync
-    return bool(patiently(lambda: sync((array.store_path / key).exists())))
+    """Whether the store has a chunk.
+
+    Raises:
+        VolumeError: it has a shard without a byte, as an outage leaves it, which zarr takes for one without chunks.
+    """
+    sync, path = require("zarr.core.sync", "volume").sync, array.store_path / key
+    if not patiently(lambda: sync(path.exists())):
+        return False
+    if getattr(array, "shards", None) and not patiently(lambda: sync(path.store.getsize(path.path))):
+        raise VolumeError(f"chunk {key} of the source is empty, as an outage leaves it; bring it back")
+    return True
 
 
 def stamp(array: Any, path: str | None) -> Any:
