@@ -168,7 +168,9 @@ def test_a_chunk_that_an_outage_cut_off(codec, tmp_path):
     for size in {0, 1, 15, len(data) // 2, len(data) - 1}:
         chunk.write_bytes(data[:size])
         for missing in ("fill", "error"):
-            with pytest.raises(VolumeError, match=rf"chunk {key} .* (cut off after {size} |is empty)|cannot read pixels"):
+            with pytest.raises(
+                VolumeError, match=rf"chunk {key} .* (cut off after {size} |is empty)|cannot read pixels"
+            ):
                 open_source(tmp_path / "in.zarr", axes="zyx", missing=missing).at(0)(part)
         if size in (0, len(data) - 1):
             with contextlib.suppress(Exception):  # the control

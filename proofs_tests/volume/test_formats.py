@@ -181,7 +181,9 @@ def test_an_ome_image_in_several_files_of_which_one_is_gone_is_refused(uuids, tm
     other.unlink()
     with tifffile.TiffFile(tmp_path / "f0.ome.tif") as file:  # control
         assert (file.series[0].asarray() == 0).all(axis=(1, 2)).sum() == 6
-    with pytest.raises(ValueError, match=r"all files of the OME image .*, found no .*f1.ome.tif; bring it back") as told:
+    with pytest.raises(
+        ValueError, match=r"all files of the OME image .*, found no .*f1.ome.tif; bring it back"
+    ) as told:
         open_source(tmp_path / "f0.ome.tif")
     assert not sentence_faults(told.value)
 

@@ -162,7 +162,9 @@ class Source:
         if self.left_out is None:
             return False
         start = [part.start for part in chunk]
-        return not self.left_out.holds(*axis_names.frame_at(self.axes, self.array.shape, len(self.left_out.tile), start))
+        return not self.left_out.holds(
+            *axis_names.frame_at(self.axes, self.array.shape, len(self.left_out.tile), start)
+        )
 
     def _check_region(self, slices: tuple[slice, ...], frame: int) -> None:
         region = self.region or ()
