@@ -68,7 +68,7 @@ class LeftOut(NamedTuple):
     tile: tuple[int, ...]
 
     def holds(self, frame: int, pixel: Sequence[int]) -> bool:
-        """Whether a pixel, by its place in space, belongs to such a tile; so does its chunk, which tiles never share."""
+        """Whether a pixel, by its place in space, belongs to such a tile, as its chunk does: tiles never share one."""
         if not self.numbers:
             return False
         tiles = (min(at // size, n - 1) for at, size, n in zip(pixel, self.tile, self.grid[1:], strict=True))
