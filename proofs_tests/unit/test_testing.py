@@ -333,6 +333,7 @@ def test_large_outputs_without_pooling_are_not_cut_in_all_ways():
 
     subject = Subject(lambda x: x[:, 1:], jax.ShapeDtypeStruct((1, 300, 300, 1), jnp.int32))
     subject.run = count
+    assert subject.certificate is not None
     assert stitching(subject, subject.certificate)[0] == PROVED
     assert runs < 100  # of 299 x 300 sizes of tiles
 
