@@ -278,3 +278,14 @@ def test_bad_input_is_refused_in_words():
         with pytest.raises(ValueError, match=words):
             call()
     lattice(pitch=9, radius=5)  # the smallest legal pitch
+
+
+@pytest.mark.parametrize("label", [2**32 + 1, -(2**32)])
+def test_labels_that_jax_would_cut_are_refused(label):
+    """2^32 + 1 would become label 1, which another object has."""
+    image, labels = np.zeros((1, 8, 8, 1), np.float32), np.ones((1, 8, 8), np.int64)
+    labels[0, 5:] = label
+    for change in (functools.partial(synthetic.random_crop, size=8), functools.partial(synthetic.elastic, jitter=0)):
+        with pytest.raises(ValueError, match="`labels`: expected integers that int32 holds, found labels from"):
+            change(jax.random.key(0), image, labels)
+        assert set(np.unique(change(jax.random.key(0), image, np.where(labels == 1, 1, 7))[1])) == {1, 7}  # control

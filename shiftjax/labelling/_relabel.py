@@ -45,6 +45,8 @@ def relabel(labels: ArrayLike) -> Int[Array, " batch *space"]:
 
 @jax.jit
 def _relabel(labels: Integer[Array, " batch *space"]) -> Int[Array, " batch *space"]:
+    if labels.size == 0:
+        return jnp.zeros(labels.shape, jnp.int32)
     return jax.vmap(_rank)(labels.reshape(len(labels), -1)).reshape(labels.shape)
 
 

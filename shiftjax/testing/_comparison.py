@@ -24,7 +24,11 @@ Run = Callable[[np.ndarray], np.ndarray]
 
 
 def on_host(fn: Callable[[Any], Any]) -> Run:
-    """`fn` on host arrays, compiled per shape."""
+    """`fn` on host arrays, compiled per shape.
+
+    Raises:
+        ValueError: when it runs, a function of several outputs.
+    """
     compiled = jax.jit(fn)
 
     def run(image: np.ndarray) -> np.ndarray:
@@ -37,13 +41,16 @@ def on_host(fn: Callable[[Any], Any]) -> Run:
 
 
 def random_image(key: PRNGKeyArray | None, shape: Sequence[int], dtype: Any) -> Shaped[np.ndarray, "*shape"]:
-    """Standard normal, integers of two digits, or truth values; drawn on the host."""
+    """Standard normal, integers of two digits, or truth values; drawn on the host.
+
+    Of either sign where the type has one: a network that begins with a ReLU of the negative would be constant.
+    """
     seed = 0 if key is None else np.asarray(jax.random.key_data(key), np.uint32)
     rng = np.random.default_rng(seed)
     if np.issubdtype(dtype, np.bool_):
         return rng.integers(0, 2, tuple(shape)).astype(dtype)
     if np.issubdtype(dtype, np.integer):
-        return rng.integers(0, 100, tuple(shape)).astype(dtype)
+        return rng.integers(-99 if np.issubdtype(dtype, np.signedinteger) else 0, 100, tuple(shape)).astype(dtype)
     image = rng.normal(size=tuple(shape))
     if np.issubdtype(dtype, np.complexfloating):
         image = image + 1j * rng.normal(size=tuple(shape))
@@ -51,11 +58,11 @@ def random_image(key: PRNGKeyArray | None, shape: Sequence[int], dtype: Any) -> 
 
 
 def tolerance(expected: Shaped[np.ndarray, "..."]) -> float:
-    """The largest difference that may be rounding. Infinite values say nothing of the size of the others."""
+    """The largest difference that may be rounding. Values that are not finite say nothing of the size of the others."""
     if not is_rounded(expected.dtype):
         return 0.0
     sizes = np.abs(wide(expected))
-    largest = float(sizes.max(initial=0.0, where=~np.isinf(sizes)))
+    largest = float(sizes.max(initial=0.0, where=np.isfinite(sizes)))
     return ROUNDING * float(jnp.finfo(expected.dtype).eps) * largest
 
 
