@@ -21,6 +21,7 @@ import zarr
 
 from proofs_tests.support.bad_calls import sentence_faults
 from shiftjax.volume import VolumeError, new_target, open_source
+from shiftjax.volume._sources.opening import with_missing
 
 VOLUME = np.random.default_rng(0).integers(0, 255, (12, 20, 24)).astype(np.uint8)
 WHOLE = tuple(slice(0, n) for n in VOLUME.shape)
@@ -89,6 +90,28 @@ def test_zipped_zarr(ending, tmp_path):
     with pytest.raises(ValueError, match="zip the contents of the Zarr folder") as refusal:
         open_source(tmp_path / f"b{ending}")
     assert not sentence_faults(refusal.value)
+
+
+def test_tensorstore_reads_a_missing_chunk_as_zeros_only_where_it_may(tmp_path):
+    for driver in ("n5", "zarr3"):
+        spec = {"driver": driver, "kvstore": {"driver": "file", "path": str(tmp_path / driver)}}
+        layout = tensorstore.ChunkLayout(chunk_shape=(4, 4))
+        made = tensorstore.open(spec, create=True, dtype=tensorstore.uint8, shape=(8, 4), chunk_layout=layout).result()
+        made[:4] = 7  # the other chunk is never written
+        filled = tensorstore.open(spec, read=True).result()
+        strict = tensorstore.open({**spec, "fill_missing_data_reads": False}, read=True).result()
+        upper, whole = (slice(0, 4), slice(0, 4)), (slice(0, 8), slice(0, 4))
+        for source in (strict, tmp_path / "n5"):
+            for opened in (
+                open_source(source, axes="yx", missing="error"),
+                with_missing(open_source(source, axes="yx"), "error"),
+            ):
+                assert (opened.at(0)(upper) == 7).all()
+                with pytest.raises(VolumeError, match="cannot read pixels"):
+                    opened.at(0)(whole)
+        assert (open_source(filled, axes="yx").at(0)(whole)[0, 4:] == 0).all()  # control
+        with pytest.raises(ValueError, match="`missing`: expected 'fill' for a TensorStore that fills what is missing"):
+            open_source(filled, axes="yx", missing="error")
 
 
 @pytest.mark.parametrize("zarr_format", ["n5", "zarr", "zarr3"])

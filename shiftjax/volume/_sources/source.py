@@ -12,6 +12,7 @@ import numpy as np
 from shiftjax._checks import fail, shown
 from shiftjax.volume._sources import axes as axis_names
 from shiftjax.volume._sources import ome_zarr as ome
+from shiftjax.volume._sources.tensors import Tensor
 from shiftjax.volume._storage.errors import VolumeError, storage_errors
 from shiftjax.volume._storage.finished import LeftOut
 from shiftjax.volume._storage.reading import Missing, ReadLog, read_block, stamp
@@ -57,6 +58,8 @@ class Source:
     def __post_init__(self) -> None:
         with storage_errors(f"read the metadata of {self.name}"):
             object.__setattr__(self, "_stamp", self._stamp_now())
+        if self.missing == "error" and isinstance(self.array, Tensor):
+            object.__setattr__(self, "array", self.array.without_filling())
 
     def _stamp_now(self) -> Any:
         return stamp(self.array, self.name if self.reopen is not None and is_local(self.name) else None)
