@@ -177,8 +177,8 @@ def ome_files(folder, *, uuids=True):
     planes = "".join(data.format(z, z % 6, z // 6, ids[z // 6]) for z in range(12))
     for k in range(2):
         described = OME.format(own=f'UUID="{ids[k]}"' if uuids else "", planes=planes)
-        part, options = VOLUME[6 * k : 6 * k + 6], {"photometric": "minisblack", "metadata": None}
-        tifffile.imwrite(folder / f"f{k}.ome.tif", part, description=described, **options)
+        options: dict[str, Any] = {"photometric": "minisblack", "metadata": None, "description": described}
+        tifffile.imwrite(folder / f"f{k}.ome.tif", VOLUME[6 * k : 6 * k + 6], **options)
 
 
 @pytest.mark.parametrize("uuids", [True, False])
