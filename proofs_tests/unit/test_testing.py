@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -181,10 +182,11 @@ def test_a_field_that_is_too_small_is_contradicted_for_every_key():
     x = jax.ShapeDtypeStruct((1, 16, 1), jnp.int32)
     for key in (None, jax.random.key(1)):
         subject = Subject(lambda x: x[:, 1:] + x[:, :-1], x, key=key)
-        assert receptive_field(subject, subject.certificate)[0] == PROVED
-        too_small = replace(subject.certificate.leaves[0].axes[0], hi=(0,))
-        leaf = replace(subject.certificate.leaves[0], axes=(too_small,))
-        assert receptive_field(subject, replace(subject.certificate, leaves=(leaf,)))[0] == CONTRADICTED
+        proof: Any = subject.certificate
+        assert receptive_field(subject, proof)[0] == PROVED
+        too_small = replace(proof.leaves[0].axes[0], hi=(0,))
+        leaf = replace(proof.leaves[0], axes=(too_small,))
+        assert receptive_field(subject, replace(proof, leaves=(leaf,)))[0] == CONTRADICTED
 
 
 def test_integer_variables_are_odd_and_repeatable():

@@ -17,6 +17,7 @@ import numcodecs
 import numpy as np
 import pytest
 import zarr
+from zarr.codecs import BloscCodec, GzipCodec
 
 from proofs_tests.volume.harm import Damage
 from proofs_tests.volume.small import expected, is_deep, net, plan, volume
@@ -148,11 +149,11 @@ def test_a_damaged_chunk(tmp_path):
 
 CODECS: dict[str, Any] = {
     "blosc 2": {"zarr_format": 2, "compressors": numcodecs.Blosc()},
-    "blosc": {"compressors": zarr.codecs.BloscCodec()},
+    "blosc": {"compressors": BloscCodec()},
     "shards": {"chunks": (5, 3, 3), "shards": (5, 6, 6)},
     "zlib 2": {"zarr_format": 2, "compressors": numcodecs.Zlib()},
     "none 2": {"zarr_format": 2, "compressors": None},
-    "gzip": {"compressors": zarr.codecs.GzipCodec()},
+    "gzip": {"compressors": GzipCodec()},
     "none": {"compressors": None},
 }
 
