@@ -8,6 +8,7 @@ import sys
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -82,6 +83,15 @@ def test_pytorch_does_not_log_the_sizes_that_are_tried_in_vain():
         logger.removeHandler(handler)
 
 
+@pytest.fixture
+def own_errors():
+    """Lets bad arguments reach the library's own checks, past the annotations."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("own_errors")
 def test_a_tensor_is_no_image_and_the_error_says_what_is():
     tensor, plan = torch.zeros(1, 1, 16, 16), sj.plan_tiles(jnp.negative, (1, 16, 16, 1), tile=8)
     mend = r"`image`: .* give a NumPy array, `tensor\.movedim\(1, -1\)\.numpy\(force=True\)`"
