@@ -34,6 +34,23 @@ def host_labels(name: str, value: Any) -> np.ndarray:
     return labels
 
 
+def with_batch(name: str, shape: tuple[int, ...], *, channels: bool = False) -> None:
+    """Refuses what has one axis of space: a single image without its batch axis would be a batch of its lines.
+
+    Lines of pixels are far rarer, and nothing tells the two apart.
+
+    Args:
+        name: of the argument.
+        shape: `(batch, *space)`, or `(batch, *space, channel)`.
+        channels: which of the two.
+    """
+    if len(shape) >= 3 + channels:
+        return
+    expected = "(batch, *space, channel)" if channels else "(batch, *space)"
+    mend = f"a single image is `{name}[None]`, a batch of lines `{name}[:, None]`"
+    _checks.fail(name, f"a shape {expected} with two axes of space or more", f"shape {shape}", mend)
+
+
 def host_embedding(name: str, value: Any, other: str, shape: tuple[int, ...]) -> np.ndarray:
     """`value` as finite numbers `(batch, *space, channel)` on the pixels `shape` of `other`.
 

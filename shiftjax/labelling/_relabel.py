@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import array, concrete, fail, integers
+from shiftjax._host import with_batch
 from shiftjax._numbering import consecutive
 from shiftjax._typing import Array, ArrayLike, Int, Integer
 
@@ -27,13 +28,14 @@ def relabel(labels: ArrayLike) -> Int[Array, " batch *space"]:
 
     Example:
         >>> import numpy as np
-        >>> relabel(np.array([[0, 7, 7, 3]])).tolist()
-        [[0, 2, 2, 1]]
+        >>> relabel(np.array([[[0, 7], [7, 3]]])).tolist()
+        [[[0, 2], [2, 1]]]
     """
     integers("labels", labels)
     labels = array("labels", labels)
     if np.ndim(labels) < 2:
         fail("labels", "a shape (batch, *space)", np.shape(labels), "a single image takes a first axis of length 1")
+    with_batch("labels", np.shape(labels))
     known = concrete(labels)
     if known is not None:
         if known.size and known.min() < 0:
