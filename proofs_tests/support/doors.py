@@ -126,7 +126,7 @@ def doors(folder: Path) -> Iterator[Door]:
 
 def _objects() -> Iterator[Door]:
     pred = {"true": LABELS, "pred": LABELS}
-    labelled = numbers(range(3, 33), "iu")
+    labelled = numbers(range(2, 33), "iu")
     yield Door("average_precision", sj.average_precision, {**pred, "iou": 0.5}, {"iou": real(0, 1)})
     yield Door("split_merge_counts", sj.split_merge_counts, {**pred, "tau": 0.05}, {"tau": SHARE})
     yield Door("relabel", sj.relabel, {"labels": LABELS}, {"labels": labelled})

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 
 import shiftjax as sj
+from shiftjax._host import LINES
 
-IMAGE = np.zeros((6, 9), np.int32)
-IMAGE[:3, 1:5], IMAGE[3:, 5:] = 1, 2
+IMAGE = np.zeros((LINES + 2, 9), np.int32)
+IMAGE[:9, 1:5], IMAGE[9:, 5:] = 1, 2
 FOUND = IMAGE.copy()
-FOUND[3, 5:] = 3
+FOUND[9, 5:] = 3
 EMBEDDING = 9 * np.stack([IMAGE == 1, IMAGE == 2], -1).astype(np.float32)
 CALLS: dict[str, Callable[[Callable[[np.ndarray], np.ndarray]], Any]] = {
     "average_precision": lambda a: sj.average_precision(a(IMAGE), a(FOUND)),
@@ -38,8 +39,15 @@ def own_errors():
 
 @pytest.mark.parametrize("name", CALLS)
 def test_an_image_without_its_batch_axis_is_refused(name):
-    with pytest.raises(ValueError, match=r"two axes of space or more.*a single image is `\w+\[None\]`"):
+    with pytest.raises(ValueError, match=r"at most 16 lines, found shape .*a single image is `\w+\[None\]`"):
         CALLS[name](lambda x: x)
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_control_a_few_lines_are_a_batch(name):
+    few = CALLS[name](lambda x: x[4:14])
+    apart = np.asarray(CALLS[name](lambda x: x[4:14, None]))
+    assert np.array_equal(np.asarray(few).ravel(), apart.ravel())
 
 
 @pytest.mark.parametrize("name", CALLS)

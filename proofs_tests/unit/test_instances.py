@@ -59,9 +59,9 @@ def test_small_objects_and_an_empty_foreground() -> None:
     ("embedding", "options", "words"),
     [
         (np.zeros((4, 2), np.float32), {}, "batch, \\*space, channel"),
-        (np.zeros((1, 1, 4, 2), np.float32), {"foreground": np.ones((1, 1, 5), bool)}, "`foreground`"),
-        (np.zeros((1, 1, 4, 2), np.float32), {"min_size": -1}, "`min_size`"),
-        (np.full((1, 1, 4, 2), np.nan, np.float32), {}, "finite"),
+        (np.zeros((1, 4, 2), np.float32), {"foreground": np.ones((1, 5), bool)}, "`foreground`"),
+        (np.zeros((1, 4, 2), np.float32), {"min_size": -1}, "`min_size`"),
+        (np.full((1, 4, 2), np.nan, np.float32), {}, "finite"),
     ],
 )
 def test_bad_input_is_answered_in_a_sentence(embedding: np.ndarray, options: dict, words: str) -> None:
@@ -71,15 +71,15 @@ def test_bad_input_is_answered_in_a_sentence(embedding: np.ndarray, options: dic
 
 def test_a_bandwidth_at_which_pixels_are_in_no_cluster_is_refused() -> None:
     """They would be background, though the foreground says that they are not."""
-    embedding = np.repeat(np.array([1, 6], np.float32), 30)[None, None, :, None]
+    embedding = np.repeat(np.array([1, 6], np.float32), 30)[None, :, None]
     with pytest.raises(ValueError, match="`bandwidth`: expected a length that float32 can tell beside the embedding"):
         sj.instances(embedding, bandwidth=1e-18)
-    np.testing.assert_array_equal(sj.instances(embedding, bandwidth=1e-3)[0, 0], np.repeat([1, 2], 30))  # control
+    np.testing.assert_array_equal(sj.instances(embedding, bandwidth=1e-3)[0], np.repeat([1, 2], 30))  # control
 
 
 def test_a_foreground_of_probabilities_is_refused() -> None:
     with pytest.raises(TypeError, match=r"> 0\.5"):
-        sj.instances(np.zeros((1, 1, 4, 2), np.float32), bandwidth=0.5, foreground=np.ones((1, 1, 4), np.float32))
+        sj.instances(np.zeros((1, 4, 2), np.float32), bandwidth=0.5, foreground=np.ones((1, 4), np.float32))
 
 
 def gradients(embedding: jax.Array, labels: jax.Array) -> np.ndarray:

@@ -25,7 +25,7 @@ def reference(labels):
     return out
 
 
-SHAPES = st.sampled_from(((1, 1, 1), (2, 1, 5), (2, 3, 4)))
+SHAPES = st.sampled_from(((1, 1), (2, 5), (2, 3, 4)))
 SMALL = hnp.arrays(np.int32, SHAPES, elements=st.integers(0, 9))
 LARGE = hnp.arrays(np.uint64, SHAPES, elements=st.sampled_from((0, 1, 7, 2**31, 2**32, 2**32 + 1, 2**63, 2**64 - 1)))
 
@@ -42,22 +42,22 @@ def test_labels_become_their_ranks(labels):
 
 
 def test_images_are_numbered_apart():
-    labels = np.array([[[0, 5, 5]], [[9, 5, 0]]])
-    np.testing.assert_array_equal(relabel(labels), [[[0, 1, 1]], [[2, 1, 0]]])
-    np.testing.assert_array_equal(relabel(labels.reshape(1, 1, -1)), [[[0, 1, 1, 2, 1, 0]]])  # control: one image
-    np.testing.assert_array_equal(relabel(np.array([[[0, 5, 5]], [[9, 7, 0]]])), [[[0, 1, 1]], [[2, 1, 0]]])
+    labels = np.array([[0, 5, 5], [9, 5, 0]])
+    np.testing.assert_array_equal(relabel(labels), [[0, 1, 1], [2, 1, 0]])
+    np.testing.assert_array_equal(relabel(labels.reshape(1, -1)), [[0, 1, 1, 2, 1, 0]])  # control: one image
+    np.testing.assert_array_equal(relabel(np.array([[0, 5, 5], [9, 7, 0]])), [[0, 1, 1], [2, 1, 0]])
 
 
 def test_the_same_under_jit_where_negative_labels_stay_out_of_range():
     labels = np.random.default_rng(0).integers(0, 20, (2, 8, 8))
     np.testing.assert_array_equal(jax.jit(relabel)(labels), relabel(labels))
-    np.testing.assert_array_equal(jax.jit(relabel)(np.array([[[-7, 4, 0, -1]]])), [[[-1, 1, 0, -1]]])
+    np.testing.assert_array_equal(jax.jit(relabel)(np.array([[-7, 4, 0, -1]])), [[-1, 1, 0, -1]])
 
 
 @pytest.mark.parametrize(
     ("labels", "error", "sentence"),
     [
-        (np.array([[[0, -2]]]), ValueError, "`labels`: expected integers >= 0, found labels down to -2"),
+        (np.array([[0, -2]]), ValueError, "`labels`: expected integers >= 0, found labels down to -2"),
         (np.array([[0.0, 1.0]]), TypeError, "`labels`: expected integers, found float64"),
         (np.array([[True]]), TypeError, "`labels`: expected integers, found bool"),
         (np.array([0, 1]), ValueError, r"`labels`: expected a shape \(batch, \*space\), found \(2,\)"),

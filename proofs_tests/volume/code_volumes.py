@@ -33,7 +33,7 @@ def tilings(draw, *, sizes=(40, 14, 8), least=1, times=2):
 
 def in_memory(codes, *, min_size=0):
     """The labels of the whole by the in-memory functions; ids run on through the time points, without gaps."""
-    labels = drop_small(connected_components(codes[:, None], background=-1), min_size=min_size)[:, 0]  # of lines too
+    labels = drop_small(connected_components(codes, background=-1), min_size=min_size)
     out = np.zeros(codes.shape, np.uint64)
     count = 0
     for image, result in zip(labels, out, strict=True):

@@ -28,8 +28,8 @@ def relabel(labels: ArrayLike) -> Int[Array, " batch *space"]:
 
     Example:
         >>> import numpy as np
-        >>> relabel(np.array([[[0, 7], [7, 3]]])).tolist()
-        [[[0, 2], [2, 1]]]
+        >>> relabel(np.array([[0, 7, 7, 3]])).tolist()
+        [[0, 2, 2, 1]]
     """
     integers("labels", labels)
     labels = array("labels", labels)
