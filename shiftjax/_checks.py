@@ -81,12 +81,18 @@ def _memory() -> int:
         return 2**62
 
 
+def _of_torch(x: Any) -> str:
+    """How to make an image of a tensor of PyTorch; of all else nothing."""
+    of_torch = type(x).__module__.partition(".")[0] == "torch"
+    return "give a NumPy array, `tensor.movedim(1, -1).numpy(force=True)`" if of_torch else ""
+
+
 def images(name: str, x: Any, *, least: int = 3) -> None:
     """Refuses what is not an array of numbers, or a description of one, `(batch, *space, channel)`."""
     expected = "an array or a jax.ShapeDtypeStruct of numbers, (batch, *space, channel)"
     shape, dtype = getattr(x, "shape", None), getattr(x, "dtype", None)
     if not isinstance(shape, tuple) or dtype is None or len(shape) < least or 0 in shape:
-        fail(name, expected, shown(x))
+        fail(name, expected, shown(x), _of_torch(x))
     if isinstance(x, np.ma.MaskedArray):
         fail(name, "an array without a mask, which would be dropped", "a masked one", "fill it: `.filled(0)`")
     try:
@@ -94,7 +100,7 @@ def images(name: str, x: Any, *, least: int = 3) -> None:
     except TypeError:  # a type that NumPy does not have, such as that of random keys
         known = False
     if not known:
-        fail(name, expected, shown(x))
+        fail(name, expected, shown(x), _of_torch(x))
 
 
 def one_of(name: str, value: Any, known: Collection[Any]) -> None:
@@ -197,9 +203,9 @@ def array(name: str, x: Any) -> Any:
         found = x if hasattr(x, "shape") and hasattr(x, "dtype") else np.asarray(x)
         of_numbers = jnp.issubdtype(found.dtype, jnp.number) or found.dtype == bool
     except Exception:  # lists of unequal lengths, objects that refuse to become arrays, types that NumPy does not know
-        fail(name, "an array of numbers", shown(x))
+        fail(name, "an array of numbers", shown(x), _of_torch(x))
     if not of_numbers:
-        fail(name, "an array of numbers", shown(x))
+        fail(name, "an array of numbers", shown(x), _of_torch(x))
     return found
 
 

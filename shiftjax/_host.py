@@ -9,6 +9,8 @@ import numpy as np
 
 from shiftjax import _checks
 
+LINES = 16  # in a batch; as many are likelier the rows of an image
+
 
 def host(name: str, value: Any) -> np.ndarray:
     """`value` as a NumPy array; refuses an array that JAX is tracing."""
@@ -32,6 +34,23 @@ def host_labels(name: str, value: Any) -> np.ndarray:
     if labels.min() < 0:
         _checks.fail(name, "labels >= 0, with 0 for background", f"a label {labels.min()}", "set such pixels to 0")
     return labels
+
+
+def with_batch(name: str, shape: tuple[int, ...], *, channels: bool = False) -> None:
+    """Refuses what looks like a single image without its batch axis, which would be a batch of its lines.
+
+    Nothing tells the two apart but that batches of many lines are rare.
+
+    Args:
+        name: of the argument.
+        shape: `(batch, *space)`, or `(batch, *space, channel)`.
+        channels: which of the two.
+    """
+    if len(shape) >= 3 + channels or shape[0] <= LINES:
+        return
+    expected = "(batch, *space, channel)" if channels else "(batch, *space)"
+    mend = f"a single image is `{name}[None]`, a batch of lines `{name}[:, None]`"
+    _checks.fail(name, f"a shape {expected}, of at most {LINES} lines", f"shape {shape}", mend)
 
 
 def host_embedding(name: str, value: Any, other: str, shape: tuple[int, ...]) -> np.ndarray:

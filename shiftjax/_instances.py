@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from shiftjax._checks import fail, floating, integer
-from shiftjax._host import host
+from shiftjax._host import host, with_batch
 from shiftjax._patience import patience, silence
 from shiftjax._typing import ArrayLike, Int, PRNGKeyArray
 from shiftjax.clustering import mean_shift
@@ -53,6 +53,7 @@ def instances(
     values: Any = host("embedding", embedding)
     if values.ndim < 3 or 0 in values.shape:
         fail("embedding", "a shape (batch, *space, channel) without empty axes", values.shape)
+    with_batch("embedding", values.shape, channels=True)
     smallest = integer("min_size", min_size, least=0)
     inside = np.ones(values.shape[:-1], bool) if foreground is None else host("foreground", foreground)
     if inside.dtype != bool:

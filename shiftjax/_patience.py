@@ -16,7 +16,9 @@ _silent = ContextVar("_silent", default=False)
 
 def say(sentence: str) -> None:
     """A line for whoever started the work."""
-    with suppress(OSError, ValueError, AttributeError):  # the last where there is no standard error at all
+    if sys.stderr is None:  # as of a program without a console; it would go to the standard output
+        return
+    with suppress(OSError, ValueError):
         print(f"shiftjax: {sentence}", file=sys.stderr, flush=True)
 
 

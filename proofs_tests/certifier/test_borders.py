@@ -501,3 +501,32 @@ def test_masks_of_shifted_windows_that_lie_in_one_row() -> None:
     assert list(disagreements(shifted_windows, claim, large, rng, kinds=(INNER,)))  # the control
     with pytest.raises(CertificationError, match="a constant varies along its axis"):
         proof(partial(shifted_windows, spoilt=True), (32, 32))
+
+
+def slipped(x: Any, by: int, put: str) -> Any:
+    """A first row of another map, `by` pixels further along the row than the rest, where the width is no multiple of 4.
+
+    What is cut off before and after comes to the same at all widths.
+    """
+    width, (y, z) = x.shape[2], (x * 3, x * 5)
+    if width % 4 == 0:
+        before, after, first = slice(2, None), slice(0, -2), slice(2, None)
+    else:
+        before, after, first = slice(0, width - 2), slice(2, None), slice(by, width - 2 + by)
+    if put == "set":
+        return y[:, :, before].at[:, 0].set(z[:, 0, first])[:, :, after]
+    return jnp.concatenate([z[:, :1, first], y[:, 1:, before]], 1)[:, :, after]
+
+
+@pytest.mark.parametrize("put", ["concatenate", "set"])
+@pytest.mark.parametrize("by", [0, 2])
+def test_a_border_lies_beside_the_same_pixels_at_every_size(by: int, put: str) -> None:
+    """Where it lies along the other axes is counted from the part beside it, which may be cut afterwards."""
+    fn = partial(slipped, by=by, put=put)
+    small, large = proof(fn, (8, 12)), proof(fn, (8, 14))
+    assert small.same_map(large)
+    assert small.same_map(large, borders=True) == (by == 0)
+    rng = np.random.default_rng(0)
+    assert list(disagreements(fn, small, large, rng, kinds=(INNER,))) == []
+    assert bool(list(disagreements(fn, small, large, rng))) == (by != 0), "a control: the first row would be wrong"
+    assert same_ends(proof(fn, (8, 14)), proof(fn, (8, 18)), equal=True), "a control: slipped alike at both sizes"

@@ -312,7 +312,7 @@ def test_what_is_not_read_and_what_is_seen_twice_is_told(tmp_path, monkeypatch, 
     assert "images[1] is held out, and trained on as well" in capsys.readouterr().err
     fit(IMAGE, LABELS, validation=(IMAGE + 1, LABELS), progress=True)
     told = capsys.readouterr().err
-    assert "1 others held out" in told
+    assert "1 other held out" in told
     assert "trained on as well" not in told
 
 
@@ -322,3 +322,37 @@ def test_a_network_that_cannot_be_written_down_is_refused_before_it_is_trained(t
     with pytest.raises(ValueError, match="an activation among relu"):
         fit(net=odd, out=tmp_path / "run")
     assert fit(net=odd) == "trained"  # the control
+
+
+def test_images_given_as_labels_are_refused():
+    """Of 16 bits, each pixel is a number of its own, which no rule for masks notices."""
+    noise = np.random.default_rng(0).integers(0, 60000, (64, 64))
+    objects = np.zeros((64, 64), np.int32)
+    objects[4:20, 4:20], objects[30:40, 30:44] = 1, 2
+    swapped, right = pairs_of([objects], [noise]), pairs_of([noise], [objects])
+    with pytest.raises(ValueError, match=r"1.0 px on average.*images come first, labels second"):
+        check_instances(swapped, [survey(pair) for pair in swapped])
+    check_instances(right, [survey(pair) for pair in right])  # control
+
+
+def test_channels_in_front_are_told_by_their_shape():
+    labels = np.ones((20, 24), np.int32)
+    with pytest.raises(ValueError, match='axes="cyx"'):
+        pairs_of([np.ones((2, 20, 24))], [labels])
+    with pytest.raises(ValueError, match="comes last"):  # control: of another size
+        pairs_of([np.ones((2, 20, 23))], [labels])
+    assert pairs_of([np.ones((2, 20, 24))], [labels], axes="cyx")[0].image.channels == 2
+
+
+def test_what_offers_itself_as_an_array_is_an_image():
+    class Picture:
+        """As Pillow's: no shape, but NumPy understands it."""
+
+        def __init__(self, pixels):
+            self.pixels, self.__array_interface__ = pixels, pixels.__array_interface__
+
+    pixels = np.arange(480, dtype=np.uint16).reshape(20, 24)
+    (pair,) = pairs_of([Picture(pixels)], [Picture(pixels // 100)])
+    assert np.array_equal(pair.image.read(pair.image.everything)[0, ..., 0], pixels)
+    with pytest.raises(ValueError, match="an array, a path, or a list of them"):  # control
+        pairs_of([object()], [pixels])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,6 +18,7 @@ from shiftjax.fitting._data.sampling import Sampler
 from shiftjax.fitting._network import default_network, shapes, window_for
 from shiftjax.fitting._training.loss import Shape, foreground_loss, loss, separation_loss
 from shiftjax.fitting._training.optimizer import mean_params, optimizer, with_total
+from shiftjax.fitting._training.progress import Progress
 from shiftjax.fitting._training.validation import Validation, held_out, middle
 
 STILL = Augmentation(flips=False, scale=0, elastic=0, gain=0, offset=0, noise=0)
@@ -262,3 +265,11 @@ def test_percentiles_of_a_channel_that_shows_nothing_and_of_labels_that_fill_the
     assert percentiles(both) == INNER
     full = pairs_of(list(images), [np.ones_like(each) for each in labels])
     assert percentiles(full) == (LOW, HIGH)  # nothing to compare, and no warning
+
+
+def test_without_a_console_nothing_is_said(monkeypatch, capsys):
+    for stderr, lines in ((sys.stderr, 1), (None, 0)):
+        monkeypatch.setattr(sys, "stderr", stderr)
+        Progress(shown=True).say("a sentence")
+        out, err = capsys.readouterr()
+        assert (out, err.count("a sentence")) == ("", lines)

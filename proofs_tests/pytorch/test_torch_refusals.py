@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 
 import jax
 import jax.numpy as jnp
+import jaxtyping
 import pytest
 import torch
 from torch import nn
@@ -55,6 +57,50 @@ def test_what_is_no_module_to_translate(module, words):
     with pytest.raises(ValueError, match=words) as refusal:
         sj.from_torch(module())
     assert str(refusal.value).count("\n") == 0
+
+
+class Skip(nn.Module):
+    """Pools, upsamples and joins: takes even sizes only."""
+
+    def forward(self, x):
+        return torch.cat([x, nn.functional.interpolate(nn.functional.max_pool2d(x, 2), scale_factor=2)], 1)
+
+
+def test_pytorch_does_not_log_the_sizes_that_are_tried_in_vain():
+    """To plan for an odd image, sizes are tried that the module does not take; of each PyTorch logs a traceback."""
+    records: list[logging.LogRecord] = []
+    handler, logger = logging.Handler(), logging.getLogger("torch._subclasses.fake_tensor")
+    handler.emit = records.append  # type: ignore
+    logger.addHandler(handler)
+    try:
+        plan = sj.plan_tiles(sj.from_torch(Skip().eval()), (1, 21, 23, 1), tile=8)
+        assert plan.equals_whole
+        assert not records
+        with pytest.raises(RuntimeError, match="must match"):  # control: asked directly, it does
+            torch.export.export(Skip().eval(), (torch.zeros(1, 1, 21, 23),), strict=False)
+        assert records
+    finally:
+        logger.removeHandler(handler)
+
+
+@pytest.fixture
+def own_errors():
+    """Lets bad arguments reach the library's own checks, past the annotations."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+@pytest.mark.usefixtures("own_errors")
+def test_a_tensor_is_no_image_and_the_error_says_what_is():
+    tensor, plan = torch.zeros(1, 1, 16, 16), sj.plan_tiles(jnp.negative, (1, 16, 16, 1), tile=8)
+    mend = r"`image`: .* give a NumPy array, `tensor\.movedim\(1, -1\)\.numpy\(force=True\)`"
+    with pytest.raises(ValueError, match=mend):
+        sj.from_torch(small())(tensor)
+    with pytest.raises(ValueError, match=mend):
+        sj.predict_tiled(jnp.negative, tensor, plan)
+    image = tensor.movedim(1, -1).numpy(force=True)  # control: what the error offers is taken
+    assert sj.predict_tiled(jnp.negative, image, plan).shape == (1, 16, 16, 1)
 
 
 def test_bad_options():

@@ -299,3 +299,54 @@ def test_a_nan_in_the_embedding_is_a_nan_in_the_loss(background, channel, instan
     loss = jax.jit(lambda e: discriminative_loss(e, labels, max_instances=5, background=background)[0])
     assert np.isfinite(loss(embedding))
     assert np.isnan(loss(embedding.at[0, 1, 2, channel].set(jnp.nan)))
+
+
+@pytest.mark.parametrize("far", [1e6, 1e30, np.inf, np.nan])
+@pytest.mark.parametrize(("label", "options"), [(-1, {"ignore_label": -1}), (0, {"background": "ignore"})])
+def test_pixels_that_count_nowhere_may_be_embedded_anywhere(label, options, far):
+    """Also the first one of the image: were distances taken about it, 1e6 would cost all digits of the others."""
+    embedding, labels = draw_image((2, 6, 3))
+    labels[:, 0] = label
+    there = labels == label
+    wild = np.where(there[..., None], np.float32(far), embedding)
+    compared = graded(max_instances=MOST, **options)
+    (value, parts), gradient = compared(wild, labels)
+    (expected, _), slope = compared(embedding, labels)
+    assert not parts.overflow
+    np.testing.assert_array_equal(value, expected)
+    np.testing.assert_array_equal(gradient, slope)
+    assert not np.asarray(gradient)[there].any()
+    counted = graded(max_instances=MOST)(wild, np.where(there, 0, labels))[0][0]  # control: an instance like any other
+    assert not np.isclose(counted, expected)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "ignored"),
+    [(np.uint8, 255), (np.uint32, 2**32 - 1), (np.int64, 2**32 + 1), (np.uint64, 2**64 - 1), (np.int64, -(2**63))],
+)
+def test_a_label_of_any_width_may_be_ignored(dtype, ignored):
+    """Of 2^32 + 1 JAX keeps 32 bits, which are those of label 1."""
+    embedding, labels = draw_image((1, 20, 3))
+    empty = np.arange(20)[None] % 3 == 0
+    loss = partial(discriminative_loss, embedding, max_instances=MOST)
+    expected = loss(np.where(empty, -1, labels), ignore_label=-1)
+    given_labels = np.where(empty, dtype(ignored), labels.astype(dtype))
+    np.testing.assert_array_equal(loss(given_labels, ignore_label=ignored)[0], expected[0])
+    cut = given_labels.astype(np.int32)
+    assert (cut[empty] == 1).all() == (ignored == 2**32 + 1)
+    assert not np.isclose(loss(np.where(empty, 1, labels))[0], expected[0])  # control
+    with pytest.raises(ValueError, match="labels from"):  # control: it is no instance
+        loss(given_labels)
+
+
+def test_under_jit_the_ignored_label_is_compared_in_the_type_of_the_labels():
+    embedding, labels = draw_image((1, 20, 3))
+    labels = jnp.where(jnp.arange(20) % 3 == 0, jnp.uint32(2**32 - 1), jnp.asarray(labels, jnp.uint32))
+
+    def overflow(ignored):
+        loss = partial(discriminative_loss, max_instances=MOST, ignore_label=ignored)
+        return jax.jit(loss)(embedding, labels)[1].overflow
+
+    assert not overflow(2**32 - 1)
+    assert overflow(-1)  # the same 32 bits, and another number
+    assert overflow(2**40)

@@ -69,3 +69,23 @@ def test_convolution_is_a_sum_over_the_window(kernel, padding):
 def test_crop_is_a_slice():
     x = _random(0, 2, 7, 6, 3)
     assert np.array_equal(operators.crop(jnp.asarray(x), (1, 2), (4, 3)), x[:, 1:5, 2:5])
+
+
+@pytest.mark.parametrize("factors", [(3,), (5,), (2, 2), ()])
+def test_a_pool_of_other_blocks_is_refused(factors):
+    """Of 4 px by 3, slices of 2 and of 1 px would be broadcast; a factor too many would pool channels."""
+    x = jnp.arange(8).reshape(1, 4, 2)
+    with pytest.raises(ValueError, match=r"`factors`: expected one for each of the axes \(4,\), which divides it"):
+        operators.max_pool(x, factors)
+    assert operators.max_pool(x, (2,)).tolist() == [[[2, 3], [6, 7]]]  # control
+
+
+@pytest.mark.parametrize("padding", ["valid", "same", "SAME_LOWER"])
+def test_another_padding_is_refused(padding):
+    """Not all forms of a convolution would take it for the same one."""
+    x, kernel = jnp.ones((1, 8, 8, 1)), jnp.ones((3, 3, 1, 2))
+    with pytest.raises(ValueError, match="`padding`: expected one of 'VALID', 'SAME', found"):
+        operators.convolve(x, kernel, padding=padding)
+    with pytest.raises(ValueError, match="`padding`: expected one of"):
+        operators.convolve_in_turn([x], [(kernel, jnp.ones(2))], jnp.abs, padding=padding)
+    assert operators.convolve(x, kernel).shape == (1, 6, 6, 2)  # control

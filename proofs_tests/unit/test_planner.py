@@ -146,6 +146,23 @@ def test_the_image_is_taken_in_the_planned_type():
         sj.predict_tiled(lambda x: x, np.zeros((1, 20, 20, 1), np.int64), narrow)
 
 
+@pytest.mark.parametrize(
+    ("planned", "image", "fits"),
+    [("float16", np.uint16(65530), 65503), ("float16", np.float32(-1e6), -65504), ("float32", 1e300, 3e38)],
+)
+def test_a_number_beyond_the_planned_type_is_refused(planned, image, fits):
+    """It would be infinite, and all that sees it."""
+    plan = sj.plan_tiles(lambda x: x, (1, 20, 20, 1), tile=8, dtype=planned)
+    whole = np.zeros((1, 20, 20, 1), np.asarray(image).dtype)
+    whole[0, 3, 4, 0] = image
+    with pytest.raises(ValueError, match=f"expected values that the planned {planned} holds, found "):
+        sj.predict_tiled(lambda x: x, whole, plan)
+    whole[0, 3, 4, 0] = fits  # control: the next one that it holds, rounded
+    stitched = sj.predict_tiled(lambda x: x, whole, plan)
+    assert np.array_equal(stitched, whole.astype(planned))
+    assert np.isfinite(stitched).all()
+
+
 def test_what_cannot_be_tiled_is_refused_with_the_reason_at_a_size_that_shows_it():
     with pytest.raises(CertificationError, match="mirror image") as refused:
         sj.plan_tiles(lambda x: x + x[:, ::-1], (1, 50, 50, 1))

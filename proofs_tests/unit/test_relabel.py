@@ -77,3 +77,9 @@ def test_huge_labels_stay_apart_on_the_host():
     (picture,) = pictures_of("labels", labels)
     held = picture.numbered().read(picture.everything)
     assert held.ravel().tolist() == [0, 2, 1]
+
+
+@pytest.mark.parametrize("shape", [(0, 4, 4), (2, 0), (1, 4, 0)])
+def test_no_pixels_have_no_labels(shape):
+    assert relabel(np.zeros(shape, np.int64)).shape == jax.jit(relabel)(np.zeros(shape, np.int32)).shape == shape
+    assert relabel(np.zeros((1, 1), np.int64)).tolist() == [[0]]  # control

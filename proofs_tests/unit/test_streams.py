@@ -153,6 +153,23 @@ def test_what_cannot_be_streamed_is_refused_with_the_reason(fn: Any) -> None:
     assert re.search(REFUSED[fn], plan.explain())
 
 
+@pytest.mark.parametrize("length", [16, 1])
+def test_an_image_smaller_than_a_step(length: int) -> None:
+    """Its tile reads fewer pixels than one delivers elsewhere, and a stream along it gains nothing."""
+
+    def pooled_twice(x: Any) -> Any:
+        for _ in range(2):
+            window = (1, 2, 2, 1), (1, 2, 2, 1)
+            x = lax.reduce_window(x, jnp.iinfo(x.dtype).min, lax.max, *window, "SAME")
+        return x
+
+    for shape in ((1, 2, length, 1), (1, length, 2, 1)):
+        image = RNG.integers(-99, 99, shape).astype(np.int32)
+        plan = sj.plan_tiles(pooled_twice, shape, tile=4, dtype=jnp.int32, pad=None, stream=True)
+        assert max(along.step - along.tile for along in plan.axes) > 0  # control: it is such a case
+        assert np.array_equal(sj.predict_tiled(pooled_twice, image, plan), pooled_twice(image))
+
+
 @pytest.mark.parametrize("stream", [2, -1])
 def test_an_axis_that_is_none(stream: int) -> None:
     with pytest.raises(ValueError, match=r"^`stream`: expected a spatial axis counted from 0 \(0 to 1\), True, False"):

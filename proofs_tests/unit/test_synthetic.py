@@ -16,6 +16,7 @@ from scipy import ndimage
 import shiftjax
 from shiftjax import synthetic
 from shiftjax.labelling import connected_components
+from shiftjax.synthetic._inputs import pictures
 
 KEY = jax.random.key(7)
 DISCS = synthetic.disc_lattice((64, 70), pitch=16, radius=5, origin=9)
@@ -278,3 +279,14 @@ def test_bad_input_is_refused_in_words():
         with pytest.raises(ValueError, match=words):
             call()
     lattice(pitch=9, radius=5)  # the smallest legal pitch
+
+
+@pytest.mark.parametrize("label", [2**32 + 1, -(2**32)])
+def test_labels_that_jax_would_cut_are_refused(label):
+    """2^32 + 1 would become label 1, which another object has."""
+    image, labels = np.zeros((1, 8, 8, 1), np.float32), np.ones((1, 8, 8), np.int64)
+    pictures(image, labels)  # control
+    labels[0, 5:] = label
+    assert (jnp.asarray(labels) == (label + 2**31) % 2**32 - 2**31).any()  # what JAX makes of it
+    with pytest.raises(ValueError, match="`labels`: expected integers that int32 holds, found labels from"):
+        pictures(image, labels)

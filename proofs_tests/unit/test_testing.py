@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import replace
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,17 @@ from proofs_tests.support import record
 from proofs_tests.support.report import Row
 from shiftjax import testing
 from shiftjax.testing import strategies
-from shiftjax.testing._claims import CONTRADICTED, NOT_APPLICABLE, NOT_PROVED, PROVED, examine
+from shiftjax.testing._claims import (
+    CONTRADICTED,
+    NOT_APPLICABLE,
+    NOT_PROVED,
+    PROVED,
+    Subject,
+    capacity_bound,
+    examine,
+    receptive_field,
+    stitching,
+)
 from shiftjax.testing._comparison import first_difference
 
 FACTORS = (2, 2)
@@ -126,6 +137,58 @@ def test_float_nets_are_judged_above_rounding_only():
     assert first_difference(one * np.nan, one) == (0,)
 
 
+def test_equality_of_whole_infinite_and_complex_numbers():
+    big = np.array([2**53], np.int64)
+    assert first_difference(big + 1, big) == (0,)
+    infinite = np.array([np.inf, 1, 2], np.float32)
+    assert first_difference(infinite, infinite) is None
+    assert first_difference(infinite + np.array([0, 0, 1], np.float32), infinite) == (2,)
+    assert first_difference(np.array([np.inf], np.float32), np.ones(1, np.float32)) == (0,)
+    assert first_difference(np.array([1 + 2j]), np.array([1 + 3j])) == (0,)
+    assert first_difference(np.array([1 + 3j]), np.array([1 + 3j])) is None
+
+
+def _blocky(x):
+    """A map of period 2: each pixel is the first of its pair."""
+    return jnp.repeat(x[:, ::2], 2, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("fn", "dtype"),
+    [
+        (_blocky, jnp.bool_),
+        (lambda x: jax.lax.complex(x, _blocky(x)), jnp.float32),
+        (lambda x: jnp.concatenate([_blocky(x), jnp.full(x.shape, -jnp.inf)], -1), jnp.float32),
+    ],
+)
+def test_a_wrong_period_shows_in_numbers_of_every_kind(fn, dtype):
+    """In truth values, imaginary parts, and beside infinity; the right one passes."""
+    x = jax.ShapeDtypeStruct((1, 16, 1), dtype)
+    testing.assert_periodic_equivariant(fn, x, period=2)
+    with pytest.raises(AssertionError, match="moving the image by"):
+        testing.assert_periodic_equivariant(fn, x, period=1)
+
+
+def test_verdicts_about_a_mask_and_about_floats_of_whole_numbers():
+    """Truth values are compared as they are; floats up to rounding, whatever the image is made of."""
+    mask = examine(lambda x: _blocky(x) > 0, jax.ShapeDtypeStruct((1, 16, 1), jnp.float32))
+    assert {v.verdict for v in mask} == {PROVED}
+    rounded = examine(lambda x: x + 1e-9 * _blocky(x), jax.ShapeDtypeStruct((1, 16, 1), jnp.uint8))
+    assert next(v.verdict for v in rounded if v.claim == "period-is-minimal") == NOT_PROVED
+
+
+def test_a_field_that_is_too_small_is_contradicted_for_every_key():
+    """What lies outside is drawn anew, whichever key draws the image."""
+    x = jax.ShapeDtypeStruct((1, 16, 1), jnp.int32)
+    for key in (None, jax.random.key(1)):
+        subject = Subject(lambda x: x[:, 1:] + x[:, :-1], x, key=key)
+        proof: Any = subject.certificate
+        assert receptive_field(subject, proof)[0] == PROVED
+        too_small = replace(proof.leaves[0].axes[0], hi=(0,))
+        leaf = replace(proof.leaves[0], axes=(too_small,))
+        assert receptive_field(subject, replace(proof, leaves=(leaf,)))[0] == CONTRADICTED
+
+
 def test_integer_variables_are_odd_and_repeatable():
     net = sj.UNet(2, features=3, factors=(2,))
     x = jax.ShapeDtypeStruct((1, 20, 20, 1), jnp.float32)
@@ -232,3 +295,115 @@ def test_a_claim_holds_only_if_all_of_it_ran_and_a_control_was_rejected(change, 
     for name, value in change.items():
         setattr(row, name, value)
     assert row.status == status
+
+
+def _position(x):
+    return jnp.arange(x.shape[1])[None, :, None, None]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "leaking"),
+    [
+        (bool, lambda x: x | (_position(x) > 3)),  # all true, if the image is
+        (jnp.int32, lambda x: jax.nn.relu(-x) * _position(x)),  # zero, if the image is positive
+        (jnp.float32, lambda x: x + 1j * _position(x)),
+        (jnp.float32, lambda x: jnp.where(_position(x) == 9, jnp.inf, x + _position(x))),
+    ],
+)
+def test_what_depends_on_the_position_is_seen_in_every_type_of_numbers(dtype, leaking):
+    x = jax.ShapeDtypeStruct((1, 12, 5, 1), dtype)
+    with pytest.raises(AssertionError, match="does not move the output along"):
+        testing.assert_periodic_equivariant(leaking, x, period=1)
+    testing.assert_periodic_equivariant(lambda x: ~x if dtype is bool else -x, x, period=1)  # control
+
+
+def test_the_same_infinity_is_no_difference_and_another_one_is():
+    testing.assert_periodic_equivariant(
+        lambda x: jnp.log(jax.nn.relu(x)), jax.ShapeDtypeStruct((1, 9, 9, 1), jnp.float32)
+    )
+    infinite = np.array([1, -np.inf, np.inf], np.float32)
+    assert first_difference(infinite, infinite) is None
+    assert first_difference(-infinite, infinite) == (0,)
+    assert first_difference(infinite[::-1], infinite) == (0,)
+    assert first_difference(np.array([1, 2, np.inf], np.float32), infinite) == (1,)
+    assert first_difference(np.array([2**53 + 1]), np.array([2**53])) == (0,)  # float64 holds one of them only
+
+
+def test_functions_of_booleans_are_examined():
+    x = jax.ShapeDtypeStruct((1, 7, 7, 1), bool)
+    verdicts = {v.claim: v.verdict for v in examine(lambda x: x[:, 1:] & x[:, :-1], x)}
+    assert set(verdicts.values()) == {PROVED}
+
+
+@pytest.mark.parametrize("seed", [None, 0, 1, 2])
+def test_a_wrong_receptive_field_is_contradicted_whatever_the_key(seed):
+    """The two images that are mixed must differ, and phases of a period of 3 be looked at."""
+    x = jax.ShapeDtypeStruct((1, 24, 1), jnp.int32)
+
+    def narrow(x):
+        return x[:, 2:]
+
+    def wide(x):
+        return x[:, 2:] + jnp.where(jnp.arange(x.shape[1] - 2)[None, :, None] % 3 == 1, x[:, :-2], 0)
+
+    narrow_period = sj.certify(lambda x: x[:, 2:] * jnp.asarray(np.arange(22) % 3 + 1)[None, :, None], x)
+    key = None if seed is None else jax.random.key(seed)
+    for certificate, wrong in ((sj.certify(narrow, x), lambda x: x[:, 2:] + x[:, :-2]), (narrow_period, wide)):
+        verdict, detail = receptive_field(Subject(wrong, x, key=key), certificate)
+        assert verdict == CONTRADICTED
+        assert "reads input outside" in detail
+    assert narrow_period.period == (3,)
+    assert receptive_field(Subject(narrow, x, key=key), sj.certify(narrow, x))[0] == PROVED  # control
+
+
+def test_a_constant_image_has_no_more_embeddings_than_phases():
+    """With an output of stride 4 the period of 4 px has one phase."""
+    x = jax.ShapeDtypeStruct((1, 16, 1), jnp.int32)
+    certificate = sj.certify(lambda x: x[:, ::4], x)
+    assert (certificate.capacity, certificate.axes[0].phases) == (4, 1)
+    assert capacity_bound(Subject(lambda x: x[:, ::4], x), certificate)[0] == PROVED
+    two = Subject(lambda x: x[:, ::4] + jnp.arange(4)[None, :, None] % 2, x)
+    assert capacity_bound(two, certificate)[0] == CONTRADICTED
+
+
+def test_a_bound_that_padding_may_break_is_not_proved():
+    """An image of ones does not show the padding of this function."""
+    x = jax.ShapeDtypeStruct((1, 16, 1), jnp.int32)
+
+    def padded(x):
+        return jnp.pad(x[:, 1:] - x[:, :-1], ((0, 0), (1, 0), (0, 0)))
+
+    assert {v.claim: v.verdict for v in examine(padded, x)}["capacity-bound"] == NOT_PROVED
+
+
+def test_large_outputs_without_pooling_are_not_cut_in_all_ways():
+    runs = 0
+
+    def count(image):
+        nonlocal runs
+        runs += 1
+        return image[:, 1:]
+
+    subject = Subject(lambda x: x[:, 1:], jax.ShapeDtypeStruct((1, 300, 300, 1), jnp.int32))
+    subject.run = count
+    assert subject.certificate is not None
+    assert stitching(subject, subject.certificate)[0] == PROVED
+    assert runs < 100  # of 299 x 300 sizes of tiles
+
+
+def test_functions_of_several_outputs_are_refused_in_one_sentence():
+    def two(x):
+        return x, x[:, 1:]
+
+    x = jax.ShapeDtypeStruct((1, 12, 12, 1), jnp.float32)
+    calls = [
+        lambda: testing.assert_periodic_equivariant(two, x),
+        lambda: testing.assert_periodic_equivariant(lambda x: two(x - jnp.sum(x)), x, period=1),
+        lambda: testing.assert_stitches(two, sj.plan_tiles(two, x.shape, tile=4)),
+        lambda: examine(two, x),
+        lambda: examine(lambda x: {"a": x}, x),
+    ]
+    for call in calls:
+        with pytest.raises(ValueError, match=r"`fn`: expected a function that returns one array, found .*give one of"):
+            call()
+    testing.assert_periodic_equivariant(lambda x: two(x)[1], x)  # control

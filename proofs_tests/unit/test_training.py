@@ -230,3 +230,27 @@ def test_killed_while_it_saves(moment, tmp_path, monkeypatch):
             f"{step}.json" for step in checkpoints._manager.all_steps()
         }
     chex.assert_trees_all_equal(resumed, undisturbed)
+
+
+def test_replicas_of_different_ages_are_refused():
+    """The younger one would end with fewer steps than were asked for."""
+    young, old = training.unstack(_states(0, 1))
+    with pytest.raises(ValueError, match=r"`states`: expected replicas .* same number of steps, found \[0, 3\]"):
+        training.train(STEP, training.stack([young, old._replace(step=old.step + 3)]), 5)
+
+
+def test_the_states_of_the_caller_outlive_a_scan(monkeypatch):
+    states = _states(0)
+    monkeypatch.setattr("shiftjax.training._loop.chunked", backend._scan)
+    once, twice = (training.train(STEP, states, 2)[0] for _ in range(2))
+    chex.assert_trees_all_equal(once, twice)
+    backend._scan(STEP)(states, 1)  # control: a scan gives their memory away
+    assert states.step.is_deleted()
+
+
+def test_a_key_of_another_kind_is_refused():
+    image, _ = jax.eval_shape(_sample, jax.random.key(0))
+    with pytest.raises(ValueError, match="`key`: expected a random key of JAX's default kind"):
+        training.initial_state(jax.random.key(0, impl="rbg"), NET, OPTIMIZER, image)
+    for key in (jax.random.key(0), jax.random.PRNGKey(0)):  # control
+        assert training.initial_state(key, NET, OPTIMIZER, image).key.shape == (2,)

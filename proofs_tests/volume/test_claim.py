@@ -250,3 +250,23 @@ def test_a_claim_that_was_made_and_could_not_be_read_is_given_back(tmp_path, mon
     monkeypatch.setattr(claiming, "_read", read)
     with claimed(place) as second:
         assert holder(open_folder(place)) == second.token
+
+
+def test_giving_back_leaves_a_claim_that_another_takes_in_that_moment(tmp_path, monkeypatch):
+    folder = str(tmp_path / "claim")
+    first = claimed(folder).__enter__()
+    asked = claiming.holder
+
+    def taken_over_meanwhile(*words):
+        found = asked(*words)
+        open_folder(folder).create("2", json.dumps({"token": "another"}).encode())
+        return found
+
+    monkeypatch.setattr(claiming, "holder", taken_over_meanwhile)
+    first.__exit__()
+    assert asked(open_folder(folder)) == "another"
+    monkeypatch.undo()
+    with claimed(folder + " too") as second:  # control: without another, all is given back
+        pass
+    assert second.token != holder(open_folder(folder + " too"))
+    assert holder(open_folder(folder + " too")) is None

@@ -11,14 +11,17 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
+import numcodecs
 import numpy as np
 import pytest
 import zarr
+from zarr.codecs import BloscCodec, GzipCodec
 
 from proofs_tests.volume.harm import Damage
 from proofs_tests.volume.small import expected, is_deep, net, plan, volume
-from shiftjax.volume import VolumeError, predict_volume
+from shiftjax.volume import VolumeError, open_source, predict_volume
 from shiftjax.volume._storage import journal
 from shiftjax.volume._storage.journal import Journal
 
@@ -142,6 +145,43 @@ def test_a_damaged_chunk(tmp_path):
     assert not (tmp_path / "p").exists()
     damaged.write_bytes(data)
     undisturbed(tmp_path / "in.zarr", tmp_path / "o")
+
+
+CODECS: dict[str, Any] = {
+    "blosc 2": {"zarr_format": 2, "compressors": numcodecs.Blosc()},
+    "blosc": {"compressors": BloscCodec()},
+    "shards": {"chunks": (5, 3, 3), "shards": (5, 6, 6)},
+    "zlib 2": {"zarr_format": 2, "compressors": numcodecs.Zlib()},
+    "none 2": {"zarr_format": 2, "compressors": None},
+    "gzip": {"compressors": GzipCodec()},
+    "none": {"compressors": None},
+}
+
+
+@pytest.mark.parametrize("codec", CODECS)
+def test_a_chunk_that_an_outage_cut_off(codec, tmp_path):
+    """Refused at any length; zarr reads some of them as zeros, or as what lies in memory behind them."""
+    image, silent = volume(), False
+    zarr.create_array(tmp_path / "in.zarr", data=image, **{"chunks": (5, 6, 6), "fill_value": 0, **CODECS[codec]})
+    key = "1.2.3" if codec.endswith("2") else "c/1/2/3"
+    chunk, part = tmp_path / "in.zarr" / key, (slice(5, 10), slice(12, 18), slice(18, 22))
+    data = chunk.read_bytes()
+    for size in {0, 1, 15, len(data) // 2, len(data) - 1}:
+        chunk.write_bytes(data[:size])
+        for missing in ("fill", "error"):
+            with pytest.raises(
+                VolumeError, match=rf"chunk {key} .* (cut off after {size} |is empty)|cannot read pixels"
+            ):
+                open_source(tmp_path / "in.zarr", axes="zyx", missing=missing).at(0)(part)
+        if size in (0, len(data) - 1):
+            with contextlib.suppress(Exception):  # the control
+                silent |= zarr.open_array(tmp_path / "in.zarr", mode="r")[part] is not None
+    assert silent == (codec in ("blosc 2", "blosc", "shards"))
+    chunk.write_bytes(data)
+    found = open_source(tmp_path / "in.zarr", axes="zyx").at(0)(part)
+    np.testing.assert_array_equal(found[0, ..., 0], image[part])
+    zarr.open_array(tmp_path / "in.zarr")[part] = 0
+    assert not open_source(tmp_path / "in.zarr", axes="zyx").at(0)(part).any()  # of zeros, and whole
 
 
 def test_a_missing_chunk_is_the_fill_value(source, tmp_path):

@@ -7,6 +7,7 @@ import pickle
 import re
 import uuid
 import zipfile
+from contextlib import suppress
 from typing import Any
 
 import fsspec
@@ -20,6 +21,7 @@ import zarr
 
 from proofs_tests.support.bad_calls import sentence_faults
 from shiftjax.volume import VolumeError, new_target, open_source
+from shiftjax.volume._sources.opening import with_missing
 
 VOLUME = np.random.default_rng(0).integers(0, 255, (12, 20, 24)).astype(np.uint8)
 WHOLE = tuple(slice(0, n) for n in VOLUME.shape)
@@ -90,6 +92,28 @@ def test_zipped_zarr(ending, tmp_path):
     assert not sentence_faults(refusal.value)
 
 
+def test_tensorstore_reads_a_missing_chunk_as_zeros_only_where_it_may(tmp_path):
+    for driver in ("n5", "zarr3"):
+        spec = {"driver": driver, "kvstore": {"driver": "file", "path": str(tmp_path / driver)}}
+        layout = tensorstore.ChunkLayout(chunk_shape=(4, 4))
+        made = tensorstore.open(spec, create=True, dtype=tensorstore.uint8, shape=(8, 4), chunk_layout=layout).result()
+        made[:4] = 7  # the other chunk is never written
+        filled = tensorstore.open(spec, read=True).result()
+        strict = tensorstore.open({**spec, "fill_missing_data_reads": False}, read=True).result()
+        upper, whole = (slice(0, 4), slice(0, 4)), (slice(0, 8), slice(0, 4))
+        for source in (strict, tmp_path / "n5"):
+            for opened in (
+                open_source(source, axes="yx", missing="error"),
+                with_missing(open_source(source, axes="yx"), "error"),
+            ):
+                assert (opened.at(0)(upper) == 7).all()
+                with pytest.raises(VolumeError, match="cannot read pixels"):
+                    opened.at(0)(whole)
+        assert (open_source(filled, axes="yx").at(0)(whole)[0, 4:] == 0).all()  # control
+        with pytest.raises(ValueError, match="`missing`: expected 'fill' for a TensorStore that fills what is missing"):
+            open_source(filled, axes="yx", missing="error")
+
+
 @pytest.mark.parametrize("zarr_format", ["n5", "zarr", "zarr3"])
 def test_tensorstore(zarr_format, tmp_path):
     spec: Any = {"driver": zarr_format, "kvstore": {"driver": "file", "path": str(tmp_path / "a")}}
@@ -138,6 +162,89 @@ def test_a_folder_of_tiff_files(tmp_path):
         open_source(tmp_path / "*.tif")
     with pytest.raises(ValueError, match="put the files into a folder"):
         open_source([str(path) for path in tmp_path.iterdir()])
+
+
+OME = """<?xml version="1.0" encoding="UTF-8"?>
+<OME xmlns="http://www.openmicroscopy.org/Schemas/OME/2016-06" {own}><Image ID="Image:0"><Pixels ID="Pixels:0"
+DimensionOrder="XYZCT" Type="uint8" SizeX="24" SizeY="20" SizeZ="12" SizeC="1" SizeT="1">{planes}</Pixels></Image></OME>
+"""
+
+
+def ome_files(folder, *, uuids=True):
+    """The volume as an image in two files, each of which describes the whole of it, as Bio-Formats writes them."""
+    ids = [f"urn:uuid:0000000{k}-0000-0000-0000-000000000000" for k in range(2)]
+    data = '<TiffData FirstZ="{}" IFD="{}" PlaneCount="1"><UUID FileName="f{}.ome.tif">{}</UUID></TiffData>'
+    planes = "".join(data.format(z, z % 6, z // 6, ids[z // 6]) for z in range(12))
+    for k in range(2):
+        described = OME.format(own=f'UUID="{ids[k]}"' if uuids else "", planes=planes)
+        options: dict[str, Any] = {"photometric": "minisblack", "metadata": None, "description": described}
+        tifffile.imwrite(folder / f"f{k}.ome.tif", VOLUME[6 * k : 6 * k + 6], **options)
+
+
+@pytest.mark.parametrize("uuids", [True, False])
+def test_an_ome_image_in_several_files_of_which_one_is_gone_is_refused(uuids, tmp_path):
+    """tifffile gives zeros for its planes."""
+    ome_files(tmp_path, uuids=uuids)
+    for name in ("f0", "f1"):
+        whole = open_source(tmp_path / f"{name}.ome.tif")
+        np.testing.assert_array_equal(seen(whole), VOLUME)
+        close(whole)
+    with pytest.raises(ValueError, match=r"images of their own, found '.*f0.ome.tif', which is .* with f1.ome.tif"):
+        open_source(tmp_path, axes="tzyx")  # each file would be the whole image once more
+    uri = f"memory://{uuid.uuid4().hex}/f0.ome.tif"
+    with fsspec.open(uri, "wb") as file:
+        file.write((tmp_path / "f0.ome.tif").read_bytes())
+    with pytest.raises(ValueError, match=r"holds its whole image, found one beside f1.ome.tif .*copy all of them"):
+        open_source(uri)
+    other = tmp_path / "f1.ome.tif"
+    data = other.read_bytes()
+    other.write_bytes(data[:400])
+    with pytest.raises(ValueError, match=r"a whole TIFF file, found '.*f1.ome.tif' of 400 bytes"):
+        open_source(tmp_path / "f0.ome.tif")
+    other.unlink()
+    with tifffile.TiffFile(tmp_path / "f0.ome.tif") as file:  # control
+        assert (file.series[0].asarray() == 0).all(axis=(1, 2)).sum() == 6
+    with pytest.raises(
+        ValueError, match=r"all files of the OME image .*, found no .*f1.ome.tif; bring it back"
+    ) as told:
+        open_source(tmp_path / "f0.ome.tif")
+    assert not sentence_faults(told.value)
+
+
+@pytest.mark.parametrize("renamed", [True, False])
+def test_an_ome_image_in_one_file_may_have_another_name(renamed, tmp_path):
+    tifffile.imwrite(tmp_path / "a.ome.tif", VOLUME, metadata={"axes": "ZYX"}, photometric="minisblack")
+    if renamed:
+        (tmp_path / "a.ome.tif").rename(tmp_path / "b.ome.tif")
+    source = open_source(next(tmp_path.iterdir()))
+    np.testing.assert_array_equal(seen(source), VOLUME)
+    close(source)
+
+
+@pytest.mark.parametrize("kind", [{"imagej": True}, {"ome": True}, {"bigtiff": True, "ome": True}])
+def test_a_tiff_that_was_cut_off_is_refused(kind, tmp_path):
+    """tifffile takes the pages that are left for a smaller image."""
+    path, smaller = tmp_path / "a.tif", 0
+    tifffile.imwrite(path, VOLUME, photometric="minisblack", metadata={"axes": "ZYX"}, **kind)
+    data = path.read_bytes()
+    source = open_source(path)
+    np.testing.assert_array_equal(seen(source), VOLUME)
+    close(source)
+    for part in range(1, 20):
+        path.write_bytes(data[: len(data) * part // 20])
+        try:
+            found = open_source(path, axes="zyx")
+        except ValueError:
+            with suppress(tifffile.TiffFileError), tifffile.TiffFile(path) as file:
+                smaller += file.series[0].shape != VOLUME.shape
+            continue
+        try:
+            np.testing.assert_array_equal(seen(found), VOLUME)  # all pixels are there
+        except VolumeError:  # the pages are, but not their pixels
+            pass
+        finally:
+            close(found)
+    assert smaller > 3  # control
 
 
 def test_tiff_in_other_file_systems(tmp_path):

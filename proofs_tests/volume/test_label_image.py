@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 import numpy as np
@@ -92,6 +93,29 @@ def test_labels_that_others_list_at_the_same_moment(zarr_format, tmp_path, monke
     overwrite([])
     segmented(codes, (5, 5), uri, name="second")
     assert list_of() == ["second", "first"]
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_the_list_of_labels_is_on_the_disk_before_it_takes_its_place(zarr_format, tmp_path, monkeypatch):
+    """An outage that emptied it would take all labels of the image along."""
+    synced, real, replace, in_place = set(), os.fsync, os.replace, []
+    named = str(tmp_path / "t" / "labels" / ("zarr.json" if zarr_format == 3 else ".zattrs"))
+
+    def fsync(handle):
+        synced.add(os.readlink(f"/proc/self/fd/{handle}"))
+        real(handle)
+
+    def watched(draft, path):
+        if str(path) == named:
+            in_place.append(str(draft) in synced)
+        replace(draft, path)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(os, "replace", watched)
+    segmented(smooth_codes((8, 8)), (5, 5), new_target(tmp_path / "t", zarr_format=zarr_format))
+    assert in_place == [True]
+    zarr.open_group(tmp_path / "t" / "labels").attrs.update({"a": 1})
+    assert in_place == [True, False]  # control: zarr does not see to it
 
 
 @pytest.mark.parametrize("labels", [3, None, "abc", {"a": 1}])

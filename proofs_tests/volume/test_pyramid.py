@@ -180,6 +180,28 @@ def test_killed_while_a_level_is_written(tmp_path, monkeypatch):
     np.testing.assert_allclose(found, halved(halved(IMAGE * 2)))
 
 
+@pytest.mark.parametrize("listed", [True, False])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_metadata_of_a_level_that_an_outage_tore(listed, zarr_format, tmp_path, monkeypatch):
+    """They are on the disk no earlier than the level is listed; the same call makes them anew."""
+    target, plan = new_target(tmp_path / "o", levels=2, zarr_format=zarr_format), planned()
+    if not listed:
+        monkeypatch.setattr(pyramid.Pyramid, "_write_chunk", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            predict_volume(double, IMAGE, target, plan, axes="cyx", **QUIET)
+        monkeypatch.undo()
+    else:
+        predict_volume(double, IMAGE, target, plan, axes="cyx", **QUIET)
+    kept = {3: ["zarr.json"], 2: [".zarray", ".zattrs"]}[zarr_format]
+    for name in kept:
+        (tmp_path / "o" / "1" / name).write_text("")
+        with pytest.raises(ValueError, match="Expecting value"):  # control: nobody can read it
+            zarr.open_array(tmp_path / "o" / "1", zarr_format=zarr_format)
+        predict_volume(double, IMAGE, target, plan, axes="cyx", **QUIET)
+        found: Any = zarr.open_group(tmp_path / "o", mode="r")["1"]
+        np.testing.assert_allclose(found[:], halved(IMAGE * 2))
+
+
 def test_halvings_say_where_their_pixels_are():
     (first, second) = pyramid.halvings("cyx", (2, 9, 21), "yx", Geometry({"y": 2.0}, {"y": 5.0}), 3)
     assert (first.shape, second.shape) == ((2, 5, 11), (2, 3, 6))

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import zarr
 
+import shiftjax as sj
 from proofs_tests.volume.code_volumes import embedded, plan_for, segmented, smooth_codes
 from proofs_tests.volume.harm import HARMS, READS, WRITES, at_once, chunks, failing, faults
 from proofs_tests.volume.small import expected, net, plan, volume
@@ -473,6 +474,41 @@ def test_a_lost_chunk_of_a_prediction_is_not_read_as_zeros(source, tmp_path):
     np.testing.assert_array_equal(open_prediction(tmp_path / "o", region=rest)[:, 4:], RIGHT[:, 4:])
     predict(source, tmp_path / "o")
     np.testing.assert_array_equal(open_prediction(tmp_path / "o")[:], RIGHT)
+
+
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_lost_chunk_beside_tiles_that_were_left_out(zarr_format, tmp_path):
+    """Only chunks of tiles that nobody wanted may be missing, also of planes at several times."""
+    images = np.random.default_rng(1).integers(1, 99, (2, 3, 8, 8)).astype(np.float32)  # t, z, y, x
+    planned = sj.plan_tiles(lambda x: 2 * x, (1, 8, 8, 1), tile=(4, 4))
+    mask = np.zeros(images.shape, bool)
+    mask[1, 2, 5, 1] = mask[0, 1, 0, 0] = True
+
+    def predict_marked():
+        target = new_target(tmp_path / "o", zarr_format=zarr_format)
+        options: Any = {"axes": "tzyx", "where": mask, "progress": False}
+        return predict_volume(lambda x: 2 * x, images, target, planned, **options)
+
+    def read(frame, y, x):
+        part = slice(y, y + 4), slice(x, x + 4)
+        return open_source(tmp_path / "o", planes=True).at(frame)(part)[0, ..., 0]
+
+    predict_marked()
+    np.testing.assert_array_equal(open_prediction(tmp_path / "o")[1, 0, 2, 4:, :4], 2 * images[1, 2, 4:, :4])
+    for frame, place in ((0, (0, 0)), (5, (0, 0)), (5, (4, 4))):  # control: these nobody wanted
+        assert not read(frame, *place).any()
+    np.testing.assert_array_equal(read(5, 4, 0), 2 * images[1, 2, 4:, :4])
+    chunk = tmp_path / "o" / "0" / ("c" if zarr_format == 3 else "") / "1/0/2/1/0"
+    data = chunk.read_bytes()
+    chunk.unlink()
+    with pytest.raises(VolumeError, match=r"1 chunks of the prediction .* are gone, such as (c/)?1/0/2/1/0 "):
+        open_prediction(tmp_path / "o")
+    with pytest.raises(VolumeError, match="1/0/2/1/0 of the source is missing; the call that began it"):
+        read(5, 4, 0)
+    assert open_prediction(tmp_path / "o", region=(slice(0, 4), slice(None))).shape == (2, 1, 3, 8, 8)
+    predict_marked()
+    assert chunk.read_bytes() == data
+    np.testing.assert_array_equal(read(5, 4, 0), 2 * images[1, 2, 4:, :4])
 
 
 def test_unfinished_labels_are_no_mask(tmp_path, monkeypatch):

@@ -74,7 +74,8 @@ def discriminative_loss(
         gamma: weight of the regulariser.
         background: what label 0 is: `"instance"`, an instance like any other; `"ignore"`, pixels that count nowhere;
             `"push"`, a mean that others are pushed from and that is pushed, but neither pulled to nor regularised.
-        ignore_label: pixels of this label (-1, 255, ...) count nowhere, whatever `max_instances` is.
+        ignore_label: pixels of this label (-1, 255, ...) count nowhere, whatever `max_instances` is and whatever is
+            embedded there, be it NaN.
 
     Returns:
         The loss, a scalar, and its parts. Under jit, where values cannot be checked, a label outside
@@ -98,10 +99,27 @@ def discriminative_loss(
     one_of("background", background, BACKGROUNDS)
     scales = {"delta_var": delta_var, "delta_dist": delta_dist, "alpha": alpha, "beta": beta, "gamma": gamma}
     scales = {name: number(name, value, least=0.0, most=LARGEST) for name, value in scales.items()}
-    ignored = None if ignore_label is None else integer("ignore_label", ignore_label, least=-(2**63))
+    ignored = None if ignore_label is None else integer("ignore_label", ignore_label, least=-(2**63), most=2**64 - 1)
     _check(embedding, labels, bound, ignored)
-    arrays = jnp.asarray(embedding), jnp.asarray(labels)
-    return _loss(*arrays, scales, ignored, max_instances=bound, background=background)
+    arrays = jnp.asarray(embedding), *_in_jax(labels, ignored)
+    return _loss(*arrays, scales, max_instances=bound, background=background)
+
+
+def _in_jax(labels: ArrayLike, ignored: int | None) -> tuple[Array, Bool[Array, "..."] | None]:
+    """Checked labels in a type of JAX's, and which of them count, None for all.
+
+    Compared before JAX cuts 64-bit labels to 32 bits, where a label that is ignored might become one that counts.
+    """
+    if ignored is None:
+        return jnp.asarray(labels), None
+    if not isinstance(labels, jax.Array):
+        known = np.asarray(labels)
+        counts = known != ignored
+        return jnp.asarray(np.where(counts, known, 0).astype(np.int32)), jnp.asarray(counts)
+    span = jnp.iinfo(labels.dtype)
+    if not span.min <= ignored <= span.max:  # no pixel has it, and JAX would not compare with it
+        return labels, None
+    return labels, labels != labels.dtype.type(ignored)
 
 
 def _check(embedding: ArrayLike, labels: ArrayLike, bound: int, ignored: int | None) -> None:
@@ -127,8 +145,8 @@ def _check(embedding: ArrayLike, labels: ArrayLike, bound: int, ignored: int | N
 def _loss(
     embedding: Float[Array, "batch *space channel"],
     labels: Integer[Array, " batch *space"],
+    counts: Bool[Array, " batch *space"] | None,
     scales: dict[str, Any],
-    ignored: ArrayLike | None,
     *,
     max_instances: int,
     background: str,
@@ -138,9 +156,11 @@ def _loss(
     pixels = embedding.reshape(batch, -1, channels).astype(jnp.promote_types(embedding.dtype, jnp.float32))
     # Narrower labels would wrap when compared with max_instances, and wider ones when cast to 32 bits.
     ids = labels.reshape(batch, -1).astype(jnp.int64 if labels.dtype.itemsize == 8 else jnp.int32)
-    counts = jnp.ones(ids.shape, bool) if ignored is None else ids != ignored
+    counts = jnp.ones(ids.shape, bool) if counts is None else counts.reshape(batch, -1)
     overflow = jnp.any(counts & ((ids < 0) | (ids >= max_instances)))
     image = partial(_image_terms, count=max_instances, background=background)
+    if background == "ignore":
+        counts &= ids != 0
     ids = jnp.where(counts, ids, max_instances)  # one segment more, for what counts nowhere
     terms = jax.vmap(image, in_axes=(0, 0, None, None))(pixels, ids, scales["delta_var"], scales["delta_dist"])
     # Multiplied by NaN, not replaced by it, so that the gradient is NaN as well.
@@ -160,11 +180,12 @@ def _image_terms(
 ) -> tuple[Float[Array, ""], Float[Array, ""], Float[Array, ""], Int[Array, ""]]:
     """Pull, push, regulariser and number of instances of one image.
 
-    All but the regulariser are differences of embeddings. They are computed about a pixel of the image, so that an
-    offset that all pixels share costs them no precision.
+    All but the regulariser are differences of embeddings. They are computed about a pixel that counts, so that an
+    offset that all of these share costs them no precision; one that counts nowhere may lie anywhere.
     """
-    centre = jax.lax.stop_gradient(jnp.where(jnp.isfinite(pixels[0]), pixels[0], 0))
     counted = ids < count
+    first = pixels[jnp.argmax(counted)]
+    centre = jax.lax.stop_gradient(jnp.where(jnp.isfinite(first), first, 0))
     pixels = jnp.where(counted[:, None], pixels - centre, 0)
     sizes = segment_sum(jnp.ones_like(ids, pixels.dtype), ids, count + 1)[:count]
     means = segment_sum(pixels, ids, count + 1)[:count] / jnp.maximum(sizes, 1)[:, None]

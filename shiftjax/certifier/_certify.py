@@ -127,6 +127,8 @@ def traced_function(fn: Callable[[Any], Any], x: Any) -> _jaxpr.Traced:
 def _spatial(shape: tuple[int, ...], axes: Sequence[int] | None) -> tuple[int, ...]:
     """The spatial axes, checked and counted from the front."""
     rank = len(shape)
+    if axes is None and rank < 3:
+        fail("x", "an image (batch, *space, channel)", f"shape {shape}", "or name the axes of space by `spatial_axes`")
     chosen = tuple(range(1, rank - 1)) if axes is None else _integers("spatial_axes", axes)
     if any(not -rank <= k < rank for k in chosen) or len({k % rank for k in chosen}) != len(chosen) or not chosen:
         fail("spatial_axes", f"different axes of an array of shape {shape}, at least one", shown(axes))

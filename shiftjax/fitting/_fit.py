@@ -220,7 +220,8 @@ def _understood(
     objects = sum(s.labels for s in surveys)
     size = " x ".join(str(round(float(n))) for n in extent)
     part = test and len(pairs) == 1 and not apart
-    held = "a part of it held out" if part else f"{test} {'others ' * apart}held out"
+    others = f"other{'s' * (test > 1)} " if apart else ""
+    held = "a part of it held out" if part else f"{test} {others}held out"
     windows, period = (" x ".join(map(str, sizes)) for sizes in (window.output, window.period))
     seen = f"{kind}{colours}{planes}, {objects} objects of about {size} px, {held}"
     return f"{seen}; windows of {windows} px, period {period} px"
@@ -258,7 +259,8 @@ def _nuclei_like(net: Any, channels: int) -> Model | None:
 def _check_start(start: Any, net: Any) -> None:
     """Refuses what is no model, or a network beside one."""
     if not all(hasattr(start, name) for name in ("net", "variables", "channels", "window")):
-        fail("start", "a model, such as `shiftjax.pretrained` gives, False or None", shown(start))
+        mend = "open a folder of one by `shiftjax.load_model(folder)`" if isinstance(start, str | Path) else ""
+        fail("start", "a model, such as `shiftjax.pretrained` gives, False or None", shown(start), mend)
     if net is not None:
         fail("net", "none beside `start`, whose network is used", shown(net))
 

@@ -157,19 +157,24 @@ def _cut(fn: Fn, whole: Picture) -> Cut:
 
 
 def _cut_nearby(fn: Fn, whole: Picture) -> Cut:
-    """The function cut at the image's size or, where it does not take that before it is padded, at a larger one."""
+    """The function cut at the image's size or, where it does not take that before it is padded, at a larger one.
+
+    The first size that it takes may leave a single pixel in the deepest layer, and be refused for that; then the next.
+    """
     rounded = [tuple(ceil_div(n, m) * m for n in whole.space) for m in MULTIPLES]
     longer = [tuple(n + by for n in whole.space) for by in range(1, MULTIPLES[-1])]
     refused: Exception | None = None
+    not_proved: CertificationError | None = None
     for space in (whole.space, *rounded, *longer):
         try:
             return Cut(fn, jax.ShapeDtypeStruct((whole.shape[0], *space, whole.shape[-1]), whole.dtype))
-        except CertificationError:
-            raise
+        except CertificationError as refusal:
+            if not_proved is not None:
+                raise not_proved from None
+            not_proved = refusal
         except Exception as error:  # whatever the function raises where it does not take a size
             refused = refused or error
-    assert refused is not None
-    raise refused
+    raise not_proved or refused or AssertionError("no size was tried")
 
 
 def _measured(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from shiftjax import _checks
-from shiftjax._host import host, host_labels
+from shiftjax._host import host, host_labels, with_batch
 from shiftjax._typing import ArrayLike, Integer
 from shiftjax.labelling._objects import objects
 from shiftjax.labelling._regions import regions
@@ -34,6 +34,7 @@ def connected_components(
     values = host("codes", codes)
     if not np.issubdtype(values.dtype, np.integer) or values.ndim < 2:
         _checks.fail("codes", "integers (batch, *space)", f"{values.dtype} of shape {values.shape}")
+    with_batch("codes", values.shape)
     labels = np.zeros(values.shape, np.int32)
     for image, out in zip(values, labels, strict=True):
         out[...] = regions(image, background=background).label
@@ -51,9 +52,10 @@ def drop_small(labels: Integer[ArrayLike, "batch *space"], *, min_size: int) -> 
         Labels `(batch, *space)` of the same type.
 
     Raises:
-        ValueError: for labels that are not integers >= 0 or a negative `min_size`.
+        ValueError: for labels that are not integers >= 0 or have no batch axis, or a negative `min_size`.
     """
     values = host_labels("labels", labels)
+    with_batch("labels", values.shape)
     _checks.integer("min_size", min_size, least=0)
     number, area = objects(values)
     small = np.append(area < min_size, False)  # the last entry answers for background, whose number is -1

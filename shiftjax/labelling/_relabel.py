@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import array, concrete, fail, integers
+from shiftjax._host import with_batch
 from shiftjax._numbering import consecutive
 from shiftjax._typing import Array, ArrayLike, Int, Integer
 
@@ -34,6 +35,7 @@ def relabel(labels: ArrayLike) -> Int[Array, " batch *space"]:
     labels = array("labels", labels)
     if np.ndim(labels) < 2:
         fail("labels", "a shape (batch, *space)", np.shape(labels), "a single image takes a first axis of length 1")
+    with_batch("labels", np.shape(labels))
     known = concrete(labels)
     if known is not None:
         if known.size and known.min() < 0:
@@ -45,6 +47,8 @@ def relabel(labels: ArrayLike) -> Int[Array, " batch *space"]:
 
 @jax.jit
 def _relabel(labels: Integer[Array, " batch *space"]) -> Int[Array, " batch *space"]:
+    if labels.size == 0:
+        return jnp.zeros(labels.shape, jnp.int32)
     return jax.vmap(_rank)(labels.reshape(len(labels), -1)).reshape(labels.shape)
 
 

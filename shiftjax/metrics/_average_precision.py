@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from shiftjax import _checks
 from shiftjax._graph import matching_size
-from shiftjax._host import host_labels, same_shape
+from shiftjax._host import host_labels, same_shape, with_batch
 from shiftjax._typing import ArrayLike, Integer
 from shiftjax.metrics._overlap import overlap
 
@@ -27,10 +27,11 @@ def average_precision(
         The score in [0, 1]; NaN where neither side holds an object, since there is nothing to score.
 
     Raises:
-        ValueError: for labels that are not integers >= 0, unequal shapes, or `iou` outside (0, 1].
+        ValueError: for labels that are not integers >= 0 or lack a batch axis, unequal shapes, or `iou` outside (0, 1].
     """
     true, pred = host_labels("true", true), host_labels("pred", pred)
     same_shape("pred", pred.shape, "true", true.shape)
+    with_batch("true", true.shape)
     iou = _checks.number("iou", iou, above=0.0, most=1.0)
     table = overlap(true, pred)
     n_true, n_pred = len(table.true_area), len(table.pred_area)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from shiftjax import _checks
-from shiftjax._host import host_labels, same_shape
+from shiftjax._host import host_labels, same_shape, with_batch
 from shiftjax._typing import ArrayLike, Integer
 from shiftjax.metrics._overlap import overlap
 
@@ -37,10 +37,11 @@ def split_merge_counts(
         `SplitMerge(splits, merges)`, summed over the batch.
 
     Raises:
-        ValueError: for labels that are not integers >= 0, unequal shapes, or `tau` outside [0, 1].
+        ValueError: for labels that are not integers >= 0 or lack a batch axis, unequal shapes, or `tau` outside [0, 1].
     """
     true, pred = host_labels("true", true), host_labels("pred", pred)
     same_shape("pred", pred.shape, "true", true.shape)
+    with_batch("true", true.shape)
     tau = _checks.number("tau", tau, least=0.0, most=1.0)
     table = overlap(true, pred)
     true_area, pred_area = table.true_area[table.true], table.pred_area[table.pred]

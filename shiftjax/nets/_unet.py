@@ -16,7 +16,6 @@ from shiftjax.nets import operators
 from shiftjax.nets._geometry import AxisGeometry, IllegalSizeError, Walk
 from shiftjax.nets._layers import Convolution, Upsampling, promoted
 
-PADDINGS = ("VALID", "SAME")
 UPSAMPLINGS = ("learned", "nearest")
 NORMS = (None, "batch", "instance", "group")
 CROPS = (None, "top", "every")
@@ -89,7 +88,7 @@ class UNet(nn.Module):
             fail("factors", "one entry per pooling level", shown(self.factors), "write `factors=(2, 2)` for two levels")
         for level, factor in enumerate(self.factors):
             per_axis(f"factors[{level}]", factor, self.ndim)
-        one_of("padding", self.padding, PADDINGS)
+        one_of("padding", self.padding, operators.PADDINGS)
         one_of("upsample", self.upsample, UPSAMPLINGS)
         one_of("norm", self.norm, NORMS)
         one_of("crop", self.crop, CROPS)

@@ -13,10 +13,13 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from shiftjax._checks import fail, one_of, shown
 from shiftjax._typing import Array, Shaped
 from shiftjax._xla_cpu import cpu_form
 from shiftjax.nets._correlation import correlate, correlate_in_turn
 from shiftjax.nets._slabs import is_volume, slab_by_slab
+
+PADDINGS = ("VALID", "SAME")
 
 
 def convolve(
@@ -39,7 +42,11 @@ def convolve(
 
     Returns:
         `(batch, *out, features)`.
+
+    Raises:
+        ValueError: another padding.
     """
+    one_of("padding", padding, PADDINGS)
     y = correlate(x, kernel, padding)
     return y if bias is None else y + bias
 
@@ -61,7 +68,11 @@ def convolve_in_turn(
 
     Returns:
         `(batch, *out, features)` of the last layer.
+
+    Raises:
+        ValueError: another padding.
     """
+    one_of("padding", padding, PADDINGS)
     return correlate_in_turn(xs, layers, activation, padding)
 
 
@@ -74,7 +85,13 @@ def max_pool(x: Shaped[Array, "batch *space channel"], factors: Sequence[int]) -
 
     Returns:
         `(batch, *out, channel)`, with one pixel for each block.
+
+    Raises:
+        ValueError: factors that do not divide the axes of space, or not one for each.
     """
+    space = x.shape[1:-1]
+    if len(factors) != len(space) or any(n % factor for n, factor in zip(space, factors, strict=True)):
+        fail("factors", f"one for each of the axes {space}, which divides it", shown(tuple(factors)))
     for axis, factor in enumerate(factors, start=1):
         x = _pool_axis(x, axis, factor)
     return x

@@ -41,5 +41,11 @@ def pictures(image: Any, labels: Any) -> None:
         _checks.fail("labels", "integers (batch, *space)", _checks.shown(labels))
     if not jnp.issubdtype(labels.dtype, jnp.integer):
         _checks.fail("labels", "integers (batch, *space)", _checks.shown(labels))
+    if isinstance(labels, np.ndarray) and labels.size:
+        # Of 64 bits JAX would keep 32, and run objects together whose labels are 2^32 apart.
+        kept = jnp.asarray(labels.reshape(-1)[:1]).dtype
+        if labels.min() < jnp.iinfo(kept).min or labels.max() > jnp.iinfo(kept).max:
+            found = f"labels from {labels.min()} to {labels.max()}"
+            _checks.fail("labels", f"integers that {kept} holds", found, "make them consecutive: `shiftjax.relabel`")
     if labels.shape != image.shape[:-1]:
         _checks.fail("labels", f"shape {image.shape[:-1]}, the pixels of `image`", labels.shape)

@@ -16,7 +16,7 @@ from shiftjax._network import network
 from shiftjax._typing import PRNGKeyArray
 from shiftjax._windows import window
 from shiftjax.certifier import Certificate, CertificationError, certify
-from shiftjax.testing._comparison import first_difference, on_host, overlap, random_image
+from shiftjax.testing._comparison import ONE, TAKE, first_difference, on_host, overlap, random_image
 from shiftjax.tiling import TilePlan, predict_tiled
 
 Shift = tuple[int, ...]
@@ -77,11 +77,23 @@ def check_subject(fn: Any, x: Any, key: Any) -> Callable[[Any], Any]:
 
 
 def certificate_of(fn: Callable[[Any], Any], x: Any) -> Certificate | CertificationError:
-    """The certificate, or the refusal."""
+    """The certificate, or the refusal.
+
+    Raises:
+        ValueError: a function of several outputs.
+    """
     try:
-        return certify(fn, jax.ShapeDtypeStruct(x.shape, x.dtype))
+        certificate = certify(fn, jax.ShapeDtypeStruct(x.shape, x.dtype))
     except CertificationError as refusal:
         return refusal
+    _check_one(certificate)
+    return certificate
+
+
+def _check_one(certificate: Certificate) -> None:
+    count = len(certificate.leaves) + len(certificate.left_out)
+    if count != 1:
+        fail("fn", ONE, f"one that returns {count}", TAKE)
 
 
 def exact_windows(certificate: Certificate | CertificationError) -> str:
@@ -163,6 +175,7 @@ def assert_stitches(fn: Callable[[Any], Any], plan: TilePlan, *, key: PRNGKeyArr
     if not isinstance(plan, TilePlan):
         fail("plan", "a plan from `plan_tiles`", shown(plan))
     fn = check_subject(fn, jax.ShapeDtypeStruct(plan.image_shape, plan.dtype), key)
+    _check_one(plan.certificate)
     if not plan.equals_whole:
         raise AssertionError(f"tiles do not stitch: {plan.why}")
     image = random_image(key, plan.image_shape, np.dtype(plan.certificate.dtype))

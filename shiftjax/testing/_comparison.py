@@ -11,44 +11,88 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from shiftjax._checks import fail
 from shiftjax._typing import PRNGKeyArray, Shaped
 
 ROUNDING = 128
+ONE, TAKE = "a function that returns one array", "give one of its outputs, `lambda x: fn(x)[0]`"
 
 Run = Callable[[np.ndarray], np.ndarray]
 
 
 def on_host(fn: Callable[[Any], Any]) -> Run:
-    """`fn` on host arrays, compiled per shape."""
+    """`fn` on host arrays, compiled per shape.
+
+    Raises:
+        ValueError: when it runs, a function of several outputs.
+    """
     compiled = jax.jit(fn)
-    return lambda image: np.asarray(compiled(image))
+
+    def run(image: np.ndarray) -> np.ndarray:
+        output = compiled(image)
+        if not isinstance(output, jax.Array):
+            fail("fn", ONE, f"one that returns a {type(output).__name__}", TAKE)
+        return np.asarray(output)
+
+    return run
 
 
 def random_image(key: PRNGKeyArray | None, shape: Sequence[int], dtype: Any) -> Shaped[np.ndarray, "*shape"]:
-    """Standard normal, or integers of two digits; drawn on the host."""
+    """Standard normal, integers of two digits, or truth values; drawn on the host.
+
+    Of either sign where the type has one: a network that begins with a ReLU of the negative would be constant.
+    """
     seed = 0 if key is None else np.asarray(jax.random.key_data(key), np.uint32)
     rng = np.random.default_rng(seed)
+    if np.issubdtype(dtype, np.bool_):
+        return rng.integers(0, 2, tuple(shape)).astype(dtype)
     if np.issubdtype(dtype, np.integer):
-        return rng.integers(0, 100, tuple(shape)).astype(dtype)
-    return rng.normal(size=tuple(shape)).astype(dtype)
+        return rng.integers(-99 if np.issubdtype(dtype, np.signedinteger) else 0, 100, tuple(shape)).astype(dtype)
+    image = rng.normal(size=tuple(shape))
+    if np.issubdtype(dtype, np.complexfloating):
+        image = image + 1j * rng.normal(size=tuple(shape))
+    return image.astype(dtype)
 
 
 def tolerance(expected: Shaped[np.ndarray, "..."]) -> float:
-    """The largest difference that may be rounding."""
-    if not np.issubdtype(expected.dtype, np.inexact) and expected.dtype.kind != "V":  # bfloat16 is of kind V
+    """The largest difference that may be rounding. Values that are not finite say nothing of the size of the others."""
+    if not is_rounded(expected.dtype):
         return 0.0
-    largest = float(np.abs(expected.astype(np.float64)).max(initial=0.0))
-    return ROUNDING * float(jax.numpy.finfo(expected.dtype).eps) * largest
+    sizes = np.abs(wide(expected))
+    largest = float(sizes.max(initial=0.0, where=np.isfinite(sizes)))
+    return ROUNDING * float(jnp.finfo(expected.dtype).eps) * largest
+
+
+def is_rounded(dtype: Any) -> bool:
+    """Whether numbers of this type are floats, or made of floats."""
+    return bool(jnp.issubdtype(dtype, jnp.inexact))
+
+
+def wide(numbers: Shaped[np.ndarray, "*shape"]) -> Shaped[np.ndarray, "*shape"]:
+    """The same numbers in double precision, complex ones with both parts."""
+    return numbers.astype(np.complex128 if np.iscomplexobj(numbers) else np.float64)
+
+
+def differ(
+    output: Shaped[np.ndarray, "*shape"], expected: Shaped[np.ndarray, "*shape"], within: float
+) -> Shaped[np.ndarray, "*shape"]:
+    """Where the arrays differ by more than this. Infinity equals itself, and NaN nothing."""
+    unequal = np.asarray(output != expected)
+    if is_rounded(expected.dtype):
+        with np.errstate(invalid="ignore"):
+            gap = np.abs(wide(output) - wide(expected))
+        unequal &= ~(gap <= within)
+    return unequal
 
 
 def first_difference(
     output: Shaped[np.ndarray, "*shape"], expected: Shaped[np.ndarray, "*shape"]
 ) -> tuple[int, ...] | None:
     """The first index at which the arrays differ by more than rounding, or None."""
-    gap = np.abs(output.astype(np.float64) - expected.astype(np.float64))
-    different = np.argwhere(~(gap <= tolerance(expected)))  # true for NaN
+    different = np.argwhere(differ(output, expected, tolerance(expected)))
     return tuple(int(i) for i in different[0]) if len(different) else None
 
 

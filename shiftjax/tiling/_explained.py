@@ -21,7 +21,7 @@ def explained(plan: TilePlan) -> str:
             *(_tiles(plan, memory) if plan.stream is None else _strips(plan, plan.stream, memory)),
             f"the period is {times(plan.period)} px, so tile origins "
             + ("share one phase." if plan.in_phase else "differ in phase."),
-            f"Tiles are of the function at sizes of {times(_residues(plan))} px and whole periods more.",
+            f"What a tile reads is a multiple of the period{_residues(plan)}.",
             *_border(plan),
             f"Every output pixel costs {plan.redundancy:.2f} input pixels; the result takes {_size(plan)}.",
             *([f"The image is not streamed: {plan.unstreamed}."] if plan.unstreamed else []),
@@ -34,9 +34,10 @@ def explained(plan: TilePlan) -> str:
 
 def _tiles(plan: TilePlan, memory: str) -> list[str]:
     """What is computed at a time, and how often."""
+    count = math.prod(plan.grid)
+    tiles = f"{count} {'tiles' if count > 1 else 'tile'} ({times(plan.grid)})"
     return [
-        f"{math.prod(plan.grid)} tiles ({times(plan.grid)}) over an image of {times(plan.image_shape[1:-1])} px, "
-        f"{plan.batch_size} per call.{memory}",
+        f"{tiles} over an image of {times(plan.image_shape[1:-1])} px, {plan.batch_size} per call.{memory}",
         f"Each reads {times(plan.tile_input)} px of the image, keeps {times(plan.tile_output)} px of output;",
     ]
 
@@ -53,9 +54,10 @@ def _strips(plan: TilePlan, axis: int, memory: str) -> list[str]:
     ]
 
 
-def _residues(plan: TilePlan) -> list[int]:
-    """Pixels of a tile beyond whole periods, per axis."""
-    return [n % p for n, p in zip(plan.tile_input, plan.period, strict=True)]
+def _residues(plan: TilePlan) -> str:
+    """The pixels of a tile beyond whole periods, if there are any."""
+    beyond = [n % p for n, p in zip(plan.tile_input, plan.period, strict=True)]
+    return f", and {times(beyond)} px more" if any(beyond) else ""
 
 
 def _border(plan: TilePlan) -> list[str]:

@@ -99,4 +99,11 @@ def _as_planned(image: np.ndarray, dtype: str) -> np.ndarray:
             f"plan with dtype={str(own)!r}" if own == image.dtype else f"convert it to {own}, if that holds its values"
         )
         fail("image", f"values that the planned {dtype} holds", image.dtype, mend)
-    return image.astype(planned, copy=False)
+    with np.errstate(over="ignore"):  # looked for below
+        converted = image.astype(planned, copy=False)
+    if converted is not image and jnp.issubdtype(planned, jnp.inexact):
+        beyond = ~np.isfinite(converted)  # the image itself is finite
+        if beyond.any():
+            mend = "scale it first, or plan with a wider dtype"
+            fail("image", f"values that the planned {dtype} holds", str(image[beyond][0]), mend)
+    return converted

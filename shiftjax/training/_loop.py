@@ -78,7 +78,11 @@ def train(
         raise ValueError(f"`step`: expected a function of a state, found one that raises {told(error)}.") from error
     if progress is not None and not isinstance(progress, str):
         fail("progress", "a title or None", shown(progress))
-    run, done = chunked(step), int(states.step[0])
+    taken = sorted({int(n) for n in np.asarray(states.step)})
+    if len(taken) > 1:
+        fail("states", "replicas that have taken the same number of steps", shown(taken), "train them one by one")
+    run, done = chunked(step), taken[0]
+    states = jax.tree.map(jnp.array, states)  # copies: an accelerator gives the memory of what it is given away
     losses: list[np.ndarray] = []
     seconds, timed = 0.0, 0
     with interrupts() as interrupted, _bar(progress, done, steps) as bar:

@@ -48,8 +48,10 @@ def initial_state(key: PRNGKeyArray, net: nn.Module, optimizer: optax.GradientTr
     Raises:
         ValueError: no key, no network, no optimizer, or an image that the network does not take.
     """
-
     single_key(key)
+    data = [jax.eval_shape(lambda k=k: jax.random.key_data(k)) for k in (key, jax.random.key(0))]
+    if data[0].shape != data[1].shape:  # the state holds raw data, of which a key of the default kind is made again
+        fail("key", "a random key of JAX's default kind", shown(key), "make one with jax.random.key(seed)")
     check_net(net, optimizer)
     images("image", image)
     room("image", image.shape, np.dtype(image.dtype).itemsize, copies=2)

@@ -46,7 +46,7 @@ def announce(source: Source, plan: TilePlan, progress: bool) -> None:
     """Prints what a user should know of a source before it is read."""
     for note in (source.note(), reading_note(source, plan.tile_output)) if progress else ():
         with suppress(OSError, ValueError):  # a closed terminal stops no run
-            if note:
+            if note and sys.stderr is not None:  # else it would go to the standard output
                 print(note, file=sys.stderr, flush=True)
 
 

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
+from shiftjax.certifier._domain import offset as offsets
 from shiftjax.certifier._domain.axis import UNKNOWN, Axis, Border, End, Run, centre, longest_run, window
 from shiftjax.certifier._domain.naming import digest
-from shiftjax.certifier._domain.tags import Broken, following, mapped
+from shiftjax.certifier._domain.tags import Broken, mapped
 from shiftjax.certifier._domain.values import Constant, Image, Value
 
 Piece = tuple[int, int | None, End]  # of a border: from where to where (None: beyond what is asked), and what it is
@@ -109,7 +110,7 @@ def _other_image(image: Image, main_part: Part, left: int) -> Part:
     """Another map is known from the end at which it lies, if it was cut from the image there.
 
     Sound, because the border is that other map wherever the part beside it is exact, or one-sided, along the other
-    image axes; its name says what the map does at their ends.
+    image axes; its name says what the map does at their ends, and how much further along them it lies than the part.
     """
     main, along = main_part.image, main_part.along
     assert main is not None
@@ -118,8 +119,8 @@ def _other_image(image: Image, main_part: Part, left: int) -> Part:
     covers = all(_covers(image.axes[k], main.axes[k]) for k in main.spatial if k != along)
     if axis is None or not covers or image.detached or main.detached or _from_the_other_end(axis, written, main_part):
         return unknown(along, written)
-    elsewhere = tuple(sorted((k, str(at)) for k, at in image.offset.items() if k != axis.image))
-    others = [tag.border for tag in following(image.axes) if tag.image != axis.image]
+    elsewhere = [entry for entry in offsets.key(offsets.minus(image.offset, main.offset)) if entry[0] != axis.image]
+    others = [_ends_beside(image, main, k) for k in main.spatial if k != along]
     if not all(end.name for border in others for end in border):
         return unknown(along, written)
     start, stop, (first, second) = left + axis.start, left + axis.stop, axis.border
@@ -143,6 +144,12 @@ def _read_along(image: Image, along: int, direction: int) -> Axis | None:
         return tag.pixel
     pixels = (one for one in image.axes if isinstance(one, Axis) and one.image == direction and one.size == 1)
     return next(pixels, None) if tag is None else tag if isinstance(tag, Axis) else None
+
+
+def _ends_beside(image: Image, main: Image, k: int) -> Border:
+    """The ends of an image along an axis, placed as seen from the main part's, whose shifts the result has."""
+    (left, right), (first, second) = _axis(image, k).border, _axis(main, k).border
+    return left.placed(-first.shift), right.placed(-second.shift)
 
 
 def _covers(tag: object, main: object) -> bool:

@@ -17,6 +17,7 @@ from shiftjax.fitting._data.pictures import AXES, TIFF, Picture, blocks, ndim_of
 from shiftjax.labelling import regions
 
 FEW = 5  # regions per label, from which on labels are taken for classes
+LEAST = 2  # pixels of a region on average, below which labels are taken for noise
 CELL = 32  # pixels per axis of the cells in which objects are looked for, to draw windows that are not empty
 
 
@@ -150,6 +151,8 @@ def _check(pair: Pair, first: Pair) -> None:
         fail("labels", "one channel", f"{labels.channels} in {labels.name}")
     if image.space != labels.space:
         mend = "labels have the pixels of their image; an axis of channels comes last and is in images only"
+        if (*image.space[1:], image.channels) == labels.space:
+            mend = f'name the axes of images with channels in front: axes="c{AXES[len(labels.space)].lower()}"'
         fail("labels", f"the shape {image.space} of {image.name}", f"{labels.space} in {labels.name}", mend)
     if not np.issubdtype(labels.dtype, np.integer):
         if labels.dtype == bool:
@@ -215,6 +218,15 @@ def check_instances(pairs: Sequence[Pair], surveys: Sequence[Survey]) -> None:
     objects, pieces, parts = (sum(x) for x in zip(*((s.labels, s.pieces, s.regions) for s in surveys), strict=True))
     if objects == 0:
         fail("labels", "objects, with numbers above 0", "background only")
+    pixels = sum(int(s.areas.sum()) for s in surveys)
+    if pixels < LEAST * parts:
+        small = f"{parts} regions of {pixels / parts:.1f} px on average, as in an image of intensities"
+        fail(
+            "labels",
+            "objects of several pixels",
+            f"{small}, in {pairs[0].labels.name}",
+            "images come first, labels second",
+        )
     # One image that is a mask would teach that all its objects are one; but a few strokes may have slipped in anywhere.
     for pair, found in zip(pairs, surveys, strict=True):
         if found.regions >= FEW * max(found.pieces, 2):

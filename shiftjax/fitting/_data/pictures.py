@@ -108,6 +108,8 @@ def pictures_of(
     if isinstance(value, str | Path):
         paths = tiff_folder(value) or [_checked(name, os.fspath(value))]
         return [picture for path in paths for picture in _stored(name, path, seen)]
+    if not hasattr(value, "shape") and hasattr(value, "__array_interface__"):  # an image of Pillow
+        value = np.asarray(value)
     if isinstance(value, Source):
         return _frames(name, open_source(value, **seen), value.name)
     if isinstance(value, np.ndarray | jax.Array):

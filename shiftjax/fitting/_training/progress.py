@@ -18,7 +18,7 @@ class Progress:
     """
 
     def __init__(self, shown: bool) -> None:
-        self._shown = shown
+        self._shown = shown and sys.stderr is not None  # else it would go to the standard output
         self._bar: Any = None
 
     def say(self, sentence: str) -> None:

@@ -153,6 +153,7 @@ def held_out(pairs: Sequence[Pair], share: Any, window: Window) -> tuple[list[Pa
     if min(cut, pair.space[axis] - cut) < window.output[axis]:
         found = f"one of {pair.space} px, whose parts are smaller than a window of {window.output} px"
         mend = "give more images, or `validation=False` to hold none out"
+        mend += '; if planes are images of their own, axes="tyx"' if len(pair.space) == 3 else ""
         fail("validation", "images to hold out", found, mend)
     upper, lower = (
         tuple(slice(*at) if k == axis else whole for k, whole in enumerate(pair.image.everything))

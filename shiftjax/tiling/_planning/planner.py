@@ -210,7 +210,8 @@ def _checked_shape(image_shape: Any) -> tuple[int, ...]:
         fail("image_shape", "(batch, *space, channel)", f"an array of shape {image_shape.shape}", "give its shape")
     shape = image_shape.tolist() if isinstance(image_shape, np.ndarray) else image_shape
     if not isinstance(shape, Sequence) or isinstance(shape, str | bytes) or len(shape) < 3:
-        fail("image_shape", "(batch, *space, channel)", shown(image_shape))
+        mend = "an image of one channel has `(1, *space, 1)`, a volume `(1, *volume.space, volume.channels)`"
+        fail("image_shape", "(batch, *space, channel)", shown(image_shape), mend)
     sizes = per_axis("image_shape", shape, len(shape))
     if max(sizes) > MOST_PIXELS:
         fail("image_shape", f"at most {MOST_PIXELS} pixels along an axis", sizes)

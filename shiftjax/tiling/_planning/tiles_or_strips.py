@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import jax
 
+from shiftjax.tiling._geometry.axis_tiles import AxisTiles
 from shiftjax.tiling._geometry.exact_window import exact_throughout
 from shiftjax.tiling._hosted import tile_function
 from shiftjax.tiling._plan import TilePlan
@@ -58,10 +59,15 @@ def _axis(tiled: TilePlan) -> int:
     """The axis along which tiles compute most twice, compared with the start of a strip; the longest of equals."""
 
     def gain(k: int) -> tuple[float, int]:
-        along, n = tiled.axes[k], tiled.image_shape[1 + k]
-        return round(along.count * along.tile / (n + along.tile - along.step), 2), n
+        along = tiled.axes[k]
+        return round(along.count * along.tile / _streamed(along), 2), along.image
 
     return max(range(len(tiled.axes)), key=gain)
+
+
+def _streamed(along: AxisTiles) -> int:
+    """Pixels that a stream along an axis reads: the image, and what a tile reads beyond those that it delivers."""
+    return along.image + along.tile - min(along.step, along.image)  # one tile may be all of an image that is smaller
 
 
 def _no_gain(axis: int, share: float, most: float) -> str:
@@ -77,7 +83,7 @@ def _promised(problem: Problem, tiled: TilePlan, axis: int) -> float:
     size = certificate.shape[1:-1]
     period = problem.stream(size, certificate, axis, whole).period
     step = period * max(1, along.step // period)
-    steps = (along.image + along.tile - along.step) / step
+    steps = _streamed(along) / step
     return steps * problem.step_work(size, certificate, axis, step, whole) / (along.count * problem.tile_work(size))
 
 

@@ -90,7 +90,7 @@ def _quiet(device: str) -> Iterator[None]:
     fastpath = torch().backends.mha.get_fastpath_enabled()
     torch().backends.mha.set_fastpath_enabled(False)  # which would take operations for training and inference apart
     silenced = logging.root.manager.disable
-    logging.disable(max(silenced, logging.WARNING))
+    logging.disable(max(silenced, logging.ERROR))  # of an error whose words are told anyway it prints every frame
     try:
         with warnings.catch_warnings(), torch().no_grad(), torch().autocast(device, enabled=False):
             warnings.simplefilter("ignore")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from contextlib import suppress
 from typing import Any
@@ -22,7 +23,7 @@ class Bar:
 
     def __init__(self, *, total: int, done: int, title: str, shown: bool) -> None:
         self._bar: Any = None
-        if shown:
+        if shown and sys.stderr is not None:  # as of a program without a console
             tqdm = require("tqdm", "volume").tqdm
             with suppress(OSError, ValueError):  # a pipe without a reader, a closed file
                 self._bar = tqdm(total=total, initial=done, desc=title, unit=" tiles")

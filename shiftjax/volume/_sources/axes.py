@@ -67,6 +67,14 @@ def frame_place(axes: str, shape: Sequence[int], ndim: int, frame: int) -> dict[
     return {name: int(index) for name, index in zip(names, place, strict=True)}
 
 
+def frame_at(axes: str, shape: Sequence[int], ndim: int, index: Sequence[int]) -> tuple[int, tuple[int, ...]]:
+    """The frame of an element of the stored array, and its pixel in space."""
+    names = framing(axes, ndim)
+    sizes, at = ([each[axes.index(name)] for name in names] for each in (shape, index))
+    frame = int(np.ravel_multi_index(at, sizes)) if names else 0
+    return frame, tuple(index[axes.index(name)] for name in spatial(axes, ndim))
+
+
 def block_index(
     axes: str, slices: Sequence[slice], frame: int, shape: Sequence[int], channel: int | None = None
 ) -> tuple[slice, ...]:

@@ -104,7 +104,7 @@ def with_axes(
         if region is not None and noted(stored.array, name) is None:
             space = axis_names.spatial(named.axes)
             bounds_of(region, [int(stored.array.shape[named.axes.index(axis)]) for axis in space])
-        whole = check_finished(stored.array, name, region=region, wait=wait)
+        left_out = check_finished(stored.array, name, region=region, wait=wait)
     except (ValueError, VolumeError):
         if by_address:
             stored.close()
@@ -118,8 +118,9 @@ def with_axes(
         assumed=named.assumed,
         remark=stored.remark,
         reopen=partial(open_source, source, axes=axes, **asked) if by_address else None,
-        missing="error" if whole else missing,
+        missing="error" if left_out is not None and not left_out.numbers else missing,
         region=region,
+        left_out=left_out,
     )
 
 

@@ -12,7 +12,9 @@ import numpy as np
 from shiftjax._checks import fail, shown
 from shiftjax.volume._sources import axes as axis_names
 from shiftjax.volume._sources import ome_zarr as ome
+from shiftjax.volume._sources.tensors import Tensor
 from shiftjax.volume._storage.errors import VolumeError, storage_errors
+from shiftjax.volume._storage.finished import LeftOut
 from shiftjax.volume._storage.reading import Missing, ReadLog, read_block, stamp
 from shiftjax.volume._storage.uri import is_local
 
@@ -36,6 +38,7 @@ class Source:
         reopen: opens it again, in another process too; where it was opened by path or URI, which is its name then.
         missing: what a chunk that is not there stands for: "fill", the array's fill value, or "error".
         region: slices of the spatial axes outside of which nothing may be read; None for no such limit.
+        left_out: of a result of shiftjax, the tiles whose chunks alone may be missing; None of anything else.
     """
 
     name: str
@@ -50,10 +53,13 @@ class Source:
     reopen: Callable[..., Source] | None = field(default=None, repr=False)  # may hold credentials
     missing: Missing = "fill"
     region: tuple[slice, ...] | None = None
+    left_out: LeftOut | None = None
 
     def __post_init__(self) -> None:
         with storage_errors(f"read the metadata of {self.name}"):
             object.__setattr__(self, "_stamp", self._stamp_now())
+        if self.missing == "error" and isinstance(self.array, Tensor):
+            object.__setattr__(self, "array", self.array.without_filling())
 
     def _stamp_now(self) -> Any:
         return stamp(self.array, self.name if self.reopen is not None and is_local(self.name) else None)
@@ -144,7 +150,7 @@ class Source:
             with storage_errors(f"read pixels {axis_names.describe(self.axes, slices, time, shape)} of {self.name}"):
                 self._check_region(slices, time)
                 index = axis_names.block_index(self.axes, slices, time, shape, self.channel)
-                block, missing = read_block(self.array, index, missing=self.missing)
+                block, missing = read_block(self.array, index, missing=self.missing, must_exist=self._must_exist)
                 if self._stamp_now() != getattr(self, "_stamp"):  # noqa: B009 - set in a frozen class
                     raise VolumeError(f"{self.name} has been replaced while it was read; call again once it stays")
                 block = block.astype(self.dtype, copy=False)
@@ -153,6 +159,15 @@ class Source:
                 return axis_names.to_image(block, self.axes, len(slices))
 
         return read
+
+    def _must_exist(self, chunk: tuple[slice, ...]) -> bool:
+        """Whether a chunk was stored once: of a result of shiftjax, unless nobody wanted its tile."""
+        if self.left_out is None:
+            return False
+        start = [part.start for part in chunk]
+        return not self.left_out.holds(
+            *axis_names.frame_at(self.axes, self.array.shape, len(self.left_out.tile), start)
+        )
 
     def _check_region(self, slices: tuple[slice, ...], frame: int) -> None:
         region = self.region or ()

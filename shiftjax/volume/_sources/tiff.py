@@ -18,6 +18,7 @@ from shiftjax._extras import require
 from shiftjax.volume._sources.axes import letters
 from shiftjax.volume._sources.ome_zarr import UNITS, Geometry
 from shiftjax.volume._sources.stored import Stored
+from shiftjax.volume._sources.tiff_whole import check_whole, other_files
 from shiftjax.volume._storage.errors import VolumeError, reason
 from shiftjax.volume._storage.uri import is_local, open_binary
 
@@ -41,21 +42,31 @@ def open_level(path: str, level: int, storage_options: dict[str, Any] | None = N
     Raises:
         ValueError: no TIFF file, or no such level.
     """
-    tifffile, zarr = require("tifffile", "volume"), require("zarr", "volume")
-    try:
-        with tifffile.TiffFile(path if is_local(path) else open_binary(path, storage_options)) as file:
+    zarr = require("zarr", "volume")
+    with _opened(path, storage_options) as file:
+        check_whole(file, path)
+        try:
             series, images = file.series[0], len(file.series)
             levels = len(series.levels)
             if level < levels:
                 array = zarr.open(series.aszarr(level=level, read_only=True), mode="r")
             geometry = _geometry(file) if not level else Geometry()  # TIFF does not tell that of other levels
-    except Exception as error:  # a damaged file fails in many ways
-        fail("source", "a TIFF file", f"none at {path!r} ({reason(error)})")
+        except Exception as error:  # a damaged file fails in many ways
+            fail("source", "a TIFF file", f"none at {path!r} ({reason(error)})")
     if level >= levels:
         fail("level", f"0 to {levels - 1}", level)
     more = f"the first of the file's {images} images" if images > 1 else ""
     samples = tuple(k for k, name in enumerate(series.axes) if name == "S")
     return Stored(array, _letters(series.axes), geometry, _said(series.axes), samples, remark=more)
+
+
+def _opened(path: str, storage_options: dict[str, Any] | None = None) -> Any:
+    """A file of tifffile, which closes it as a context manager."""
+    tifffile = require("tifffile", "volume")
+    try:
+        return tifffile.TiffFile(path if is_local(path) else open_binary(path, storage_options))
+    except Exception as error:  # a damaged file fails in many ways
+        fail("source", "a TIFF file", f"none at {path!r} ({reason(error)})")
 
 
 def _letters(axes: str) -> str:
@@ -113,6 +124,7 @@ def open_folder(folder: str) -> Stored:
         ValueError: the first file is no TIFF file.
     """
     files = files_in(folder)
+    _check_apart(files)
     first = open_level(files[0], 0)
     page = tuple(first.array.shape)
     stack = Stack(files, (len(files), *page), np.dtype(first.array.dtype))
@@ -120,6 +132,15 @@ def open_folder(folder: str) -> Stored:
     said = f"a folder of {len(files)} TIFF files, each of axes {first.said}"
     binding = tuple(k + 1 for k in first.binding)
     return Stored(stack, "?" + (first.names or ""), first.geometry, said, binding, remark=_gap(files))
+
+
+def _check_apart(files: Sequence[str]) -> None:
+    """Refuses files each of which is read as the whole image that they hold together."""
+    with _opened(files[0]) as file:
+        others = other_files(file, files[0])
+    if others:
+        found = f"{files[0]!r}, which is one image together with {min(others)}"
+        fail("source", "a folder of TIFF files that are images of their own", found, "name one of the files instead")
 
 
 def _gap(files: Sequence[str]) -> str:

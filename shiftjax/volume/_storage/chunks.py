@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import struct
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import product
 from typing import Any
 
 from shiftjax._arithmetic import ceil_div
 from shiftjax._extras import require
+from shiftjax.volume._storage.errors import VolumeError
+from shiftjax.volume._storage.retry import patiently
 
+BLOSC = struct.Struct("<12xI")  # a chunk's header, which ends with the bytes of the whole
 Part = tuple[str, tuple[slice, ...]]  # the key of a chunk within its array, and its pixels as an index of the array
 
 
@@ -41,3 +47,38 @@ def chunks_at(array: Any, index: Sequence[slice]) -> Iterator[Part]:
 def chunk_keys(array: Any, index: Sequence[slice]) -> set[str]:
     """Keys of the chunks that hold the pixels at `index`, one slice per axis."""
     return {key for key, _ in chunks_at(array, index)}
+
+
+def check_not_cut_off(array: Any, index: Sequence[slice]) -> None:
+    """Refuses chunks that an outage cut off where the codec would not see it: Blosc reads on in memory that is not its.
+
+    Of shards the last bytes list what is in them, with a checksum, and other codecs see it themselves. A store that is
+    not of this machine keeps whole objects.
+
+    Raises:
+        VolumeError: names the chunk.
+    """
+    if not isinstance(array.store_path.store, require("zarr.storage", "volume").LocalStore) or not _is_blosc(array):
+        return
+    folder = os.path.join(str(array.store_path.store.root), array.store_path.path)
+    for key, _ in chunks_at(array, index):
+        size, whole = patiently(partial(_lengths, os.path.join(folder, key)))
+        if size < whole:
+            raise VolumeError(f"chunk {key} of the source was cut off after {size} of {whole} bytes; bring it back")
+
+
+def _lengths(path: str) -> tuple[int, int]:
+    """Bytes of a file, and those that Blosc packed into it, at least its header; none where there is no file."""
+    try:
+        with open(path, "rb") as file:
+            header, size = file.read(BLOSC.size), os.fstat(file.fileno()).st_size
+    except FileNotFoundError:
+        return 0, 0
+    return size, max(BLOSC.size, *BLOSC.unpack(header)) if len(header) == BLOSC.size else BLOSC.size
+
+
+def _is_blosc(array: Any) -> bool:
+    """Whether chunks are stored as Blosc packed them."""
+    if array.metadata.zarr_format == 2:
+        return getattr(array.metadata.compressor, "codec_id", "") == "blosc"
+    return str(array.metadata.codecs[-1].to_dict()["name"]) in ("blosc", "numcodecs.blosc")

@@ -20,6 +20,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime
 from typing import Any
@@ -74,8 +75,9 @@ class Claim:
         self._ended.set()
         RELEASED.add(self.token)
         with suppress(Exception), self._renewing:  # a claim that cannot be removed lapses by itself
-            if holder(self._folder) == self.token:
-                for number in _numbers(self._folder):
+            numbers = sorted(_numbers(self._folder))
+            if holder(self._folder, numbers) == self.token:
+                for number in numbers:  # and none that another process has taken since
                     self._folder.remove(str(number))
 
     def check(self) -> None:
@@ -139,9 +141,9 @@ class Claim:
                 self._folder.put(str(number), json.dumps(self._content).encode())
 
 
-def holder(folder: Folder) -> str | None:
-    """The token of the claim that holds; None where there is none."""
-    claim = _read(folder, max(_numbers(folder), default=0))
+def holder(folder: Folder, numbers: Sequence[int] | None = None) -> str | None:
+    """The token of the claim that holds, among those of these numbers; None where there is none."""
+    claim = _read(folder, max(_numbers(folder) if numbers is None else numbers, default=0))
     return None if claim is None else claim.get("token")
 
 

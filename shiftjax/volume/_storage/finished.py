@@ -54,6 +54,27 @@ class Noted(NamedTuple):
     tile: tuple[int, ...]
 
 
+class LeftOut(NamedTuple):
+    """The tiles of a result of shiftjax that nobody wanted: of its chunks, only theirs need not exist.
+
+    Attributes:
+        numbers: of these tiles.
+        grid: frames, then tiles per spatial axis.
+        tile: pixels of a tile per spatial axis.
+    """
+
+    numbers: frozenset[Any]
+    grid: tuple[int, ...]
+    tile: tuple[int, ...]
+
+    def holds(self, frame: int, pixel: Sequence[int]) -> bool:
+        """Whether a pixel, by its place in space, belongs to such a tile, as its chunk does: tiles never share one."""
+        if not self.numbers:
+            return False
+        tiles = (min(at // size, n - 1) for at, size, n in zip(pixel, self.tile, self.grid[1:], strict=True))
+        return int(np.ravel_multi_index((frame, *tiles), self.grid)) in self.numbers
+
+
 def noted(array: Any, name: str) -> Noted | None:
     """The note of shiftjax in an array's attributes; None where it did not write the array.
 
@@ -80,7 +101,9 @@ def _sizes(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(type(n) is int and 0 < n < MOST for n in value)
 
 
-def check_finished(array: Any, name: str, *, region: Sequence[slice] | None = None, wait: float = 0.0) -> bool:
+def check_finished(
+    array: Any, name: str, *, region: Sequence[slice] | None = None, wait: float = 0.0
+) -> LeftOut | None:
     """Refuses an array of shiftjax that is not finished.
 
     Args:
@@ -90,14 +113,15 @@ def check_finished(array: Any, name: str, *, region: Sequence[slice] | None = No
         wait: seconds to wait at most until they are.
 
     Returns:
-        Whether each chunk of the array must exist: shiftjax wrote it, and left no tile out.
+        The tiles that were left out, without which each chunk of the array must exist; None where shiftjax did not
+        write it.
 
     Raises:
         VolumeError: it is not finished; says how many tiles are.
     """
     found = noted(array, name)
     if found is None:
-        return False
+        return None
     spans = _spans(found, array.shape, region)
     needed = math.prod(map(len, spans))
     until = time.monotonic() + wait
@@ -105,7 +129,7 @@ def check_finished(array: Any, name: str, *, region: Sequence[slice] | None = No
         journal = Journal(_beside(array, found.journal))
         done = sum(_is_among(number, found.grid, spans) for number in journal.finished | journal.left_out)
         if done == needed:
-            return not journal.left_out
+            return LeftOut(frozenset(journal.left_out), found.grid, found.tile)
         if time.monotonic() >= until:
             raise VolumeError(
                 f"{name} is not finished: {done} of {needed} tiles are there; finish it with "

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from shiftjax._checks import one_of
 from shiftjax._extras import require
-from shiftjax.volume._storage.chunks import chunks_at
+from shiftjax.volume._storage.chunks import Part, check_not_cut_off, chunks_at
 from shiftjax.volume._storage.errors import VolumeError
 from shiftjax.volume._storage.retry import passes, patiently
 
@@ -80,21 +80,38 @@ def check_missing(missing: Any) -> Missing:
     return missing
 
 
-def read_block(array: Any, index: Sequence[slice], *, missing: Missing) -> tuple[np.ndarray, int]:
+def read_block(
+    array: Any,
+    index: Sequence[slice],
+    *,
+    missing: Missing,
+    must_exist: Callable[[tuple[slice, ...]], bool] = lambda chunk: False,
+) -> tuple[np.ndarray, int]:
     """Pixels of an array, and how many of their chunks were missing.
+
+    Args:
+        array: the source.
+        index: of the pixels.
+        missing: what a chunk stands for that is missing.
+        must_exist: whether a chunk, by its pixels, was stored once, so that it is lost if it is missing.
 
     Raises:
         VolumeError: a chunk is missing, and that is an error; or the array gives something else than it says it holds.
         Exception: whatever the array raises, if it goes on to do so.
     """
+    if is_zarr(array):
+        check_not_cut_off(array, index)
     block = _pixels(array, tuple(index))
     _check_block(array, index, block)
     lost = _missing_chunks(array, index, block) if is_zarr(array) else []
-    if lost and missing == "error":
-        raise VolumeError(
-            f"chunk {lost[0]} of the source is missing; bring it back, or take the fill value {array.fill_value} for "
-            "all that are missing with missing='fill'"
-        )
+    for key, chunk in lost:
+        if must_exist(chunk):
+            raise VolumeError(f"chunk {key} of the source is missing; the call that began it computes it again")
+        if missing == "error":
+            raise VolumeError(
+                f"chunk {key} of the source is missing; bring it back, or take the fill value {array.fill_value} for "
+                "all that are missing with missing='fill'"
+            )
     return block, len(lost)
 
 
@@ -144,8 +161,8 @@ def is_zarr(array: Any) -> bool:
     return hasattr(array, "store_path") and hasattr(array, "metadata")
 
 
-def _missing_chunks(array: Any, index: Sequence[slice], block: np.ndarray) -> list[str]:
-    """Keys of the chunks that the store has not. Only where nothing but the fill value was read need it be asked."""
+def _missing_chunks(array: Any, index: Sequence[slice], block: np.ndarray) -> list[Part]:
+    """The chunks that the store has not. Only where nothing but the fill value was read need it be asked."""
     lost = []
     starts = [part.indices(length)[0] for part, length in zip(index, array.shape, strict=True)]
     fill = np.asarray(0 if array.fill_value is None else array.fill_value).astype(block.dtype)
@@ -155,13 +172,22 @@ def _missing_chunks(array: Any, index: Sequence[slice], block: np.ndarray) -> li
         )
         read = block[tuple(inside)]
         if ((read == fill) | ((read != read) & (fill != fill))).all() and not _exists(array, key):
-            lost.append(key)
+            lost.append((key, pixels))
     return lost
 
 
 def _exists(array: Any, key: str) -> bool:
-    sync = require("zarr.core.sync", "volume").sync
-    return bool(patiently(lambda: sync((array.store_path / key).exists())))
+    """Whether the store has a chunk.
+
+    Raises:
+        VolumeError: it has a shard without a byte, as an outage leaves it, which zarr takes for one without chunks.
+    """
+    sync, path = require("zarr.core.sync", "volume").sync, array.store_path / key
+    if not patiently(lambda: sync(path.exists())):
+        return False
+    if getattr(array, "shards", None) and not patiently(lambda: sync(path.store.getsize(path.path))):
+        raise VolumeError(f"chunk {key} of the source is empty, as an outage leaves it; bring it back")
+    return True
 
 
 def stamp(array: Any, path: str | None) -> Any:

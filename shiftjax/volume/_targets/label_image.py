@@ -15,7 +15,14 @@ from shiftjax.volume._storage.errors import VolumeError, storage_errors
 from shiftjax.volume._storage.folder import PARTIAL, open_folder
 from shiftjax.volume._storage.uri import for_zarr
 from shiftjax.volume._targets.layout import Layout
-from shiftjax.volume._targets.new_target import NewTarget, make_group, open_group, stored_identity, stored_names
+from shiftjax.volume._targets.new_target import (
+    NewTarget,
+    make_group,
+    open_group,
+    put_attributes,
+    stored_identity,
+    stored_names,
+)
 from shiftjax.volume._targets.provenance import Provenance
 from shiftjax.volume._targets.pyramid import Coarser
 from shiftjax.volume._targets.target import Target, begin_target
@@ -164,8 +171,8 @@ def _list(inner: NewTarget, name: str) -> None:
         )
     if added := [each for each in {name: None, **dict.fromkeys(_made_here(inner))} if each not in names]:
         described = {**described, "labels": [*names, *added]}
-        labels.attrs.update({"ome": described} if nested else described)
-        open_folder(inner.path, inner.storage_options).sync(["zarr.json" if nested else ".zattrs"])
+        folder = open_folder(inner.path, inner.storage_options)
+        put_attributes(folder, labels.metadata.zarr_format, {"ome": described} if nested else described)
 
 
 def _made_here(inner: NewTarget) -> list[str]:

@@ -260,6 +260,16 @@ def make_group(new: NewTarget, zarr_format: int) -> Any:
     return open_group(new)
 
 
+def put_attributes(folder: Folder, zarr_format: int, changed: dict[str, Any]) -> None:
+    """Changes attributes of a group, in one object that is replaced as a whole, and on the disk when this returns."""
+    if zarr_format == 2:
+        stored = json.loads(folder.get(".zattrs")) if ".zattrs" in folder.names() else {}
+        folder.put(".zattrs", _json({**stored, **changed}))
+        return
+    stored = json.loads(folder.get("zarr.json"))
+    folder.put("zarr.json", _json({**stored, "attributes": {**(stored.get("attributes") or {}), **changed}}))
+
+
 def drop_torn(folder: Folder) -> None:
     """Removes metadata of a target's own arrays and groups that were not written to their end; they are made anew."""
     for name in {"zarr.json", ".zgroup", ".zarray", ".zattrs"} & set(folder.names()):

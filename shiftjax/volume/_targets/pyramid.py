@@ -6,7 +6,6 @@ its successor writes it again, to the same bytes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -25,7 +24,7 @@ from shiftjax.volume._storage.folder import open_folder
 from shiftjax.volume._storage.reading import METADATA
 from shiftjax.volume._storage.retry import patiently
 from shiftjax.volume._storage.uri import for_zarr
-from shiftjax.volume._targets.new_target import NewTarget
+from shiftjax.volume._targets.new_target import NewTarget, drop_torn, put_attributes
 
 
 @dataclass(frozen=True)
@@ -82,6 +81,7 @@ class Pyramid:
         """
         self._axes, self._levels, self._labels = axes, levels, labels
         self._place = f"{new.path.rstrip('/')}/{name}".rstrip("/")
+        self._storage_options = new.storage_options
         self._options: dict[str, Any] = {"storage_options": new.storage_options, "use_consolidated": False}
         self._folder = open_folder(self._place, new.storage_options)
         self._open()
@@ -109,6 +109,8 @@ class Pyramid:
         if not self._is_finished():
             return
         for number, level in enumerate(self._levels, start=1):
+            with storage_errors(f"write level {number} of {self._place}"):
+                drop_torn(open_folder(f"{self._place}/{number}", self._storage_options))
             listed = self._listed()
             entry = ome.dataset(str(number), self._axes, level.geometry)
             if entry in listed and self._is_complete(str(number)):
@@ -179,12 +181,8 @@ class Pyramid:
         first, *others = described["multiscales"]
         changed = {**described, "multiscales": [{**first, "datasets": datasets}, *others]}
         with storage_errors(f"list the levels of {self._place}"):
-            # The object that holds the target's identity too: replaced whole, and on the disk before anything goes on.
-            name = "zarr.json" if self._group.metadata.zarr_format == 3 else ".zattrs"
-            stored = json.loads(self._folder.get(name))
-            attributes = stored["attributes"] if name == "zarr.json" else stored
-            attributes |= {"ome": changed} if nested else changed
-            self._folder.put(name, json.dumps(stored, indent=2).encode())
+            # The object that holds the target's identity too: on the disk before anything goes on.
+            put_attributes(self._folder, self._group.metadata.zarr_format, {"ome": changed} if nested else changed)
             self._open()
 
 

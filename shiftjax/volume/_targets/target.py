@@ -18,10 +18,10 @@ from shiftjax.volume._sources import axes as axis_names
 from shiftjax.volume._sources import ome_zarr as ome
 from shiftjax.volume._storage import bfloat16
 from shiftjax.volume._storage.casting import cast
-from shiftjax.volume._storage.chunks import chunk_keys, every_chunk
+from shiftjax.volume._storage.chunks import chunk_keys, chunks_at, every_chunk
 from shiftjax.volume._storage.claim import Claim
 from shiftjax.volume._storage.errors import VolumeError, reason, storage_errors
-from shiftjax.volume._storage.finished import NOTE, check_finished, check_slices, note
+from shiftjax.volume._storage.finished import NOTE, LeftOut, check_finished, check_slices, note
 from shiftjax.volume._storage.folder import PARTIAL, Folder, open_folder
 from shiftjax.volume._storage.journal import Journal
 from shiftjax.volume._storage.reading import add_array
@@ -110,19 +110,28 @@ class Target:
                 if not _is_empty(pixels)
             )
 
-    def check_whole(self, name: str, region: Sequence[slice]) -> None:
+    def check_whole(self, name: str, region: Sequence[slice], left_out: LeftOut | None) -> None:
         """Refuses an array of which a chunk is gone, which would be read as zeros.
 
         Args:
             name: of the array.
             region: of the last axes; all of the others.
+            left_out: the tiles whose chunks need not exist; None where no chunk need.
 
         Raises:
             VolumeError: names the chunk.
         """
-        array = self.arrays[name]
+        if left_out is None:
+            return
+        array, stored = self.arrays[name], self._stored_keys(name)
         index = [*[slice(None)] * (array.ndim - len(region)), *region]
-        if gone := chunk_keys(array, index) - self._stored_keys(name):
+
+        def may_lack(chunk: tuple[slice, ...]) -> bool:
+            start = [part.start for part in chunk]
+            return left_out.holds(*axis_names.frame_at(self.axes, array.shape, len(left_out.tile), start))
+
+        gone = [key for key, chunk in chunks_at(array, index) if key not in stored and not may_lack(chunk)]
+        if gone:
             example = f"such as {min(gone)} of {self._folder(name)}"
             mend = "the call that began it computes them again"
             raise VolumeError(f"{len(gone)} chunks of the prediction {self.uri} are gone, {example}; {mend}")
@@ -286,7 +295,6 @@ def open_prediction(
     if not isinstance(output, str) or output not in found.arrays:
         fail("output", "one of " + ", ".join(map(repr, found.arrays)), shown(output))
     array, within = found.arrays[output], check_slices(region)
-    whole = check_finished(array, f"the prediction {found.uri}", region=within, wait=number("wait", wait, least=0))
-    if whole:
-        found.check_whole(output, within or ())
+    left_out = check_finished(array, f"the prediction {found.uri}", region=within, wait=number("wait", wait, least=0))
+    found.check_whole(output, within or (), left_out)
     return array
