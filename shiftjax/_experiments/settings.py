@@ -106,10 +106,12 @@ def _windows(training: Training) -> dict[str, Training]:
 def _neighbours(training: Training) -> dict[str, Training]:
     """A loss over three periods: of one window, of windows of one period, of smaller ones; and of one period alone."""
     (period,) = set(training.net().period)
+    (axis, *_) = training.net().legal_sizes(period + training.net().geometry[0].loss)
+    apart = replace(training, input_size=min(size for size, output, _ in axis if output >= period), neighbours=3)
     return {
         "one large window": replace(training, kept=3 * period),
-        "windows of a period": replace(training, kept=period, neighbours=3),
-        "windows of less": replace(training, kept=period - 1, neighbours=4),
+        "windows of a period": replace(apart, kept=period),
+        "windows of less": replace(apart, kept=period - 1),
         "one period alone": replace(training, kept=period),
     }
 
@@ -229,8 +231,8 @@ _TABLE = {
     ),
     NEIGHBOURS: _Row(
         "windows of one period, side by side under one loss, train as one large window does; smaller ones do not",
-        paper=_Size(_neighbours(replace(_PAPER_TILES, input_size=236)), bw=0.2, tiles=(16,)),
-        small=_Size(_neighbours(_SMALL), bw=1.0, tiles=(8,)),
+        paper=_Size(_neighbours(replace(_PAPER_TILES, input_size=236)), bw=0.2, tiles=(16,), most=3),
+        small=_Size(_neighbours(_SMALL), bw=1.0, tiles=(8,), most=3),
     ),
     LEVELS: _Row(
         "never more than f^(dl) embeddings in d dimensions; how many of them training uses",
