@@ -1,4 +1,4 @@
-"""Where the first size that a network takes leaves one pixel in its deepest layer, statistics are frozen as elsewhere."""
+"""Where the first size that a network takes leaves one pixel in its deepest layer, statistics can be frozen."""
 
 from __future__ import annotations
 
