@@ -9,11 +9,11 @@ from __future__ import annotations
 import copy
 import json
 import re
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
+from proofs_tests.support.experiments import plain, settings
 from shiftjax._experiments.settings import DEFAULT, SWEEP, find
 from shiftjax._figure import stamp
 
@@ -74,8 +74,9 @@ def test_figures_show_the_numbers_of_the_run(name):
 @pytest.mark.parametrize("name", RUNS)
 def test_the_run_is_of_the_experiment_as_it_is_now(name):
     experiment, config = find(RUNS[name], "small"), kept(name)["config"]
-    now = {name: asdict(training) for name, training in experiment.trainings.items()}
-    assert config["networks"] == json.loads(json.dumps(now)), f"run `python docs/draw_seams.py {name}` again"
+    now = {name: plain(training) for name, training in experiment.trainings.items()}
+    then = {name: settings(training) for name, training in config["networks"].items()}
+    assert then == now, f"run `python docs/draw_seams.py {name}` again"
     assert {row["tile"] for row in kept(name)["stitchings"]} == set(experiment.tiles)
 
 
