@@ -29,7 +29,7 @@ from shiftjax._experiments.task import scene_task
 
 KEPT = Path(__file__).parents[2] / "docs" / "reproduction"
 PERIOD, PITCH = 4, 7
-LARGEST = 150_000  # bytes of a figure
+LARGEST = 200_000  # bytes of a figure
 
 # What a network that does as the paper says would score, and one that contradicts it.
 SEAMLESS = {
@@ -170,7 +170,11 @@ def test_a_tiny_run_from_training_to_page(tiny, tmp_path, capsys):
     assert list(rows) == list(NAMES)
     assert {name for name, row in rows.items() if "checks" in row} == set(names)
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["const_inp_fixed"]  # of both
-    assert rows["fl_spaced"]["scores"] == rows["spheres_no_noise"]["scores"]  # made twice from one training
+    one, other = (  # made twice from one training
+        [[{**each, "network": ""} for each in own] for own in rows[name]["scores"].values()] for name in names
+    )
+    assert one == other
+    assert one[0] != one[1]  # another seed
     assert (tmp_path / "run" / "results.md").read_text() == page(results)
     assert all((tmp_path / "run" / f"{name}.png").stat().st_size > 5000 for name in names)
 

@@ -8,6 +8,11 @@ WHOLE = (
     "Discs that the training window cuts do not count in the loss: in a window of three discs a side they are most of "
     "all, and as what is left of a cut disc looks different, networks lowered the loss by cutting discs in pieces."
 )
+IMAGES = (
+    "Tiles of a valid network read what its plan says; of the same-padded one they read 8 px or more beyond what is "
+    "kept, as is usual. The segmentation is that of small networks after few steps, whose own errors outnumber those at "
+    "seams, so that false splits need not dip at whole periods; what tiles do to the output itself shows in every network."
+)
 NOTES: Mapping[str, str] = {
     "const_inp_same": (
         "The centre differs from the paper's account, and `sj.certify` proves why: the receptive field of this network "
@@ -47,6 +52,9 @@ NOTES: Mapping[str, str] = {
         "The bound is reached, and never passed: every network tells all phases of its period apart, however many "
         "levels it has. Embeddings count as different from a distance of 0.001 on."
     ),
+    "images_nuclei": IMAGES,
+    "images_bacteria": IMAGES,
+    "images_simulated": IMAGES,
     "fl_spaced_elastic": (
         f"{WHOLE} Control points are 10 px apart, since discs are half as far apart as the paper's. Codes vary within "
         "a disc, so that mean shift as narrow as in the other rows cuts discs, on no grid, hence the low AP50; twice "
