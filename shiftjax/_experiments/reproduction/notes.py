@@ -10,8 +10,9 @@ WHOLE = (
 )
 IMAGES = (
     "Tiles of a valid network read what its plan says; of the same-padded one they read 8 px or more beyond what is "
-    "kept, as is usual. The segmentation is that of small networks after few steps, whose own errors outnumber those at "
-    "seams, so that false splits need not dip at whole periods; what tiles do to the output itself shows in every network."
+    "kept, as is usual. The segmentation is that of small networks after few steps, whose own errors outnumber those "
+    "at seams, so that false splits need not dip at whole periods; what tiles do to the output itself shows in every "
+    "network."
 )
 NOTES: Mapping[str, str] = {
     "const_inp_same": (
