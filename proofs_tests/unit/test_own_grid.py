@@ -63,4 +63,4 @@ def test_control_a_grid_of_another_size(fn: Any, monkeypatch: pytest.MonkeyPatch
 
 def test_the_plan_says_which_sizes() -> None:
     plan = sj.plan_tiles(cropped_by_centre, (1, 61, 1), tile=12, dtype=jnp.int32)
-    assert "sizes of 1 px and whole periods" in plan.explain()
+    assert "a multiple of the period, and 1 px more" in plan.explain()

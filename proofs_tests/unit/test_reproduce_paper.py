@@ -75,8 +75,9 @@ AS_CLAIMED: dict[str, list[dict[str, Any]]] = {
             strict=True,
         )
     ],
-    "codes_by_level": [
-        {"ndim": ndim, "levels": levels, "share": 1 / levels} for ndim in (1, 2, 3) for levels in (1, 2)
+    "codes_by_level": [{"levels": levels, "share": 1 / levels} for levels in (1, 2)],
+    "codes_by_dimension": [
+        {"ndim": ndim, "levels": levels, "share": 1 / levels} for ndim in (1, 2, 3) for levels in (1, 2, 3)
     ],
 }
 TILED = [

@@ -19,7 +19,7 @@ from shiftjax import synthetic
 from shiftjax._cli import train_synthetic as command
 from shiftjax._experiments import data, labelled, nuclei
 from shiftjax._experiments.evaluate import Stitched, Whole, departure, score, seam_excess, seamless, seams
-from shiftjax._experiments.settings import DEFAULT, EXPERIMENTS, LEVELS, SWEEP, WINDOWS
+from shiftjax._experiments.settings import DEFAULT, DIMENSIONS, EXPERIMENTS, IMAGES, LEVELS, NEIGHBOURS, SWEEP, WINDOWS
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_synthetic.py"
 ROW = {
@@ -86,7 +86,10 @@ def test_the_list_names_every_experiment(capsys):
         DEFAULT,
         SWEEP,
         WINDOWS,
+        NEIGHBOURS,
         LEVELS,
+        DIMENSIONS,
+        *IMAGES,
         "nuclei",
         *PAPER,
     }
@@ -309,7 +312,7 @@ def test_bad_images_are_refused(tmp_path, capsys, image, labels, words):
 
 def test_images_belong_to_nuclei_only(tmp_path, capsys):
     assert _run("--image", tmp_path / "a.tif", "--out", tmp_path / "run") == 2
-    assert "with --experiment nuclei only" in capsys.readouterr().err
+    assert "with --experiment nuclei or images_nuclei, or" in capsys.readouterr().err
 
 
 def _start(out, *more):

@@ -74,7 +74,13 @@ def packaged(package: str, name: str, mend: str = "") -> Path:
 
 
 def halves(data: LabelledImage) -> Labelled:
-    """The upper part of the image to train on; the rest is held out."""
+    """The upper part of the image to train on; the rest is held out.
+
+    Raises:
+        ValueError: nothing is labelled there.
+    """
     cut = round(data.image.shape[0] * (1 - HELD_OUT))
+    if not data.labels[cut:].any():
+        raise ValueError(f"--labels: expected objects in the last {HELD_OUT:.0%} of the rows, held out, found none")
     upper, lower = (Images(data.image[None, rows], data.labels[None, rows]) for rows in (slice(cut), slice(cut, None)))
     return Labelled(upper, lower)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shiftjax._experiments.settings import IMAGES, LEVELS, NEIGHBOURS, SWEEP, WINDOWS
+from shiftjax._experiments.settings import DIMENSIONS, IMAGES, LEVELS, NEIGHBOURS, SWEEP, WINDOWS
 
 Rows = Sequence[Mapping[str, Any]]  # scores of one replica, a row per network and tile size
 NO_SEAM, SEAM, FEW = 0.02, 0.5, 0.05
@@ -90,9 +90,11 @@ def _jump(network: str, *, seams: bool) -> Check:
     return Check(f"jump at the period's lines, {network}", "line_jump", **bound, of={"network": network})
 
 
-def _share(ndim: int, levels: int) -> Check:
-    words = f"share of the {2 ** (ndim * levels)} embeddings in use, d = {ndim}, l = {levels}"
-    return Check(words, "share", most=1, of={"ndim": ndim, "levels": levels})
+def _share(levels: int, ndim: int | None = None) -> Check:
+    """Of networks in two dimensions, or in so many, which is said then."""
+    about = {"levels": levels} | ({} if ndim is None else {"ndim": ndim})
+    words = f"share of the {2 ** (levels * (ndim or 2))} embeddings in use"
+    return Check(f"{words}, {'' if ndim is None else f'd = {ndim}, '}l = {levels}", "share", most=1, of=about)
 
 
 _SAME, _OTHERWISE = {"most": 1e-3}, {"least": 1e-2}  # standard deviations of the output
@@ -152,15 +154,14 @@ _CLAIMS: Mapping[str, Callable[[int], tuple[Check, ...]]] = {
         _jump("windows of less", seams=True),
         _jump("one period alone", seams=True),
     ),
-    LEVELS: lambda period: tuple(
-        _share(ndim, levels)
-        for ndim, most in ((1, period), (2, period), (3, 4))
-        for levels in range(1, min(period, most).bit_length())
+    LEVELS: lambda period: tuple(_share(levels) for levels in range(1, period.bit_length())),
+    DIMENSIONS: lambda period: tuple(
+        _share(levels, ndim) for ndim, most in ((1, 3), (2, 2), (3, 2)) for levels in range(1, most + 1)
     ),
     **dict.fromkeys(IMAGES, lambda period: _IMAGES),
 }
 NAMES = tuple(_CLAIMS)
-BEYOND = (WINDOWS, NEIGHBOURS, LEVELS, *IMAGES)  # what the paper does not ask
+BEYOND = (WINDOWS, NEIGHBOURS, LEVELS, DIMENSIONS, *IMAGES)  # what the paper does not ask
 
 
 def claims(name: str, period: int) -> tuple[Check, ...]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from shiftjax._experiments.figure import BAD, GOOD, pyplot, save
-from shiftjax._experiments.settings import IMAGES, LEVELS, NEIGHBOURS, SWEEP, WINDOWS
+from shiftjax._experiments.settings import DIMENSIONS, IMAGES, LEVELS, NEIGHBOURS, SWEEP, WINDOWS
 from shiftjax._experiments.sweep import CURVES as SWEPT
 from shiftjax._experiments.sweep_figure import GREY
 
@@ -60,12 +60,18 @@ CURVES: Mapping[str, Curves] = {
         ("levels", "levels of pooling by 2"),
         {"distinct_embeddings": "embeddings told apart", "share": "their share of the bound"},
         "trained networks",
+        log=("distinct_embeddings",),
+    ),
+    DIMENSIONS: Curves(
+        ("levels", "levels of pooling by 2"),
+        {"distinct_embeddings": "embeddings told apart", "share": "their share of the bound"},
+        "trained networks",
         by="ndim",
         log=("distinct_embeddings",),
     ),
     **{
         name: Curves(
-            ("tile", "size of the output tiles, in px; the period is {period} px"),
+            ("tile", "size of the output tiles, in px; filled: multiples of the period, {period} px"),
             {"false_splits": "false splits", "average_precision": "AP50"},
             "multiples of the period",
             "other tile sizes",

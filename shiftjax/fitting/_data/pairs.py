@@ -18,6 +18,7 @@ from shiftjax.labelling import regions
 
 FEW = 5  # regions per label, from which on labels are taken for classes
 LEAST = 2  # pixels of a region on average, below which labels are taken for noise
+MANY = 100  # regions that are looked at for that: a few may well be small
 CELL = 32  # pixels per axis of the cells in which objects are looked for, to draw windows that are not empty
 
 
@@ -219,7 +220,7 @@ def check_instances(pairs: Sequence[Pair], surveys: Sequence[Survey]) -> None:
     if objects == 0:
         fail("labels", "objects, with numbers above 0", "background only")
     pixels = sum(int(s.areas.sum()) for s in surveys)
-    if pixels < LEAST * parts:
+    if parts >= MANY and pixels < LEAST * parts:
         small = f"{parts} regions of {pixels / parts:.1f} px on average, as in an image of intensities"
         fail(
             "labels",
