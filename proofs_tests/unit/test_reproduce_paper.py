@@ -196,6 +196,17 @@ def test_a_loss_sees_no_more_than_is_kept():
     assert of_all[3:].any()  # control: without `kept` the rest has one
 
 
+@pytest.mark.parametrize("size", ["small", "paper"])
+def test_trainings_that_differ_never_share_checkpoints(size):
+    experiments = {name: find(name, size) for name in NAMES}
+    trainings = [training for experiment in experiments.values() for training in experiment.trainings.values()]
+    owners = [whole_run.owner(training, experiments) for training in trainings]
+    for one, its in zip(trainings, owners, strict=True):
+        assert all((one == other) == (its == of_other) for other, of_other in zip(trainings, owners, strict=True))
+    names = [name for experiment in experiments.values() for name in experiment.trainings]
+    assert len(set(names)) < len(set(owners))  # control: by their names alone some would
+
+
 def test_neighbouring_windows_of_a_period_are_one_large_window():
     """Bit for bit, so that a loss over them has the gradients of one over the large window."""
     whole = replace(TINY, whole=False, kept=4)

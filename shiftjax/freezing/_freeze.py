@@ -163,9 +163,11 @@ def _cut_nearby(fn: Fn, whole: Picture) -> Cut:
     """
     rounded = [tuple(ceil_div(n, m) * m for n in whole.space) for m in MULTIPLES]
     longer = [tuple(n + by for n in whole.space) for by in range(1, MULTIPLES[-1])]
+    # Sizes that differ may never become legal together; what an axis takes, the others take as well, mostly.
+    alike = [(max(whole.space) + by,) * len(whole.space) for by in range(MULTIPLES[-1])]
     refused: Exception | None = None
     not_proved: CertificationError | None = None
-    for space in (whole.space, *rounded, *longer):
+    for space in (whole.space, *rounded, *longer, *alike):
         try:
             return Cut(fn, jax.ShapeDtypeStruct((whole.shape[0], *space, whole.shape[-1]), whole.dtype))
         except CertificationError as refusal:

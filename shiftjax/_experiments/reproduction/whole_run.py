@@ -82,9 +82,11 @@ def _judged(folder: Path, experiment: Experiment) -> dict[str, Any]:
 
 
 def owner(training: Training, experiments: Mapping[str, Experiment]) -> str:
-    """The first name of a training among all experiments: its checkpoints serve all that train alike."""
-    named = (item for experiment in experiments.values() for item in experiment.trainings.items())
-    return next(name for name, other in named if other == training)
+    """A name of a training among all experiments, and of no other: its checkpoints serve all that train alike."""
+    named = [(name, *item) for name, experiment in experiments.items() for item in experiment.trainings.items()]
+    experiment, own = next((experiment, own) for experiment, own, other in named if other == training)
+    shared = any(name == own and other != training for _, name, other in named)
+    return f"{experiment}, {own}" if shared else own
 
 
 def machine() -> dict[str, str]:
