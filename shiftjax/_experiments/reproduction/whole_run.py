@@ -86,7 +86,7 @@ def owner(training: Training, experiments: Mapping[str, Experiment]) -> str:
     named = [(name, *item) for name, experiment in experiments.items() for item in experiment.trainings.items()]
     experiment, own = next((experiment, own) for experiment, own, other in named if other == training)
     shared = any(name == own and other != training for _, name, other in named)
-    return f"{experiment}, {own}" if shared else own
+    return f"{experiment}-{own}" if shared else own
 
 
 def machine() -> dict[str, str]:
