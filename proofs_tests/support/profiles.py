@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from hypothesis import HealthCheck, Phase, settings
 
-ARCHITECTURES = 32  # per property in the default run; every one stands for several cases
+ARCHITECTURES = 24  # per property in the default run; every one stands for several cases
 QUIET = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much]
 
 
@@ -36,7 +36,7 @@ def register() -> None:
     common = settings(deadline=None, suppress_health_check=QUIET, max_examples=ARCHITECTURES)
     settings.register_profile("default", common)
     settings.register_profile("ci", common, derandomize=True, database=None)
-    settings.register_profile("deep", common, max_examples=20 * ARCHITECTURES)
+    settings.register_profile("deep", common, max_examples=640)
     mutants = settings(common, derandomize=True, database=None, phases=(Phase.explicit, Phase.generate))
     settings.register_profile("mutants", mutants)
     settings.register_profile("mutants-few", mutants, max_examples=ARCHITECTURES // 4)

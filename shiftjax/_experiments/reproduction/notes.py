@@ -53,6 +53,10 @@ NOTES: Mapping[str, str] = {
         "The bound is reached, and never passed: every network tells all phases of its period apart, however many "
         "levels it has. Embeddings count as different from a distance of 0.001 on."
     ),
+    "codes_by_dimension": (
+        "In one and three dimensions the bound is reached as it is in two, and never passed: 64 embeddings by two levels "
+        "in three dimensions, and by three levels in two."
+    ),
     "images_nuclei": IMAGES,
     "images_bacteria": IMAGES,
     "images_simulated": IMAGES,
