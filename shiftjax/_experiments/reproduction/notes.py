@@ -54,8 +54,8 @@ NOTES: Mapping[str, str] = {
         "levels it has. Embeddings count as different from a distance of 0.001 on."
     ),
     "codes_by_dimension": (
-        "In one and three dimensions the bound is reached as it is in two, and never passed: 64 embeddings by two levels "
-        "in three dimensions, and by three levels in two."
+        "In one and three dimensions the bound is reached as it is in two, and never passed: 64 embeddings by two "
+        "levels in three dimensions, and by three levels in two."
     ),
     "images_nuclei": IMAGES,
     "images_bacteria": IMAGES,
