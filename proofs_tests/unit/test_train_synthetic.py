@@ -70,7 +70,7 @@ def test_the_papers_experiments_have_the_papers_windows(name, sizes):
 def test_small_experiments_have_two_levels_and_few_steps(name):
     for training in EXPERIMENTS["small"][name].trainings.values():
         assert training.steps <= 3000
-        assert training.levels == 2 or name in ("nuclei", LEVELS)
+        assert training.levels == 2 or name in ("nuclei", LEVELS, DIMENSIONS)
 
 
 def test_no_stitching_hides_its_seams_by_a_tile_as_large_as_the_pitch():
