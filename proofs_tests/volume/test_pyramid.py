@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 from unittest.mock import patch
 
@@ -178,6 +179,32 @@ def test_killed_while_a_level_is_written(tmp_path, monkeypatch):
     predict_volume(double, IMAGE, target, plan, axes="cyx", **QUIET)
     found: Any = zarr.open_array(tmp_path / "o" / "2")[:]
     np.testing.assert_allclose(found, halved(halved(IMAGE * 2)))
+
+
+@pytest.mark.parametrize("damage", ["cut off", "other pixels", "an earlier state"])
+@pytest.mark.parametrize("zarr_format", [2, 3])
+def test_a_damaged_chunk_of_a_listed_level_is_computed_again(damage, zarr_format, tmp_path):
+    """And all levels above it, which were made of it or of what it was."""
+    target, plan = new_target(tmp_path / "o", levels=3, zarr_format=zarr_format), planned()
+    run = partial(predict_volume, double, IMAGE, target, plan, axes="cyx", **QUIET)
+    run()
+    levels = [zarr.open_array(tmp_path / "o" / level, mode="r+") for level in "012"]
+    before: Any = [level[:] for level in levels]
+    if damage == "other pixels":
+        levels[1][0, 1, 2] = 77
+    else:
+        chunk = next(path for path in sorted((tmp_path / "o" / "1").rglob("*")) if path.is_file() and path.name == "0")
+        content = chunk.read_bytes()
+        if damage == "cut off":
+            chunk.write_bytes(content[: len(content) // 2])
+        else:  # as of a chunk that was written before its tile
+            levels[1][(slice(None), *(slice(0, n) for n in levels[1].chunks[1:]))] = 1
+    levels[2][:, 0, 0] = 5
+    run(verify=False)
+    assert levels[2][0, 0, 0] == 5  # control: it only looks whether the chunks are there
+    run()
+    for level, expected in zip(levels, before, strict=True):
+        np.testing.assert_array_equal(np.asarray(level), expected)
 
 
 @pytest.mark.parametrize("listed", [True, False])

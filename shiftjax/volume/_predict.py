@@ -95,7 +95,7 @@ def predict_volume(
             `open_source` opened does as it was told there.
         verify: what a resumed run checks again. None: the stored target, and the source of some of the finished tiles.
             True: the source of all of them. False: only whether the target's chunks exist. Lost and damaged tiles are
-            computed again.
+            computed again, and so are coarser levels of the target that are not what the finer ones make of them.
         accept_versions: whether to resume a target that other versions of jax or shiftjax began, and to let workers
             with others take part; it is recorded in the target. The last bits of results may differ between versions.
 
@@ -153,7 +153,7 @@ def predict_volume(
         run = Run(tiles, begun, claim, options, **chosen, reread=job.reading, places=job.delivered)
         run(PredictionPass(job, begun, devices, mesh))
         for pyramid in pyramids:
-            pyramid.write()
+            pyramid.write(verify=verify)
     return begun.arrays[""] if job.output_names == ("",) else dict(begun.arrays)
 
 

@@ -150,7 +150,7 @@ def segment_volume(
     with begun.claim() as claim:
         begun.remove_leftovers()
         objects, codes = Segmentation(masked, begun, settings, claim, options, pyramid.unlist).run(codes, seed)
-        pyramid.write()
+        pyramid.write(verify=verify)
         list_labels(new, name)
     return Segmented(begun.arrays[""], objects, codes)
 

@@ -6,7 +6,8 @@ its successor writes it again, to the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import product
 from typing import Any
@@ -16,15 +17,18 @@ import numpy as np
 
 from shiftjax._arithmetic import ceil_div
 from shiftjax._extras import require
+from shiftjax._patience import say
 from shiftjax.volume._sources import ome_zarr as ome
-from shiftjax.volume._storage.chunks import chunk_keys, every_chunk
+from shiftjax.volume._storage.chunks import check_not_cut_off, chunk_keys, every_chunk
 from shiftjax.volume._storage.errors import VolumeError, storage_errors
 from shiftjax.volume._storage.finished import check_finished
 from shiftjax.volume._storage.folder import open_folder
 from shiftjax.volume._storage.reading import METADATA
-from shiftjax.volume._storage.retry import patiently
+from shiftjax.volume._storage.retry import passes, patiently
 from shiftjax.volume._storage.uri import for_zarr
 from shiftjax.volume._targets.new_target import NewTarget, drop_torn, put_attributes
+
+READERS = 4  # threads: storage answers several at once
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,11 @@ class Pyramid:
         if len(self._listed()) > 1:
             self._list(self._listed()[:1])
 
-    def write(self) -> None:
-        """Computes the levels that are not listed, or that have lost chunks since, once level 0 is finished.
+    def write(self, *, verify: bool | None = None) -> None:
+        """Computes the levels that are not listed, or that were damaged since, once level 0 is finished.
+
+        Args:
+            verify: False to look only whether the chunks of a listed level exist, not at what they hold.
 
         Raises:
             VolumeError: storage failed; the same call goes on.
@@ -114,12 +121,14 @@ class Pyramid:
             listed = self._listed()
             entry = ome.dataset(str(number), self._axes, level.geometry)
             if entry in listed and self._is_complete(str(number)):
-                continue
+                if verify is False or self._holds_what_it_should(number):
+                    continue
+                say(f"level {number} of {self._place} was damaged, and is computed again")
             with storage_errors(f"write level {number} of {self._place}"), every_chunk():
                 self._list([each for each in listed if each["path"] not in map(str, range(number, 99))])
                 finer = patiently(lambda path=str(number - 1): self._group[path])  # type: ignore[misc]
                 coarse = self._array(str(number), level, finer)
-                for chunk in product(*map(range, map(ceil_div, coarse.shape, coarse.chunks))):
+                for chunk in _chunks(coarse):
                     self._write_chunk(finer, coarse, chunk)
                 kept = [METADATA[coarse.metadata.zarr_format], *chunk_keys(coarse, [slice(None)] * coarse.ndim)]
                 self._folder.sync(f"{number}/{key}" for key in kept)
@@ -141,6 +150,23 @@ class Pyramid:
         array = patiently(lambda: self._group[path])
         return patiently(lambda: array.nchunks_initialized) == array.nchunks
 
+    def _holds_what_it_should(self, number: int) -> bool:
+        """Whether every pixel of a level is what the finer level makes of it."""
+        with storage_errors(f"read level {number} of {self._place} again"), every_chunk():
+            finer, coarse = (patiently(lambda path=path: self._group[path]) for path in (str(number - 1), str(number)))  # type: ignore[misc]
+            with ThreadPoolExecutor(READERS, thread_name_prefix="verify") as readers:
+                return all(readers.map(lambda chunk: self._is_stored(finer, coarse, chunk), _chunks(coarse)))
+
+    def _is_stored(self, finer: Any, coarse: Any, chunk: tuple[int, ...]) -> bool:
+        target, block = self._computed(finer, coarse, chunk)
+        try:
+            check_not_cut_off(coarse, target)
+            return _read(coarse, target).tobytes() == block.tobytes()
+        except Exception as error:  # of the codecs, which come from many packages
+            if isinstance(error, PermissionError) or passes(error):
+                raise
+            return False
+
     def _array(self, path: str, level: Coarser, finer: Any) -> Any:
         """The array of a level, made if there is none."""
         if patiently(lambda: path in self._group):
@@ -156,6 +182,10 @@ class Pyramid:
         )
 
     def _write_chunk(self, finer: Any, coarse: Any, chunk: tuple[int, ...]) -> None:
+        _write(coarse, *self._computed(finer, coarse, chunk))
+
+    def _computed(self, finer: Any, coarse: Any, chunk: tuple[int, ...]) -> tuple[list[slice], np.ndarray]:
+        """The pixels of a chunk, as an index of the level, and their values."""
         target, take = [], []
         for place, size, n in zip(chunk, coarse.chunks, coarse.shape, strict=True):
             target.append(slice(place * size, min((place + 1) * size, n)))
@@ -163,11 +193,10 @@ class Pyramid:
             for part, n, whole in zip(target, coarse.shape, finer.shape, strict=True):
                 take.append(_nearest(np.arange(part.start, part.stop), n, whole))
             block = _read(finer, [slice(int(each[0]), int(each[-1]) + 1) for each in take])
-            _write(coarse, target, block[np.ix_(*(each - each[0] for each in take))])
-            return
+            return target, block[np.ix_(*(each - each[0] for each in take))]
         factors = [ceil_div(whole, n) for n, whole in zip(coarse.shape, finer.shape, strict=True)]
         source = [slice(p.start * f, min(p.stop * f, n)) for p, f, n in zip(target, factors, finer.shape, strict=True)]
-        _write(coarse, target, mean_of(_read(finer, source), factors))
+        return target, mean_of(_read(finer, source), factors)
 
     def _image(self) -> tuple[dict[str, Any], bool]:
         attributes = self._group.attrs.asdict()
@@ -184,6 +213,10 @@ class Pyramid:
             # The object that holds the target's identity too: on the disk before anything goes on.
             put_attributes(self._folder, self._group.metadata.zarr_format, {"ome": changed} if nested else changed)
             self._open()
+
+
+def _chunks(array: Any) -> Iterator[tuple[int, ...]]:
+    return product(*map(range, map(ceil_div, array.shape, array.chunks)))
 
 
 def _read(array: Any, index: Sequence[slice]) -> np.ndarray:
