@@ -183,18 +183,25 @@ class Source:
                 raise VolumeError(f"{self.name} was opened for the region {self.region} only, and is not finished")
 
     def sampled_blocks(self, count: int, size: int) -> list[tuple[int, tuple[slice, ...]]]:
-        """The image's number and the pixels of blocks drawn evenly over the volume, always the same ones.
+        """The image's number and the pixels of blocks drawn evenly over what may be read, always the same ones.
 
         Args:
             count: of blocks.
-            size: pixels per axis of a block, fewer where the volume has fewer.
+            size: pixels per axis of a block, fewer where there are fewer.
         """
-        draw = np.random.default_rng(0)
+        draw, region = np.random.default_rng(0), self.region or ()
+        times, bounds = list(range(self.times)), [(0, n) for n in self.space]
+        for k, limit in enumerate(reversed(region[-len(bounds) :]), start=1):
+            bounds[-k] = limit.indices(self.space[-k])[:2]
+        if len(region) > len(bounds):  # a region of z, y and x, of which each plane is an image of its own
+            allowed = range(*region[0].indices(self._length("z")))
+            places = [axis_names.frame_place(self.axes, self.array.shape, len(bounds), time) for time in times]
+            times = [time for time, place in zip(times, places, strict=True) if place["z"] in allowed]
         blocks = []
         for _ in range(count):
-            time = int(draw.integers(self.times))
-            starts = [int(draw.integers(max(1, n - size + 1))) for n in self.space]
-            blocks.append((time, tuple(slice(a, min(a + size, n)) for a, n in zip(starts, self.space, strict=True))))
+            time = times[int(draw.integers(len(times)))]
+            starts = [low + int(draw.integers(max(1, high - low - size + 1))) for low, high in bounds]
+            blocks.append((time, tuple(slice(a, min(a + size, n)) for a, (_, n) in zip(starts, bounds, strict=True))))
         return blocks
 
     def _length(self, name: str) -> int:
