@@ -13,6 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class Entry:
@@ -57,6 +59,17 @@ def made(entry: Entry) -> Any:
             part.running_mean.uniform_(-0.2, 0.2)
             part.running_var.uniform_(0.5, 2)
     return module
+
+
+def by_module(module: Any, image: np.ndarray) -> list[np.ndarray]:
+    """The outputs of the module, channels last."""
+    import torch
+
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        outputs = module(torch.from_numpy(np.moveaxis(image, -1, 1)).contiguous())
+    leaves = [y.numpy() for y in torch.utils._pytree.tree_leaves(outputs) if y is not None]
+    return [np.moveaxis(y, 1, -1) if y.ndim == image.ndim else y for y in leaves]
 
 
 PLANE, DEEP_PLANE, COLOURS, VOLUME = (1, 128, 128, 1), (1, 256, 256, 1), (1, 256, 256, 3), (1, 64, 64, 64, 1)

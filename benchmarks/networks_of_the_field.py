@@ -11,10 +11,10 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import os
 import re
 import signal
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,15 +22,17 @@ from typing import Any
 import jax
 import numpy as np
 import torch
-from _field import Entry, entries, made
+from _field import Entry, by_module, entries, made
+from _off_grid import draw, off_grid
 
 import shiftjax as sj
 from shiftjax._checks import told
 
 Row = dict[str, Any]
-LARGEST = {2: 700, 3: 128}  # pixels per axis of an image that is tiled here
+LARGEST = {2: 700, 3: 128}  # pixels per axis of an image that is tiled in three, or more; a larger one in two
 WHOLE = {2: (256, 256), 3: (64, 64, 64)}  # of one whose statistics are frozen
-FIXED = ("UNETR", "SwinUNETR", "vit_tiny, features")  # which take one size of the image
+OF_WINDOWS = {"SwinUNETR": (448, 448)}  # which needs windows of 7 px that are whole at each of its levels
+FIXED = ("UNETR", "vit_tiny, features")  # which take one size of the image
 
 
 def measured(entry: Entry, seconds: int) -> Row:
@@ -57,40 +59,56 @@ def measured(entry: Entry, seconds: int) -> Row:
         row.update(refused=refusal.source, operation=refusal.primitive, reason=refusal.reason)
         row["frozen"] = within(seconds, lambda: frozen(entry, module, net))
     else:
-        row["tiles"] = within(seconds, lambda: tiles(entry, module, net, row))
-        row["redundancy"] = within(seconds, lambda: redundancy(entry, net))
+        image, whole = large(entry, module, row)
+        row["tiles"] = within(seconds, lambda: tiles(module, net, image, whole))
+        row["off grid"] = off_grid(entry, certificate)
+        one = row["tiles"].startswith(ONE)  # which of a large image would be a large one
+        row["redundancy"] = "" if one else within(seconds, lambda: redundancy(entry, net))
     row["seconds"] = round(time.perf_counter() - begin, 1)
     return row
 
 
 def completed(row: Row, entry: Entry, seconds: int) -> Row:
-    """A line that was measured before redundancies were, with its own."""
-    net = sj.from_torch(made(entry))
-    return {**row, "redundancy": within(seconds, lambda: redundancy(entry, net))}
+    """A line that was measured before something else was, with that."""
+    net, row = sj.from_torch(made(entry)), dict(row)
+    if "redundancy" not in row:
+        row["redundancy"] = within(seconds, lambda: redundancy(entry, net))
+    if "off grid" not in row:
+        row["off grid"] = off_grid(entry, sj.certify(net, jax.ShapeDtypeStruct(entry.shape, "float32")))
+    return row
 
 
-def tiles(entry: Entry, module: Any, net: sj.translation.Network, row: Row) -> str:
-    """Tiles computed by PyTorch beside PyTorch's whole image."""
-    ndim = len(entry.shape) - 2
+ONE = "one tile"
+
+
+def large(entry: Entry, module: Any, row: Row) -> tuple[np.ndarray, list[np.ndarray]]:
+    """An image of more than two fields per axis, and what PyTorch computes of it."""
     sizes = [p * -(-(2 * f + 3 * p) // p) for p, f in zip(row["period"], row["field"], strict=True)]
     sizes = [max(n, m) for n, m in zip(sizes, entry.shape[1:-1], strict=True)]
-    if max(sizes) > LARGEST[ndim]:
-        return f"field larger than {LARGEST[ndim] // 2} px"
-    shape = (1, *sizes, entry.shape[-1])
-    image = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    image = np.random.default_rng(1).normal(size=(1, *sizes, entry.shape[-1])).astype(np.float32)
+    return image, by_module(module, image)
+
+
+def tiles(module: Any, net: sj.translation.Network, image: np.ndarray, whole: list[np.ndarray]) -> str:
+    """Tiles computed by PyTorch beside PyTorch's whole image."""
+    sizes = image.shape[1:-1]
+    parts = 3 if max(sizes) <= LARGEST[len(sizes)] else 2
     try:
-        plan = sj.plan_tiles(net, shape, pad=None, tile=tuple(n // 3 for n in sizes))
+        plan = sj.plan_tiles(net, image.shape, pad=None, tile=tuple(n // parts for n in sizes))
         tiled = jax.tree.leaves(sj.predict_tiled(net, image, plan))
     except Exception as error:
         return told(error)[:120]
-    difference = largest_difference(tiled, by_module(module, image))
-    return f"{int(np.prod(plan.grid))} of {' x '.join(map(str, plan.tile_input))} px: {difference:.0e}"
+    count = int(np.prod(plan.grid))
+    if count == 1:
+        return f"{ONE}: how far its border reaches is not proved"
+    return f"{count} of {' x '.join(map(str, plan.tile_input))} px: {largest_difference(tiled, whole):.0e}"
 
 
 def frozen(entry: Entry, module: Any, net: sj.translation.Network) -> str:
     """What a refused network says after its statistics are frozen, and its tiles beside PyTorch's whole image."""
     ndim = len(entry.shape) - 2
-    shape = (1, *(max(n, m) for n, m in zip(entry.shape[1:-1], WHOLE[ndim], strict=True)), entry.shape[-1])
+    least = OF_WINDOWS.get(entry.name, WHOLE[ndim])
+    shape = (1, *(max(n, m) for n, m in zip(entry.shape[1:-1], least, strict=True)), entry.shape[-1])
     if entry.name in FIXED:
         shape = entry.shape
     image = np.random.default_rng(1).normal(size=shape).astype(np.float32)
@@ -142,15 +160,6 @@ def within(seconds: int, measure: Callable[[], str]) -> str:
         signal.signal(signal.SIGPROF, before)
 
 
-def by_module(module: Any, image: np.ndarray) -> list[np.ndarray]:
-    """The outputs of the module, channels last."""
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        outputs = module(torch.from_numpy(np.moveaxis(image, -1, 1)).contiguous())
-    leaves = [y.numpy() for y in torch.utils._pytree.tree_leaves(outputs) if y is not None]
-    return [np.moveaxis(y, 1, -1) if y.ndim == image.ndim else y for y in leaves]
-
-
 def largest_difference(found: list[Any], expected: list[np.ndarray]) -> float:
     """Of the largest value."""
     pairs = zip(found, expected, strict=True)
@@ -161,18 +170,20 @@ def table(rows: list[Row]) -> Iterator[str]:
     """The rows as a page."""
     tiles = "tiles by PyTorch beside its whole image"
     begin = "| network | package | equal to PyTorch within | verdict | period | field | margin | redundancy"
-    yield f"{begin} | {tiles}, or after freezing |"
-    yield "|---|---|---|---|---|---|---|---|---|"
+    yield f"{begin} | crop off the grid | {tiles}, or after freezing |"
+    yield "|---|---|---|---|---|---|---|---|---|---|"
     for row in rows:
         if "not translated" in row:
-            yield f"| {row['name']} | {row['package']} | - | not translated: {row['not translated']} | | | | | |"
+            yield f"| {row['name']} | {row['package']} | - | not translated: {row['not translated']} | | | | | | |"
             continue
         verdict = f"refused at `{_short(row['refused'])}`" if "refused" in row else "certified"
         numbers = [" x ".join(map(str, row.get(key, []))) for key in ("period", "field", "margin")]
         begin = f"| {row['name']} | {row['package']} | {row['error']:.0e} | {verdict} |"
         last = str(row.get("tiles", row.get("frozen", "not measured after freezing")))
         last = "not within the time that it was given" if "_Late" in last else last  # as a module's error tells it
-        yield f"{begin} {' | '.join(numbers)} | {row.get('redundancy', '')} | {last} |"
+        crop = row.get("off grid")
+        off = "" if "period" not in row else "-" if crop is None or set(row["period"]) == {1} else f"{crop[1]:.2g}"
+        yield f"{begin} {' | '.join(numbers)} | {row.get('redundancy', '')} | {off} | {last} |"
 
 
 def _short(source: str) -> str:
@@ -197,7 +208,6 @@ CAUSES = {  # of refusals that freezing does not lift, as they are found when ea
     "MAnet, resnet18": EVERYWHERE,
     "PSPNet, resnet18": PYRAMID,
     "UPerNet, resnet18": PYRAMID,
-    "SwinUNETR": "not decided: windows counted from the image's corner, larger than its deepest layers here",
 }
 
 
@@ -210,17 +220,32 @@ line that is named.
 
 *Period* and *field* (the receptive field) are in pixels of the image, the *margin* in pixels of the output: as far as
 padding inside the network reaches from the border, "-" where it reaches all over this image. The *redundancy* is pixels
-computed for one of a large image, of a plan within 1 GiB; blank where it was not measured. The last column compares the
-tiles that the module computes, of an image that is not padded (`pad=None`), with what it computes of the whole image,
-again by the largest difference over the largest value. Of a refused network it says whether it is certified after
-`shiftjax.freeze_statistics`, and its tiles then; where its field is as large as the image there is one tile alone.
-Some of these were computed with XLA's optimisation switched off, which compiles sooner.
+computed for one of a large image, of a plan within 1 GiB; blank where it was not measured. *Off the grid* says how far
+a crop that begins half a period off differs from the whole image, where its border does not reach: root mean square, in
+standard deviations of the output, for an image of blobs and weights that carry signals of one size through all levels,
+as training leaves them. A crop that begins a whole period off differs by {control:.0e} at most, over all networks. The
+last column compares the tiles that the module computes, of an image that is not padded (`pad=None`), with what it
+computes of the whole image, again by the largest difference over the largest value. Of a refused network it says
+whether it is certified after `shiftjax.freeze_statistics`, and its tiles then; where its field is as large as the image
+there is one tile alone.
+
+"""
+FIGURE = """
+## How wrong is a crop off the grid?
+
+![For each network, the difference of a crop from the whole image]({name})
+
+Colours are periods; black lines are crops on the grid, for which it is rounding at most, and drawn at 1e-8 where it is
+nothing at all. Half a period off, a network with learned upsampling differs from itself by about as much as its output
+varies; nearest and linear upsampling leave a part of that.
+
+## The networks
 
 """
 
 
-def page(rows: list[Row]) -> str:
-    """The table as a page of the documentation."""
+def page(rows: list[Row], figure: str | None = None) -> str:
+    """The table as a page of the documentation, which shows a figure at that address."""
     translated = [row for row in rows if "error" in row]
     begin = INTRODUCTION.format(
         date=datetime.date.today(),
@@ -231,7 +256,10 @@ def page(rows: list[Row]) -> str:
         error=max(row["error"] for row in translated),
         certified=sum("period" in row for row in rows),
         refused=sum("refused" in row for row in rows),
+        control=max((row["off grid"][0] for row in rows if row.get("off grid")), default=0.0),
     )
+    if figure is not None:
+        begin += FIGURE.format(name=figure)
     return begin + "\n".join(table(rows)) + "\n" + "\n".join(causes(rows)) + "\n"
 
 
@@ -251,6 +279,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="a word of the network's or the package's name")
     parser.add_argument("--out", type=Path, help="lines of JSON, read and added to")
     parser.add_argument("--page", type=Path, help="file for the table, such as docs/networks_of_the_field.md")
+    parser.add_argument("--figure", type=Path, help="picture of crops off the grid")
     parser.add_argument("--seconds", type=int, default=60, help="that a tiling, a freezing or a plan may take")
     options = parser.parse_args()
     lines = options.out.read_text().splitlines() if options.out and options.out.exists() else []
@@ -261,16 +290,22 @@ def main() -> None:
             continue
         key = (entry.name, entry.package)
         row = done.get(key)
-        if row is None or ("period" in row and "redundancy" not in row):
-            done[key] = measured(entry, options.seconds) if row is None else completed(row, entry, options.seconds)
-            if options.out:
-                with options.out.open("a") as file:
-                    file.write(json.dumps(done[key]) + "\n")
+        if row is None:
+            row = measured(entry, options.seconds)
+        elif "period" in row:
+            row = completed(row, entry, options.seconds)
+        if row != done.get(key) and options.out:
+            with options.out.open("a") as file:
+                file.write(json.dumps(row) + "\n")
+        done[key] = row
         rows.append(done[key])
         print(list(table([done[key]]))[-1], flush=True)
     print(page(rows).partition("\n| ")[0])
+    if options.figure:
+        draw(rows, options.figure)
     if options.page:
-        options.page.write_text(page(rows))
+        figure = options.figure and os.path.relpath(options.figure, options.page.parent)
+        options.page.write_text(page(rows, figure))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 from _field import entries, made
+from _off_grid import off_grid
 
 import shiftjax as sj
 from proofs_tests.pytorch.networks import by_torch, close, image
@@ -51,3 +52,11 @@ def test_networks_of_the_field(name, field):
     with pytest.raises(sj.CertificationError) as refusal:
         sj.certify(net, described)
     assert REFUSED[name] in refusal.value.source
+
+
+@pytest.mark.parametrize("name", ["U-Net, learned up", "U-Net, valid", "U-Net, nearest"])
+def test_a_crop_off_the_grid_is_wrong_and_one_on_it_is_not(name):
+    (entry,) = (entry for entry in entries(("torch",)) if entry.name == name)
+    on, off = off_grid(entry, sj.certify(sj.from_torch(made(entry)), jax.ShapeDtypeStruct(entry.shape, "float32")))
+    assert on < 1e-5
+    assert off > 0.1

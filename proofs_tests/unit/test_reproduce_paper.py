@@ -80,6 +80,18 @@ AS_CLAIMED: dict[str, list[dict[str, Any]]] = {
         {"ndim": ndim, "levels": levels, "share": 1 / levels} for ndim in (1, 2, 3) for levels in (1, 2, 3)
     ],
 }
+SAMPLED = [
+    {"network": network, "tile": tile, "codes": 1 if network == "dilation" else PERIOD**2}
+    | {"differs_from_whole": float(network != "dilation" and (tile % PERIOD > 0 or "each" in network))}
+    for network in (
+        "max pooling",
+        "blur pooling",
+        "dilation",
+        "polyphase, phases of each tile",
+        "polyphase, phases frozen",
+    )
+    for tile in (3 * PERIOD, 3 * PERIOD + 1)
+]
 TILED = [
     {"network": network, "legal_tile": legal, "line_jump": 0.0, "average_precision": 1.0}
     | {"differs_from_whole": 0.0 if legal and proved else 1.0, "splits_over_legal": 1.0 if legal else 2.0}
@@ -92,7 +104,7 @@ TILED = [
     }.items()
     for legal in (True, False)
 ]
-AS_CLAIMED |= dict.fromkeys(IMAGES, TILED)
+AS_CLAIMED |= {"other_sampling": SAMPLED} | dict.fromkeys(IMAGES, TILED)
 OTHERWISE = {"codes": 7, "centre": 4, "told_apart": 0.3, "repeat": 2.0, "average_precision": 0.5, "false_splits": 3}
 OTHERWISE |= {"line_jump": 0.3, "share": 1.5, "differs_from_whole": 0.05, "splits_over_legal": 0.5}
 SWAPPED = {"seam_disagreement": 0.3, "grid_disagreement": 0.3, "seam_or_grid": 0.3}

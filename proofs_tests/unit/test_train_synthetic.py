@@ -19,7 +19,17 @@ from shiftjax import synthetic
 from shiftjax._cli import train_synthetic as command
 from shiftjax._experiments import data, labelled, nuclei
 from shiftjax._experiments.evaluate import Stitched, Whole, departure, score, seam_excess, seamless, seams
-from shiftjax._experiments.settings import DEFAULT, DIMENSIONS, EXPERIMENTS, IMAGES, LEVELS, NEIGHBOURS, SWEEP, WINDOWS
+from shiftjax._experiments.settings import (
+    DEFAULT,
+    DIMENSIONS,
+    EXPERIMENTS,
+    IMAGES,
+    LEVELS,
+    NEIGHBOURS,
+    SAMPLING,
+    SWEEP,
+    WINDOWS,
+)
 
 SCRIPT = Path(__file__).parents[2] / "scripts" / "train_synthetic.py"
 ROW = {
@@ -89,6 +99,7 @@ def test_the_list_names_every_experiment(capsys):
         NEIGHBOURS,
         LEVELS,
         DIMENSIONS,
+        SAMPLING,
         *IMAGES,
         "nuclei",
         *PAPER,

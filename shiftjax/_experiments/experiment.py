@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from shiftjax._experiments.sampling import Sampled
 from shiftjax.nets import UNet
 
 DELTA_VAR, DELTA_DIST, GAMMA = 0.0, 3.0, 1e-4  # of the loss, in every experiment
@@ -44,7 +45,8 @@ class Training:
     norm of the gradient. With `whole`, objects that the output window cuts count for nothing: in a small window they
     are most of all, and what is left of them looks different. `kept` narrows the window: the loss sees so many pixels
     of the output per axis, and not the rest. With `neighbours` the batch is that many crops per axis, side by side, and
-    the loss sees their windows put together. The other options are those of `UNet`.
+    the loss sees their windows put together. `sampling` is that of `Sampled`; without, the network
+    is a `UNet`. The other options are those of `UNet`.
     """
 
     scene: Scene
@@ -68,12 +70,15 @@ class Training:
     neighbours: int = 1
     norm: str | None = None
     ndim: int = 2
+    sampling: str | None = None
 
     def net(self, **changes: object) -> UNet:
         """The network, with `changes` to its options."""
         names = ("features", "growth", "decoder_convs", "head_kernel_size", "upsample", "padding", "crop", "norm")
         options: dict[str, Any] = {name: getattr(self, name) for name in names}
         options |= {"factors": self.factors or (2,) * self.levels, "ndim": self.ndim}
+        if self.sampling is not None:
+            return Sampled(self.out_channels, sampling=self.sampling, **{**options, **changes})
         return UNet(self.out_channels, **{**options, **changes})
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -164,11 +164,16 @@ def _train(
 
 
 def plans_of_one_network() -> Plans:
-    """`plan_tiles` that plans each tile once: a plan depends on the shapes of parameters, which replicas share."""
+    """`plan_tiles` that plans each tile once: a plan depends on the shapes of parameters, which replicas share.
+
+    Where functions differ in more than their parameters, `about` says what of.
+    """
     made: dict[Any, TilePlan] = {}
 
-    def plan(apply: Callable[[Array], Array], shape: tuple[int, ...], **options: Any) -> TilePlan:
-        key = (shape, *options.items())
+    def plan(
+        apply: Callable[[Array], Array], shape: tuple[int, ...], about: Hashable = None, **options: Any
+    ) -> TilePlan:
+        key = (about, shape, *options.items())
         if key not in made:
             made[key] = plan_tiles(apply, shape, **options)
         return made[key]
@@ -181,7 +186,7 @@ def _stitch(experiment: Experiment, trained: Trained, result: Result) -> None:
     picture = trained.task.picture(experiment.area, key_of(trained.seed, 2))
     for way in ways(trained.training, trained.net, trained.variables, picture):
         name = f"{trained.name}, {way.name}" if way.name else trained.name
-        plan = partial(trained.plan, way.apply, picture.image.shape)
+        plan = partial(trained.plan, way.apply, picture.image.shape, about=way.constants)
         whole = whole_picture(way.apply, trained.task, picture, plan(tile=max(experiment.tiles)))
         views = result.views[name] = []
         result.pictures[name], result.references[name] = picture, whole

@@ -10,12 +10,14 @@ from typing import NamedTuple
 
 from shiftjax._checks import one_of
 from shiftjax._experiments.experiment import Experiment, Scene, Training
+from shiftjax._experiments.sampling import SAMPLINGS
 
 DEFAULT = "seams"
 SWEEP = "tile_size_sweep"
 # What the paper does not ask.
 WINDOWS, NEIGHBOURS = "window_sweep", "neighbouring_windows"
 LEVELS, DIMENSIONS = "codes_by_level", "codes_by_dimension"
+SAMPLING = "other_sampling"
 IMAGES = ("images_nuclei", "images_bacteria", "images_simulated")
 
 
@@ -130,6 +132,16 @@ def _dimensions(training: Training) -> dict[str, Training]:
         for ndim, by_level in sizes.items()
         for name, each in _levels(training, by_level, ndim=ndim).items()
     }
+
+
+def _samplings(training: Training) -> dict[str, Training]:
+    """One training for each way to sample, with windows of one size."""
+    window, _ = training.window
+    trainings = {}
+    for name in SAMPLINGS:
+        other = replace(training, sampling=name)
+        trainings[name] = replace(other, input_size=window + other.net().geometry[0].loss)
+    return trainings
 
 
 def _images(training: Training, kind: str, binning: int) -> dict[str, Training]:
@@ -250,6 +262,11 @@ _TABLE = {
         "never more than f^(dl) embeddings in d dimensions; how many of them training uses",
         paper=_Size(_dimensions(_CONSTANT), bw=0.2, most=3),
         small=_Size(_dimensions(replace(_SMALL_LEARNED, steps=300)), bw=0.2, most=3),
+    ),
+    SAMPLING: _Row(
+        "blur and polyphase sampling leave the period as it is, and with it codes and seams; dilation has neither",
+        paper=_Size(_samplings(_discs(_PAPER_PITCH, pitch=15)), bw=2.5, tiles=(24, 25), most=3),
+        small=_Size(_samplings(_SMALL_SEPARATED), bw=2.5, tiles=(12, 13), most=3),
     ),
 } | {
     name: _Row(

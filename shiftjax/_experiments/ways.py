@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
 from itertools import product
@@ -15,6 +15,7 @@ import numpy as np
 from shiftjax._arithmetic import ceil_div
 from shiftjax._experiments.data import Picture
 from shiftjax._experiments.experiment import Training
+from shiftjax._experiments.sampling import POLYPHASE, Sampled, with_phases_of
 from shiftjax._typing import Array
 from shiftjax.freezing import freeze_statistics
 from shiftjax.nets import UNet
@@ -35,12 +36,14 @@ class Way:
         apply: what plans are made for.
         predict: from the image and a plan, the output stitched from tiles of the plan's size.
         by_hand: the same from tiles of the plan's size and place that are computed without asking what it proves.
+        constants: of the function, which replicas need not share.
     """
 
     name: str
     apply: Apply
     predict: Predict
     by_hand: Predict
+    constants: Hashable = None
 
     @property
     def planned(self) -> bool:
@@ -52,7 +55,8 @@ def ways(training: Training, net: UNet, variables: Any, picture: Picture) -> lis
     """How a trained network's tiles are computed.
 
     A same-padded network is given tiles with some overlap, of which the centre is kept, as is usual. One with instance
-    norms computes tiles with the statistics of each, and with those of the picture.
+    norms computes tiles with the statistics of each, and with those of the picture; one that chooses what a stride
+    keeps, likewise.
     """
     apply = jax.tree_util.Partial(net.apply, variables)
     by_hand = _by_hand(jax.jit(apply), training, net)
@@ -63,6 +67,13 @@ def ways(training: Training, net: UNet, variables: Any, picture: Picture) -> lis
         return [
             Way("statistics of each tile", frozen, by_hand, by_hand),
             Way("statistics frozen", frozen, partial(predict_tiled, frozen), by_hand),
+        ]
+    if isinstance(net, Sampled) and net.sampling == POLYPHASE:
+        chosen = with_phases_of(net, variables, picture.image)
+        fixed = jax.tree_util.Partial(chosen.apply, variables)
+        return [
+            Way("phases of each tile", fixed, by_hand, by_hand, chosen.phases),
+            Way("phases frozen", fixed, partial(predict_tiled, fixed), by_hand, chosen.phases),
         ]
     return [Way("", apply, partial(predict_tiled, apply), by_hand)]
 

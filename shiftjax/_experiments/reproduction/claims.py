@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from shiftjax._experiments.settings import DIMENSIONS, IMAGES, LEVELS, NEIGHBOURS, SWEEP, WINDOWS
+from shiftjax._experiments.settings import DIMENSIONS, IMAGES, LEVELS, NEIGHBOURS, SAMPLING, SWEEP, WINDOWS
 
 Rows = Sequence[Mapping[str, Any]]  # scores of one replica, a row per network and tile size
 NO_SEAM, SEAM, FEW = 0.02, 0.5, 0.05
@@ -126,6 +126,28 @@ _IMAGES = (
 )
 
 
+def _sampled(period: int) -> tuple[Check, ...]:
+    every, off = 3 * period, 3 * period + 1  # tiles, in whole periods and not
+    frozen, each = "polyphase, phases frozen", "polyphase, phases of each tile"
+
+    def codes(network: str, **bound: float) -> Check:
+        return Check(f"{network}: codes of whole discs", "codes", **bound, of={"network": network, "tile": every})
+
+    def differs(network: str, tile: int, bound: Mapping[str, float]) -> Check:
+        return _differs(network, bound, {"tile": tile}, f"tiles of {tile} px")
+
+    return (
+        codes("max pooling", least=period**2, most=period**2),
+        codes("blur pooling", most=period**2),
+        codes("dilation", least=1, most=1),
+        codes(frozen, most=period**2),
+        *(differs(name, every, _SAME) for name in ("max pooling", "blur pooling", "dilation", frozen)),
+        *(differs(name, off, _OTHERWISE) for name in ("max pooling", "blur pooling", frozen)),
+        differs("dilation", off, _SAME),
+        differs(each, every, _OTHERWISE),
+    )
+
+
 # By the period of the network, so that one table serves both sizes.
 _CLAIMS: Mapping[str, Callable[[int], tuple[Check, ...]]] = {
     "const_inp_fixed": lambda period: (_exactly("distinct embeddings", "codes", 1),),
@@ -158,10 +180,11 @@ _CLAIMS: Mapping[str, Callable[[int], tuple[Check, ...]]] = {
     DIMENSIONS: lambda period: tuple(
         _share(levels, ndim) for ndim, most in ((1, 3), (2, 2), (3, 2)) for levels in range(1, most + 1)
     ),
+    SAMPLING: _sampled,
     **dict.fromkeys(IMAGES, lambda period: _IMAGES),
 }
 NAMES = tuple(_CLAIMS)
-BEYOND = (WINDOWS, NEIGHBOURS, LEVELS, DIMENSIONS, *IMAGES)  # what the paper does not ask
+BEYOND = (WINDOWS, NEIGHBOURS, LEVELS, DIMENSIONS, SAMPLING, *IMAGES)  # what the paper does not ask
 
 
 def claims(name: str, period: int) -> tuple[Check, ...]:

@@ -57,6 +57,20 @@ NOTES: Mapping[str, str] = {
         "In one and three dimensions the bound is reached as it is in two, and never passed: 64 embeddings by two "
         "levels in three dimensions, and by three levels in two."
     ),
+    "neighbouring_windows": (
+        "Nine windows of a period, put together from nine crops, train as one window of three periods does: no jump at "
+        "the period's lines in any seed, and the same discs found. Windows a pixel smaller leave jumps of about half "
+        "of what one window of a period alone leaves, in every seed: which neighbours a crop has, it never sees."
+    ),
+    "other_sampling": (
+        "Networks padded with zeros and cropped to what these do not reach, which `sj.certify` proves. Without strides "
+        "there is one code, as every disc looks the same. A blur before the stride and linear upsampling leave the "
+        "period at 4 px, and training finds it: all neighbours are told apart, though by fewer codes, some of which "
+        "vary within a disc. Off the grid its output differs less than the others' do, and cuts as many discs. What "
+        "polyphase sampling keeps is chosen for a whole image, so that the output moves along with it by any pixel, "
+        "yet discs of one image are told apart by phase; tiles choose for themselves, and even tiles of whole periods "
+        "do not match until all keep what the whole image chose."
+    ),
     "images_nuclei": IMAGES,
     "images_bacteria": IMAGES,
     "images_simulated": IMAGES,

@@ -30,6 +30,7 @@ elsewhere (0: no likelier, 1: always), *grid disagreement* the same for any line
 at the period's lines* is that of the embedding itself, before any clustering: how much further apart neighbouring
 pixels of a disc lie there than elsewhere, by the distance of two random pixels of discs.
 """
+SMALL = "\nIn this size discs are 5 to 7 px across, and look square in figures.\n"
 
 
 def page(results: Mapping[str, Any]) -> str:
@@ -39,7 +40,11 @@ def page(results: Mapping[str, Any]) -> str:
     head = HEAD.format(**config, command=_command(config), machine=machine)
     paper = [row for row in rows if row["name"] not in BEYOND]
     beyond = [row for row in rows if row["name"] in BEYOND]
-    parts = [_table(paper), READING, *(_section(row, config) for row in paper)]
+    parts = [
+        _table(paper),
+        READING + (SMALL if config["size"] == "small" else ""),
+        *(_section(row, config) for row in paper),
+    ]
     parts += ["## Beyond the paper\n", _table(beyond), "", *(_section(row, config) for row in beyond)]
     return head + "\n".join(parts)
 

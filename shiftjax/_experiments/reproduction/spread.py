@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from shiftjax._experiments.figure import BAD, GOOD, pyplot, save
-from shiftjax._experiments.settings import DIMENSIONS, IMAGES, LEVELS, NEIGHBOURS, SWEEP, WINDOWS
+from shiftjax._experiments.settings import DIMENSIONS, IMAGES, LEVELS, NEIGHBOURS, SAMPLING, SWEEP, WINDOWS
 from shiftjax._experiments.sweep import CURVES as SWEPT
 from shiftjax._experiments.sweep_figure import GREY
 
@@ -69,6 +69,12 @@ CURVES: Mapping[str, Curves] = {
         by="ndim",
         log=("distinct_embeddings",),
     ),
+    SAMPLING: Curves(
+        ("network", "how the network samples; the period is {period} px, of dilation 1 px"),
+        {"codes": "codes of whole discs", "differs_from_whole": "difference from the whole"},
+        "trained networks",
+        by="tile",
+    ),
     **{
         name: Curves(
             ("tile", "size of the output tiles, in px; filled: multiples of the period, {period} px"),
@@ -98,10 +104,11 @@ def draw(scored: Mapping[int, Sequence[Mapping[str, Any]]], curves: Curves, path
     for panel, (score, name) in zip(axes, curves.scores.items(), strict=True):
         ends = [0.0, 1.0]
         for number, (which, own) in enumerate(lines.items()):
-            label = (
-                f"range over {len(scored)} seeds" if which is None else f"{which}-D" if curves.by == "ndim" else which
-            )
-            ends += _line(panel, own, score, curves, places, label, None if which is None else LINES[number])
+            words_of = {"": f"range over {len(scored)} seeds", "ndim": f"{which}-D", "tile": f"tiles of {which} px"}
+            label = words_of.get(curves.by, which)
+            beside = 0.1 * (number - (len(lines) - 1) / 2) if key == "network" else 0.0
+            shifted = {value: place + beside for value, place in places.items()}
+            ends += _line(panel, own, score, curves, shifted, label, None if which is None else LINES[number])
         panel.set_ylabel(name)
         if score in curves.log:
             panel.set_yscale("log", base=2)
@@ -110,7 +117,7 @@ def draw(scored: Mapping[int, Sequence[Mapping[str, Any]]], curves: Curves, path
         panel.spines[["top", "right"]].set_visible(False)
     axes[0].legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, frameon=False, fontsize=9)
     axes[-1].set_xlabel(words.format(**rows[0]))
-    axes[-1].set_xticks(list(places.values()), [str(value) for value in values])
+    axes[-1].set_xticks(list(places.values()), [str(value).replace(", ", ",\n") for value in values])
     save(figure, path, {"stitchings": rows})
 
 
@@ -131,10 +138,13 @@ def _line(
     table = [np.array([row[score] for row in own], float) for own in shown.values()]
     median, low, high = (np.array([of(seeds) for seeds in table]) for of in (np.median, np.min, np.max))
     good = np.array([all(row.get(curves.legal, True) for row in own) for own in shown.values()])
-    panel.fill_between(
-        x, low, high, color=colour or GREY, alpha=0.15 if colour else 0.25, lw=0, label=None if colour else label
-    )
-    panel.plot(x, median, color=colour or GREY, lw=1.5 if colour else 1, zorder=2, label=label if colour else None)
+    look: dict[str, Any] = {"color": colour or GREY, "alpha": 0.15 if colour else 0.25}
+    if key == "network":  # nothing lies between two names
+        look["alpha"] += 0.15
+        panel.vlines(x, low, high, **look, lw=6, label=label)
+    else:
+        panel.fill_between(x, low, high, **look, lw=0, label=None if colour else label)
+        panel.plot(x, median, color=colour or GREY, lw=1.5 if colour else 1, zorder=2, label=label if colour else None)
     for which, own_colour, words in ((True, GOOD, curves.good), (False, BAD, curves.bad)):
         at = good == which
         if not at.any():
