@@ -283,6 +283,16 @@ def test_what_is_padded_need_not_be_finite() -> None:
     assert certify(lambda x: x + (x * 0 + 1)[:, :24], image(np.float32)).axes[0].exact == (0, 24)
 
 
+@pytest.mark.parametrize("function", [lambda x: jnp.log(jnp.abs(x)), lambda x: x * x, lambda x: 1 / x, jnp.exp])
+def test_what_is_computed_need_not_be_finite(function: Callable[[Any], Any]) -> None:
+    """The product with zero is no number at one pixel, and the maximum reads it from all of them."""
+    fn = lambda x: x * (function(x) * 0 + 1).max(1, keepdims=True)  # noqa: E731
+    with pytest.raises(CertificationError, match="reduces over an image axis"):
+        certify(fn, image(np.float32))
+    itself = lambda x: x * (x * 0 + 1).max(1, keepdims=True)  # noqa: E731
+    assert certify(itself, image(np.float32)).axes[0].exact == (0, 24)  # control
+
+
 ZERO_INSIDE: dict[str, Callable[[Any], Any]] = {
     "padded": lambda x: jnp.pad((x * 0)[:, 1:-1], ((0, 0), (1, 1), (0, 0)), constant_values=5),
     "beside a constant": lambda x: jnp.concatenate([jnp.full((1, 2, 2), 5), (x * 0)[:, 2:]], 1),

@@ -75,7 +75,7 @@ def certify(
     ]
     tags = tuple(whole(spatial.index(k), n) if k in spatial else None for k, n in enumerate(x.shape))
     channels = tuple(None if k in spatial else n for k, n in enumerate(x.shape))
-    image = Image(tuple(x.shape), tags, digest("image", channels, spatial, str(x.dtype)))
+    image = Image(tuple(x.shape), tags, digest("image", channels, spatial, str(x.dtype)), finite=True)
     results = Interpreter(record).run(traced.program, [*parameters, image])
     outputs: list[Output] = []
     left_out: list[LeftOut] = []

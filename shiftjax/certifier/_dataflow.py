@@ -167,7 +167,7 @@ class Dataflow:
         ]
         rank = len(x.shape)
         tags = tuple(whole(k - 1, n) if 0 < k < rank - 1 else None for k, n in enumerate(x.shape))
-        self._input = Image(tuple(x.shape), tags, digest("image"))
+        self._input = Image(tuple(x.shape), tags, digest("image"), finite=True)
         results = self._walk.run(traced.program, [*self._parameters, self._input])
         dtypes = [str(_jaxpr.dtype(atom)) for atom in traced.program.outputs]
         self._arrays: dict[int, Array] = {}

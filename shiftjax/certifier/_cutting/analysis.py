@@ -113,7 +113,7 @@ def analyse(fn: Callable[[Any], Any], x: Any) -> Analysis:
         Unknown(shape, digest("parameter", k, shape, dtype)) for k, (shape, dtype) in enumerate(traced.parameter_shapes)
     ]
     tags = tuple(whole(k - 1, n) if k in space else None for k, n in enumerate(x.shape))
-    image = Image(tuple(x.shape), tags, digest("image", str(x.dtype)))
+    image = Image(tuple(x.shape), tags, digest("image", str(x.dtype)), finite=True)
     found = Finder(Record(), x.shape[0]).find(flat, [*parameters, image])
     return _staged(flat, found, traced)
 

@@ -315,4 +315,4 @@ def _axis(image: Image, along: int) -> Axis:
 def _with_windows(image: Image, along: int, axis: Axis) -> Image:
     axes = list(image.axes)
     axes[along] = axis
-    return replace(image, axes=tuple(axes), zero=False)
+    return replace(image, axes=tuple(axes), zero=False, finite=False)

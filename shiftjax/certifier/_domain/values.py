@@ -51,6 +51,7 @@ class Image:
     offset: Offset = field(default_factory=dict)  # where along the map index 0 lies
     made_by: Resized | None = None  # the resizing that the map is, if it is one
     zero: bool = False  # whether all elements are 0 or -0 for a finite image; only products with zero set it
+    finite: bool = False  # whether all elements are finite for a finite image: the image itself, and zeros
     detached: tuple[tuple[int, Axis], ...] = ()  # 0 for index 0, or the loop whose turn is the index; and the axis
     parts: tuple[Any, ...] = ()  # that it was assembled from, if nothing was done to it since
 
@@ -150,7 +151,7 @@ class Image:
     def shifted(self, shape: Sequence[int], axes: Sequence[AxisTag], by: Offset) -> Image:
         """The same map, in an array that begins so much further along."""
         offset = offsets.plus(self.offset, by)
-        return replace(self, shape=tuple(shape), axes=tuple(axes), offset=offset, zero=False, parts=())
+        return replace(self, shape=tuple(shape), axes=tuple(axes), offset=offset, zero=False, finite=False, parts=())
 
     def without(self, along: int) -> Image:
         """The same array without an axis of size 1."""
@@ -160,6 +161,7 @@ class Image:
             axes=_without(self.axes, along),
             made_by=None,
             zero=False,
+            finite=False,
             parts=(),
         )
 

@@ -245,7 +245,7 @@ def loop(interpreter: Interpreter, eqn: Equation, *values: Value) -> list[Value]
 def _renamed(value: Value, by: str) -> Value:
     """A result of a loop, with what decides the loop's length in its name."""
     if isinstance(value, Image):
-        return replace(value.with_fixed_offset(), map=digest(value.name, by), zero=False)
+        return replace(value.with_fixed_offset(), map=digest(value.name, by), zero=False, finite=False)
     return replace(value, name=digest(value.name, by)) if isinstance(value, Unknown) else value
 
 

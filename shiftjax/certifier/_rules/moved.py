@@ -21,7 +21,7 @@ def as_image(value: Value, along: int) -> Value:
 
     axes = [itself(tag) if isinstance(tag, Axis) and tag.image == along else tag for tag in value.axes]
     offset = {k: n for k, n in value.offset.items() if k != along}
-    return replace(value, axes=tuple(axes), offset=offset, made_by=None, zero=False, parts=())
+    return replace(value, axes=tuple(axes), offset=offset, made_by=None, zero=False, finite=False, parts=())
 
 
 def is_exact(value: Value, along: int, *, alone: bool = False) -> bool:

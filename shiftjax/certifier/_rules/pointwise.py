@@ -54,14 +54,16 @@ def pointwise(eqn: Equation, *values: Value) -> Value:
     """out[i] = f(a[i], b[i], ...): reads what its operands read at the same index.
 
     A finite number times zero is zero, of either sign, and a number other than zero does not change when zero is added.
-    What is padded may be infinite, whatever the image is.
+    What is padded or computed, as a logarithm, may be infinite where the image is finite.
     """
     if eqn.name == "add" and (constant := _beside_zero(eqn, values)):
         return constant
     axes, operands = join_operands(eqn, values, eqn.shape)
     result = eqn.image(axes, operands, moves=True)
-    finite = result.exact_throughout or not is_float(eqn.dtype)
-    return replace(result, zero=eqn.name == "mul" and finite and any(map(_is_zero, values)))
+    images = [value for value in values if isinstance(value, Image)]
+    finite = not is_float(eqn.dtype) or (result.exact_throughout and all(image.finite for image in images))
+    zero = eqn.name == "mul" and finite and any(map(_is_zero, values))
+    return replace(result, zero=zero, finite=zero)
 
 
 def _is_zero(value: Value) -> bool:

@@ -24,17 +24,18 @@ from shiftjax.translation._torch.source import FRAME, is_torch, shown, source_of
 from shiftjax.translation._torch.tensors import torch, torch_dtype
 
 STANDARD = sysconfig.get_path("stdlib")
-OF_STATE = (  # PyTorch's words, and ours
+OF_FAKES = (  # PyTorch's words, and ours
+    "found a fake tensor in the exported program",
+    "the module uses a tensor that another call of it has left in a cache",
+    "Make it in `__init__`, and register it as a buffer.",
+)
+OF_STATE = (
     (
         "is mutated in the forward method",
         "the module changes its own state, a tensor, as it runs",
         "Keep no state in `forward`.",
     ),
-    (
-        "found a fake tensor in the exported program",
-        "the module uses a tensor that another call of it has left in a cache",
-        "Make it in `__init__`, and register it as a buffer.",
-    ),
+    OF_FAKES,
 )
 DECIDED_BY_PIXELS = ("GuardOnDataDependentSymNode", "DataDependentOutputException", "DynamicOutputShapeException")
 

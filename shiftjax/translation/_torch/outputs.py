@@ -18,7 +18,11 @@ def plain(tree: Any) -> Any:
         TranslationError: it returns something else.
     """
     if isinstance(tree, Mapping):
-        return {str(key): plain(value) for key, value in tree.items()}
+        named = {str(key): plain(value) for key, value in tree.items()}
+        if len(named) < len(tree):
+            reason = f"the module returns a dictionary of which two keys are written alike, of {list(tree)}"
+            raise TranslationError("output", "unknown", reason, "Give each output a name of its own.")
+        return named
     if isinstance(tree, list | tuple):
         return type(tree)(map(plain, tree)) if type(tree) in (list, tuple) else tuple(map(plain, tree))
     if tree is None or isinstance(tree, jax.Array | np.ndarray | int | float):

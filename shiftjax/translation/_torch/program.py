@@ -104,6 +104,7 @@ class TorchProgram:
     def tile_function(self, network: Network, given: Given | None = None) -> Callable[[np.ndarray], Any] | None:
         """How the module computes tiles; None where JAX is to."""
         if self.run == "jax":
+            self.check_unchanged()
             return None
         if given is None:
             return TileFunction(network, self, self.module, network)
@@ -112,8 +113,9 @@ class TorchProgram:
             return None
         batch, *space, channels = given.cut.shape
         values = self._notes(given.cut).values(network, given.values)
-        module = GivenModule(self, values, ((batch, channels, *space), np.dtype(given.cut.dtype)))
-        return TileFunction(network, self, module, given)
+        measured = (batch, channels, *space), np.dtype(given.cut.dtype)
+        kept = GivenModule(self, {}, measured)
+        return TileFunction(network, self, GivenModule(self, values, measured), given, kept)
 
     def why_jax(self, cut: Cut | None = None) -> str:
         """Why JAX computes the tiles, given statistics if there are any; empty where PyTorch does."""

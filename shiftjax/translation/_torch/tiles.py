@@ -10,7 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from shiftjax._checks import fail, told
+from shiftjax.translation._error import TranslationError
 from shiftjax.translation._network import Network, unchanged
+from shiftjax.translation._torch.exported import OF_FAKES
 from shiftjax.translation._torch.outputs import plain
 from shiftjax.translation._torch.tensors import autocast_type, to_numpy, to_torch, torch
 
@@ -19,10 +21,13 @@ if TYPE_CHECKING:
 
 # Of the largest output: what sums in another order may differ by, with room for deep networks.
 ROUNDING = {"float64": 1e-10, "float32": 1e-4, "float16": 2e-2, "bfloat16": 1e-1}
+SMALLEST = 1e-4  # of the largest channel's: below, a channel may be what cancels out of larger numbers
+COMPARED = 16  # calls at most, if tiles show the same again and again
 TENSOR_CORES = 1e-2  # accelerators multiply float32 with 10 bits unless told otherwise
 TRANSLATION = (
     "tiles of the module equal to those of its translation",
-    "the translation is at fault, or the module depends on more than the image: please report it",
+    "if the module has changed since it was translated (a hook, an attribute, an option), translate it again; else "
+    "it depends on more than the image, or the translation is at fault: please report it",
 )
 AGAIN = (
     "a module that gives the same for the same tiles",
@@ -38,16 +43,24 @@ class TileFunction:
         program: of the network.
         module: a function of a tensor: the module, or the module given statistics.
         translated: the same in JAX.
+        kept: where the module is given statistics, the same operations without them, for the module itself to be
+            compared with: they are those that were exported once.
     """
 
     def __init__(
-        self, network: Network, program: TorchProgram, module: Callable[[Any], Any], translated: Callable[[Any], Any]
+        self,
+        network: Network,
+        program: TorchProgram,
+        module: Callable[[Any], Any],
+        translated: Callable[[Any], Any],
+        kept: Callable[[Any], Any] | None = None,
     ) -> None:
         unchanged(network)
         program.check_unchanged()
-        self._program, self._module, self._translated = program, module, translated
+        self._program, self._module, self._translated, self._kept = program, module, translated, kept
         self._types: list[np.dtype] = []  # of the outputs; empty until the first tiles are compared
         self._told_apart = False  # whether tiles with something on them were compared: on blank ones much is alike
+        self._compared = 0  # calls
 
     def __call__(self, tiles: np.ndarray) -> Any:
         """The outputs, on the host.
@@ -55,26 +68,36 @@ class TileFunction:
         Raises:
             ValueError: they are not those of the translation.
         """
-        outputs = self._by_module(tiles)
-        if not self._types or (not self._told_apart and _varied(tiles)):
+        outputs = self._computed(self._module, tiles)
+        if not self._types or (not self._told_apart and self._compared < COMPARED and _varied(tiles)):
             translated = self._translated(jnp.asarray(tiles))
             rounding = self._rounding(tiles)
             _compare(outputs, translated, rounding, *TRANSLATION)
-            _compare(self._by_module(tiles), outputs, rounding, *AGAIN)
+            _compare(self._computed(self._module, tiles), outputs, rounding, *AGAIN)
+            if self._kept is not None:
+                itself = self._computed(self._program.module, tiles)
+                _compare(itself, self._computed(self._kept, tiles), rounding, *TRANSLATION)
             self._types = [np.dtype(y.dtype) for y in jax.tree.leaves(translated)]
-            self._told_apart = _varied(tiles)
+            self._told_apart = all(_varied(y) for y in [tiles, *jax.tree.leaves(outputs)] if y.ndim == tiles.ndim)
+            self._compared += 1
         leaves, tree = jax.tree.flatten(outputs)
         # Automatic casts may give narrower numbers than were planned for, PyTorch's counts have more bits than JAX's.
         typed = [y.astype(dtype, copy=False) for y, dtype in zip(leaves, self._types, strict=True)]
         return jax.tree.unflatten(tree, typed)
 
-    def _by_module(self, tiles: np.ndarray) -> Any:
+    def _computed(self, module: Callable[[Any], Any], tiles: np.ndarray) -> Any:
         image = to_torch(np.moveaxis(tiles, -1, 1)).to(self._program.device)
         # A copy in either case: a module may write into its image.
         image = image.clone(memory_format=_memory_format(self._program.module, image.ndim))
         try:
             with torch().no_grad():
-                outputs = torch().utils._pytree.tree_map_only(torch().Tensor, to_numpy, self._module(image))
+                outputs = module(image)
+                if any(type(y).__name__ == "FakeTensor" for y in torch().utils._pytree.tree_leaves(outputs)):
+                    _, reason, advice = OF_FAKES
+                    raise TranslationError("constant", "unknown", reason, advice)
+                outputs = torch().utils._pytree.tree_map_only(torch().Tensor, to_numpy, outputs)
+        except TranslationError:
+            raise
         except Exception as error:  # whatever the module raises
             mend = "give `batch_size=1`" if len(tiles) > 1 else "translate the module that was planned for"
             fail("fn", f"a module that takes tiles {tiles.shape}", f"one that raises {told(error)}", mend)
@@ -106,19 +129,26 @@ def _compare(outputs: Any, others: Any, rounding: float, expected: str, mend: st
 
 
 def _varied(tiles: np.ndarray) -> bool:
-    """Whether pixels of a tile differ."""
+    """Whether pixels differ, in every channel."""
     first = tiles[(slice(None), *(slice(1),) * (tiles.ndim - 2))]
-    return bool((tiles != first).any())
+    return bool((tiles != first).any(axis=tuple(range(tiles.ndim - 1))).all())
 
 
 def _difference(own: np.ndarray, other: np.ndarray) -> tuple[float, str]:
     """How far apart two outputs are, and of what that is a share."""
     ours, theirs = np.asarray(own, np.float64), np.asarray(other, np.float64)
     apart = ~((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)))  # infinities of one sign are equal
-    if not jnp.issubdtype(own.dtype, jnp.floating):  # where two classes are nearly as likely, rounding decides
-        return float(apart.mean()) if apart.size else 0.0, "pixels"
-    largest = np.abs(theirs[np.isfinite(theirs)]).max(initial=float(np.finfo(np.float32).tiny))
-    return float(np.abs(ours[apart] - theirs[apart]).max(initial=0) / largest), "largest value"
+    if not jnp.issubdtype(own.dtype, jnp.floating):
+        # Where two classes are nearly as likely, rounding decides; one pixel may always be such a one.
+        _, counts = np.unique(theirs, return_counts=True)
+        rarer = int(counts.sum() - counts.max(initial=0))
+        return max(0, int(apart.sum()) - 1) / max(1, rarer), "pixels that are not of the most frequent value"
+    # Channels differ in their units.
+    channels = tuple(range(max(0, theirs.ndim - 1)))
+    sizes = np.abs(np.where(np.isfinite(theirs), theirs, 0)).max(axis=channels, initial=0)
+    sizes = np.maximum(sizes, max(SMALLEST * sizes.max(initial=0), float(np.finfo(np.float32).tiny)))
+    distances = np.abs(np.subtract(ours, theirs, out=np.zeros_like(ours), where=apart)) / sizes
+    return float(distances.max(initial=0)), "largest value of its channel"
 
 
 def _memory_format(module: Any, ndim: int) -> Any:
