@@ -212,14 +212,41 @@ def test_another_rank():
 
 
 def test_two_tensors_are_none_of_pythons_own_lines():
-    with pytest.raises(ValueError, match="does not take an image") as refusal:
+    with pytest.raises(sj.TranslationError, match="more than one tensor") as refusal:
         sj.certify(sj.from_torch(nn.Bilinear(16, 16, 16).eval()), X)
     assert "inspect.py" not in str(refusal.value)
 
 
 def test_another_type():
-    with pytest.raises(ValueError, match="does not take an image of float16"):
+    with pytest.raises(sj.TranslationError, match="computes in float, the image is of float16"):
         sj.certify(sj.from_torch(small()), jax.ShapeDtypeStruct((1, 16, 16, 1), jnp.float16))
+
+
+class Other(nn.Module):
+    """A module whose `forward` is given."""
+
+    def __init__(self, forward: Any) -> None:
+        super().__init__()
+        self.forward = forward
+
+
+CALLS: dict[str, Any] = {
+    "two tensors": (lambda x, y: x + y, "more than one tensor. Wrap it"),
+    "NumPy": (lambda x: torch.from_numpy(x.numpy() * 2), "leaves PyTorch for NumPy"),
+}
+
+
+@pytest.mark.parametrize("name", CALLS)
+def test_what_no_other_size_mends_is_said_at_once(name):
+    forward, words = CALLS[name]
+    with pytest.raises(sj.TranslationError, match=words):
+        sj.plan_tiles(sj.from_torch(Other(forward).eval()), (1, 16, 16, 1), pad=None)
+
+
+def test_an_output_without_channels_says_how_to_keep_them():
+    net = sj.from_torch(Other(lambda x: torch.cat([x, -x], 1).argmax(1)).eval())
+    with pytest.raises(ValueError, match=r"keep an axis for channels.*keepdim=True"):
+        sj.plan_tiles(net, (1, 16, 16, 1), pad=None)
 
 
 def test_writing_into_the_image_is_pure():

@@ -157,10 +157,12 @@ def _check_layout(certificate: Certificate) -> None:
         name = f"output {leaf.name}" if leaf.name else "an output"
         image_axes = [axis.output_axis for axis in output.axes]
         if len(leaf.shape) != len(certificate.shape) or image_axes != [axis.input_axis for axis in output.axes]:
+            mend = "put the axes back in order, channels last (a PyTorch module: channels first)"
+            if len(leaf.shape) == len(certificate.shape) - 1:
+                mend = "keep an axis for channels, `y[..., None]` (a PyTorch module: `argmax(1, keepdim=True)`)"
             raise LayoutError(
                 f"`fn`: expected {name} (batch, *space, channel) with the image's axes in place, found shape "
-                f"{leaf.shape} whose axes {image_axes} are those of the image; put the axes back in order, channels "
-                "last."
+                f"{leaf.shape} whose axes {image_axes} are those of the image; {mend}."
             )
         if leaf.shape[0] != certificate.shape[0]:
             raise LayoutError(

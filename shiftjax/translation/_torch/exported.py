@@ -37,6 +37,18 @@ OF_STATE = (
     ),
     OF_FAKES,
 )
+OF_CALLS = (  # what no image of another size changes
+    (
+        "missing a required argument",
+        "the module takes more than one tensor",
+        "Wrap it in a module whose `forward` takes the image alone.",
+    ),
+    (
+        ".numpy() is not supported for tensor subclasses",
+        "the module leaves PyTorch for NumPy as it runs",
+        "Compute with tensors alone in `forward`.",
+    ),
+)
 DECIDED_BY_PIXELS = ("GuardOnDataDependentSymNode", "DataDependentOutputException", "DynamicOutputShapeException")
 
 
@@ -186,9 +198,15 @@ def _explain(error: Exception, shape: tuple[int, ...], dtype: np.dtype) -> None:
         raise TranslationError(
             "if", _line(error), reason, "Decide by shapes, or compute both with `torch.where`."
         ) from error
-    for words, reason, advice in OF_STATE:
-        if words in text:
-            raise TranslationError("constant", _line(error), reason, advice) from error
+    for operation, known in (("constant", OF_STATE), ("forward", OF_CALLS)):
+        for words, reason, advice in known:
+            if words in text:
+                raise TranslationError(operation, _line(error), reason, advice) from error
+    types = re.search(r"Input type \(\S+\) and (?:weight|bias) type \((?:c10::)?(\w+)\) should be the same", text)
+    if types:
+        reason = f"the module computes in {types[1].lower()}, the image is of {dtype}"
+        advice = "Give an image of the module's type, as a plan does that is made with its `dtype=`."
+        raise TranslationError("image", _line(error), reason, advice) from error
     channels = _channels(text)
     if channels is not None:
         reason = f"the module takes {channels} channels, the image has {shape[1]}"
