@@ -88,11 +88,11 @@ def draw(rows: Sequence[Mapping[str, Any]], file: Path) -> None:
     axes.plot([max(r["off grid"][0], 1e-8) for r in shown], range(len(shown)), "k|", label="off by a whole period")
     axes.set(
         xscale="log",
-        xlabel="difference to the whole image, in standard deviations of the output (root mean square)",
+        xlabel="difference from the whole image, in standard deviations",
         yticks=range(len(shown)),
         yticklabels=[f"{row['name']} ({row['package']})" for row in shown],
     )
     axes.tick_params(axis="y", labelsize=6)
     axes.grid(alpha=0.3)
-    axes.legend(loc="upper left", bbox_to_anchor=(0.12, 1), fontsize=7)
+    axes.legend(loc="center", fontsize=8)
     figure.savefig(file)
