@@ -80,7 +80,7 @@ def test_labels_that_others_list_at_the_same_moment(zarr_format, tmp_path, monke
         stale: Any = {"labels": names}
         zarr.open_group(tmp_path / "t" / "labels").attrs.update({"ome": stale} if zarr_format == 3 else stale)
 
-    def overwrites(self):
+    def overwrites(self, **options):
         assert list_of() == ["first", "second"]
         overwrite(["first"])
 
