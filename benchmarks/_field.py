@@ -72,6 +72,13 @@ def by_module(module: Any, image: np.ndarray) -> list[np.ndarray]:
     return [np.moveaxis(y, 1, -1) if y.ndim == image.ndim else y for y in leaves]
 
 
+def of_several_fields(entry: Entry, certificate: Any) -> list[int]:
+    """Pixels per axis of an image of more than two fields and three periods, in whole periods."""
+    axes = certificate.axes
+    sizes = [axis.period * -(-(2 * axis.field + 3 * axis.period) // axis.period) for axis in axes]
+    return [max(n, m) for n, m in zip(sizes, entry.shape[1:-1], strict=True)]
+
+
 PLANE, DEEP_PLANE, COLOURS, VOLUME = (1, 128, 128, 1), (1, 256, 256, 1), (1, 256, 256, 3), (1, 64, 64, 64, 1)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import torch
-from _field import Entry, by_module, made
+from _field import Entry, by_module, made, of_several_fields
 from matplotlib.figure import Figure
 from scipy.ndimage import gaussian_filter
 
@@ -23,8 +23,7 @@ def off_grid(entry: Entry, certificate: sj.Certificate) -> tuple[float, float] |
     output is one value per period, so that no crop can begin elsewhere.
     """
     period = [axis.period for axis in certificate.axes]
-    sizes = [p * -(-(2 * axis.field + 3 * p) // p) for p, axis in zip(period, certificate.axes, strict=True)]
-    sizes = [max(n, m) for n, m in zip(sizes, entry.shape[1:-1], strict=True)]
+    sizes = of_several_fields(entry, certificate)
     noise = np.random.default_rng(2).normal(size=(1, *sizes, entry.shape[-1]))
     image = gaussian_filter(noise, (0, *(4 for _ in sizes), 0))
     image = (image / image.std() + 0.1 * noise).astype(np.float32)

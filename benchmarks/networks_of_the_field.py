@@ -22,13 +22,14 @@ from typing import Any
 import jax
 import numpy as np
 import torch
-from _field import Entry, by_module, entries, made
+from _field import Entry, by_module, entries, made, of_several_fields
 from _off_grid import draw, off_grid
 
 import shiftjax as sj
 from shiftjax._checks import told
 
 Row = dict[str, Any]
+ONE = "one tile"  # as which tiles are told of that are none
 LARGEST = {2: 700, 3: 128}  # pixels per axis of an image that is tiled in three, or more; a larger one in two
 WHOLE = {2: (256, 256), 3: (64, 64, 64)}  # of one whose statistics are frozen
 OF_WINDOWS = {"SwinUNETR": (448, 448)}  # which needs windows of 7 px that are whole at each of its levels
@@ -51,7 +52,7 @@ def measured(entry: Entry, seconds: int) -> Row:
         axes = certificate.axes
         row.update(
             period=[axis.period for axis in axes],
-            field=[max(hi - lo + 1 for lo, hi in zip(axis.lo, axis.hi, strict=True)) for axis in axes],
+            field=[axis.field for axis in axes],
             margin=[axis.exact[0] if axis.exact[0] < axis.exact[1] else "-" for axis in axes],
             out=[axis.out for axis in axes],
         )
@@ -59,7 +60,9 @@ def measured(entry: Entry, seconds: int) -> Row:
         row.update(refused=refusal.source, operation=refusal.primitive, reason=refusal.reason)
         row["frozen"] = within(seconds, lambda: frozen(entry, module, net))
     else:
-        image, whole = large(entry, module, row)
+        shape = (1, *of_several_fields(entry, certificate), entry.shape[-1])
+        image = np.random.default_rng(1).normal(size=shape).astype(np.float32)
+        whole = by_module(module, image)
         row["tiles"] = within(seconds, lambda: tiles(module, net, image, whole))
         row["off grid"] = off_grid(entry, certificate)
         one = row["tiles"].startswith(ONE)  # which of a large image would be a large one
@@ -76,17 +79,6 @@ def completed(row: Row, entry: Entry, seconds: int) -> Row:
     if "off grid" not in row:
         row["off grid"] = off_grid(entry, sj.certify(net, jax.ShapeDtypeStruct(entry.shape, "float32")))
     return row
-
-
-ONE = "one tile"
-
-
-def large(entry: Entry, module: Any, row: Row) -> tuple[np.ndarray, list[np.ndarray]]:
-    """An image of more than two fields per axis, and what PyTorch computes of it."""
-    sizes = [p * -(-(2 * f + 3 * p) // p) for p, f in zip(row["period"], row["field"], strict=True)]
-    sizes = [max(n, m) for n, m in zip(sizes, entry.shape[1:-1], strict=True)]
-    image = np.random.default_rng(1).normal(size=(1, *sizes, entry.shape[-1])).astype(np.float32)
-    return image, by_module(module, image)
 
 
 def tiles(module: Any, net: sj.translation.Network, image: np.ndarray, whole: list[np.ndarray]) -> str:

@@ -121,6 +121,20 @@ def test_tiles_are_compared_until_their_outputs_tell_something():
         sj.predict_tiled(net, faint, plan, batch_size=1)
 
 
+def test_an_empty_channel_of_the_image_hides_nothing():
+    """The first tiles are blank; in the others one of two channels is, as of a stain that is not there."""
+    torch.manual_seed(0)
+    module = nn.Sequential(nn.Conv2d(2, 2, 3, padding=1)).eval()
+    x = image(1, 48, 64, 2)
+    x[:, :20, :20], x[..., 1] = 0, 0
+    net = sj.from_torch(module)
+    plan = sj.plan_tiles(net, x.shape, pad=None, tile=8)
+    assert close(sj.predict_tiled(net, x, plan, batch_size=1), by_torch(module, x))
+    module.register_forward_pre_hook(lambda _, args: (args[0] - args[0].mean((2, 3), keepdim=True),))
+    with pytest.raises(ValueError, match=UNEQUAL):
+        sj.predict_tiled(net, x, plan, batch_size=1)
+
+
 @lru_cache
 def _window(rows: int, columns: int) -> Any:
     return torch.full((rows, columns), 0.5)

@@ -238,7 +238,7 @@ def test_blank_tiles_tell_nothing(module, plan, monkeypatch):
     try:
         with pytest.raises(ValueError, match="a difference of"):
             sj.predict_tiled(net, x, plan, batch_size=1)
-        monkeypatch.setattr(tiles, "_varied", lambda _: False)
+        monkeypatch.setattr(tiles, "_varied", lambda _: np.array([False]))
         sj.predict_tiled(net, x, plan, batch_size=1)
     finally:
         handle.remove()
@@ -254,6 +254,16 @@ def test_what_may_differ():
     for own, wrong in (labels, labels[::-1].copy()), (np.array([1.0, np.inf]), np.array([1.0, 2.0])):
         with pytest.raises(ValueError, match="a difference of"):
             tiles._compare(own, wrong, 1e-4, "", "")
+
+
+def test_a_number_of_objects_is_no_image():
+    """A single wrong count is wrong; numbers of no place are compared by the largest of them."""
+    with pytest.raises(ValueError, match="a difference of"):
+        tiles._compare(np.array([7]), np.array([8]), 1e-4, "", "")
+    own, other = np.array([[100.0, 1e-3]]), np.array([[100.0, 2e-3]])
+    tiles._compare(own, other, 1e-4, "", "")
+    with pytest.raises(ValueError, match="of its channel"):  # control: channels of images by each
+        tiles._compare(own[:, None], other[:, None], 1e-4, "", "")
 
 
 def test_automatic_casts_within_the_module(module, plan):

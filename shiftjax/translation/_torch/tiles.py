@@ -69,7 +69,7 @@ class TileFunction:
             ValueError: they are not those of the translation.
         """
         outputs = self._computed(self._module, tiles)
-        if not self._types or (not self._told_apart and self._compared < COMPARED and _varied(tiles)):
+        if not self._types or (not self._told_apart and self._compared < COMPARED and _varied(tiles).any()):
             translated = self._translated(jnp.asarray(tiles))
             rounding = self._rounding(tiles)
             _compare(outputs, translated, rounding, *TRANSLATION)
@@ -78,7 +78,8 @@ class TileFunction:
                 itself = self._computed(self._program.module, tiles)
                 _compare(itself, self._computed(self._kept, tiles), rounding, *TRANSLATION)
             self._types = [np.dtype(y.dtype) for y in jax.tree.leaves(translated)]
-            self._told_apart = all(_varied(y) for y in [tiles, *jax.tree.leaves(outputs)] if y.ndim == tiles.ndim)
+            images = [y for y in jax.tree.leaves(outputs) if y.ndim == tiles.ndim]
+            self._told_apart = bool(_varied(tiles).any()) and all(_varied(y).all() for y in images)
             self._compared += 1
         leaves, tree = jax.tree.flatten(outputs)
         # Automatic casts may give narrower numbers than were planned for, PyTorch's counts have more bits than JAX's.
@@ -128,10 +129,10 @@ def _compare(outputs: Any, others: Any, rounding: float, expected: str, mend: st
             fail("fn", expected, f"a difference of {difference:.2g} of the {of}", mend)
 
 
-def _varied(tiles: np.ndarray) -> bool:
-    """Whether pixels differ, in every channel."""
-    first = tiles[(slice(None), *(slice(1),) * (tiles.ndim - 2))]
-    return bool((tiles != first).any(axis=tuple(range(tiles.ndim - 1))).all())
+def _varied(images: np.ndarray) -> np.ndarray:
+    """Whether pixels of an image differ, for each channel: of `(batch, *space, channel)`."""
+    first = images[(slice(None), *(slice(1),) * (images.ndim - 2))]
+    return (images != first).any(axis=tuple(range(images.ndim - 1)))
 
 
 def _difference(own: np.ndarray, other: np.ndarray) -> tuple[float, str]:
@@ -139,13 +140,13 @@ def _difference(own: np.ndarray, other: np.ndarray) -> tuple[float, str]:
     ours, theirs = np.asarray(own, np.float64), np.asarray(other, np.float64)
     apart = ~((ours == theirs) | (np.isnan(ours) & np.isnan(theirs)))  # infinities of one sign are equal
     if not jnp.issubdtype(own.dtype, jnp.floating):
-        # Where two classes are nearly as likely, rounding decides; one pixel may always be such a one.
+        # Where two classes are nearly as likely, rounding decides.
         _, counts = np.unique(theirs, return_counts=True)
         rarer = int(counts.sum() - counts.max(initial=0))
-        return max(0, int(apart.sum()) - 1) / max(1, rarer), "pixels that are not of the most frequent value"
-    # Channels differ in their units.
-    channels = tuple(range(max(0, theirs.ndim - 1)))
-    sizes = np.abs(np.where(np.isfinite(theirs), theirs, 0)).max(axis=channels, initial=0)
+        return int(apart.sum()) / max(1, rarer), "pixels that are not of the most frequent value"
+    # Channels of an image differ in their units.
+    along = tuple(range(theirs.ndim - 1)) if theirs.ndim > 2 else None
+    sizes = np.abs(np.where(np.isfinite(theirs), theirs, 0)).max(axis=along, initial=0)
     sizes = np.maximum(sizes, max(SMALLEST * sizes.max(initial=0), float(np.finfo(np.float32).tiny)))
     distances = np.abs(np.subtract(ours, theirs, out=np.zeros_like(ours), where=apart)) / sizes
     return float(distances.max(initial=0)), "largest value of its channel"
