@@ -219,7 +219,8 @@ as training leaves them. A crop that begins a whole period off differs by {contr
 last column compares the tiles that the module computes, of an image that is not padded (`pad=None`), with what it
 computes of the whole image, again by the largest difference over the largest value. Of a refused network it says
 whether it is certified after `shiftjax.freeze_statistics`, and its tiles then; where its field is as large as the image
-there is one tile alone.
+there is one tile alone. {earlier} lines, those without `seconds` in `benchmarks/results`, are taken from the page as
+it was before, but for the crops, and were measured earlier by the same versions.
 
 """
 FIGURE = """
@@ -248,6 +249,7 @@ def page(rows: list[Row], figure: str | None = None) -> str:
         error=max(row["error"] for row in translated),
         certified=sum("period" in row for row in rows),
         refused=sum("refused" in row for row in rows),
+        earlier=sum("seconds" not in row for row in rows),
         control=max((row["off grid"][0] for row in rows if row.get("off grid")), default=0.0),
     )
     if figure is not None:
