@@ -21,7 +21,7 @@ from shiftjax._cli.train_synthetic import BAD_INPUT, INTERRUPTED
 from shiftjax._experiments.data import seen
 from shiftjax._experiments.experiment import Experiment, Scene, Training
 from shiftjax._experiments.reproduction import spread, whole_run
-from shiftjax._experiments.reproduction.claims import NAMES, Check, claims, judge
+from shiftjax._experiments.reproduction.claims import BEYOND, NAMES, PAPER, Check, claims, judge
 from shiftjax._experiments.reproduction.measure import of_constant, of_objects
 from shiftjax._experiments.reproduction.page import measured, page
 from shiftjax._experiments.settings import IMAGES, find
@@ -313,7 +313,7 @@ def _stub(experiment, owner, *, out, seed, replicas, steps):
 def test_an_interrupted_run_goes_on_to_the_same_files(tiny, tmp_path, monkeypatch, capsys):
     def run(name, stub):
         monkeypatch.setattr(whole_run, "row", stub)
-        return command.main(["--out", str(tmp_path / name), "--replicas", "3"])
+        return command.main(["--out", str(tmp_path / name), "--replicas", "3", "--only", "beyond", "paper"])
 
     ran: list[str] = []
 
@@ -336,6 +336,17 @@ def test_an_interrupted_run_goes_on_to_the_same_files(tiny, tmp_path, monkeypatc
         assert path.read_bytes() == (tmp_path / "stopped" / path.relative_to(tmp_path / "undisturbed")).read_bytes()
     assert command.main(["--out", str(tmp_path / "stopped"), "--replicas", "2"]) == BAD_INPUT
     assert "other replicas" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "names"), [((), PAPER), (("beyond",), BEYOND), (("beyond", NAMES[0]), (NAMES[0], *BEYOND))]
+)
+def test_rows_are_asked_for_by_name_or_all_of_a_kind(words, names, tiny, tmp_path, monkeypatch):
+    monkeypatch.setattr(whole_run, "row", _stub)
+    assert command.main(["--out", str(tmp_path / "run"), *(["--only", *words] if words else [])]) == 0
+    rows = json.loads((tmp_path / "run" / "results.json").read_text())["rows"]
+    assert tuple(row["name"] for row in rows if "checks" in row) == names
+    assert len(PAPER) == 14
 
 
 def test_a_row_without_its_images_is_left_out(tiny, tmp_path, monkeypatch, capsys):

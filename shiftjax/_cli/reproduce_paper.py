@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shiftjax._cli.train_synthetic import count, exit_code, require_training
-from shiftjax._experiments.reproduction.claims import NAMES
+from shiftjax._experiments.reproduction.claims import BEYOND, NAMES, PAPER
 from shiftjax._experiments.reproduction.whole_run import reproduce
 from shiftjax._experiments.settings import EXPERIMENTS
+
+GROUPS = {"paper": PAPER, "beyond": BEYOND}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,7 +28,7 @@ def _run(options: argparse.Namespace) -> int:
         seed=options.seed,
         replicas=options.replicas,
         steps=options.steps,
-        only=options.only,
+        only=[name for given in options.only for name in GROUPS.get(given, (given,))],
     )
     for row in results["rows"]:
         holds = f"holds in {row['holds']} of {row['replicas']}" if "checks" in row else "not run"
@@ -42,7 +44,8 @@ def _parser() -> argparse.ArgumentParser:
         "goes on where an interrupted one stopped.",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder of the results")
-    parser.add_argument("--only", nargs="+", choices=NAMES, default=NAMES, metavar="NAME", help=", ".join(NAMES))
+    names = f"paper (the default: {', '.join(PAPER)}), beyond ({', '.join(BEYOND)}), or some of them"
+    parser.add_argument("--only", nargs="+", choices=(*GROUPS, *NAMES), default=["paper"], metavar="NAME", help=names)
     parser.add_argument("--size", choices=sorted(EXPERIMENTS), default="small", help="default: %(default)s")
     parser.add_argument("--replicas", type=count(1), default=8, help="seeds per row; default: %(default)s")
     parser.add_argument("--seed", type=count(0), default=0, help="the first of them; default: %(default)s")

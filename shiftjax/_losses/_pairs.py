@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -62,7 +64,9 @@ def _shortfall(means: Array, present: Array, reach: Array) -> Array:
 
     def total(means: Array, present: Array, reach: Array, sizes: Sizes) -> Array:
         def add(row: Array, column: Array, total: Array) -> Array:
-            return total + jnp.sum(_block(means, present, reach, row, column, sizes).shortfall ** 2)
+            # A product of vectors: XLA's CPU backend adds up a sum over all pairs one after the other.
+            lacking = _shortfalls(means, present, reach, row, column, sizes).reshape(-1)
+            return total + jnp.dot(lacking, lacking, precision=lax.Precision.HIGHEST)
 
         return _over_blocks(add, present, jnp.zeros((), means.dtype), sizes)
 
@@ -107,17 +111,30 @@ def _over_blocks(add: Callable[..., Any], present: Array, start: Any, sizes: Siz
     return lax.fori_loop(0, rows, along_row, start)
 
 
-def _block(means: Array, present: Array, reach: Array, row: Array, column: Array, sizes: Sizes) -> _Block:
+def _differences(means: Array, present: Array, row: Array, column: Array, sizes: Sizes) -> tuple[Array, Array, Array]:
+    """Of the means of a block: one minus the other, which are pairs, and how much further on the other one comes."""
     starts = row * sizes.rows, column * sizes.columns
     own, others = (lax.dynamic_slice_in_dim(means, a, n).T for a, n in zip(starts, sizes, strict=True))
     i, j = (a + jnp.arange(n) for a, n in zip(starts, sizes, strict=True))
     pairs = (i[:, None] < present) & (j < present) & (i[:, None] != j)
-    difference = own[:, :, None] - others[:, None]
+    return own[:, :, None] - others[:, None], pairs, j - i[:, None]
+
+
+def _shortfalls(means: Array, present: Array, reach: Array, row: Array, column: Array, sizes: Sizes) -> Array:
+    """How much each pair of a block lacks, `(row, column)`; 0 where it lacks nothing, or is no pair."""
+    difference, pairs, _ = _differences(means, present, row, column, sizes)
+    # Channel by channel: XLA's CPU backend sums along an axis a value at a time.
+    square = functools.reduce(operator.add, (channel**2 for channel in difference))
+    return jnp.where(pairs, jnp.maximum(reach - jnp.sqrt(square), 0), 0)
+
+
+def _block(means: Array, present: Array, reach: Array, row: Array, column: Array, sizes: Sizes) -> _Block:
+    difference, pairs, further = _differences(means, present, row, column, sizes)
     square = jnp.sum(difference**2, axis=0)
     apart = ~(square == 0)  # true for NaN
     distance = jnp.sqrt(jnp.where(apart, square, 1))
     shortfall = jnp.where(pairs, jnp.maximum(reach - jnp.where(apart, distance, 0), 0), 0)
     # Where two means coincide the distance is zero with a fixed unit gradient, so that the pair can leave the collapse.
-    first = (jnp.arange(len(own)) == 0)[:, None, None]
-    away = jnp.where(apart, difference / distance, jnp.where(first, jnp.sign(j - i[:, None]), 0))
+    first = (jnp.arange(len(difference)) == 0)[:, None, None]
+    away = jnp.where(apart, difference / distance, jnp.where(first, jnp.sign(further), 0))
     return _Block(shortfall, jnp.where(pairs, away, 0))

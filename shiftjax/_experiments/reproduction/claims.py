@@ -185,6 +185,7 @@ _CLAIMS: Mapping[str, Callable[[int], tuple[Check, ...]]] = {
 }
 NAMES = tuple(_CLAIMS)
 BEYOND = (WINDOWS, NEIGHBOURS, LEVELS, DIMENSIONS, SAMPLING, *IMAGES)  # what the paper does not ask
+PAPER = tuple(name for name in NAMES if name not in BEYOND)
 
 
 def claims(name: str, period: int) -> tuple[Check, ...]:

@@ -14,12 +14,12 @@ SCRIPT = "python scripts/reproduce_paper.py"
 HEAD = """\
 # The paper, reproduced
 
-Every experiment of the paper in its {size} size, and [what it did not ask](#beyond-the-paper), with {replicas} seeds
-each, or as many as its table says: what it claims as checks on numbers, what was measured (median, and lowest and
-highest in brackets), and in how many seeds a check holds. A check looks at the tile size that speaks most against it. A
-row holds in a seed if all of its checks do. Figures show seed {seed}, curves all of them.
+Every experiment of the paper in its {size} size, and [what it did not ask](#beyond-the-paper), with {replicas} each, or
+as many as its table says: what it claims as checks on numbers, what was measured (median, and lowest and highest in
+brackets), and in how many seeds a check holds. A check looks at the tile size that speaks most against it. A row holds
+in a seed if all of its checks do. Figures show seed {seed}, curves all of them.
 
-Everything again: `{command}`. Made with {machine}.
+All of the paper again: `{command}`; what it did not ask: `{beyond}`. Made with {machine}.
 
 """
 READING = """\
@@ -37,7 +37,9 @@ def page(results: Mapping[str, Any]) -> str:
     """results.md: a table of all rows, then each row with its checks, its command and its figure."""
     config, rows = results["run"], results["rows"]
     machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
-    head = HEAD.format(**config, command=_command(config), machine=machine)
+    seeds = f"{config['replicas']} seed{'s' * (config['replicas'] > 1)}"
+    commands = {"command": _command(config), "beyond": _command(config, "beyond")}
+    head = HEAD.format(**{**config, "replicas": seeds}, **commands, machine=machine)
     paper = [row for row in rows if row["name"] not in BEYOND]
     beyond = [row for row in rows if row["name"] in BEYOND]
     parts = [

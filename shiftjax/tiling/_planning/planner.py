@@ -157,17 +157,18 @@ def _planned(
         pad=pad,
         output_dtypes=tuple(str(returned[k].dtype) for k in certificate.places),
         why="",
-        batchwise=axis is None and problem.batchwise(size),
+        batchwise=False,
         batch_size=1,
         memory=memory,
         certificate=certificate,
         stream=axis,
         leads=leads,
     )
-    count = _batch_size(problem, plan, limit)
-    if count > 1 and not keeps_images_apart(problem.fn, plan, count):
-        plan, count = replace(plan, batchwise=False), 1
-    return replace(plan, why=why if pad is None else _difference(problem, plan), batch_size=count)
+    if axis is None:
+        count = _batch_size(problem, plan, limit)
+        apart = keeps_images_apart(problem.fn, plan, max(count, 2))
+        plan = replace(plan, batchwise=apart, batch_size=count if apart else 1)
+    return replace(plan, why=why if pad is None else _difference(problem, plan))
 
 
 def _over_padded_image(
@@ -219,9 +220,10 @@ def _checked_shape(image_shape: Any) -> tuple[int, ...]:
 
 
 def _batch_size(problem: Problem, plan: TilePlan, limit: int | None) -> int:
-    """Tiles per call: enough to make one worthwhile, and about as many in every call, so that few fill up the last."""
-    if not plan.batchwise:
-        return 1
+    """Tiles per call, if images of a batch stay apart.
+
+    Enough to make a call worthwhile, and about as many in every call, so that few fill up the last.
+    """
     tiles = math.prod(plan.grid)
     most = BATCH_PIXELS // (problem.shape[0] * math.prod(plan.tile_input))
     if plan.memory is not None and limit is not None:

@@ -14,7 +14,7 @@ from shiftjax._checks import fail, told
 from shiftjax._patience import patience
 from shiftjax._streams import Stream
 from shiftjax._xla_cpu import RESIDENT_OVER_ESTIMATE
-from shiftjax.certifier import Certificate, CertificationError, batchwise, certify
+from shiftjax.certifier import Certificate, CertificationError, certify
 from shiftjax.tiling._compiled import CompiledFunction, Fn, MemoryEstimate
 from shiftjax.tiling._geometry.exact_window import windows
 from shiftjax.tiling._planning.cheapest import Candidates, Sizes, moderate, within_bytes, within_pixels
@@ -36,23 +36,27 @@ class Problem:
     dtype: Any
     padded: bool
     _measured: dict[tuple[Any, ...], int] = field(default_factory=dict, repr=False, compare=False)
+    _certified: dict[Sizes, Certificate] = field(default_factory=dict, repr=False, compare=False)
 
     def image(self, space: Sequence[int]) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((self.shape[0], *space, self.shape[-1]), self.dtype)
 
     def certificate(self, space: Sequence[int]) -> Certificate:
-        """The certificate at an input of this size.
+        """The certificate at an input of this size; one plan asks for some sizes more than once.
 
         Raises:
             CertificationError: the certifier refuses the function.
             ValueError: the size is too small for any output; a larger one may be certified.
         """
-        try:
-            return certify(self.fn, self.image(space))
-        except CertificationError:
-            if any(0 in y.shape for y in self.compiled.outputs(self.image(space))):
-                raise ValueError(f"an input of {times(space)} px leaves no output") from None
-            raise
+        size = tuple(space)
+        if size not in self._certified:
+            try:
+                self._certified[size] = certify(self.fn, self.image(size))
+            except CertificationError:
+                if any(0 in y.shape for y in self.compiled.outputs(self.image(size))):
+                    raise ValueError(f"an input of {times(size)} px leaves no output") from None
+                raise
+        return self._certified[size]
 
     def memory(self, size: Sizes) -> int:
         """Bytes that predicting takes with one tile per call; the crop is left out, it makes the outputs no larger.
@@ -135,10 +139,6 @@ class Problem:
         """The work of one step of a stream, of so many pixels along the axis; nothing is compiled."""
         pixels = self.image(tuple(step if k == axis else n for k, n in enumerate(size)))
         return work(traced(self.compiled, self.stream(size, certificate, axis, whole), pixels).jaxpr)
-
-    def batchwise(self, size: Sizes) -> bool:
-        """Whether images of a batch are proved to stay apart; for the batch that is run that is proved once more."""
-        return batchwise(self.fn, jax.ShapeDtypeStruct((1, *size, self.shape[-1]), self.dtype), images=(1, 2))
 
     def cheapest(self, tiles: Candidates, limit: int | None) -> Sizes:
         if limit is None:
