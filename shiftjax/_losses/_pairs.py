@@ -24,6 +24,9 @@ class Sizes(NamedTuple):
 
 # Differences that stay in a CPU's cache; and as many as an accelerator takes at once, where a turn of a loop is dear.
 ON_CPU, ELSEWHERE = Sizes(64, 256), Sizes(512, 512)
+FEW_CHANNELS = (
+    4  # so short an axis XLA's CPU backend sums a value at a time: 12 ns for a pair of 3 channels, 3 written out
+)
 
 
 class _Block(NamedTuple):
@@ -123,8 +126,9 @@ def _differences(means: Array, present: Array, row: Array, column: Array, sizes:
 def _shortfalls(means: Array, present: Array, reach: Array, row: Array, column: Array, sizes: Sizes) -> Array:
     """How much each pair of a block lacks, `(row, column)`; 0 where it lacks nothing, or is no pair."""
     difference, pairs, _ = _differences(means, present, row, column, sizes)
-    # Channel by channel: XLA's CPU backend sums along an axis a value at a time.
-    square = functools.reduce(operator.add, (channel**2 for channel in difference))
+    squares = difference**2
+    few = len(difference) <= FEW_CHANNELS
+    square = functools.reduce(operator.add, squares) if few else jnp.sum(squares, axis=0)
     return jnp.where(pairs, jnp.maximum(reach - jnp.sqrt(square), 0), 0)
 
 
