@@ -90,6 +90,19 @@ def test_a_function_without_halo_is_not_cut_into_pixels():
     assert plan.grid == (1, 1)
 
 
+@pytest.mark.parametrize("choice", [{"tile": 8}, {"tile": 8, "pad": None}, {"tile": 8, "stream": 0}], ids=str)
+def test_no_size_is_certified_twice(choice, monkeypatch):
+    asked = []
+
+    def counted(fn, x, **options):
+        asked.append((x.shape, *options.items()))
+        return sj.certify(fn, x, **options)
+
+    monkeypatch.setattr("shiftjax.tiling._planning.problem.certify", counted)
+    sj.plan_tiles(_same_padded, (1, 50, 46, 1), dtype=jnp.int32, **choice)
+    assert len(set(asked)) == len(asked) > 1
+
+
 def test_abstract_parameters_are_enough():
     fn = Partial(lambda kernel, x: _conv(x, kernel), jax.ShapeDtypeStruct((3, 3, 1, 1), jnp.int32))
     assert sj.plan_tiles(fn, (1, 40, 40, 1), tile=8, dtype=jnp.int32).tile_input == (10, 10)

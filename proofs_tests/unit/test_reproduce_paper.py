@@ -24,7 +24,7 @@ from shiftjax._experiments.reproduction import spread, whole_run
 from shiftjax._experiments.reproduction.claims import BEYOND, NAMES, PAPER, Check, claims, judge
 from shiftjax._experiments.reproduction.measure import of_constant, of_objects
 from shiftjax._experiments.reproduction.page import measured, page
-from shiftjax._experiments.settings import IMAGES, find
+from shiftjax._experiments.settings import EXPERIMENTS, IMAGES, find
 from shiftjax._experiments.task import scene_task
 
 KEPT = Path(__file__).parents[2] / "docs" / "reproduction"
@@ -380,32 +380,39 @@ def test_folders_that_hold_something_else_are_refused(tiny, tmp_path, monkeypatc
     assert "delete that file" in line
 
 
-def kept():
-    return json.loads((KEPT / "results.json").read_text())
+def kept(size):
+    """What is kept of a size, and the folder."""
+    folder = KEPT / "paper" if size == "paper" else KEPT
+    return json.loads((folder / "results.json").read_text()), folder
 
 
-def test_the_page_that_is_kept_is_that_of_the_run():
-    results = kept()
-    assert (KEPT / "results.md").read_text() == page(results)
+@pytest.mark.parametrize("size", EXPERIMENTS)
+def test_the_page_that_is_kept_is_that_of_the_run(size):
+    results, folder = kept(size)
+    assert results["run"]["size"] == size
+    assert (folder / "results.md").read_text() == page(results)
     assert [row["name"] for row in results["rows"]] == list(NAMES)
 
 
-def test_control_other_numbers_make_another_page():
-    results = kept()
+@pytest.mark.parametrize("size", EXPERIMENTS)
+def test_control_other_numbers_make_another_page(size):
+    results, folder = kept(size)
     row = next(row for row in results["rows"] if "checks" in row)
     row["holds"] += 1
-    assert (KEPT / "results.md").read_text() != page(results)
+    assert (folder / "results.md").read_text() != page(results)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_row_that_is_kept_is_of_the_experiment_as_it_is_now(name):
-    (row,) = (row for row in kept()["rows"] if row["name"] == name)
+@pytest.mark.parametrize("size", EXPERIMENTS)
+def test_a_row_that_is_kept_is_of_the_experiment_as_it_is_now(size, name):
+    results, folder = kept(size)
+    (row,) = (row for row in results["rows"] if row["name"] == name)
     if "checks" not in row:
         return
-    experiment = find(name, "small")
+    experiment = find(name, size)
     now = [plain(training) for training in experiment.trainings.values()]
     assert [settings(training) for training in row["trainings"]] == now, f"run --only {name} again"
     assert row["tiles"] == list(experiment.tiles)
     judged = judge(claims(name, row["period"]), list(row["scores"].values()))
     assert json.dumps(judged) == json.dumps({key: row[key] for key in judged})
-    assert 5000 < (KEPT / f"{name}.png").stat().st_size < LARGEST
+    assert 5000 < (folder / f"{name}.png").stat().st_size < LARGEST

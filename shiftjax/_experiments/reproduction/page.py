@@ -14,7 +14,7 @@ SCRIPT = "python scripts/reproduce_paper.py"
 HEAD = """\
 # The paper, reproduced
 
-Every experiment of the paper in its {size} size, and [what it did not ask](#beyond-the-paper), with {replicas} each, or
+Every experiment of the paper in {words} size, and [what it did not ask](#beyond-the-paper), with {replicas} each, or
 as many as its table says: what it claims as checks on numbers, what was measured (median, and lowest and highest in
 brackets), and in how many seeds a check holds. A check looks at the tile size that speaks most against it. A row holds
 in a seed if all of its checks do. Figures show seed {seed}, curves all of them.
@@ -39,7 +39,8 @@ def page(results: Mapping[str, Any]) -> str:
     machine = ", ".join(f"{name} {value}" for name, value in results["machine"].items())
     seeds = f"{config['replicas']} seed{'s' * (config['replicas'] > 1)}"
     commands = {"command": _command(config), "beyond": _command(config, "beyond")}
-    head = HEAD.format(**{**config, "replicas": seeds}, **commands, machine=machine)
+    words = "its own" if config["size"] == "paper" else "a small"
+    head = HEAD.format(**{**config, "replicas": seeds}, **commands, words=words, machine=machine)
     paper = [row for row in rows if row["name"] not in BEYOND]
     beyond = [row for row in rows if row["name"] in BEYOND]
     parts = [
@@ -80,7 +81,7 @@ def _section(row: Mapping[str, Any], config: Mapping[str, Any]) -> str:
     for check in row["checks"]:
         cells = check["words"], check["expected"], measured(check["values"]), f"{check['holds']} of {row['replicas']}"
         lines.append(f"| {' | '.join(cells)} |")
-    note = NOTES.get(name) if config["size"] == "small" else None
+    note = NOTES[config["size"]].get(name)
     lines += ["", *([note, ""] if note else []), f"`{_command(config, name)}`", "", f"![{name}]({name}.png)", ""]
     return "\n".join(lines)
 
