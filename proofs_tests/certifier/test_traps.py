@@ -283,6 +283,33 @@ def test_what_is_padded_need_not_be_finite() -> None:
     assert certify(lambda x: x + (x * 0 + 1)[:, :24], image(np.float32)).axes[0].exact == (0, 24)
 
 
+def _alternating(x: Any, value: float) -> Any:
+    """1 in odd rows, and in even ones a value that is no finite number."""
+    return jnp.where(jnp.arange(x.shape[1]) % 2 == 0, value, 1).astype(x.dtype)[:, None]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_zero_is_multiplied_by_need_not_be_finite(value: float) -> None:
+    """Zeros made of the image, times a constant or a parameter that may be infinite, are no zeros."""
+
+    def fn(x: Any) -> Any:
+        return x + jnp.where(x * 0 * _alternating(x, value) + 1 == 1, 1, 0).astype(x.dtype)
+
+    def of_parameter(row: Any, x: Any) -> Any:
+        return x + (x * 0 * jnp.tile(row, x.shape[1] // 2)[:, None] + 1)
+
+    zeros = np.zeros(SHAPE, np.float32)
+    assert not np.array_equal(fn(zeros)[:, 1:-1], fn(zeros[:, 1:])[:, :-1])  # the period is not 1
+    for each in (fn, Partial(of_parameter, jnp.asarray([value, 1], jnp.float32))):
+        assert certify(each, image(np.float32)).period == (2,)
+
+
+@pytest.mark.parametrize("value", [2.0, 0.0])
+def test_control_what_is_finite_leaves_zeros(value: float) -> None:
+    fn = lambda x: x + (x * 0 * _alternating(x, value) + 1)  # noqa: E731
+    assert certify(fn, image(np.float32)).period == (1,)
+
+
 @pytest.mark.parametrize("function", [lambda x: jnp.log(jnp.abs(x)), lambda x: x * x, lambda x: 1 / x, jnp.exp])
 def test_what_is_computed_need_not_be_finite(function: Callable[[Any], Any]) -> None:
     """The product with zero is no number at one pixel, and the maximum reads it from all of them."""

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from itertools import accumulate
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
 
@@ -54,26 +54,32 @@ def pointwise(eqn: Equation, *values: Value) -> Value:
     """out[i] = f(a[i], b[i], ...): reads what its operands read at the same index.
 
     A finite number times zero is zero, of either sign, and a number other than zero does not change when zero is added.
-    What is padded or computed, as a logarithm, may be infinite where the image is finite.
+    What is padded or computed, as a logarithm, may be infinite where the image is finite, and so may a parameter be.
     """
     if eqn.name == "add" and (constant := _beside_zero(eqn, values)):
         return constant
     axes, operands = join_operands(eqn, values, eqn.shape)
     result = eqn.image(axes, operands, moves=True)
-    images = [value for value in values if isinstance(value, Image)]
-    finite = not is_float(eqn.dtype) or (result.exact_throughout and all(image.finite for image in images))
-    zero = eqn.name == "mul" and finite and any(map(_is_zero, values))
+    zero = eqn.name == "mul" and any(map(_is_zero, values))
+    zero = zero and (not is_float(eqn.dtype) or (result.exact_throughout and all(map(_is_finite, values))))
     return replace(result, zero=zero, finite=zero)
 
 
 def _is_zero(value: Value) -> bool:
-    if isinstance(value, Image):
-        return value.zero
+    return value.zero if isinstance(value, Image) else _is_read(value) and not value.compact.any()
+
+
+def _is_finite(value: Value) -> bool:
+    return value.finite if isinstance(value, Image) else _is_read(value) and bool(np.isfinite(value.compact).all())
+
+
+def _is_read(value: Known | Unknown) -> TypeGuard[Known]:
+    """Whether the elements of a constant are known to the bit, and not too many to be computed for this."""
     if not isinstance(value, Known):
         return False
     if value.made and value.made[0].name != "broadcast_in_dim" and prod(value.shape) > WRITTEN_OUT:
         return False
-    return value.exact and not value.compact.any()
+    return value.exact
 
 
 def _beside_zero(eqn: Equation, values: Sequence[Value]) -> Known | None:
