@@ -51,6 +51,7 @@ def test_training_may_begin_with_a_model(model, larger):
         fit(*discs((12, 24, 24)), start=model, net=None)
 
 
+@pytest.mark.deep
 def test_training_begins_with_the_model_for_nuclei_where_it_suits(capsys):
     image, labels = discs((128, 128), radius=12, pitch=32)
     options: dict[str, Any] = {"net": None, "steps": 1, "rate": 1e-9, "window": 16, "validation": False}

@@ -33,6 +33,7 @@ def images(tmp_path):
     return tmp_path
 
 
+@pytest.mark.deep
 def test_from_images_to_a_table(benchmark, images, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("shiftjax.fitting._fit.default_network", lambda *words: NET)  # the default takes longer
     monkeypatch.setattr(sj, "pretrained", lambda name: untrained())
