@@ -106,6 +106,17 @@ class AxisCertificate:
         return floor(Fraction(ends, 2 * self.phases) - self.stride * (self.phases - 1) / 2)
 
     @property
+    def covered(self) -> bool:
+        """Whether each output pixel is exact, lies before `stop`, or from `start` on: nothing is known of others."""
+        at = 0
+        for start, stop in sorted([(0, self.stop), (self.start, self.out), self.exact]):
+            if start < stop:
+                if start > at:
+                    return False
+                at = max(at, stop)
+        return at >= self.out
+
+    @property
     def pointwise(self) -> bool:
         """Whether output pixel `i` reads input pixel `i` and no other."""
         return (self.period, self.phases, self.lo, self.hi) == (1, 1, (0,), (0,))

@@ -74,6 +74,14 @@ class Output:
     fingerprint: str
     borders: tuple[tuple[str, str], ...]
 
+    @property
+    def knows_its_ends(self) -> bool:
+        """Whether each pixel is exact or of a border window, and all ends have names.
+
+        A name says nothing of pixels in between, which neither window holds.
+        """
+        return all(axis.covered for axis in self.axes) and all(name for ends in self.borders for name in ends)
+
 
 @dataclass(frozen=True)
 class LeftOut:
@@ -102,8 +110,8 @@ class Certificate:
         border_approximations: likewise, what concerns the border windows alone.
         misaligned: joins of branches that are not centred on each other.
         steps: the derivation.
-        program: digest of the function as it was traced for this shape, where of some end of the image nothing is
-            known; empty elsewhere, where the names of the ends tell functions apart.
+        program: digest of the function as it was traced for this shape, where of some pixels at the ends of the image
+            nothing is known; empty elsewhere, where the names of the ends tell functions apart.
     """
 
     function: str
@@ -180,6 +188,11 @@ class Certificate:
     def version(self) -> str:
         """Digest of the fingerprint, and of how the ends of the image are treated: what the function is."""
         return digest(self.fingerprint, [leaf.borders for leaf in self.leaves], *filter(None, [self.program]))
+
+    @property
+    def knows_its_ends(self) -> bool:
+        """Whether all that the function does at the ends of the image is known, so that `same_map` speaks of it."""
+        return all(leaf.knows_its_ends for leaf in self.leaves)
 
     def same_map(self, other: Certificate, *, borders: bool = False) -> bool:
         """Whether both are of one map of an infinite image, so that exact outputs at the same place agree.

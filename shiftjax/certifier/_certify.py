@@ -88,7 +88,7 @@ def certify(
             left_out.append(LeftOut(k, name, str(refusal)))
     if not outputs:
         raise refusals[0]
-    named = all(name for output in outputs for ends in output.borders for name in ends)
+    known = all(output.knows_its_ends for output in outputs)
     certificate = Certificate(
         function=_name(fn),
         shape=tuple(x.shape),
@@ -102,7 +102,7 @@ def certify(
         border_approximations=tuple(dict.fromkeys(record.border_approximations)),
         misaligned=tuple(Misalignment(eqn.name, eqn.source, axis, shift) for eqn, axis, shift in record.misaligned),
         steps=tuple(_step(eqn, result, len(spatial)) for eqn, result in record.steps),
-        program="" if named else program_name(traced.program),
+        program="" if known else program_name(traced.program),
     )
 
     def again(shape: tuple[int, ...]) -> Certificate:

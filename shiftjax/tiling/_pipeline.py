@@ -159,7 +159,7 @@ def check_function(fn: Fn, plan: TilePlan, *, batch_size: int | None = None) -> 
     if shapes != planned_shapes:
         fail("fn", f"the planned outputs {planned_shapes}", shapes, mend)
     # Of the image in one piece nothing need be known at its ends; it is the same program then.
-    in_parts = planned.shape != plan.image_shape or planned.same_map(planned, borders=True)
+    in_parts = planned.shape != plan.image_shape or planned.knows_its_ends
     one_program = plan.pad is not None or planned.program == certificate.program
     if not one_program or not planned.same_map(certificate, borders=plan.pad is None and in_parts):
         fail("fn", "the function that was planned for", "one that computes something else", mend)

@@ -90,7 +90,7 @@ def predict_tiled(
 
 
 def _as_planned(image: np.ndarray, dtype: str) -> np.ndarray:
-    """The image in the planned type, if that holds its values."""
+    """The image in the planned type, if that holds its values; half precision rounds them."""
     planned = jnp.dtype(dtype)
     real = not jnp.issubdtype(image.dtype, jnp.complexfloating)
     if not ((real and jnp.issubdtype(planned, jnp.floating)) or np.can_cast(image.dtype, planned, "safe")):
@@ -99,6 +99,11 @@ def _as_planned(image: np.ndarray, dtype: str) -> np.ndarray:
             f"plan with dtype={str(own)!r}" if own == image.dtype else f"convert it to {own}, if that holds its values"
         )
         fail("image", f"values that the planned {dtype} holds", image.dtype, mend)
+    if jnp.issubdtype(image.dtype, jnp.integer) and jnp.issubdtype(planned, jnp.floating) and planned.itemsize > 2:
+        largest = max(-int(image.min(initial=0)), int(image.max(initial=0)))
+        if largest > 2 ** (jnp.finfo(planned).nmant + 1):
+            mend = "plan with the image's dtype, or convert it to floats, rounded or scaled as you want them"
+            fail("image", f"whole numbers that the planned {dtype} holds", largest, mend)
     with np.errstate(over="ignore"):  # looked for below
         converted = image.astype(planned, copy=False)
     if converted is not image and jnp.issubdtype(planned, jnp.inexact):

@@ -68,10 +68,12 @@ def cond(interpreter: Interpreter, eqn: Equation, index: Value, *values: Value) 
         recorded = [min(recorded, key=lambda entries: len(entries[0]))]
     steps += itertools.chain(*(own for own, _ in recorded))
     misaligned += itertools.chain(*(own for _, own in recorded))
-    return [
+    joined = [
         join_branches(eqn, alternatives, eqn.call.out_shapes[k], index.key())
         for k, alternatives in enumerate(zip(*results, strict=True))
     ]
+    # Copies: an array that looks the same in all branches, as far as it is known, is not made by the first of them.
+    return [replace(value) if isinstance(value, Image) else value for value in joined]
 
 
 def join_branches(eqn: Equation, alternatives: Sequence[Value], shape: tuple[int, ...], choice: str) -> Value:

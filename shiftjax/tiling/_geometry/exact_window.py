@@ -103,10 +103,10 @@ def borders(certificate: Certificate) -> tuple[Borders, ...]:
 def exact_throughout(certificate: Certificate, axis: int) -> bool:
     """Whether every output pixel along a spatial axis, from 0, is exact: none reads padding inside the function.
 
-    At the ends of the other axes too: where these are treated alike all along this one, they have names.
+    At the ends of the other axes too: where these are treated alike all along this one, they are known.
     """
     exact = all(output.axes[axis].exact == (0, output.axes[axis].out) for output in certificate.outputs)
-    return exact and certificate.same_map(certificate, borders=True)
+    return exact and certificate.knows_its_ends
 
 
 def _by_axis(certificate: Certificate) -> list[tuple[AxisCertificate, ...]]:
@@ -133,18 +133,7 @@ def _borders(axes: tuple[AxisCertificate, ...]) -> Borders:
     after = max(size - min(a.stop, a.exact[1]) * a.stride for a in axes)
     whole_periods = math.ceil(before / period) * period
     sizes, strides = tuple(axis.out for axis in axes), tuple(axis.stride for axis in axes)
-    return Borders(size, period, whole_periods, math.ceil(after), sizes, strides, all(map(_covered, axes)))
-
-
-def _covered(axis: AxisCertificate) -> bool:
-    """Whether the exact window and the two border windows leave no pixel out."""
-    at = 0
-    for start, stop in sorted([(0, axis.stop), (axis.start, axis.out), axis.exact]):
-        if start < stop:
-            if start > at:
-                return False
-            at = max(at, stop)
-    return at >= axis.out
+    return Borders(size, period, whole_periods, math.ceil(after), sizes, strides, all(axis.covered for axis in axes))
 
 
 def _offset(axis: AxisCertificate) -> int:
