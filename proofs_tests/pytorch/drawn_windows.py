@@ -16,7 +16,7 @@ def convolution(draw: Draw) -> tuple[Any, ...]:
     dilation = [draw(small(1, 2)) for _ in range(ndim)]
     stride = [draw(small(1, 3)) for _ in range(ndim)]
     same = draw(st.booleans()) and max(stride) == 1
-    padding = [draw(small(0, 2)) for _ in range(ndim)]
+    padding = [0] * ndim if same else [draw(small(0, 2)) for _ in range(ndim)]
     least = [max(1, d * (k - 1) + 1 - 2 * p) for k, d, p in zip(kernel, dilation, padding, strict=True)]
     size = [n + draw(small(0, 4)) for n in least]
     incoming, outgoing = groups * draw(small(1, 2)), groups * draw(small(1, 2))

@@ -76,7 +76,7 @@ def run_tiles(
     Raises:
         ValueError: the function is not the one that was planned for, or bad options.
     """
-    count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1, most=MOST_TILES)
+    count = _tiles_per_call(plan, batch_size)
     if plan.stream is not None:
         one_at_a_time(batch_size, devices, mesh)
     if not checked:
@@ -121,6 +121,12 @@ def _crop_starts(plan: TilePlan, tiles: Sequence[TileIndex], count: int) -> np.n
     return starts[np.minimum(np.arange(count), len(tiles) - 1)]
 
 
+def _tiles_per_call(plan: TilePlan, batch_size: int | None) -> int:
+    """As many as asked for, or the plan's; never more than there are."""
+    asked = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1, most=MOST_TILES)
+    return min(asked, math.prod(plan.grid))
+
+
 def keeps_images_apart(fn: Fn, plan: TilePlan, count: int) -> bool:
     """Whether the function is proved to treat each tile alone in calls of `count` tiles, which is how it is run."""
     batch = plan.image_shape[0]
@@ -143,7 +149,7 @@ def check_function(fn: Fn, plan: TilePlan, *, batch_size: int | None = None) -> 
         ValueError: `fn` computes something else, or may mix the images of a batch.
     """
     fn = network("fn", fn)
-    count = plan.batch_size if batch_size is None else integer("batch_size", batch_size, least=1, most=MOST_TILES)
+    count = _tiles_per_call(plan, batch_size)
     proved = count == 1 or (plan.batchwise and (count == plan.batch_size or keeps_images_apart(fn, plan, count)))
     if not proved:
         fail("batch_size", "1, since this function may mix the images of a batch", count)
